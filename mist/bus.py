@@ -1,0 +1,239 @@
+"""The bus client: publish to the broker, subscribe to it, ask it for a replay.
+
+Subscribers read ``events`` and, for what they missed, ask ``replay``; collectors
+write to ``ingest``.  The ZeroMQ context is handed in, so that the web tier can
+bring gevent's, and is made after the fork, never before it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import zmq
+
+from mist import wire
+from mist.errors import BusError, WireError
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.wire import Flag, Header, Kind, Message
+
+_POSITION: Final = struct.Struct("!QQ")
+_STATE: Final = struct.Struct("!QQQ")
+
+#: How long a blocking send waits before it looks whether the broker has gone.
+_SEND_SLICE_MS: Final = 500
+
+
+class Position(NamedTuple):
+    """How far a subscriber has come: everything up to ``seq`` of ``epoch``."""
+
+    epoch: int = 0
+    seq: int = 0
+
+
+START: Final = Position()
+
+
+class Snapshot(NamedTuple):
+    """The broker's answer to a replay request.
+
+    ``epoch``, ``term`` and ``seq`` say where the topic's buffer ends (zeros when
+    there is none); ``messages`` are those after the position that was asked for.
+    """
+
+    topic: bytes
+    epoch: int
+    term: int
+    seq: int
+    messages: list[Message]
+
+
+def replay_request(topic: bytes, after: Position) -> list[bytes]:
+    """The frames that ask for what ``topic`` carried after a position."""
+    return [topic, _POSITION.pack(*after)]
+
+
+def parse_replay_request(frames: list[bytes]) -> tuple[bytes, Position]:
+    """The topic and the position of a request, or WireError."""
+    if len(frames) != 2 or len(frames[1]) != _POSITION.size:
+        raise WireError("a replay request has a topic and a position of 16 bytes")
+    return frames[0], Position(*_POSITION.unpack(frames[1]))
+
+
+def replay_reply(
+    topic: bytes, epoch: int, term: int, seq: int, messages: Iterable[tuple[bytes, bytes]]
+) -> list[bytes]:
+    """The frames of an answer; ``messages`` are pairs of packed header and body."""
+    frames = [topic, _STATE.pack(epoch, term, seq)]
+    for header, body in messages:
+        frames += (header, body)
+    return frames
+
+
+def parse_replay_reply(frames: list[bytes]) -> Snapshot:
+    """The snapshot that an answer holds, or WireError."""
+    if len(frames) < 2 or len(frames) % 2 or len(frames[1]) != _STATE.size:
+        raise WireError("a replay reply has a topic, a state and pairs of header and body")
+    topic = frames[0]
+    epoch, term, seq = _STATE.unpack(frames[1])
+    pairs = zip(frames[2::2], frames[3::2], strict=True)
+    messages = [Message(topic, wire.unpack(header), body) for header, body in pairs]
+    return Snapshot(topic, epoch, term, seq, messages)
+
+
+def events_socket(
+    context: zmq.Context[zmq.Socket[bytes]], paths: Paths, settings: Settings
+) -> zmq.Socket[bytes]:
+    """A SUB socket on the broker's ``events``, subscribed to nothing yet."""
+    socket = context.socket(zmq.SUB)
+    socket.linger = 0
+    socket.rcvhwm = settings.bus.subscriber_queue
+    socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
+    socket.connect(paths.endpoint("events"))
+    return socket
+
+
+def replay_socket(context: zmq.Context[zmq.Socket[bytes]], paths: Paths) -> zmq.Socket[bytes]:
+    """A DEALER socket on the broker's ``replay``; requests to a broker that is away are dropped."""
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.immediate = True
+    socket.connect(paths.endpoint("replay"))
+    return socket
+
+
+def ask_replay(
+    context: zmq.Context[zmq.Socket[bytes]],
+    paths: Paths,
+    topic: bytes,
+    after: Position = START,
+    timeout: float = 5.0,
+) -> Snapshot:
+    """One replay, blocking; BusError if the broker does not answer in ``timeout`` seconds."""
+    with replay_socket(context, paths) as socket:
+        socket.immediate = False
+        socket.sndtimeo = socket.rcvtimeo = int(timeout * 1000)
+        try:
+            socket.send_multipart(replay_request(topic, after))
+            return parse_replay_reply(socket.recv_multipart())
+        except zmq.Again:
+            raise BusError(
+                f"no broker answers on {paths.endpoint('replay')}; is mist up?"
+            ) from None
+
+
+class Publisher:
+    """A collector's end of the bus: numbers messages, and loses none to a restarted broker.
+
+    It sends on an XPUB socket, which is told when the broker comes (it
+    subscribes to everything) and goes.  What was sent last is kept, bounded by
+    ``bus.resend_bytes``, and sent again to a new broker: what the old one had
+    not forwarded is not lost, and subscribers drop by number what they have.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        paths: Paths,
+        settings: Settings,
+        topic: bytes,
+        term: int,
+    ) -> None:
+        self.topic = topic
+        self._term = term
+        self._epoch = term
+        self._next = 1
+        self._paths = paths
+        self._context = context
+        self._sent: deque[tuple[bytes, bytes]] = deque()
+        self._sent_bytes = 0
+        self._keep_bytes = settings.bus.resend_bytes
+        self._connected = False
+        self.socket = context.socket(zmq.XPUB)
+        self.socket.linger = 1_000
+        self.socket.immediate = True
+        self.socket.sndhwm = settings.bus.collector_queue
+        self.socket.sndtimeo = _SEND_SLICE_MS
+        self.socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self.socket.connect(paths.endpoint("ingest"))
+
+    def claim(self, *, resume: bool, timeout: float = 10.0) -> Snapshot:
+        """Take the topic over, and return what the broker remembers of it.
+
+        With ``resume`` the numbering goes on where a collector that died left
+        it; otherwise the broker forgets the topic and a new epoch begins.  The
+        claim travels the same way as messages do, so once the broker shows the
+        new term nothing that an earlier collector sent can follow.
+        """
+        self._await_broker(timeout)
+        flags = wire.NO_FLAGS if resume else Flag.RESET
+        self._send(wire.pack(Header(Kind.CLAIM, self._epoch, self._term, 1, flags=flags)), b"")
+        snapshot = self._await_term(timeout)
+        if snapshot.epoch:
+            self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
+        return snapshot
+
+    def publish(
+        self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = wire.NO_FLAGS, code: int = 0
+    ) -> None:
+        """Send one message; blocks while the broker is slow, for the source keeps the rest."""
+        header = wire.pack(Header(kind, self._epoch, self._term, self._next, count, flags, code))
+        self._next += count
+        self._keep(header, body)
+        self._send(header, body)
+
+    def service(self) -> bool:
+        """Handle the broker's coming and going without blocking; whether it is there.
+
+        Call it when ``socket`` is readable.  While the broker is away, do not
+        publish: leave what follows with its source.
+        """
+        while self.socket.poll(0, zmq.POLLIN):
+            self._connected = self.socket.recv()[:1] == b"\x01"
+            if self._connected:
+                for header, body in list(self._sent):
+                    self._send(header, body)
+        return self._connected
+
+    def close(self) -> None:
+        """Hand what is queued to the broker, a second at most, and close."""
+        self.socket.close()
+
+    def _keep(self, header: bytes, body: bytes) -> None:
+        self._sent.append((header, body))
+        self._sent_bytes += len(body)
+        while self._sent_bytes > self._keep_bytes and len(self._sent) > 1:
+            self._sent_bytes -= len(self._sent.popleft()[1])
+
+    def _send(self, header: bytes, body: bytes) -> None:
+        while True:
+            try:
+                self.socket.send_multipart([self.topic, header, body])
+                return
+            except zmq.Again:
+                continue
+
+    def _await_broker(self, timeout: float) -> None:
+        if not self._connected and not self.socket.poll(int(timeout * 1000), zmq.POLLIN):
+            raise BusError(f"no broker on {self._paths.endpoint('ingest')}")
+        self.service()
+
+    def _await_term(self, timeout: float) -> Snapshot:
+        """Ask until the broker has seen the claim: a few requests at most, on one socket."""
+        with replay_socket(self._context, self._paths) as socket:
+            socket.immediate = False
+            poller = zmq.Poller()
+            poller.register(socket, zmq.POLLIN)
+            for _ in range(max(1, int(timeout * 200))):
+                socket.send_multipart(replay_request(self.topic, START))
+                if not poller.poll(int(timeout * 1000)):
+                    break
+                snapshot = parse_replay_reply(socket.recv_multipart())
+                if snapshot.term >= self._term:
+                    return snapshot
+                poller.poll(5)
+        raise BusError("the broker does not take the claim of a collector")

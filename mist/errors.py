@@ -1,0 +1,113 @@
+"""Every exception that crosses a module's border, and the exit statuses.
+
+Exceptions carry fields and make their text in ``__str__``.  Each of them is
+somebody's mistake or the machine's state, said in words that tell what to do:
+the command prints the text without a traceback and exits with ``exit_status``
+(the numbers are those of BSD's ``sysexits.h``, which systemd knows by name).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """How a process of ours ends, so that whoever started it knows why."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 64
+    UNAVAILABLE = 69
+    CANNOT_CREATE = 73
+    TEMPORARY = 75
+    NO_PERMISSION = 77
+    BAD_CONFIG = 78
+
+
+class MistError(Exception):
+    """Root of the tree."""
+
+    exit_status: Exit = Exit.FAILURE
+
+
+class UsageError(MistError):
+    """What was asked for makes no sense; the text says what would."""
+
+    exit_status = Exit.USAGE
+
+
+class SettingsError(MistError):
+    """The settings cannot be used: an unknown key, a wrong type, a value out of bounds."""
+
+    exit_status = Exit.BAD_CONFIG
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source = source
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.problem}"
+
+
+class EngineError(MistError):
+    """The Docker Engine did not do what it was asked to."""
+
+    exit_status = Exit.UNAVAILABLE
+
+
+class EngineUnreachable(EngineError):
+    """Nobody answers on the engine's socket, or the answer did not come in time."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Docker Engine is unreachable at {self.host}: {self.reason}"
+
+
+class ContainerNotFound(EngineError):
+    """The engine knows no container of that name or id."""
+
+    def __init__(self, container: str) -> None:
+        super().__init__(container)
+        self.container = container
+
+    def __str__(self) -> str:
+        return f"no such container: {self.container}"
+
+
+class StoreError(MistError):
+    """The store cannot be read or written: a full disk, a lock, a wrong URL."""
+
+    exit_status = Exit.UNAVAILABLE
+
+
+class BusError(MistError):
+    """The broker cannot be reached, or sent what cannot be understood."""
+
+    exit_status = Exit.UNAVAILABLE
+
+
+class WireError(BusError):
+    """A bus message that does not keep the format; it is dropped, never guessed at."""
+
+
+class AlreadyRunning(MistError):
+    """Another ``mist up`` works on the same state."""
+
+    exit_status = Exit.TEMPORARY
+
+    def __init__(self, pid: int | None, home: str) -> None:
+        super().__init__(pid, home)
+        self.pid = pid
+        self.home = home
+
+    def __str__(self) -> str:
+        who = f"process {self.pid}" if self.pid else "another process"
+        return (
+            f"mist already runs on {self.home} ({who}). Stop it first, "
+            "or set MIST_HOME and MIST_RUNTIME for a second one."
+        )

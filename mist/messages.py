@@ -1,0 +1,122 @@
+"""The messages that clients receive, as the public contract spells them.
+
+Encoding stands here and nowhere else.  Each function returns one JSON object
+without a newline, ready to be a line of a bus message's body and the payload of
+a WebSocket text frame.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from mist import clock
+
+Stream = Literal["stdout", "stderr"]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+_LOG_HEAD: Final = b'{"type":"log","timestamp":"'
+_LOG_MIDDLE: Final = b'","data":{"line":'
+_LOG_TAILS: Final[dict[str, bytes]] = {
+    "stdout": b',"stream":"stdout"}}',
+    "stderr": b',"stream":"stderr"}}',
+}
+#: Where the 30 characters of a log message's time stamp stand in its bytes.
+LOG_TIMESTAMP: Final = slice(len(_LOG_HEAD), len(_LOG_HEAD) + 30)
+
+
+class ContainerStatus(msgspec.Struct, frozen=True):
+    """``data`` of a container's ``status``: name, engine state, and words such as "Up 2 hours"."""
+
+    container: str
+    state: str
+    status: str
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True):
+    """``data`` of a deployment's ``status``; ``progress`` is a percentage, 0 to 100."""
+
+    deployment_id: int
+    status: Literal["pending", "building", "deploying", "success", "failed"]
+    stage: str
+    progress: int
+    message: str
+    error_message: str = ""
+
+
+class Cpu(msgspec.Struct, frozen=True):
+    """``usage`` of all cores together in percent, 0 to 100."""
+
+    usage: float
+    cores: int
+
+
+class Space(msgspec.Struct, frozen=True):
+    """Bytes of memory or disk; ``percent`` is ``used / total``, 0 to 100."""
+
+    used: int
+    total: int
+    percent: float
+
+
+class Docker(msgspec.Struct, frozen=True):
+    """The engine's counts, None while it is unreachable."""
+
+    containers_running: int | None
+    containers_total: int | None
+    images: int | None
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """One sample of the host; the whole message, it has no ``type``."""
+
+    timestamp: str
+    cpu: Cpu
+    memory: Space
+    disk: Space
+    docker: Docker
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    type: str
+    timestamp: str
+    data: object
+
+
+def log(timestamp: str, line: str, stream: Stream) -> bytes:
+    """A ``log`` message; the way of every line, hence put together by hand."""
+    return b"".join((_LOG_HEAD, timestamp.encode(), _LOG_MIDDLE, _encode(line), _LOG_TAILS[stream]))
+
+
+def status(data: ContainerStatus | DeploymentStatus) -> bytes:
+    """A ``status`` message of this moment."""
+    return _encode(_Envelope("status", clock.now(), data))
+
+
+def error(message: str) -> bytes:
+    """An ``error`` message of this moment."""
+    return _encode(_Envelope("error", clock.now(), {"message": message}))
+
+
+def end(message: str = "Log stream ended") -> bytes:
+    """An ``end`` message of this moment."""
+    return _encode(_Envelope("end", clock.now(), {"message": message}))
+
+
+def skipped(lines: int) -> bytes:
+    """What a client that is too slow is told: ``lines`` were left out."""
+    noun = "line" if lines == 1 else "lines"
+    text = f"{lines} {noun} skipped: connection too slow"
+    return _encode(_Envelope("skipped", clock.now(), {"lines": lines, "message": text}))
+
+
+def metrics(sample: Metrics) -> bytes:
+    """A metrics message."""
+    return _encode(sample)
+
+
+def log_timestamp(message: bytes) -> str:
+    """The time stamp of a ``log`` message that :func:`log` made."""
+    return message[LOG_TIMESTAMP].decode()

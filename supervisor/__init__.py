@@ -1,0 +1,1 @@
+"""Starts, watches, restarts and stops processes; the broker of the bus."""

@@ -1,0 +1,1 @@
+"""Collectors: one package for each kind of source."""
