@@ -1,0 +1,221 @@
+"""The way to the Docker Engine, for every worker.
+
+Two clients, one address.  ``connect`` gives docker-py's, for whoever talks to
+the engine a lot.  ``get`` asks one question over a plain socket: HTTP/1.0, so
+that the engine's server does not chunk and what follows the head is the body
+as it is.  A collector of logs needs no more, and there may be hundreds of them,
+each of which docker-py's sessions would cost several megabytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import ssl
+import time
+from http.client import HTTPException, parse_headers
+from io import BufferedReader, BytesIO
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+import docker
+import requests
+from docker.errors import DockerException, TLSParameterError
+from docker.utils import kwargs_from_env
+
+from mist.errors import EngineError, EngineUnreachable, SettingsError
+from mist.settings import Settings
+
+DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+
+#: An answer's head longer than this is none of the engine's.
+_HEAD_BYTES: Final = 65_536
+_RECEIVE_BYTES: Final = 65_536
+
+_TCP: Final = ("tcp", "http", "https")
+
+
+def host(settings: Settings) -> str:
+    """The engine's address: the setting, or else DOCKER_HOST, or else the usual socket."""
+    return settings.engine.host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+
+
+def connect(settings: Settings) -> docker.APIClient:
+    """docker-py's low-level client; EngineUnreachable if nobody answers.
+
+    Its calls raise EngineUnreachable too where docker-py lets the exceptions of
+    ``requests`` through; answers that are errors stay ``docker.errors``.
+    """
+    address = host(settings)
+    _split(address)
+    try:
+        arguments = kwargs_from_env({**os.environ, "DOCKER_HOST": address})
+        timeout = math.ceil(settings.engine.timeout_seconds)
+        return _Client(version="auto", timeout=timeout, **arguments)
+    except TLSParameterError as error:
+        raise SettingsError("DOCKER_CERT_PATH", str(error)) from None
+    except DockerException as error:
+        raise EngineUnreachable(address, _reason(error)) from None
+
+
+class _Client(docker.APIClient):
+    """docker-py's client, with the exceptions of this project."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        try:
+            return super().request(*args, **kwargs)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise EngineUnreachable(self.base_url, _reason(error)) from None
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in the operating system's words; libraries wrap it many times."""
+    seen = error
+    while True:
+        inner = seen.__cause__ or seen.__context__
+        wrapped = [part for part in seen.args if isinstance(part, BaseException)]
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror.lower()
+        if not wrapped and inner is None:
+            return str(seen) or type(seen).__name__
+        seen = wrapped[-1] if wrapped else inner or seen
+
+
+class Reply(NamedTuple):
+    """An answer whose head was read: the connection gives the rest of the body after ``begun``."""
+
+    connection: socket.socket
+    content_type: str
+    begun: bytes
+
+
+def dial(settings: Settings) -> socket.socket:
+    """A connection whose waits end after ``engine.timeout_seconds``, or EngineUnreachable."""
+    address = host(settings)
+    timeout = settings.engine.timeout_seconds
+    parts = _split(address)
+    try:
+        if parts.scheme == "unix":
+            return _dial_unix(parts.netloc + parts.path, timeout)
+        return _dial_tcp(parts, timeout)
+    except OSError as error:
+        raise EngineUnreachable(address, _reason(error)) from None
+
+
+def _split(address: str) -> SplitResult:
+    """The address's parts: ``unix`` with a path, or ``tcp``, ``http``, ``https`` with a port."""
+    try:
+        parts = urlsplit(address if "//" in address else f"tcp://{address}")
+        if parts.scheme == "unix" or (parts.scheme in _TCP and parts.hostname and parts.port):
+            return parts
+    except ValueError:
+        pass
+    raise SettingsError("engine.host", f"{address!r} is neither unix:///PATH nor tcp://HOST:PORT")
+
+
+def _dial_unix(path: str, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _dial_tcp(parts: SplitResult, timeout: float) -> socket.socket:
+    """TLS as the engine's own command has it: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH."""
+    verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
+    certificates = os.environ.get("DOCKER_CERT_PATH", "")
+    connection = socket.create_connection((parts.hostname, parts.port), timeout)
+    if not (parts.scheme == "https" or verify or certificates):
+        return connection
+    with connection:
+        folder = Path(certificates) if certificates else Path.home() / ".docker"
+        context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        context.check_hostname = verify
+        context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
+        return context.wrap_socket(connection, server_hostname=parts.hostname)
+
+
+def get(settings: Settings, path: str, **query: object) -> Reply:
+    """Ask the engine; EngineError carries its words if it says no, with ``status``."""
+    connection = dial(settings)
+    try:
+        target = quote(path) + ("?" + urlencode(query) if query else "")
+        connection.sendall(f"GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        status, content_type, begun = _head(connection)
+        if status != 200:
+            raise Refused(status, _words(begun + _rest(connection, settings)))
+    except OSError as error:
+        connection.close()
+        raise EngineUnreachable(host(settings), _reason(error)) from None
+    except EngineError:
+        connection.close()
+        raise
+    return Reply(connection, content_type, begun)
+
+
+def get_json(settings: Settings, path: str, **query: object) -> Any:
+    """Ask for one JSON document, whole within ``engine.timeout_seconds``."""
+    reply = get(settings, path, **query)
+    try:
+        return json.loads(reply.begun + _rest(reply.connection, settings))
+    except ValueError:
+        raise EngineError(f"the engine's answer to {path} is no JSON") from None
+    except OSError as error:
+        raise EngineUnreachable(host(settings), _reason(error)) from None
+    finally:
+        reply.connection.close()
+
+
+class Refused(EngineError):
+    """The engine answered with an HTTP status other than 200; ``words`` are its own."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(status, words)
+        self.status = status
+        self.words = words
+
+    def __str__(self) -> str:
+        return self.words or f"the engine answered with HTTP status {self.status}"
+
+
+def _head(connection: socket.socket) -> tuple[int, str, bytes]:
+    """Status, content type, and what came of the body with the head."""
+    received = b""
+    while (end := received.find(b"\r\n\r\n")) < 0:
+        data = connection.recv(_RECEIVE_BYTES)
+        if not data or len(received) > _HEAD_BYTES:
+            raise ConnectionError("the engine hung up in the middle of an answer")
+        received += data
+    line, _, fields = received[: end + 4].partition(b"\r\n")
+    try:
+        headers = parse_headers(BufferedReader(BytesIO(fields)))
+        status = int(line.split()[1])
+    except (HTTPException, ValueError, IndexError):
+        raise ConnectionError("what answers does not speak HTTP") from None
+    return status, headers.get_content_type(), received[end + 4 :]
+
+
+def _rest(connection: socket.socket, settings: Settings) -> bytes:
+    """The rest of a body that ends; a body that trickles does not outlast the timeout."""
+    deadline = time.monotonic() + settings.engine.timeout_seconds
+    parts = []
+    while data := connection.recv(_RECEIVE_BYTES):
+        parts.append(data)
+        connection.settimeout(max(0.001, deadline - time.monotonic()))
+    return b"".join(parts)
+
+
+def _words(body: bytes) -> str:
+    """What an error's body says: ``{"message": …}`` or plain text."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()
