@@ -13,7 +13,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -73,6 +73,7 @@ class Bus(Section, frozen=True):
     batch_bytes: Bytes = 65_536
     collector_queue: Count = 8
     subscriber_queue: Count = 512
+    replay_queue: Count = 8
     resend_bytes: Bytes = 4_194_304
     tap_bind: str = ""
     tap_keys: str = ""
@@ -83,6 +84,7 @@ class Replay(Section, frozen=True):
 
     lines: Count = 1_000
     bytes: Bytes = 8_388_608
+    topics: Count = 1_000
 
 
 class Collector(Section, frozen=True):
@@ -147,8 +149,8 @@ class Deployments(Section, frozen=True):
 class Log(Section, frozen=True):
     """The service's own log."""
 
-    level: str = "info"
-    format: str = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "logfmt", "json"] = "auto"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
