@@ -1,0 +1,174 @@
+"""What a client sends, without I/O: feed bytes, get events (RFC 6455 §5 and §7).
+
+The parser refuses whatever a client must not send before it reads its payload,
+so that no frame, whatever its header announces, takes more memory than
+``max_message_bytes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from api.websocket.frames import (
+    MAX_CONTROL_BYTES,
+    CloseCode,
+    FrameHeader,
+    Opcode,
+    read_header,
+    valid_close_code,
+)
+
+_MASK_BYTES: Final = 4
+_EMPTY: Final = b""
+_FIRST_CONTROL: Final = 0x8
+
+
+class Text(NamedTuple):
+    """A complete text message."""
+
+    text: str
+
+
+class Binary(NamedTuple):
+    """A complete binary message."""
+
+    data: bytes
+
+
+class Ping(NamedTuple):
+    """A ping, to be answered with its payload."""
+
+    payload: bytes
+
+
+class Pong(NamedTuple):
+    """A pong, asked for or not."""
+
+    payload: bytes
+
+
+class Close(NamedTuple):
+    """The peer closes; ``code`` is None when its frame says nothing."""
+
+    code: int | None
+    reason: str
+
+
+Event = Text | Binary | Ping | Pong | Close
+
+
+class ProtocolViolation(Exception):
+    """The peer breaks the protocol; ``code`` and ``reason`` are for our close frame."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason} (close code {self.code})"
+
+
+def _violation(reason: str) -> ProtocolViolation:
+    return ProtocolViolation(CloseCode.PROTOCOL_ERROR, reason)
+
+
+def unmask(payload: bytes, key: bytes) -> bytes:
+    """The payload without its mask (RFC 6455 §5.3); one operation on large integers."""
+    length = len(payload)
+    mask = (key * (length // _MASK_BYTES + 1))[:length]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")).to_bytes(length, "big")
+
+
+class Parser:
+    """The state between two reads: at most one incomplete frame and one incomplete message."""
+
+    __slots__ = ("_buffer", "_fragments", "_max_bytes", "_opcode")
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max_bytes = max_message_bytes
+        self._buffer = _EMPTY
+        self._fragments = _EMPTY
+        self._opcode: int | None = None
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """The events that ``data`` completes, one by one; ProtocolViolation ends the parsing."""
+        buffer = self._buffer + data if self._buffer else data
+        start = 0
+        while (header := read_header(buffer, start)) is not None:
+            self._check(header)
+            body = start + header.size + _MASK_BYTES
+            end = body + header.length
+            if len(buffer) < end:
+                break
+            payload = unmask(buffer[body:end], buffer[body - _MASK_BYTES : body])
+            start = end
+            # Kept before the event is handed out: the consumer may stop here.
+            self._buffer = buffer[start:]
+            event = self._event(header, payload)
+            if event is not None:
+                yield event
+        self._buffer = buffer[start:]
+
+    def _check(self, header: FrameHeader) -> None:
+        """Refuse what a header alone shows to be wrong."""
+        if header.reserved:
+            raise _violation("a reserved bit is set and no extension was agreed on")
+        if header.opcode not in Opcode.__members__.values():
+            raise _violation(f"opcode {header.opcode} is reserved")
+        if not header.masked:
+            raise _violation("a client must mask its frames")
+        if header.opcode >= _FIRST_CONTROL:
+            if not header.final:
+                raise _violation("a control frame must not be fragmented")
+            if header.length > MAX_CONTROL_BYTES:
+                raise _violation("a control frame has at most 125 bytes")
+        else:
+            self._check_data(header)
+
+    def _check_data(self, header: FrameHeader) -> None:
+        if header.opcode == Opcode.CONTINUATION:
+            if self._opcode is None:
+                raise _violation("a continuation without a message to continue")
+        elif self._opcode is not None:
+            raise _violation("a new message before the last one was complete")
+        if len(self._fragments) + header.length > self._max_bytes:
+            raise ProtocolViolation(
+                CloseCode.MESSAGE_TOO_BIG, f"a message has at most {self._max_bytes} bytes"
+            )
+
+    def _event(self, header: FrameHeader, payload: bytes) -> Event | None:
+        match header.opcode:
+            case Opcode.PING:
+                return Ping(payload)
+            case Opcode.PONG:
+                return Pong(payload)
+            case Opcode.CLOSE:
+                return _close(payload)
+        if header.opcode != Opcode.CONTINUATION:
+            self._opcode = header.opcode
+        self._fragments += payload
+        if not header.final:
+            return None
+        message, self._fragments = self._fragments, _EMPTY
+        opcode, self._opcode = self._opcode, None
+        return Text(_decode(message)) if opcode == Opcode.TEXT else Binary(message)
+
+
+def _close(payload: bytes) -> Close:
+    if not payload:
+        return Close(None, "")
+    if len(payload) == 1:
+        raise _violation("a close frame has no code or one of two bytes")
+    code = int.from_bytes(payload[:2], "big")
+    if not valid_close_code(code):
+        raise _violation(f"{code} is no close code that may be sent")
+    return Close(code, _decode(payload[2:]))
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ProtocolViolation(CloseCode.INVALID_TEXT, "the text is not UTF-8") from None
