@@ -36,6 +36,14 @@ class UsageError(MistError):
     exit_status = Exit.USAGE
 
 
+class AlreadyExists(UsageError):
+    """A name that has to be the only one of its kind is taken."""
+
+
+class NotFound(UsageError):
+    """What was named does not exist."""
+
+
 class SettingsError(MistError):
     """The settings cannot be used: an unknown key, a wrong type, a value out of bounds."""
 

@@ -1,0 +1,30 @@
+"""The store: users, projects, applications, grants, deployments, sessions.
+
+The web tier, the supervisor, the workers and the command meet here and on the
+bus, and nowhere else.
+"""
+
+from mist.store.apps import Apps
+from mist.store.deployments import Deployments
+from mist.store.projects import Projects
+from mist.store.records import App, AppFields, Deployment, DeploymentChanges, Project, User, Viewer
+from mist.store.sessions import Sessions
+from mist.store.store import Store, open_store
+from mist.store.users import Users
+
+__all__ = [
+    "App",
+    "AppFields",
+    "Apps",
+    "Deployment",
+    "DeploymentChanges",
+    "Deployments",
+    "Project",
+    "Projects",
+    "Sessions",
+    "Store",
+    "User",
+    "Users",
+    "Viewer",
+    "open_store",
+]

@@ -1,0 +1,151 @@
+"""The connection to the database, and what its errors mean to whoever runs the service."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from mist.errors import AlreadyExists, StoreError
+
+#: What to do about SQLite's own words (https://www.sqlite.org/rescode.html).
+_ADVICE: Final = (
+    ("disk is full", "the disk is full; free some space on it"),
+    ("readonly database", "it may not be written; give this user the right to write to it"),
+    ("unable to open", "it cannot be opened; is its directory there, and may this user use it?"),
+    ("not a database", "the file is no SQLite database; move it away or name another"),
+    ("malformed", "the file is damaged; restore it from a backup"),
+    ("is locked", "another process holds it for too long; try again"),
+    ("disk I/O error", "the disk does not read or write; look at the kernel's log"),
+    ("no such table", "it has no tables yet; start `mist up` once, which makes them"),
+)
+
+
+class Database:
+    """One database; connections are made when they are needed, so never before a fork."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.name = engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads: it waits for no writer."""
+        with self._transaction(write=False) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes: it takes SQLite's lock at its start.
+
+        Taking it later, after a read, could fail at once instead of waiting.
+        """
+        with self._transaction(write=True) as connection:
+            yield connection
+
+    @staticmethod
+    def insert(connection: Connection, table: Table, **values: object) -> int:
+        """Add one row, and return the id that it was given."""
+        key = connection.execute(table.insert().values(**values)).inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+    def close(self) -> None:
+        """Give the connections back to the system."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _transaction(self, write: bool) -> Iterator[Connection]:
+        try:
+            with self.engine.connect() as plain:
+                connection = plain.execution_options(mist_write=write)
+                with connection.begin():
+                    yield connection
+        except IntegrityError as error:
+            raise AlreadyExists(f"that is there already: {error.orig}") from None
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise StoreError(f"the store {self.name} fails: {explain(error)}") from error
+
+
+def connect(url: str, file: Path, busy_seconds: float) -> Database:
+    """The database that ``url`` names, or the SQLite file; StoreError for a wrong URL."""
+    target = _parse(url) if url else URL.create("sqlite", database=str(file))
+    try:
+        if target.get_backend_name() == "sqlite":
+            return Database(_sqlite(target, busy_seconds))
+        return Database(create_engine(target, pool_pre_ping=True))
+    except (SQLAlchemyError, ImportError) as error:
+        raise StoreError(
+            f"store.url {target.render_as_string(hide_password=True)!r} cannot be used: {error}"
+        ) from None
+
+
+def explain(error: Exception) -> str:
+    """The database's words with ours, which say what to do."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    text = str(cause).strip().split("\n")[0] or type(cause).__name__
+    for words, advice in _ADVICE:
+        if words in text:
+            return f"{advice} ({text})"
+    return text
+
+
+def create_file(engine: Engine) -> None:
+    """Make the SQLite file, for its group to write, which SQLite's own files then follow.
+
+    The web tier runs as another user of the same group, and even readers of a
+    database in WAL mode write to the file that lies beside it.
+    """
+    name = engine.url.database
+    if engine.dialect.name != "sqlite" or not name or name.startswith((":memory:", "file:")):
+        return
+    path = Path(name)
+    try:
+        path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be made: {error.strerror}") from None
+    try:
+        os.fchmod(descriptor, 0o660)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise StoreError(
+            "store.url is no database URL; leave it empty for SQLite in MIST_HOME, "
+            "or write one such as postgresql+psycopg://mist:secret@localhost/mist"
+        ) from None
+
+
+def _sqlite(url: URL, busy_seconds: float) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": busy_seconds})
+
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver must not begin transactions by itself; ``begin`` below does.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    def begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("mist_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    _listen(engine, "connect", prepare)
+    _listen(engine, "begin", begin)
+    return engine
+
+
+def _listen(engine: Engine, name: str, function: Any) -> None:
+    event.listen(engine, name, function)

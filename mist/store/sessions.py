@@ -1,0 +1,87 @@
+"""Sessions that ended before their time, and log-in attempts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from sqlalchemy import delete, func, insert, select
+
+from mist.errors import AlreadyExists
+from mist.store import tables
+from mist.store.database import Database
+
+_revocations = tables.revocations
+_failures = tables.login_failures
+
+#: Values in one query; SQLite takes 32,766 and PostgreSQL's driver 65,535.
+_CHUNK = 500
+
+_T = TypeVar("_T", int, str)
+
+
+class Sessions:
+    """The tables of revocations and of log-in failures."""
+
+    def __init__(self, data: Database) -> None:
+        self._data = data
+
+    def revoke(self, digest: str, expires_at: float) -> None:
+        """Let the token of this SHA-256 count no more; remembered until it would have expired."""
+        expired = delete(_revocations).where(_revocations.c.expires_at < time.time())
+        try:
+            with self._data.write() as connection:
+                connection.execute(expired)
+                connection.execute(
+                    insert(_revocations).values(digest=digest, expires_at=expires_at)
+                )
+        except AlreadyExists:
+            return
+
+    def revoked(self, digests: Iterable[str]) -> set[str]:
+        """Those of ``digests`` that are revoked."""
+        found: set[str] = set()
+        with self._data.read() as connection:
+            for chunk in _chunks(sorted(set(digests))):
+                query = select(_revocations.c.digest).where(_revocations.c.digest.in_(chunk))
+                found.update(connection.scalars(query))
+        return found
+
+    def sessions_after(self, user_ids: Iterable[int]) -> dict[int, float]:
+        """For each of the users that exist, the time before which no session counts."""
+        users = tables.users
+        found: dict[int, float] = {}
+        with self._data.read() as connection:
+            for chunk in _chunks(sorted(set(user_ids))):
+                query = select(users.c.id, users.c.sessions_after).where(users.c.id.in_(chunk))
+                found.update((row[0], row[1]) for row in connection.execute(query))
+        return found
+
+    def attempt(self, keys: Iterable[str], limit: int, window: float) -> float:
+        """Note a log-in attempt under every key; 0, or the seconds to wait if it is one too many.
+
+        It counts as a failure until :meth:`forgive` takes it back, so that many
+        attempts at once are not let through before the first has failed.
+        """
+        now = time.time()
+        names = list(keys)
+        with self._data.write() as connection:
+            connection.execute(delete(_failures).where(_failures.c.at <= now - window))
+            for key in names:
+                query = select(func.count(), func.min(_failures.c.at)).where(_failures.c.key == key)
+                count, oldest = connection.execute(query).one()
+                if count >= limit:
+                    return max(1.0, float(oldest) + window - now)
+            connection.execute(insert(_failures), [{"key": key, "at": now} for key in names])
+        return 0.0
+
+    def forgive(self, keys: Iterable[str]) -> None:
+        """Forget the failures under these keys: the log-in succeeded."""
+        with self._data.write() as connection:
+            connection.execute(delete(_failures).where(_failures.c.key.in_(list(keys))))
+
+
+def _chunks(values: list[_T]) -> Iterator[list[_T]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]

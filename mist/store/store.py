@@ -1,0 +1,70 @@
+"""The store as a whole: its tables' accessors, its schema, and how it is opened."""
+
+from __future__ import annotations
+
+from sqlalchemy import inspect, text
+
+from mist.errors import StoreError
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import database, migrations
+from mist.store.apps import Apps
+from mist.store.database import Database
+from mist.store.deployments import Deployments
+from mist.store.projects import Projects
+from mist.store.sessions import Sessions
+from mist.store.users import Users
+
+
+class Store:
+    """Everything that survives a restart, but for the logs of deployments.
+
+    Every method raises StoreError, with a text that says what to do, when the
+    database cannot be read or written.
+    """
+
+    def __init__(self, data: Database) -> None:
+        self._data = data
+        self.users = Users(data)
+        self.projects = Projects(data)
+        self.apps = Apps(data)
+        self.deployments = Deployments(data)
+        self.sessions = Sessions(data)
+
+    def migrate(self) -> None:
+        """Bring the tables to this program's version; does nothing when they are there."""
+        database.create_file(self._data.engine)
+        if self._revision() == migrations.HEAD:
+            return
+        with self._data.write() as connection:
+            migrations.upgrade(connection, self._data.name)
+
+    def check(self) -> None:
+        """Raise StoreError unless the store answers and has this program's tables."""
+        revision = self._revision()
+        if revision is None:
+            raise StoreError(f"the store {self._data.name} has no tables; start `mist up` once")
+        if revision != migrations.HEAD:
+            raise StoreError(
+                f"the store {self._data.name} is of version {revision}, this program of "
+                f"{migrations.HEAD}; restart `mist up` with the newest version of Mist"
+            )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._data.close()
+
+    def _revision(self) -> str | None:
+        with self._data.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return None if revision is None else str(revision)
+
+
+def open_store(settings: Settings, paths: Paths) -> Store:
+    """The store that the settings name; nothing is read or written before it is used.
+
+    Open it after a fork, never before: a database connection is not shared.
+    """
+    return Store(database.connect(settings.store.url, paths.database, settings.store.busy_seconds))

@@ -1,0 +1,149 @@
+"""The tables, as SQLAlchemy Core describes them; migrations bring a database there.
+
+Ids are never used twice (``sqlite_autoincrement``): a deployment's id names its
+log file, and a topic of the bus.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: SQLite numbers rows itself only where the type is INTEGER, which has 64 bits there.
+_Id: Final = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", _Id, primary_key=True)
+
+
+def _reference(name: str, target: str, **options: Any) -> Column[int]:
+    return Column(name, _Id, ForeignKey(target, ondelete="CASCADE"), **options)
+
+
+def _time(name: str, nullable: bool = False) -> Column[str]:
+    return Column(name, String(30), nullable=nullable)
+
+
+users: Final = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("email", String(254), nullable=False, unique=True),
+    Column(
+        "role", String(16), CheckConstraint("role IN ('admin', 'user')", "role"), nullable=False
+    ),
+    Column("password_hash", String(255), nullable=False),
+    Column("sessions_after", Float(53), nullable=False),
+    _time("created_at"),
+    sqlite_autoincrement=True,
+)
+
+projects: Final = Table(
+    "projects",
+    metadata,
+    _id(),
+    Column("name", String(64), nullable=False, unique=True),
+    _time("created_at"),
+    sqlite_autoincrement=True,
+)
+
+project_members: Final = Table(
+    "project_members",
+    metadata,
+    _reference("project_id", "projects.id", primary_key=True),
+    _reference("user_id", "users.id", primary_key=True, index=True),
+)
+
+apps: Final = Table(
+    "apps",
+    metadata,
+    _id(),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("container", String(128)),
+    Column("git_url", Text),
+    Column("branch", String(255)),
+    Column("dockerfile", String(1024), nullable=False),
+    Column("port", Integer),
+    Column("env", Text, nullable=False),
+    Column("restart_policy", String(32), nullable=False),
+    Column("project_id", _Id, ForeignKey("projects.id", ondelete="SET NULL"), index=True),
+    _time("created_at"),
+    sqlite_autoincrement=True,
+)
+
+grants: Final = Table(
+    "grants",
+    metadata,
+    _reference("app_id", "apps.id", primary_key=True),
+    _reference("user_id", "users.id", primary_key=True, index=True),
+)
+
+deployments: Final = Table(
+    "deployments",
+    metadata,
+    _id(),
+    _reference("app_id", "apps.id", nullable=False, index=True),
+    Column(
+        "status",
+        String(16),
+        CheckConstraint(
+            "status IN ('pending', 'building', 'deploying', 'success', 'failed')", "status"
+        ),
+        nullable=False,
+        index=True,
+    ),
+    Column("stage", String(32), nullable=False),
+    Column("progress", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("error_message", Text, nullable=False),
+    Column("commit_hash", String(64)),
+    Column("commit_message", Text),
+    Column("image", Text),
+    Column("created_by", String(254), nullable=False),
+    Column("rollback_to", _Id, ForeignKey("deployments.id", ondelete="SET NULL")),
+    Column("cancelled_by", String(254)),
+    _time("created_at"),
+    _time("started_at", nullable=True),
+    _time("finished_at", nullable=True),
+    sqlite_autoincrement=True,
+)
+
+#: Tokens that were logged out, by the SHA-256 of their text, until they expire by themselves.
+revocations: Final = Table(
+    "revocations",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("expires_at", Float(53), nullable=False, index=True),
+)
+
+#: Log-in attempts that did not succeed (or not yet), for each account and address.
+login_failures: Final = Table(
+    "login_failures",
+    metadata,
+    _id(),
+    Column("key", String(320), nullable=False, index=True),
+    Column("at", Float(53), nullable=False, index=True),
+)
