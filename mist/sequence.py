@@ -48,10 +48,27 @@ class Sequence:
         return self._pass(message)
 
     def fill(self, snapshot: Snapshot) -> Iterator[Message | Gap]:
-        """Take a replay; afterwards nothing is missing, though a Gap may say that it is lost."""
+        """Take a replay; what it does not bring either is lost, and a Gap says so.
+
+        A replay that was under way before the gap showed cannot tell: the broker
+        remembers each message before it forwards it, so one that ends before the
+        messages held here is out of date, and the next one is waited for.
+        """
+        yield from self._settle_all(snapshot.messages)
+        if self._out_of_date(snapshot):
+            return
         self.missing = False
         held, self._held = self._held, []
-        for message in [*snapshot.messages, *held]:
+        yield from self._settle_all(held)
+
+    def _out_of_date(self, snapshot: Snapshot) -> bool:
+        if not self._held or not snapshot.epoch:
+            return False
+        held = self._held[0].header
+        return (snapshot.epoch, snapshot.seq) < (held.epoch, held.seq)
+
+    def _settle_all(self, arrived: Iterable[Message]) -> Iterator[Message | Gap]:
+        for message in arrived:
             yield from self._settle(message)
 
     def _settle(self, message: Message) -> Iterator[Message | Gap]:
@@ -101,9 +118,3 @@ class Sequence:
             ),
             body=b"\n".join(fresh),
         )
-
-
-def in_order(sequence: Sequence, arrived: Iterable[Message]) -> Iterator[Message | Gap]:
-    """Feed several live messages."""
-    for message in arrived:
-        yield from sequence.feed(message)

@@ -95,7 +95,7 @@ class Collector(Section, frozen=True):
     restart_seconds: Seconds = 10.0
     stop_grace_seconds: Seconds = 0.5
     silence_seconds: Seconds = 5.0
-    retry_seconds: Seconds = 1.0
+    retry_seconds: Seconds = 0.25
     line_bytes: Bytes = 1_048_576
 
 
@@ -120,6 +120,7 @@ class MetricsSection(Section, frozen=True):
     disk_path: str = "/"
     history_samples: Annotated[int, Meta(ge=1, le=1_000)] = 300
     stale_seconds: Seconds = 5.0
+    recount_seconds: Seconds = 30.0
 
 
 class Supervisor(Section, frozen=True):

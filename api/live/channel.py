@@ -1,0 +1,236 @@
+"""One topic in a gunicorn worker: its order, its ring, its state and its clients.
+
+Clients that come before the collector has loaded the history wait for it; those
+that come later start from the ring.  Nothing here blocks or switches greenlets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+from gevent import spawn_later
+
+from api.live import ring as rings
+from api.live.listener import Listener
+from api.live.ring import Cursor, Parts, Ring
+from api.websocket.connection import Connection
+from api.websocket.frames import text_frame, text_frames
+from mist import messages
+from mist.bus import Position, Snapshot
+from mist.sequence import Gap, Sequence
+from mist.settings import Settings
+from mist.wire import Kind, Message
+
+NORMAL = 1000
+TRY_AGAIN_LATER = 1013
+NOT_RUNNING = 4409
+
+NO_COLLECTOR = "The collector does not start; see `mist status` on the server"
+
+#: Calls a function with an argument after some seconds, as gevent.spawn_later does.
+Later = Callable[[float, Callable[[Connection], None], Connection], object]
+
+
+class Wish(NamedTuple):
+    """What a client wants to see first.
+
+    ``tail`` are the last messages of the kind that the topic carries, ``since``
+    limits them to what followed a time stamp, ``stopped`` asks for the tail of a
+    container that does not run, too.
+    """
+
+    tail: int | None
+    since: str | None = None
+    stopped: bool = False
+
+
+class Ending(NamedTuple):
+    """The message that ended a stream, and the code that its clients are closed with."""
+
+    kind: Kind
+    body: bytes
+    code: int
+
+
+class _State(msgspec.Struct):
+    state: str
+
+
+class _Status(msgspec.Struct):
+    data: _State
+
+
+class Channel(Listener):
+    """The clients of one topic and what they share."""
+
+    def __init__(
+        self, settings: Settings, kind: Kind = Kind.LOG, later: Later = spawn_later
+    ) -> None:
+        self._settings = settings
+        self._kind = kind
+        self._later = later
+        self._sequence = Sequence()
+        self.ring = Ring(settings.streams.ring_lines, settings.streams.ring_bytes)
+        self.ending: Ending | None = None
+        self._reach = settings.replay.lines
+        self._status = b""
+        self._ready = False
+        self._truncated = False
+        self._waiting: dict[Connection, Wish] = {}
+        self._joined: dict[Connection, Cursor] = {}
+
+    @property
+    def clients(self) -> int:
+        """How many clients the channel has."""
+        return len(self._waiting) + len(self._joined)
+
+    @property
+    def position(self) -> Position:
+        """Up to where the topic was passed on."""
+        return self._sequence.position
+
+    @property
+    def missing(self) -> bool:
+        """Whether messages between that and later ones are not there."""
+        return self._sequence.missing
+
+    def add(self, connection: Connection, wish: Wish) -> None:
+        """Take a client in; it is served as soon as the history is there."""
+        self._waiting[connection] = wish
+        self._later(self._settings.streams.start_seconds, self.give_up, connection)
+        self._settle_known()
+
+    def remove(self, connection: Connection) -> None:
+        """Let a client go."""
+        self._waiting.pop(connection, None)
+        self._joined.pop(connection, None)
+
+    def feed(self, message: Message) -> None:
+        """Take a live message from the bus."""
+        self._apply(self._sequence.feed(message))
+        if self._ready:
+            self.settle_all()
+
+    def fill(self, snapshot: Snapshot) -> None:
+        """Take what the broker remembers."""
+        if not self.ring.head and snapshot.messages:
+            self._truncated = snapshot.messages[0].header.seq > 1
+        self._apply(self._sequence.fill(snapshot))
+        self._settle_known()
+
+    def flush(self) -> None:
+        """Send every client what it has not yet got, as far as its socket takes it."""
+        for connection in self._joined:
+            connection.flush()
+
+    def settle_all(self) -> None:
+        """Serve every client that waits."""
+        for connection in list(self._waiting):
+            self.settle(connection)
+
+    def settle(self, connection: Connection) -> None:
+        """Serve a client that waits, by what is known now."""
+        wish = self._waiting.pop(connection, None)
+        if wish is None:
+            return
+        if self.ending is not None:
+            self._refuse(connection, wish, self.ending)
+        else:
+            self._join(connection, wish)
+
+    def give_up(self, connection: Connection) -> None:
+        """Close a client that has waited too long."""
+        if self._waiting.pop(connection, None) is not None:
+            connection.source = Parts(text_frame(messages.error(NO_COLLECTOR)))
+            connection.finish(TRY_AGAIN_LATER)
+
+    def _settle_known(self) -> None:
+        """Serve those who wait by what is known without a live message.
+
+        An ending that is only remembered may be out of date: the container may
+        just have been started.  A collector that is there would say so within
+        ``collector.retry_seconds``, so the clients wait for that long.
+        """
+        if not self._ready:
+            return
+        if self.ending is None:
+            self.settle_all()
+        else:
+            for connection in self._waiting:
+                self._later(2 * self._settings.collector.retry_seconds, self.settle, connection)
+
+    def _apply(self, ordered: Iterable[Message | Gap]) -> None:
+        for item in ordered:
+            if isinstance(item, Gap):
+                self._append(text_frame(messages.skipped(item)), Kind.STATUS)
+            else:
+                self._take(item)
+
+    def _take(self, message: Message) -> None:
+        header, body = message.header, message.body
+        if header.kind is Kind.LOG:
+            last = messages.log_timestamp(body[body.rfind(b"\n") + 1 :][:64])
+            self._append(text_frames(body), Kind.LOG, header.count, last)
+        elif header.kind is not Kind.READY:
+            self._append(text_frame(body), header.kind)
+        if header.kind is Kind.STATUS:
+            self._status, self.ending = body, None
+        elif header.final:
+            self._end(Ending(header.kind, body, header.code))
+        self._ready = self._ready or not header.history
+
+    def _append(self, frames: bytes, kind: Kind, lines: int = 0, last: str = "") -> None:
+        self.ring.append(frames, kind, lines, last)
+
+    def _end(self, ending: Ending) -> None:
+        """Close everybody once they have what came before the end."""
+        self.ending = ending
+        for connection, cursor in self._joined.items():
+            cursor.stop_here()
+            connection.finish(ending.code)
+        self._joined.clear()
+
+    def _join(self, connection: Connection, wish: Wish) -> None:
+        cursor = Cursor(self.ring, self._prelude(wish))
+        self._joined[connection] = cursor
+        connection.source = cursor
+        connection.flush()
+
+    def _prelude(self, wish: Wish) -> list[bytes]:
+        """The status, and of what was there before the client what it wishes."""
+        status = [text_frame(self._status)] if self._status else []
+        if wish.since is not None:
+            return status + self._since(wish.since, wish.tail)
+        return status + rings.tail(self.ring, min(wish.tail or 0, self._reach), self._kind)
+
+    def _since(self, timestamp: str, lines: int | None) -> list[bytes]:
+        reach = self._reach if lines is None else min(lines, self._reach)
+        found = rings.since(self.ring, timestamp, reach)
+        if lines is None and found.beyond and (found.older_lines or self._beyond_memory()):
+            return [text_frame(messages.skipped(max(1, found.older_lines))), *found.frames]
+        return found.frames
+
+    def _beyond_memory(self) -> bool:
+        """Whether the container wrote lines that nobody here has any more."""
+        return self._truncated or self.ring.tail > 0 or self.ring.lines >= self._reach
+
+    def _refuse(self, connection: Connection, wish: Wish, ending: Ending) -> None:
+        """Tell a client that came after the end why there is nothing to follow."""
+        code = ending.code
+        body = ending.body
+        parts: list[bytes] = []
+        if ending.kind is Kind.END:
+            code = NOT_RUNNING
+            body = messages.error(f"Container is not running (state: {self._engine_state()})")
+        if code == NOT_RUNNING:
+            parts = self._prelude(wish if wish.stopped else Wish(tail=0))
+        connection.source = Parts(*parts, text_frame(body))
+        connection.finish(code)
+
+    def _engine_state(self) -> str:
+        try:
+            return msgspec.json.decode(self._status, type=_Status).data.state
+        except msgspec.MsgspecError:
+            return "unknown"

@@ -1,0 +1,161 @@
+"""A deployment's log for the clients of one worker: the file is the log.
+
+Each client reads the file at its own pace, from its beginning, so whoever comes
+at any time has all of it, once; messages on the bus merely say that there is
+more to read.  The deployment's row in the store says what the file cannot:
+the place in the queue while there is no file, the end, and how it ended should
+the last lines have found no room on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from api.live.listener import Listener
+from api.websocket.connection import Connection
+from api.websocket.frames import text_frame, text_frames
+from mist import messages
+from mist.deployments import is_final
+from mist.messages import DeploymentStatus
+from mist.store import Deployment
+from mist.wire import Kind, Message
+
+#: How much of the file is read for one write.
+READ_BYTES: Final = 65_536
+
+NORMAL: Final = 1000
+
+
+class LogFile:
+    """A client's place in the file of a deployment: the ``Source`` of its connection."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._status = b""
+        self._closing: list[bytes] = []
+        self._has_final = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the client has anything of the file."""
+        return self._offset > 0
+
+    def take(self) -> list[bytes]:
+        """Frames of the next whole lines, or of what the row says beside them."""
+        if self._status:
+            status, self._status = self._status, b""
+            return [text_frame(status)]
+        lines = self._read()
+        if lines:
+            self._has_final = self._has_final or any(map(is_final, lines))
+            return [text_frames(b"\n".join(lines))]
+        closing, self._closing = self._closing, []
+        return [] if self._has_final else [text_frame(message) for message in closing]
+
+    def say(self, status: bytes) -> None:
+        """Give a status that is not in the file."""
+        self._status = status
+
+    def conclude(self, closing: list[bytes]) -> None:
+        """Give ``closing`` after the file's end, if the file does not tell the end itself."""
+        self._closing = closing
+
+    def _read(self) -> list[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(READ_BYTES)
+                if b"\n" not in data:
+                    data += file.readline()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return whole.split(b"\n")[:-1]
+
+
+class DeploymentLog(Listener):
+    """The clients that watch one deployment."""
+
+    def __init__(self, path: Path, load: Callable[[], Deployment | None]) -> None:
+        self._path = path
+        self._load = load
+        self._sources: dict[Connection, LogFile] = {}
+        self._said = ""
+        self._last_kind = Kind.STATUS
+
+    @property
+    def clients(self) -> int:
+        """How many clients watch."""
+        return len(self._sources)
+
+    def add(self, connection: Connection) -> None:
+        """Take a client in and give it what there is."""
+        source = LogFile(self._path)
+        self._sources[connection] = source
+        connection.source = source
+        connection.flush()
+        row = self._load()
+        if row is None:
+            return
+        if row.finished:
+            self._conclude(row)
+        elif not source.begun:
+            self._say(row, [(connection, source)])
+
+    def remove(self, connection: Connection) -> None:
+        """Let a client go."""
+        self._sources.pop(connection, None)
+
+    def feed(self, message: Message) -> None:
+        """Take note that the file has grown; the message itself stands in it."""
+        self._last_kind = message.header.kind
+
+    def flush(self) -> None:
+        """Send what is new in the file, and see to the end after a status or an error."""
+        for connection in self._sources:
+            connection.flush()
+        if self._last_kind is not Kind.LOG:
+            self._look_at_row()
+
+    def reconcile(self) -> None:
+        """Find what a lost message would have told."""
+        for connection in self._sources:
+            connection.flush()
+        self._look_at_row()
+
+    def _look_at_row(self) -> None:
+        row = self._load()
+        if row is None:
+            return
+        if row.finished:
+            self._conclude(row)
+        elif row.message != self._said:
+            self._say(row, list(self._sources.items()))
+
+    def _say(self, row: Deployment, to: list[tuple[Connection, LogFile]]) -> None:
+        """Tell those who have nothing of the file yet what the deployment waits for."""
+        self._said = row.message
+        for connection, source in to:
+            if not source.begun:
+                source.say(messages.status(_status(row)))
+                connection.flush()
+
+    def _conclude(self, row: Deployment) -> None:
+        closing = [messages.status(_status(row))]
+        if row.error_message:
+            closing.append(messages.error(row.error_message))
+        for connection, source in self._sources.items():
+            source.conclude(closing)
+            connection.finish(NORMAL)
+        self._sources.clear()
+
+
+def _status(row: Deployment) -> DeploymentStatus:
+    """The ``data`` of a status message that says what the row says."""
+    return DeploymentStatus(
+        row.id, row.status, row.stage, row.progress, row.message, row.error_message
+    )

@@ -1,0 +1,135 @@
+"""A gunicorn worker's end of the bus: one subscription for each topic that it shows.
+
+Three greenlets: one reads the events and fans them out, one takes the broker's
+replays, and one asks for replays: at once where messages are missing, and every
+second for all topics, because the loss of a topic's last message shows nowhere
+else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar, cast
+
+import gevent
+import structlog
+import zmq.green as zmq
+
+from api.live.listener import Listener
+from mist import bus, wire
+from mist.errors import BusError, WireError
+from mist.paths import Paths
+from mist.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: How many messages are put into rings before the clients are sent what they have.
+BATCH_MESSAGES: Final = 32
+
+#: How long a bus is given to answer when somebody asks whether it is there, in seconds.
+PROBE_SECONDS: Final = 2.0
+
+_PROBE_TOPIC: Final = b"probe/"
+
+ListenerT = TypeVar("ListenerT", bound=Listener)
+
+
+class Hub:
+    """The topics that a worker is subscribed to, and who listens to them."""
+
+    def __init__(self, paths: Paths, settings: Settings) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._context = zmq.Context()
+        self._events = bus.events_socket(self._context, paths, settings)
+        self._replay = bus.replay_socket(self._context, paths)
+        self._listeners: dict[bytes, Listener] = {}
+
+    def start(self) -> None:
+        """Begin to read the bus."""
+        for loop in (self._read_events, self._read_replays, self._reconcile):
+            gevent.spawn(loop)
+
+    @property
+    def topics(self) -> int:
+        """How many topics the worker is subscribed to."""
+        return len(self._listeners)
+
+    def open(self, topic: bytes, make: Callable[[], ListenerT]) -> ListenerT:
+        """The listener of a topic; the first to ask for it subscribes."""
+        listener = self._listeners.get(topic)
+        if listener is None:
+            listener = self._listeners[topic] = make()
+            self._events.subscribe(topic)
+            self._ask(topic, listener)
+        return cast(ListenerT, listener)
+
+    def leave(self, topic: bytes) -> None:
+        """Unsubscribe if the topic has no client any more."""
+        listener = self._listeners.get(topic)
+        if listener is not None and not listener.clients:
+            del self._listeners[topic]
+            self._events.unsubscribe(topic)
+
+    def reachable(self) -> bool:
+        """Whether the broker answers."""
+        try:
+            bus.ask_replay(self._context, self._paths, _PROBE_TOPIC, timeout=PROBE_SECONDS)
+        except BusError:
+            return False
+        return True
+
+    def _read_events(self) -> None:
+        while True:
+            touched = {self._take(self._events.recv_multipart())}
+            for _ in range(BATCH_MESSAGES):
+                try:
+                    touched.add(self._take(self._events.recv_multipart(zmq.NOBLOCK)))
+                except zmq.Again:
+                    break
+            for listener in touched:
+                if listener is not None:
+                    listener.flush()
+            # A bus that always has more must not keep the clients' greenlets waiting.
+            gevent.sleep(0)
+
+    def _take(self, frames: list[bytes]) -> Listener | None:
+        try:
+            message = wire.parse(frames)
+        except WireError as error:
+            log.warning("bus_message_dropped", reason=str(error))
+            return None
+        listener = self._listeners.get(message.topic)
+        if listener is not None:
+            knew = listener.missing
+            listener.feed(message)
+            if listener.missing and not knew:
+                self._ask(message.topic, listener)
+        return listener
+
+    def _read_replays(self) -> None:
+        while True:
+            try:
+                snapshot = bus.parse_replay_reply(self._replay.recv_multipart())
+            except WireError as error:
+                log.warning("replay_dropped", reason=str(error))
+                continue
+            listener = self._listeners.get(snapshot.topic)
+            if listener is not None:
+                listener.fill(snapshot)
+                listener.flush()
+
+    def _reconcile(self) -> None:
+        while True:
+            gevent.sleep(self._settings.streams.reconcile_seconds)
+            for topic, listener in list(self._listeners.items()):
+                listener.reconcile()
+                self._ask(topic, listener)
+
+    def _ask(self, topic: bytes, listener: Listener) -> None:
+        """Ask for what followed; a broker that is away is asked again at the next turn."""
+        try:
+            request = bus.replay_request(topic, listener.position)
+            self._replay.send_multipart(request, zmq.NOBLOCK)
+        except zmq.Again:
+            return

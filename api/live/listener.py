@@ -1,0 +1,41 @@
+"""What the hub brings the messages of a topic to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from mist.bus import START, Position, Snapshot
+from mist.wire import Message
+
+
+class Listener(ABC):
+    """The clients of one topic in this worker.  Nothing here blocks or switches greenlets."""
+
+    @property
+    @abstractmethod
+    def clients(self) -> int:
+        """How many clients still want the topic."""
+
+    @property
+    def position(self) -> Position:
+        """What a replay is to begin after."""
+        return START
+
+    @property
+    def missing(self) -> bool:
+        """Whether a replay is needed before anything can go on."""
+        return False
+
+    @abstractmethod
+    def feed(self, message: Message) -> None:
+        """Take a live message."""
+
+    def fill(self, snapshot: Snapshot) -> None:
+        """Take a replay."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Send every client what it has not got yet, as far as its socket takes it."""
+
+    def reconcile(self) -> None:
+        """Look, every ``streams.reconcile_seconds``, whether something was missed."""

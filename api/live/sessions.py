@@ -1,0 +1,66 @@
+"""Open streams lose their client's session when it expires or is revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gevent
+import structlog
+
+from api.http.access import Identity, still_valid
+from api.live.ring import Parts
+from api.websocket.connection import Connection
+from api.websocket.frames import text_frame
+from mist import messages
+from mist.errors import StoreError
+from mist.store import Store
+
+log = structlog.get_logger(__name__)
+
+SESSION_EXPIRED = 4401
+
+
+class Sessions:
+    """Who holds the open connections of this worker."""
+
+    def __init__(self, store: Store, check_seconds: float) -> None:
+        self._store = store
+        self._check_seconds = check_seconds
+        self._holders: dict[Connection, Identity] = {}
+
+    def start(self) -> None:
+        """Begin to look after the sessions."""
+        gevent.spawn(self._watch)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._holders)
+
+    @contextmanager
+    def holding(self, connection: Connection, identity: Identity) -> Iterator[None]:
+        """Look after a connection for as long as it is open."""
+        self._holders[connection] = identity
+        try:
+            yield
+        finally:
+            del self._holders[connection]
+
+    def _watch(self) -> None:
+        while True:
+            gevent.sleep(self._check_seconds)
+            if self._holders:
+                self.check()
+
+    def check(self) -> None:
+        """Close the connections whose session has ended; a store that is away ends none."""
+        try:
+            valid = still_valid(self._store, set(self._holders.values()))
+        except StoreError as error:
+            log.warning("sessions_not_checked", reason=str(error))
+            return
+        ended = [one for one, identity in self._holders.items() if identity not in valid]
+        for connection in ended:
+            connection.source = Parts(text_frame(messages.error("Session expired")))
+            connection.finish(SESSION_EXPIRED)
