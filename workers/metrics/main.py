@@ -1,0 +1,67 @@
+"""The sampler as a process: one loop on a steady clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import zmq
+from msgspec import structs
+
+from mist import clock, messages, topics
+from mist.bus import Publisher
+from mist.messages import Metrics
+from mist.paths import Paths
+from mist.process import Assignment
+from mist.settings import Settings
+from mist.wire import Kind
+from workers.metrics.counts import Counts
+from workers.metrics.host import Host
+from workers.metrics.ticks import Ticks
+
+#: A sample has some 300 bytes; what is sent again to a new broker are as many
+#: samples as the history holds.
+_SAMPLE_BYTES = 350
+
+
+def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
+    """Publish a sample a second until the process is told to end.
+
+    Raises SettingsError for a ``metrics.disk_path`` that is none, BusError if no
+    broker takes the topic's claim.
+    """
+    host = Host(settings.metrics.disk_path)
+    counts = Counts(settings)
+    counts.start()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    publisher = Publisher(context, paths, _modest(settings), topics.METRICS, assignment.term)
+    try:
+        publisher.claim(resume=assignment.resume)
+        _run(publisher, Ticks(), lambda: _sample(host, counts))
+    finally:
+        publisher.close()
+        context.term()
+
+
+def _run(publisher: Publisher, ticks: Ticks, sample: Callable[[], bytes]) -> None:
+    while True:
+        # The wait for the next deadline is one for news of the broker as well.
+        while remaining := ticks.remaining():
+            if publisher.socket.poll(int(remaining * 1000) + 1, zmq.POLLIN):
+                publisher.service()
+        body = sample()
+        # Without a broker the sample is dropped: a later one tells more.
+        if publisher.service():
+            publisher.publish(Kind.METRICS, body)
+        ticks.met()
+
+
+def _sample(host: Host, counts: Counts) -> bytes:
+    return messages.metrics(
+        Metrics(clock.now(), host.cpu(), host.memory(), host.disk(), counts.figures())
+    )
+
+
+def _modest(settings: Settings) -> Settings:
+    keep = max(1024, settings.metrics.history_samples * _SAMPLE_BYTES)
+    bus = structs.replace(settings.bus, resend_bytes=min(settings.bus.resend_bytes, keep))
+    return structs.replace(settings, bus=bus)
