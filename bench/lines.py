@@ -1,0 +1,61 @@
+"""The stream that every server of the fan-out rows sends: numbered log lines, known in advance.
+
+Each line is 150 bytes long and begins with its number, each message is the one
+that the contract describes, and each frame has the same size, so that a position
+in the bytes is a line number and back.  The frames are made here, apart from the
+service's own encoder: the service is checked against them.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from mist import clock, messages
+
+LINE_BYTES: Final = 150
+_BEGIN: Final = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+_FILLER: Final = "GET /api/v1/items?page=7 HTTP/1.1 200 5123 agent=curl/8.5.0 " * 3
+
+STATUS: Final = messages.status(messages.ContainerStatus("bench", "running", "Up 2 hours"))
+
+
+def message(number: int) -> bytes:
+    """The ``log`` message of line ``number``, from 1 on."""
+    text = f"{number:010d} {_FILLER}"[:LINE_BYTES]
+    return messages.log(clock.rfc3339(_BEGIN + number * 1_000), text, "stdout")
+
+
+def frame(payload: bytes) -> bytes:
+    """An unmasked, final text frame (RFC 6455 §5.2)."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65_536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+FRAME_BYTES: Final = len(frame(message(1)))
+
+
+class Stream(NamedTuple):
+    """What a client is to receive: ``head`` (whole frames), then the frames of ``lines`` lines."""
+
+    head: bytes
+    lines: int
+
+    def expected(self) -> bytes:
+        """All bytes after the handshake."""
+        return self.head + b"".join(frame(message(number + 1)) for number in range(self.lines))
+
+
+def batches(first: int, lines: int, batch_bytes: int) -> list[tuple[int, bytes]]:
+    """Lines from number ``first`` on as pairs of count and bus body."""
+    size = len(message(1)) + 1
+    step = max(1, batch_bytes // size)
+    made = []
+    for start in range(first, first + lines, step):
+        count = min(step, first + lines - start)
+        made.append((count, b"\n".join(message(start + offset) for offset in range(count))))
+    return made

@@ -1,0 +1,184 @@
+"""The process that plays all clients: one epoll loop, asked through a pipe."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, Final, NamedTuple
+
+from bench.lines import Stream
+from bench.load.clients import Client, Exact, Idle, Numbered, Timed
+from bench.load.cursor import Mismatch
+from bench.load.handshake import Address, connect
+from bench.procs import BenchError, Peer
+
+_READ_BYTES: Final = 262_144
+_POLL_SECONDS: Final = 0.05
+_PROGRESS_SECONDS: Final = 0.002
+
+
+class Outcome(NamedTuple):
+    """What a run came to; times in seconds, ``delays`` one for each line of each client."""
+
+    clients: int
+    lines: int
+    seconds: float
+    cpu: float
+    reads: int
+    delays: array[float]
+
+    @property
+    def share(self) -> float:
+        """The part of one core that the load generator used."""
+        return self.cpu / self.seconds if self.seconds else 0.0
+
+
+class Load:
+    """The clients of one process, by file descriptor."""
+
+    def __init__(self, progress: Any, sent: Sequence[int] | None) -> None:
+        self._progress = progress
+        self._sent = sent
+        self._clients: dict[int, Client] = {}
+        self._stalled: list[socket.socket] = []
+        self._epoll = select.epoll()
+        self._stream = Stream(b"", 0)
+        self._expected = b""
+        self._delays = array("d")
+        self._reads = 0
+        self._buffer = bytearray(_READ_BYTES)
+
+    def stream(self, stream: Stream) -> None:
+        """What the exact clients that connect from now on are to receive."""
+        self._stream = stream
+        self._expected = stream.expected()
+
+    def exact(self, address: Address, count: int) -> None:
+        """Connect clients that compare every byte."""
+        self._open(address, count, self._exact)
+
+    def numbered(self, address: Address, count: int) -> None:
+        """Connect clients that check the numbers of the lines."""
+        self._open(address, count, lambda sock: Numbered(sock, self._sent, self._delays))
+
+    def idle(self, address: Address, count: int) -> None:
+        """Connect clients that only listen."""
+        self._open(address, count, Idle)
+
+    def stall(self, address: Address) -> None:
+        """Connect one client that never reads, with a small receive buffer."""
+        self._stalled += [sock for sock, _ in connect(address, 1, receive_buffer=4_096)]
+
+    def unstall(self) -> None:
+        """Drop the clients that never read."""
+        while self._stalled:
+            self._stalled.pop().close()
+
+    def disconnect(self) -> None:
+        """Drop everybody."""
+        self.unstall()
+        for client in self._clients.values():
+            client.sock.close()
+        self._clients.clear()
+        self._epoll.close()
+        self._epoll = select.epoll()
+
+    def until(self, lines: int, timeout: float) -> Outcome:
+        """Read until every client has ``lines`` lines; the clock runs from the first byte."""
+        return self._run(lambda: self._slowest() >= lines, timeout, must_end=True)
+
+    def listen(self, seconds: float) -> Outcome:
+        """Read for some time."""
+        return self._run(lambda: False, seconds, must_end=False)
+
+    def _exact(self, sock: socket.socket) -> Client:
+        head = len(self._stream.head)
+        if self._sent is None:
+            return Exact(sock, self._expected, head)
+        return Timed(sock, self._expected, head, self._sent, self._delays)
+
+    def _open(self, address: Address, count: int, make: Callable[[socket.socket], Client]) -> None:
+        for sock, rest in connect(address, count):
+            client = make(sock)
+            self._clients[sock.fileno()] = client
+            self._epoll.register(sock.fileno(), select.EPOLLIN)
+            client.feed(rest)
+
+    def _slowest(self) -> int:
+        return min(client.lines for client in self._clients.values())
+
+    def _run(self, finished: Callable[[], bool], timeout: float, must_end: bool) -> Outcome:
+        self._reads = 0
+        del self._delays[:]
+        begin = last = 0.0
+        cpu = time.process_time()
+        started = checked = time.monotonic()
+        while not finished():
+            if self._drain():
+                last = time.monotonic()
+                begin = begin or last
+            checked = self._pass_on(checked)
+            if time.monotonic() - started > timeout:
+                if must_end:
+                    raise BenchError(self._complaint(timeout))
+                break
+        lines = sum(client.lines for client in self._clients.values())
+        return Outcome(
+            len(self._clients),
+            lines,
+            (last - begin) if must_end else timeout,
+            time.process_time() - cpu,
+            self._reads,
+            array("d", self._delays),
+        )
+
+    def _drain(self) -> bool:
+        """Read once from each client that has something."""
+        ready = self._epoll.poll(_POLL_SECONDS)
+        view, clients = memoryview(self._buffer), self._clients
+        for fd, _ in ready:
+            client = clients[fd]
+            size = client.sock.recv_into(view)
+            if not size:
+                raise Mismatch("the server closed a client's connection")
+            client.feed(view[:size])
+        self._reads += len(ready)
+        return bool(ready)
+
+    def _pass_on(self, checked: float) -> float:
+        """Tell the publisher, now and then, how far the slowest client is."""
+        now = time.monotonic()
+        if now - checked < _PROGRESS_SECONDS:
+            return checked
+        self._progress.value = self._slowest() if self._clients else 0
+        return now
+
+    def _complaint(self, timeout: float) -> str:
+        counts = sorted(client.lines for client in self._clients.values())
+        return (
+            f"after {timeout:.0f} s the slowest of {len(counts)} clients has {counts[0]} lines, "
+            f"the fastest {counts[-1]}"
+        )
+
+
+def main(pipe: Connection[Any, Any], progress: Any, sent: Sequence[int] | None) -> None:
+    """Serve requests until the pipe is closed."""
+    load = Load(progress, sent)
+    while True:
+        try:
+            name, *arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(getattr(load, name)(*arguments))
+        except (BenchError, OSError) as error:
+            pipe.send(BenchError(f"load generator, {name}: {error}"))
+
+
+def start(progress: Any, sent: Sequence[int] | None = None) -> Peer:
+    """A load generator; ``progress`` shows its slowest client, ``sent`` holds lines' times."""
+    return Peer(main, progress, sent)

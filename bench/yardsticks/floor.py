@@ -1,0 +1,87 @@
+"""Yardstick b, the floor: a loop that writes the same bytes to the same number of sockets.
+
+It does nothing else.  The sockets block, so that it pays for no readiness calls
+and no partial writes: whoever sends these bytes with ``send`` from Python pays at
+least this.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from bench.lines import FRAME_BYTES, Stream
+from bench.load.handshake import accept_key
+from bench.procs import BenchError
+
+PIECE_BYTES: Final = 65_536
+
+
+class Floor:
+    """A listener, and the connections that it has accepted."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self._clients: list[socket.socket] = []
+
+    def address(self) -> int:
+        """The port."""
+        return int(self._listener.getsockname()[1])
+
+    def accept(self, count: int) -> None:
+        """Take ``count`` clients; each gets the answer that a WebSocket server gives."""
+        for _ in range(count):
+            client, _address = self._listener.accept()
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _upgrade(client)
+            self._clients.append(client)
+
+    def burst(self, stream: Stream) -> float:
+        """Write the stream in pieces of 64 KiB; the CPU seconds that it took."""
+        data = memoryview(stream.expected())
+        pieces = [data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES)]
+        begin = time.process_time()
+        for piece in pieces:
+            self._write(piece)
+        return time.process_time() - begin
+
+    def drip(self, stream: Stream, rate: float) -> float:
+        """Write ``rate`` lines a second, one by one; the CPU seconds that it took."""
+        data = memoryview(stream.expected())
+        begin, due = time.process_time(), time.monotonic()
+        for number in range(stream.lines):
+            self._write(data[number * FRAME_BYTES : (number + 1) * FRAME_BYTES])
+            due += 1 / rate
+            time.sleep(max(0.0, due - time.monotonic()))
+        return time.process_time() - begin
+
+    def _write(self, piece: memoryview) -> None:
+        for client in self._clients:
+            client.sendall(piece)
+
+
+def _upgrade(client: socket.socket) -> None:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += client.recv(4_096)
+    fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
+    key = fields.get(b"Sec-WebSocket-Key")
+    if key is None:
+        raise BenchError("a client of the floor sent no key")
+    client.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(key) + b"\r\n\r\n"
+    )
+
+
+def main(pipe: Connection[Any, Any]) -> None:
+    """Serve requests of the bench until the pipe is closed."""
+    floor = Floor()
+    while True:
+        try:
+            name, *arguments = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(getattr(floor, name)(*arguments))
