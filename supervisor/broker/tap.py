@@ -1,0 +1,95 @@
+"""The tap over TCP: the broker's ``events``, encrypted, for the keys on a list.
+
+Off unless ``bus.tap_bind`` names an address; nobody imports this module before.
+The server's key pair is made at the first use; the clients' public keys are the
+``*.key`` files (CURVE certificates as pyzmq writes them) of ``bus.tap_keys``, or
+of ``tap/clients`` in MIST_HOME.  The list is read at each handshake, so that a
+key added or removed needs no restart.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import zmq
+from zmq.auth import create_certificates, load_certificate
+from zmq.auth.thread import ThreadAuthenticator
+
+from mist import logs
+from mist.errors import BusError
+from mist.paths import Paths
+from mist.settings import Settings
+
+
+class AllowList:
+    """Says which client keys may connect; what ThreadAuthenticator asks at a handshake."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002 - pyzmq's signature
+        """Whether ``key`` (Z85) is on the list; a file that cannot be read lists nobody."""
+        for path in sorted(self._directory.glob("*.key")):
+            try:
+                public, _secret = load_certificate(path)
+            except (OSError, ValueError) as error:
+                logs.logger().warning("unusable tap key", file=str(path), reason=str(error))
+                continue
+            if public == key:
+                return True
+        return False
+
+
+class Tap:
+    """CURVE on the TCP side of ``events``; the ``ipc`` side is guarded by its file's mode."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, paths: Paths
+    ) -> None:
+        self._address = settings.bus.tap_bind
+        self._context = context
+        keys = settings.bus.tap_keys
+        self._home = paths.home / "tap"
+        self._allowed = Path(keys) if keys else self._home / "clients"
+        self._authenticator: ThreadAuthenticator | None = None
+
+    def bind(self, events: zmq.Socket[bytes]) -> None:
+        """Add the TCP endpoint to a socket that is already bound to ``ipc``.
+
+        libzmq copies a socket's options at each bind: those set here hold for
+        TCP alone, so TCP is never without CURVE and ``ipc`` never with it.
+        """
+        self._allowed.mkdir(parents=True, exist_ok=True, mode=0o750)
+        events.curve_publickey, events.curve_secretkey = self._key_pair()
+        events.curve_server = True
+        self._authenticate()
+        try:
+            events.bind(f"tcp://{self._address}")
+        except zmq.ZMQError as error:
+            raise BusError(f"bus.tap_bind: cannot listen on {self._address}: {error}") from None
+        logs.logger().info("tap listens", address=self._address, keys=str(self._allowed))
+
+    def close(self) -> None:
+        """Stop answering handshakes."""
+        if self._authenticator is not None:
+            self._authenticator.stop()
+
+    def _authenticate(self) -> None:
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback("*", AllowList(self._allowed))
+
+    def _key_pair(self) -> tuple[bytes, bytes]:
+        secret = self._home / "server.key_secret"
+        if not secret.exists():
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o750)
+            mask = os.umask(0o077)
+            try:
+                create_certificates(self._home, "server")
+            finally:
+                os.umask(mask)
+        public, private = load_certificate(secret)
+        if private is None:
+            raise BusError(f"{secret} holds no secret key")
+        return public, private

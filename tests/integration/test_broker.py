@@ -1,0 +1,342 @@
+"""The broker as a process of its own, with real collectors' and subscribers' sockets."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import zmq
+import zmq.auth
+
+from mist import bus, process, wire
+from mist.bus import Position, Publisher
+from mist.paths import Paths
+from mist.process import Assignment
+from mist.settings import Bus, Replay, Settings
+from mist.wire import Flag, Header, Kind, Message
+from supervisor.broker.link import Edge, Forget, Refuse
+
+TOPIC = b"container/1/log"
+PATIENCE = 10.0
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+
+
+class Running:
+    """A broker process, and sockets to it that are closed with the test."""
+
+    def __init__(self, stack: ExitStack, paths: Paths, settings: Settings) -> None:
+        self.paths, self.settings, self.stack = paths, settings, stack
+        self.context: Context = stack.enter_context(zmq.Context())
+        self.start()
+
+    def start(self) -> None:
+        """Start a broker, at the beginning or after a kill."""
+        spawn = multiprocessing.get_context("forkserver")
+        self.pipe, theirs = spawn.Pipe()
+        assignment = Assignment("broker", 0, time.time_ns(), False)
+        self.process = spawn.Process(
+            target=process.run,
+            args=("supervisor.broker.main:main", assignment, self.settings, self.paths, theirs),
+        )
+        self.process.start()
+        theirs.close()
+        self.stack.callback(self.kill)
+
+    def kill(self) -> None:
+        """End the broker as a crash would."""
+        self.process.kill()
+        self.process.join()
+
+    def publisher(self, term: int = 0) -> Publisher:
+        """A collector's end of the bus."""
+        made = Publisher(self.context, self.paths, self.settings, TOPIC, term or time.time_ns())
+        self.stack.callback(made.socket.close, 0)
+        return made
+
+    def subscriber(self, prefix: bytes = TOPIC) -> Socket:
+        """A subscriber whose subscription the broker has seen."""
+        socket = self.stack.enter_context(
+            bus.events_socket(self.context, self.paths, self.settings)
+        )
+        socket.rcvtimeo = int(PATIENCE * 1000)
+        socket.subscribe(prefix)
+        assert self.edges(1) == [Edge(True, prefix)]
+        return socket
+
+    def edges(self, count: int) -> list[Edge]:
+        """The next edges that the broker tells."""
+        found: list[Edge] = []
+        while len(found) < count:
+            assert self.pipe.poll(PATIENCE), f"only {found}"
+            found += self.pipe.recv()
+        return found
+
+    def replay(self, after: Position = bus.START) -> bus.Snapshot:
+        """What the broker remembers of the topic."""
+        return bus.ask_replay(self.context, self.paths, TOPIC, after)
+
+    def await_seq(self, seq: int) -> None:
+        """Ask until the broker has taken that many messages."""
+        deadline = time.monotonic() + PATIENCE
+        while self.replay().seq < seq:
+            assert time.monotonic() < deadline
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What is to be closed at the end."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def paths(stack: ExitStack) -> Paths:
+    """Directories whose names are short enough for sockets."""
+    home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mist-")))
+    return Paths(home, home)
+
+
+@pytest.fixture
+def broker(stack: ExitStack, paths: Paths) -> Running:
+    """A broker with the default settings."""
+    return Running(stack, paths, Settings())
+
+
+def receive(socket: Socket) -> Message:
+    """The next message that a subscriber gets."""
+    return wire.parse(socket.recv_multipart())
+
+
+def test_forwards_and_remembers(broker: Running) -> None:
+    """A message reaches the subscriber as it was sent, and the replay holds it too."""
+    subscriber = broker.subscriber()
+    publisher = broker.publisher(term=5)
+    assert publisher.claim(resume=False).term == 5
+    publisher.publish(Kind.LOG, b"one\ntwo", count=2)
+    live = receive(subscriber)
+    assert live == Message(TOPIC, Header(Kind.LOG, 5, 5, 1, 2), b"one\ntwo")
+    assert broker.replay() == bus.Snapshot(TOPIC, 5, 5, 2, [live])
+    assert broker.replay(Position(5, 2)).messages == []
+
+
+def test_unknown_topic_has_an_empty_replay(broker: Running) -> None:
+    """Zeros say that there is no buffer."""
+    assert broker.replay() == bus.Snapshot(TOPIC, 0, 0, 0, [])
+
+
+def test_demand_edges(broker: Running) -> None:
+    """Each new subscriber is told, the last one's leaving once."""
+    first, second = broker.subscriber(), broker.subscriber()
+    first.close()
+    assert not broker.pipe.poll(0.2)
+    second.close()
+    assert broker.edges(1) == [Edge(False, TOPIC)]
+
+
+def test_killed_subscriber_is_an_edge(broker: Running) -> None:
+    """A subscriber that dies without a word unsubscribes all the same."""
+    ready, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(
+        target=_subscribe_and_hang, args=(broker.paths, theirs)
+    )
+    child.start()
+    assert broker.edges(1) == [Edge(True, TOPIC)]
+    child.kill()
+    assert broker.edges(1) == [Edge(False, TOPIC)]
+    child.join()
+    ready.close()
+
+
+def _subscribe_and_hang(paths: Paths, pipe: Connection) -> None:
+    context: Context = zmq.Context()
+    socket = bus.events_socket(context, paths, Settings())
+    socket.subscribe(TOPIC)
+    pipe.poll(None)
+
+
+def test_refusal_reaches_subscribers_and_the_replay(broker: Running) -> None:
+    """The supervisor can say why nothing will come."""
+    subscriber = broker.subscriber()
+    broker.pipe.send(Refuse(TOPIC, b'{"type":"error"}', 1013))
+    message = receive(subscriber)
+    assert (message.header.kind, message.header.code) == (Kind.ERROR, 1013)
+    assert broker.replay().messages == [message]
+
+
+def test_forget_drops_the_buffer(broker: Running) -> None:
+    """Nothing is remembered of a collector that is gone."""
+    publisher = broker.publisher(term=5)
+    publisher.claim(resume=False)
+    broker.pipe.send(Forget(TOPIC, 5))
+    deadline = time.monotonic() + PATIENCE
+    while broker.replay().epoch and time.monotonic() < deadline:
+        pass
+    assert broker.replay().epoch == 0
+
+
+def test_resumes_after_a_crash_of_the_collector(broker: Running) -> None:
+    """The successor goes on with the numbers, and knows the last line published."""
+    first = broker.publisher(term=5)
+    first.claim(resume=False)
+    first.publish(Kind.LOG, b"one")
+    broker.await_seq(1)
+    second = broker.publisher(term=6)
+    snapshot = second.claim(resume=True)
+    assert [message.body for message in snapshot.messages] == [b"one"]
+    subscriber = broker.subscriber()
+    first.publish(Kind.LOG, b"too late")
+    second.publish(Kind.LOG, b"two")
+    assert receive(subscriber).header == Header(Kind.LOG, 5, 6, 2)
+
+
+def test_broker_restarted_under_a_collector(broker: Running) -> None:
+    """The collector resends what it last sent; nothing is lost, the numbers go on."""
+    publisher = broker.publisher(term=5)
+    publisher.claim(resume=False)
+    for number in range(10):
+        publisher.publish(Kind.LOG, b"%d" % number)
+    broker.kill()
+    while publisher.service():
+        publisher.socket.poll(100)
+    broker.start()
+    assert publisher.socket.poll(int(PATIENCE * 1000))
+    assert publisher.service()
+    publisher.publish(Kind.LOG, b"10")
+    broker.await_seq(11)
+    bodies = [message.body for message in broker.replay().messages]
+    assert bodies == [b"%d" % number for number in range(11)]
+
+
+def test_malformed_messages_are_dropped(broker: Running) -> None:
+    """Garbage on either socket leaves the broker at work."""
+    publisher = broker.publisher(term=5)
+    publisher.claim(resume=False)
+    publisher.socket.send_multipart([TOPIC, b"no header", b"x"])
+    publisher.socket.send_multipart([b"x" * 10_000, wire.pack(Header(Kind.LOG, 5, 5, 1)), b"x"])
+    publisher.socket.send_multipart([TOPIC])
+    with bus.replay_socket(broker.context, broker.paths) as socket:
+        socket.immediate = False
+        socket.send_multipart([b"a", b"b", b"c"])
+        subscriber = broker.subscriber()
+        publisher.publish(Kind.LOG, b"good")
+        assert receive(subscriber).body == b"good"
+        assert [message.body for message in broker.replay().messages] == [b"good"]
+
+
+def test_slow_subscriber_holds_up_nobody(broker: Running) -> None:
+    """One that reads nothing loses messages; the others have them all, in order."""
+    idle, reader = broker.subscriber(), broker.subscriber()
+    publisher = broker.publisher()
+    publisher.claim(resume=False)
+    body = b"x" * 20_000
+    for seq in range(1, 5_001):
+        publisher.publish(Kind.LOG, body)
+        assert receive(reader).header.seq == seq
+    idle.close()
+
+
+def test_flags_pass_unchanged(broker: Running) -> None:
+    """The broker reads a header and never writes one."""
+    subscriber = broker.subscriber()
+    publisher = broker.publisher()
+    publisher.claim(resume=False)
+    publisher.publish(Kind.LOG, b"old", flags=Flag.HISTORY)
+    publisher.publish(Kind.END, b"end", code=1000)
+    assert receive(subscriber).header.history
+    assert receive(subscriber).header.code == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("ingest", 0o600), ("events", 0o660), ("replay", 0o660)],
+)
+def test_modes_of_the_sockets(broker: Running, name: str, mode: int) -> None:
+    """Only the service's own user may publish; its group may listen."""
+    broker.replay()
+    assert stat.S_IMODE(os.stat(broker.paths.runtime / name).st_mode) == mode
+
+
+def test_small_replay_buffer(stack: ExitStack, paths: Paths) -> None:
+    """The settings bound what is remembered."""
+    broker = Running(stack, paths, Settings(replay=Replay(lines=3)))
+    publisher = broker.publisher()
+    publisher.claim(resume=False)
+    for number in range(10):
+        publisher.publish(Kind.LOG, b"%d" % number)
+    broker.await_seq(10)
+    assert [message.body for message in broker.replay().messages] == [b"7", b"8", b"9"]
+
+
+class Tapped(NamedTuple):
+    """A broker that also listens on TCP."""
+
+    broker: Running
+    address: str
+    server_key: bytes
+    clients: Path
+
+
+@pytest.fixture
+def tapped(stack: ExitStack, paths: Paths) -> Tapped:
+    """A tap on a free port of the loopback interface."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as probe:
+        port = probe.bind_to_random_port("tcp://127.0.0.1")
+    broker = Running(stack, paths, Settings(bus=Bus(tap_bind=f"127.0.0.1:{port}")))
+    broker.replay()
+    public, _secret = zmq.auth.load_certificate(paths.home / "tap" / "server.key")
+    return Tapped(broker, f"tcp://127.0.0.1:{port}", public, paths.home / "tap" / "clients")
+
+
+def tap(tapped: Tapped, stack: ExitStack, keys: tuple[bytes, bytes] | None) -> Socket:
+    """A subscriber over TCP, with a key pair or without any security."""
+    socket = stack.enter_context(tapped.broker.context.socket(zmq.SUB))
+    socket.linger = 0
+    if keys:
+        socket.curve_serverkey = tapped.server_key
+        socket.curve_publickey, socket.curve_secretkey = keys
+    socket.subscribe(TOPIC)
+    socket.connect(tapped.address)
+    return socket
+
+
+def listed_key(tapped: Tapped) -> tuple[bytes, bytes]:
+    """A key pair whose public half is on the list."""
+    zmq.auth.create_certificates(tapped.clients, "guest")
+    public, secret = zmq.auth.load_certificate(tapped.clients / "guest.key_secret")
+    assert secret is not None
+    (tapped.clients / "guest.key_secret").unlink()
+    return public, secret
+
+
+def test_tap_with_a_listed_key(tapped: Tapped, stack: ExitStack) -> None:
+    """A key that was added while the broker runs gets what the bus carries."""
+    socket = tap(tapped, stack, listed_key(tapped))
+    assert tapped.broker.edges(1) == [Edge(True, TOPIC)]
+    tapped.broker.pipe.send(Refuse(TOPIC, b"hello", 0))
+    assert socket.poll(int(PATIENCE * 1000))
+    assert receive(socket).body == b"hello"
+
+
+@pytest.mark.parametrize("with_key", [False, True], ids=["no security", "unknown key"])
+def test_tap_without_a_listed_key(tapped: Tapped, stack: ExitStack, with_key: bool) -> None:
+    """Neither NULL nor a stranger's key gets anything, nor counts as demand."""
+    (tapped.clients / "broken.key").write_text("no certificate")
+    stranger = tap(tapped, stack, zmq.curve_keypair() if with_key else None)
+    # A listed guest that comes later and is served shows that the stranger had its chance.
+    guest = tap(tapped, stack, listed_key(tapped))
+    assert tapped.broker.edges(1) == [Edge(True, TOPIC)]
+    tapped.broker.pipe.send(Refuse(TOPIC, b"hello", 0))
+    assert guest.poll(int(PATIENCE * 1000))
+    assert not stranger.poll(200)
+    assert not tapped.broker.pipe.poll(0)
