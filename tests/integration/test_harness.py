@@ -1,0 +1,93 @@
+"""The tools that the other integration tests stand on."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import psutil
+import pytest
+from websockets.http11 import Request, Response
+from websockets.sync.server import Server, ServerConnection, serve
+
+from tests.integration.harness.clients import Client, Refusal
+from tests.integration.harness.engine import PrivateEngine, wait_until
+
+
+def _converse(connection: ServerConnection) -> None:
+    """Three lines; then a close with a code of ours, or whatever the client wants."""
+    for number in range(3):
+        connection.send(json.dumps({"type": "log", "data": {"line": str(number)}}))
+    if connection.request is not None and connection.request.path == "/close":
+        connection.close(4404, "gone")
+    for _ in connection:
+        pass
+
+
+def _refuse(connection: ServerConnection, request: Request) -> Response | None:
+    if request.path != "/refuse":
+        return None
+    return connection.respond(HTTPStatus.UNAUTHORIZED, json.dumps({"message": "log in first"}))
+
+
+@pytest.fixture
+def peer() -> Iterator[str]:
+    """The address of a WebSocket server that is not ours."""
+    with serve(_converse, "127.0.0.1", 0, process_request=_refuse) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"ws://127.0.0.1:{_port(server)}"
+        server.shutdown()
+        thread.join()
+
+
+def _port(server: Server) -> int:
+    return int(server.socket.getsockname()[1])
+
+
+def test_clients_collect(peer: str, client_kind: type[Client]) -> None:
+    """Each client collects what is sent, and closes when it is told to."""
+    client = client_kind(f"{peer}/", "mist_token=x")
+    assert client.wait_lines(3) == ["0", "1", "2"]
+    client.close()
+    assert client.code == 1000
+
+
+def test_clients_tell_the_close_code(peer: str, client_kind: type[Client]) -> None:
+    """Each client hands on the code and the reason of the server's close frame."""
+    client = client_kind(f"{peer}/close")
+    assert client.wait_closed() == 4404
+    assert (client.reason, client.lines) == ("gone", ["0", "1", "2"])
+
+
+def test_clients_tell_a_refusal(peer: str, client_kind: type[Client]) -> None:
+    """Each client hands on the status and the body of a refused handshake."""
+    client = client_kind(f"{peer}/refuse", origin="http://elsewhere.example")
+    client.close()
+    assert client.refusal == Refusal(401, '{"message": "log in first"}')
+
+
+@pytest.mark.engine
+def test_containers_outlive_the_daemon(own_engine: PrivateEngine) -> None:
+    """A container goes on through a restart and a SIGKILL of the engine, and so does its log."""
+    own_engine.run("writer", "echo first; while :; do sleep 1; done")
+    own_engine.restart()
+    own_engine.say("writer", "echo second")
+    own_engine.kill()
+    own_engine.start()
+    own_engine.say("writer", "echo third >&2")
+    wait_until(lambda: len(own_engine.lines("writer")) == 3, "three lines")
+    assert own_engine.lines("writer") == ["first", "second", "third"]
+
+
+@pytest.mark.engine
+def test_an_engine_leaves_nothing_behind(own_engine: PrivateEngine) -> None:
+    """Daemon, containerd, shims, what runs in containers, and the directory: all gone."""
+    container = own_engine.run("sleeper", "while :; do sleep 1; done")
+    inside = psutil.Process(own_engine.client.inspect_container(container)["State"]["Pid"])
+    own_engine.kill()
+    own_engine.destroy()
+    assert not inside.is_running() or inside.status() == psutil.STATUS_ZOMBIE
+    assert not own_engine.directory.exists()
