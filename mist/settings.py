@@ -111,6 +111,7 @@ class Streams(Section, frozen=True):
     close_seconds: Seconds = 5.0
     start_seconds: Seconds = 15.0
     max_message_bytes: Annotated[int, Meta(ge=125)] = 4_096
+    unsent_bytes: Bytes = 131_072
     reconcile_seconds: Seconds = 1.0
 
 

@@ -7,6 +7,7 @@ is its header and its payload, and many frames are their concatenation.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -146,6 +147,19 @@ def read_header(data: bytes | bytearray | memoryview, start: int = 0) -> FrameHe
     return FrameHeader(
         bool(first & _FIN), first & _RESERVED, first & _OPCODE, bool(second & _MASKED), length, size
     )
+
+
+def payloads(frames: bytes) -> Iterator[tuple[int, int, int]]:
+    """Of each of our concatenated frames: where it, its payload and what follows it begin."""
+    start, total = 0, len(frames)
+    while start < total:
+        header = read_header(frames, start)
+        if header is None:
+            raise ValueError("the buffer does not hold whole frames")
+        payload = start + header.size
+        end = payload + header.length
+        yield start, payload, end
+        start = end
 
 
 def boundary(buffer: bytes | memoryview, offset: int) -> int:

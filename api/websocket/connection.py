@@ -1,0 +1,455 @@
+"""One open WebSocket connection, driven by the event loop instead of a greenlet.
+
+Reading and writing are callbacks of libev watchers, so an idle client costs no
+greenlet, no stack and no read buffer, and sending never switches greenlets.
+The order of what goes out is: the rest of the frame under way, control frames,
+then whatever the source gives.
+
+Closing (RFC 6455 §7): our close frame, the peer's, the end of our side of the
+TCP connection, the end of the peer's.  That last wait keeps unread bytes of the
+peer from turning our close frame into a connection reset.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_WR, TCP_NODELAY
+from struct import Struct
+from termios import TIOCOUTQ
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import gevent
+import structlog
+from gevent.event import Event as Wakeup
+from geventwebsocket.websocket import WebSocket
+
+from api.websocket import frames
+from api.websocket.frames import CloseCode, Opcode
+from api.websocket.parser import Binary, Close, Event, Parser, Ping, ProtocolViolation, Text
+
+if TYPE_CHECKING:
+    from api.websocket.keeper import Keeper
+
+log = structlog.get_logger(__name__)
+
+#: libev's EV_READ and EV_WRITE.
+_READ: Final = 1
+_WRITE: Final = 2
+
+_RECEIVE_BYTES: Final = 16_384
+
+#: At most this many buffers go into one system call; Linux takes up to 1,024.
+_VECTOR_BUFFERS: Final = 256
+
+#: After this much the event loop gets its turn, even if the socket takes more: a
+#: fast reader that has much to catch up on must not hold up the others.
+_BURST_BYTES: Final = 1_048_576
+
+#: ``linux/tcp.h``; Python has a name for it only from 3.13 on.
+_TCP_NOTSENT_LOWAT: Final = 25
+
+_INT: Final = Struct("i")
+
+_NOTHING: Final[Sequence[bytes | memoryview]] = ()
+
+
+class Source(Protocol):
+    """What a client is to be sent, in its order."""
+
+    def take(self) -> list[bytes]:
+        """The next buffers, each of whole frames; none when there is nothing now.
+
+        Called only when everything before was written.  The list may be shared
+        and is not changed.
+        """
+
+
+class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
+    """An accepted connection.
+
+    ``source`` is asked for frames by ``flush``.  ``on_close`` is called once,
+    from the event loop and never from within a method of this class, when the
+    connection is gone, however that came about.
+
+    The connection lives on by itself: the greenlet that accepted it may end.
+    """
+
+    __slots__ = (
+        "_control",
+        "_deadline",
+        "_draining",
+        "_farewell",
+        "_fd",
+        "_inbox",
+        "_keeper",
+        "_out",
+        "_parser",
+        "_peer_closed",
+        "_reader",
+        "_sent",
+        "_socket",
+        "_wakeup",
+        "_writer",
+        "blocked",
+        "close_code",
+        "closed",
+        "closing",
+        "last_heard",
+        "last_progress",
+        "on_close",
+        "slot",
+        "source",
+        "unsent",
+    )
+
+    def __init__(self, sock: _socket.socket, keeper: Keeper, early: bytes = b"") -> None:
+        """Take over a connected socket; ``early`` is what was read of it beyond the handshake."""
+        # The base class's constructor makes a UTF-8 validator and keeps the handler
+        # with its environ and buffers: most of what a client would cost.
+        self.closed = False
+        self.closing = False
+        self.close_code: int | None = None
+        self.source: Source | None = None
+        self.on_close: Callable[[Connection], None] | None = None
+        self.blocked = False
+        self.last_heard = self.last_progress = time.monotonic()
+        self.slot = 0
+        self.unsent = 0
+        self._keeper = keeper
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._parser: Parser | None = Parser(keeper.limits.max_message_bytes)
+        self._out: Sequence[bytes | memoryview] = _NOTHING
+        self._sent = 0
+        self._control: dict[Opcode, bytes] | None = None
+        self._farewell: bytes | None = None
+        self._peer_closed = False
+        self._draining = False
+        self._deadline: Any = None
+        self._writer: Any = None
+        self._inbox: deque[str | bytes] | None = None
+        self._wakeup: Wakeup | None = None
+        self._prepare()
+        keeper.add(self)
+        self._reader: Any = gevent.get_hub().loop.io(self._fd, _READ)
+        self._reader.start(self._on_readable)
+        if early:
+            self._parse(early)
+
+    def __del__(self) -> None:
+        """The base class closes here; ours are closed by then, or were never open."""
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "closing" if self.closing else "open"
+        return f"<Connection {self._fd} {state}>"
+
+    def _prepare(self) -> None:
+        """Send without delay, and keep the kernel from queueing megabytes for a slow client.
+
+        What has not been sent yet can still be skipped; what the kernel has queued
+        cannot, and is memory that no limit of ours counts.
+        """
+        self._socket.setblocking(False)
+        if self._socket.family in (AF_INET, AF_INET6):
+            self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            self._socket.setsockopt(
+                IPPROTO_TCP, _TCP_NOTSENT_LOWAT, self._keeper.limits.unsent_bytes
+            )
+
+    # Sending
+
+    def flush(self) -> None:
+        """Write what is there until the socket takes no more; never blocks or switches.
+
+        When the socket is full the connection is ``blocked``, and goes on by
+        itself as soon as it can.
+        """
+        if self.blocked or self._draining or self.closed:
+            return
+        out, left = self._out, _BURST_BYTES
+        try:
+            while True:
+                if not out or self._control:
+                    out = self._out = self._refill(out)
+                    if not out:
+                        return
+                if len(out) == 1 and not self._sent:
+                    written = os.write(self._fd, out[0])
+                    out = self._out = _NOTHING if written == len(out[0]) else self._rest(written)
+                else:
+                    written = os.writev(self._fd, self._vector(out))
+                    out = self._out = self._rest(written)
+                left -= written
+                if self._sent or left <= 0:
+                    self._block()
+                    return
+        except BlockingIOError:
+            self._block()
+        except OSError:
+            # Reset, broken pipe, timed out: there is nobody to tell.
+            self._drop()
+
+    def _refill(self, out: Sequence[bytes | memoryview]) -> Sequence[bytes | memoryview]:
+        """What to write next: control frames first, then what the source gives, then the end."""
+        if self._control:
+            control, self._control = self._control, None
+            return self._at_boundary(out, list(control.values()))
+        if self.source is not None and (fresh := self._take()):
+            return fresh
+        if self._farewell is not None:
+            farewell, self._farewell = self._farewell, None
+            self._start_deadline()
+            self.source, self.closing = None, True
+            return (farewell,)
+        if self.closing:
+            self._after_close_frame()
+        return _NOTHING
+
+    def _take(self) -> Sequence[bytes | memoryview]:
+        """Ask the source; one that fails ends this client's stream and no other's."""
+        assert self.source is not None
+        try:
+            return self.source.take()
+        except Exception:
+            log.exception("source_failed")
+            self.source = None
+            self._farewell = frames.close_frame(CloseCode.INTERNAL_ERROR, "internal error")
+            self.close_code = CloseCode.INTERNAL_ERROR
+            return _NOTHING
+
+    def _at_boundary(
+        self, out: Sequence[bytes | memoryview], extra: list[bytes]
+    ) -> Sequence[bytes | memoryview]:
+        """``out`` with ``extra`` after the frame that is under way."""
+        if not self._sent:
+            return [*extra, *out]
+        first = memoryview(out[0])
+        end = frames.boundary(first, self._sent)
+        rest = [first[end:]] if end < len(first) else []
+        return [first[:end], *extra, *rest, *out[1:]]
+
+    def _vector(self, out: Sequence[bytes | memoryview]) -> Sequence[bytes | memoryview]:
+        if self._sent:
+            return [memoryview(out[0])[self._sent :], *out[1:_VECTOR_BUFFERS]]
+        return out if len(out) <= _VECTOR_BUFFERS else out[:_VECTOR_BUFFERS]
+
+    def _rest(self, written: int) -> Sequence[bytes | memoryview]:
+        """What of ``_out`` is left after ``written`` more bytes; ``_sent`` is how far into it."""
+        written += self._sent
+        for index, buffer in enumerate(self._out):
+            if written < len(buffer):
+                self._sent = written
+                return self._out[index:]
+            written -= len(buffer)
+        self._sent = 0
+        return _NOTHING
+
+    def _block(self) -> None:
+        """Have the event loop go on when the socket takes more."""
+        self.blocked = True
+        self.last_progress = time.monotonic()
+        self._keeper.blocked.add(self)
+        self._writer = gevent.get_hub().loop.io(self._fd, _WRITE)
+        self._writer.start(self._on_writable)
+
+    def queued(self) -> int:
+        """How many bytes the kernel still holds for the peer (``tcp(7)``, SIOCOUTQ)."""
+        return int(_INT.unpack(fcntl.ioctl(self._fd, TIOCOUTQ, _INT.pack(0)))[0])
+
+    def _unblock(self) -> None:
+        self.blocked = False
+        self._keeper.blocked.discard(self)
+        self._writer.stop()
+        self._writer.close()
+        self._writer = None
+
+    def _on_writable(self) -> None:
+        self._unblock()
+        self.flush()
+
+    def send_frame(self, message: str | bytes, opcode: int) -> None:
+        """Queue one frame behind what is being written, and write what can be written."""
+        if self.closing or self.closed:
+            return
+        payload = message.encode() if isinstance(message, str) else bytes(message)
+        self._out = [*self._out, frames.data_frame(opcode, payload)]
+        self.flush()
+
+    def send(self, message: str | bytes, binary: bool | None = None) -> None:
+        """Queue a message; for streams there is ``source``, which needs no queue."""
+        binary = isinstance(message, bytes) if binary is None else binary
+        self.send_frame(message, Opcode.BINARY if binary else Opcode.TEXT)
+
+    def ping(self) -> None:
+        """Send a ping; one that still waits to be written is enough."""
+        self._send_control(Opcode.PING, frames.ping_frame())
+
+    def _send_control(self, opcode: Opcode, frame: bytes) -> None:
+        """Send a control frame at the next frame boundary.
+
+        Of each kind the newest is enough (RFC 6455 §5.5.3), so a peer that pings and
+        does not read makes nothing grow.
+        """
+        if self.closing or self.closed:
+            return
+        self._control = {**(self._control or {}), opcode: frame}
+        self.flush()
+
+    # Closing
+
+    def finish(self, code: int, reason: str = "") -> None:
+        """Close once everything that the source holds was sent."""
+        if self._farewell is None and not self.closing:
+            self._farewell = frames.close_frame(code, reason)
+            self.close_code = code
+            self.flush()
+
+    def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close at the next frame boundary; what the source still holds is not sent."""
+        if self.closing or self.closed:
+            return
+        self._end_with(frames.close_frame(code, reason), code)
+        self.flush()
+
+    def abort(self) -> None:
+        """Drop the TCP connection without a word: the peer does not read anyway."""
+        self._drop()
+
+    def _end_with(self, frame: bytes, code: int | None) -> None:
+        self.closing = True
+        self.close_code = code
+        self.source = self._farewell = self._control = None
+        self._out = self._at_boundary(self._out[:1], [frame])[:2] if self._sent else (frame,)
+        self._start_deadline()
+
+    def _start_deadline(self) -> None:
+        self._deadline = gevent.get_hub().loop.timer(self._keeper.limits.close_seconds)
+        self._deadline.start(self._drop)
+        if not self._reader.active:
+            self._reader.start(self._on_readable)
+
+    def _after_close_frame(self) -> None:
+        """Our close frame is out; once the peer's is in, nothing more is to be said."""
+        if not self._peer_closed:
+            return
+        self._draining = True
+        try:
+            self._socket.shutdown(SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+            self._drop()
+
+    def _drop(self) -> None:
+        """Release everything; whoever waits for the end is told by the event loop."""
+        if self.closed:
+            return
+        self.closed = self.closing = True
+        for watcher in (self._reader, self._writer, self._deadline):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._reader = self._writer = self._deadline = None
+        self._socket.close()
+        self._keeper.discard(self)
+        self._out, self._sent = _NOTHING, 0
+        self.source = self._parser = self._control = self._farewell = None
+        if self._wakeup is not None:
+            self._wakeup.set()
+        gevent.get_hub().loop.run_callback(self._notify)
+
+    def _notify(self) -> None:
+        callback, self.on_close = self.on_close, None
+        if callback is not None:
+            callback(self)
+
+    # Receiving
+
+    def _on_readable(self) -> None:
+        try:
+            data = os.read(self._fd, _RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop()
+            return
+        self.last_heard = time.monotonic()
+        if not self._draining:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None:
+            return
+        try:
+            for event in parser.feed(data):
+                self._handle(event)
+                if self._parser is None:
+                    return
+        except ProtocolViolation as violation:
+            self._fail(violation)
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Ping(payload):
+                self._send_control(Opcode.PONG, frames.pong_frame(payload))
+            case Close(code):
+                self._on_close_frame(code)
+            case Text(message) | Binary(message):
+                self._deliver(message)
+
+    def _on_close_frame(self, code: int | None) -> None:
+        """Answer with the peer's own code (RFC 6455 §5.5.1), or take it as the answer to ours."""
+        self._peer_closed = True
+        self._parser = None
+        if not self.closing:
+            self._end_with(frames.close_frame(code), code)
+        self.flush()
+
+    def _fail(self, violation: ProtocolViolation) -> None:
+        """Say why and hang up, without reading what else the peer has to say (§7.1.7)."""
+        self._peer_closed = True
+        self._parser = None
+        if not self.closing:
+            self._end_with(frames.close_frame(violation.code, violation.reason), violation.code)
+        self.flush()
+
+    def _deliver(self, message: str | bytes) -> None:
+        """Hand a message to ``receive``; where nobody ever called that, nobody wants it."""
+        if self._inbox is None or self.closing:
+            return
+        self._inbox.append(message)
+        self._reader.stop()
+        assert self._wakeup is not None
+        self._wakeup.set()
+
+    def receive(self) -> str | bytes | None:
+        """The next message, blocking this greenlet; None when the connection is gone."""
+        if self._inbox is None:
+            self._inbox, self._wakeup = deque(), Wakeup()
+        assert self._wakeup is not None
+        while not self._inbox:
+            if self.closed:
+                return None
+            self._wakeup.clear()
+            if not self._reader.active:
+                self._reader.start(self._on_readable)
+            self._wakeup.wait()
+        return self._inbox.popleft()
+
+    def wait_closed(self, timeout: float | None = None) -> bool:
+        """Whether the connection is gone within ``timeout`` seconds, blocking this greenlet."""
+        gevent.with_timeout(timeout, self._receive_all, timeout_value=None)
+        return self.closed
+
+    def _receive_all(self) -> None:
+        while self.receive() is not None:
+            continue

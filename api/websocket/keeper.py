@@ -1,0 +1,111 @@
+"""What a gunicorn worker does for all its connections: keepalive, stalls, the end.
+
+Each connection is visited once in ``streams.ping_seconds``: they are spread over
+slots, and the keeper's one greenlet visits one slot each time it wakes up.  Only
+the connections whose socket is full are looked at every time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import gevent
+from gevent.event import Event
+
+from api.websocket.frames import CloseCode
+from mist.settings import Streams
+
+if TYPE_CHECKING:
+    from api.websocket.connection import Connection
+
+#: The keeper wakes up this often at least, in seconds.
+_TICK_SECONDS: Final = 1.0
+
+
+class Keeper:
+    """The connections of one worker; made after the fork."""
+
+    def __init__(self, limits: Streams) -> None:
+        self.limits = limits
+        self.blocked: set[Connection] = set()
+        self.connections: set[Connection] = set()
+        self.stopping: tuple[int, str] | None = None
+        self._slots: list[set[Connection]] = [
+            set() for _ in range(max(1, round(limits.ping_seconds / _TICK_SECONDS)))
+        ]
+        self._next_slot = 0
+        self._empty = Event()
+        self._empty.set()
+
+    def add(self, connection: Connection) -> None:
+        """Look after a new connection, in the slot whose turn it is to get one."""
+        self._next_slot = (self._next_slot + 1) % len(self._slots)
+        connection.slot = self._next_slot
+        self._slots[connection.slot].add(connection)
+        self.connections.add(connection)
+        self._empty.clear()
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection that is gone."""
+        self._slots[connection.slot].discard(connection)
+        self.connections.discard(connection)
+        self.blocked.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    def run(self) -> NoReturn:
+        """Visit the connections for ever, in a greenlet of its own."""
+        pause = self.limits.ping_seconds / len(self._slots)
+        while True:
+            for slot in self._slots:
+                gevent.sleep(pause)
+                self.visit(slot)
+                self.look_at_blocked()
+
+    def visit(self, slot: set[Connection]) -> None:
+        """Ping the connections of a slot, and close those that no longer answer.
+
+        One whose socket is full cannot have got the ping: whether it is alive is
+        seen by its progress.
+        """
+        now = time.monotonic()
+        silence = 2 * self.limits.ping_seconds
+        for connection in list(slot):
+            if connection.blocked:
+                connection.last_heard = now
+            elif now - connection.last_heard >= silence:
+                connection.close(CloseCode.INTERNAL_ERROR, "no answer to two pings")
+            connection.ping()
+
+    def look_at_blocked(self) -> None:
+        """Abort connections that have made no progress for ``streams.stall_seconds``.
+
+        A slow reader empties the kernel's queue long before the socket takes
+        more, so that queue is progress, too.
+        """
+        now = time.monotonic()
+        for connection in list(self.blocked):
+            unsent = connection.queued()
+            if unsent != connection.unsent:
+                connection.unsent = unsent
+                connection.last_progress = now
+            elif now - connection.last_progress >= self.limits.stall_seconds:
+                connection.abort()
+
+    def shut_down(self, code: int, reason: str, timeout: float) -> None:
+        """Close all connections, each after what is pending for it; ``timeout`` seconds in all.
+
+        The last quarter of the time is for those that had too much pending: they
+        are closed where they are.  Connections that are accepted meanwhile are
+        told the same.
+        """
+        self.stopping = (code, reason)
+        for connection in list(self.connections):
+            connection.finish(code, reason)
+        if not self._empty.wait(timeout * 0.75):
+            for connection in list(self.connections):
+                connection.close(code, reason)
+            self._empty.wait(timeout * 0.25)
+        for connection in list(self.connections):
+            connection.abort()
