@@ -16,14 +16,9 @@ from typing import Final
 from api.live.listener import Listener
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
-from mist import messages
-from mist.deployments import is_final
-from mist.messages import DeploymentStatus
+from mist.deployments import Reader, closing_records, status_record
 from mist.store import Deployment
 from mist.wire import Kind, Message
-
-#: How much of the file is read for one write.
-READ_BYTES: Final = 65_536
 
 NORMAL: Final = 1000
 
@@ -32,28 +27,25 @@ class LogFile:
     """A client's place in the file of a deployment: the ``Source`` of its connection."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
+        self._reader = Reader(path)
         self._status = b""
         self._closing: list[bytes] = []
-        self._has_final = False
 
     @property
     def begun(self) -> bool:
         """Whether the client has anything of the file."""
-        return self._offset > 0
+        return self._reader.line > 0
 
     def take(self) -> list[bytes]:
         """Frames of the next whole lines, or of what the row says beside them."""
         if self._status:
             status, self._status = self._status, b""
             return [text_frame(status)]
-        lines = self._read()
-        if lines:
-            self._has_final = self._has_final or any(map(is_final, lines))
-            return [text_frames(b"\n".join(lines))]
+        body = self._reader.read()
+        if body:
+            return [text_frames(body)]
         closing, self._closing = self._closing, []
-        return [] if self._has_final else [text_frame(message) for message in closing]
+        return [] if self._reader.finished else [text_frame(message) for message in closing]
 
     def say(self, status: bytes) -> None:
         """Give a status that is not in the file."""
@@ -62,19 +54,6 @@ class LogFile:
     def conclude(self, closing: list[bytes]) -> None:
         """Give ``closing`` after the file's end, if the file does not tell the end itself."""
         self._closing = closing
-
-    def _read(self) -> list[bytes]:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read(READ_BYTES)
-                if b"\n" not in data:
-                    data += file.readline()
-        except FileNotFoundError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return whole.split(b"\n")[:-1]
 
 
 class DeploymentLog(Listener):
@@ -141,21 +120,12 @@ class DeploymentLog(Listener):
         self._said = row.message
         for connection, source in to:
             if not source.begun:
-                source.say(messages.status(_status(row)))
+                source.say(status_record(row))
                 connection.flush()
 
     def _conclude(self, row: Deployment) -> None:
-        closing = [messages.status(_status(row))]
-        if row.error_message:
-            closing.append(messages.error(row.error_message))
+        closing = closing_records(row)
         for connection, source in self._sources.items():
             source.conclude(closing)
             connection.finish(NORMAL)
         self._sources.clear()
-
-
-def _status(row: Deployment) -> DeploymentStatus:
-    """The ``data`` of a status message that says what the row says."""
-    return DeploymentStatus(
-        row.id, row.status, row.stage, row.progress, row.message, row.error_message
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from api.websocket.connection import Connection
 from mist.bus import START, Position, Snapshot
 from mist.wire import Message
 
@@ -27,15 +28,19 @@ class Listener(ABC):
         return False
 
     @abstractmethod
+    def remove(self, connection: Connection) -> None:
+        """Let a client go."""
+
+    @abstractmethod
     def feed(self, message: Message) -> None:
         """Take a live message."""
 
-    def fill(self, snapshot: Snapshot) -> None:
+    def fill(self, snapshot: Snapshot) -> None:  # noqa: B027 - not every topic has replays
         """Take a replay."""
 
     @abstractmethod
     def flush(self) -> None:
         """Send every client what it has not got yet, as far as its socket takes it."""
 
-    def reconcile(self) -> None:
+    def reconcile(self) -> None:  # noqa: B027 - what a replay finds needs nothing more
         """Look, every ``streams.reconcile_seconds``, whether something was missed."""

@@ -15,8 +15,7 @@ from api.websocket.frames import payloads, text_frame
 from mist import messages
 from mist.wire import Kind
 
-#: What one write takes at the most: sendmsg's usual limit is 1,024 buffers, and
-#: past a socket buffer's size more bytes only wait.
+#: What a cursor gives at once: enough for one system call to fill a socket's buffer.
 TAKE_BUFFERS: Final = 64
 TAKE_BYTES: Final = 262_144
 

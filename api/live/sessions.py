@@ -1,9 +1,6 @@
-"""Open streams lose their client's session when it expires or is revoked."""
+"""Open streams end with their client's session, when that expires or is revoked."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import gevent
 import structlog
@@ -38,29 +35,28 @@ class Sessions:
         """How many connections are open."""
         return len(self._holders)
 
-    @contextmanager
-    def holding(self, connection: Connection, identity: Identity) -> Iterator[None]:
-        """Look after a connection for as long as it is open."""
+    def add(self, connection: Connection, identity: Identity) -> None:
+        """Look after a connection."""
         self._holders[connection] = identity
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that is gone."""
+        self._holders.pop(connection, None)
+
+    def check(self) -> None:
+        """Close the connections whose session has ended; a store that is away ends none."""
         try:
-            yield
-        finally:
-            del self._holders[connection]
+            ended = set(self._holders.values()) - still_valid(self._store, self._holders.values())
+        except StoreError as error:
+            log.warning("sessions_not_checked", reason=str(error))
+            return
+        for connection, identity in self._holders.items():
+            if identity in ended:
+                connection.source = Parts(text_frame(messages.error("Session expired")))
+                connection.finish(SESSION_EXPIRED)
 
     def _watch(self) -> None:
         while True:
             gevent.sleep(self._check_seconds)
             if self._holders:
                 self.check()
-
-    def check(self) -> None:
-        """Close the connections whose session has ended; a store that is away ends none."""
-        try:
-            valid = still_valid(self._store, set(self._holders.values()))
-        except StoreError as error:
-            log.warning("sessions_not_checked", reason=str(error))
-            return
-        ended = [one for one, identity in self._holders.items() if identity not in valid]
-        for connection in ended:
-            connection.source = Parts(text_frame(messages.error("Session expired")))
-            connection.finish(SESSION_EXPIRED)

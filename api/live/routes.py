@@ -1,0 +1,188 @@
+"""The three WebSocket routes of the public contract.
+
+A refusal that the contract wants before the upgrade is an ordinary HTTP answer;
+what concerns the stream itself is said on the open WebSocket, because browsers
+show their scripts nothing of a refused handshake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import falcon
+
+from api.http.access import Identity, authenticate, check_origin
+from api.live import parameters
+from api.live.channel import TRY_AGAIN_LATER, Channel, Wish
+from api.live.deployment import DeploymentLog
+from api.live.hub import Hub, ListenerT
+from api.live.ring import Parts
+from api.live.sessions import Sessions
+from api.websocket.connection import Connection
+from api.websocket.frames import text_frame
+from mist import messages, topics
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import Store
+from mist.wire import Kind
+
+PERMISSION_DENIED = 4403
+NOT_FOUND = 4404
+
+
+class Live(NamedTuple):
+    """What the routes work with."""
+
+    store: Store
+    settings: Settings
+    paths: Paths
+    hub: Hub
+    sessions: Sessions
+
+    def accept(self, req: falcon.Request, identity: Identity) -> Connection | None:
+        """The open connection; None, with the client told why, when there are too many."""
+        connection: Connection = req.env["mist.accept"]()
+        if self.sessions.connections >= self.settings.streams.max_clients:
+            refuse(connection, "Too many clients", TRY_AGAIN_LATER)
+            return None
+        self.sessions.add(connection, identity)
+        connection.on_close = self.sessions.remove
+        return connection
+
+    def listen(
+        self,
+        connection: Connection,
+        topic: bytes,
+        make: Callable[[], ListenerT],
+        add: Callable[[ListenerT], None],
+    ) -> None:
+        """Bring a topic to a connection for as long as it is open."""
+        listener = self.hub.open(topic, make)
+
+        def leave(gone: Connection) -> None:
+            self.sessions.remove(gone)
+            listener.remove(gone)
+            self.hub.leave(topic)
+
+        connection.on_close = leave
+        add(listener)
+
+
+def enter(req: falcon.Request) -> Identity:
+    """Who asks; raises the HTTP error that the contract has for a handshake that is refused."""
+    identity = authenticate(req)
+    check_origin(req)
+    problem = req.env.get("mist.websocket_problem")
+    if problem is not None:
+        status, message = problem
+        raise falcon.HTTPError(
+            status, description=message, headers={"Upgrade": "websocket", "Connection": "Upgrade"}
+        )
+    return identity
+
+
+def refuse(connection: Connection, message: str, code: int) -> None:
+    """Say on the open WebSocket why there is no stream, and close it."""
+    connection.source = Parts(text_frame(messages.error(message)))
+    connection.finish(code)
+
+
+def refuse_absent(connection: Connection, identity: Identity, what: str) -> None:
+    """Refuse what is not there; only an admin is told that it is not."""
+    if identity.admin:
+        refuse(connection, f"{what} not found", NOT_FOUND)
+    else:
+        refuse(connection, "Permission denied", PERMISSION_DENIED)
+
+
+class ContainerLogs:
+    """``/ws/container/logs?appId=``, with ``tail``, ``since`` and ``stopped``."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def on_get(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Stream the log of an application's container."""
+        identity = enter(req)
+        app_id = parameters.identifier(req, "appId")
+        wish = self._wish(req)
+        app = self._live.store.apps.get(app_id)
+        allowed = app is not None and self._live.store.apps.allowed(app_id, identity)
+        connection = self._live.accept(req, identity)
+        if connection is None:
+            return
+        if not allowed:
+            refuse_absent(connection, identity, "Application")
+            return
+        self._live.listen(
+            connection,
+            topics.container_log(app_id),
+            partial(Channel, self._live.settings),
+            lambda channel: channel.add(connection, wish),
+        )
+
+    def _wish(self, req: falcon.Request) -> Wish:
+        since = parameters.timestamp(req, "since")
+        tail = parameters.count(req, "tail")
+        if tail is None and since is None:
+            tail = self._live.settings.streams.tail_lines
+        return Wish(tail, since, parameters.switch(req, "stopped"))
+
+
+class DeploymentLogs:
+    """``/ws/deployment/logs?deploymentId=``."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def on_get(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Stream the log and status of a deployment, from its beginning."""
+        identity = enter(req)
+        number = parameters.identifier(req, "deploymentId")
+        store = self._live.store
+        row = store.deployments.get(number)
+        allowed = row is not None and store.apps.allowed(row.app_id, identity)
+        connection = self._live.accept(req, identity)
+        if connection is None:
+            return
+        if not allowed:
+            refuse_absent(connection, identity, "Deployment")
+            return
+        path = self._live.paths.deployment_log(number)
+        self._live.listen(
+            connection,
+            topics.deployment_log(number),
+            partial(DeploymentLog, path, partial(store.deployments.get, number)),
+            lambda log: log.add(connection),
+        )
+
+
+class Metrics:
+    """``/ws/metrics``, with ``history``."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def on_get(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Stream the host's metrics, the newest sample at once."""
+        identity = enter(req)
+        most = self._live.settings.metrics.history_samples
+        history = parameters.count(req, "history", most) or 1
+        connection = self._live.accept(req, identity)
+        if connection is None:
+            return
+        self._live.listen(
+            connection,
+            topics.METRICS,
+            partial(Channel, self._live.settings, Kind.METRICS),
+            lambda channel: channel.add(connection, Wish(history)),
+        )
+
+
+def add_routes(app: falcon.App[falcon.Request, falcon.Response], live: Live) -> None:
+    """The routes as the public contract names them."""
+    app.add_route("/ws/container/logs", ContainerLogs(live))
+    app.add_route("/ws/deployment/logs", DeploymentLogs(live))
+    app.add_route("/ws/metrics", Metrics(live))
