@@ -58,7 +58,6 @@ class Follower:
         self._events.subscribe(topic)
         self._replay = bus.replay_socket(context, paths)
         self._asked: float | None = None
-        self._asked_missing = False
         self._unsent = False
         self._quiet_since = time.monotonic()
         self._patience = float("inf")
@@ -116,7 +115,6 @@ class Follower:
         else:
             self._unsent = False
             self._asked = now
-            self._asked_missing = self._sequence.missing
 
     def _drop_request(self) -> None:
         """A late answer must not be taken for that of the next request: a new socket."""
@@ -167,7 +165,4 @@ class Follower:
         self._asked = None
         self.answered = True
         self._quiet_since = time.monotonic()
-        if self._sequence.missing and not self._asked_missing:
-            # The gap is younger than the question, the answer may end before it.
-            return
         yield from self._sequence.fill(snapshot)
