@@ -103,6 +103,36 @@ class WireError(BusError):
     """A bus message that does not keep the format; it is dropped, never guessed at."""
 
 
+class StoreFull(StoreError):
+    """The disk below the store has no space left; what was asked for is not done."""
+
+
+class NotLoggedIn(MistError):
+    """No session, or one that is over: expired, logged out, or older than the password."""
+
+    exit_status = Exit.NO_PERMISSION
+
+
+class LoginRefused(MistError):
+    """No such account, or another password: the text does not say which."""
+
+    exit_status = Exit.NO_PERMISSION
+
+    def __str__(self) -> str:
+        return "Wrong e-mail address or password"
+
+
+class TooManyAttempts(LoginRefused):
+    """So many log-ins failed that the next is not looked at before ``retry_after`` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"Too many failed log-ins, try again in {self.retry_after} s"
+
+
 class AlreadyRunning(MistError):
     """Another ``mist up`` works on the same state."""
 

@@ -1,1 +1,1 @@
-"""The subcommands of `mist`, one module each."""
+"""The subcommands of ``mist``, one module for each; :mod:`mist.command` loads them."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from mist.errors import AlreadyExists, StoreError
+from mist.errors import AlreadyExists, StoreError, StoreFull
 
 #: What to do about SQLite's own words (https://www.sqlite.org/rescode.html).
 _ADVICE: Final = (
@@ -70,7 +70,9 @@ class Database:
         except IntegrityError as error:
             raise AlreadyExists(f"that is there already: {error.orig}") from None
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise StoreError(f"the store {self.name} fails: {explain(error)}") from error
+            words = explain(error)
+            kind = StoreFull if "disk is full" in words else StoreError
+            raise kind(f"the store {self.name} fails: {words}") from error
 
 
 def connect(url: str, file: Path, busy_seconds: float) -> Database:

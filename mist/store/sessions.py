@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import delete, func, insert, select
 
@@ -19,6 +19,13 @@ _failures = tables.login_failures
 _CHUNK = 500
 
 _T = TypeVar("_T", int, str)
+
+
+class Attempt(NamedTuple):
+    """A log-in attempt that was noted, or the seconds to wait before it is looked at."""
+
+    rows: tuple[int, ...]
+    retry_after: float
 
 
 class Sessions:
@@ -58,8 +65,8 @@ class Sessions:
                 found.update((row[0], row[1]) for row in connection.execute(query))
         return found
 
-    def attempt(self, keys: Iterable[str], limit: int, window: float) -> float:
-        """Note a log-in attempt under every key; 0, or the seconds to wait if it is one too many.
+    def attempt(self, keys: Iterable[str], limit: int, window: float) -> Attempt:
+        """Note a log-in attempt under every key, unless one of them has ``limit`` already.
 
         It counts as a failure until :meth:`forgive` takes it back, so that many
         attempts at once are not let through before the first has failed.
@@ -72,14 +79,15 @@ class Sessions:
                 query = select(func.count(), func.min(_failures.c.at)).where(_failures.c.key == key)
                 count, oldest = connection.execute(query).one()
                 if count >= limit:
-                    return max(1.0, float(oldest) + window - now)
-            connection.execute(insert(_failures), [{"key": key, "at": now} for key in names])
-        return 0.0
+                    return Attempt((), max(1.0, float(oldest) + window - now))
+            rows = [self._data.insert(connection, _failures, key=key, at=now) for key in names]
+        return Attempt(tuple(rows), 0.0)
 
-    def forgive(self, keys: Iterable[str]) -> None:
-        """Forget the failures under these keys: the log-in succeeded."""
+    def forgive(self, attempt: Attempt, keys: Iterable[str]) -> None:
+        """Take an attempt back that succeeded, and every failure under ``keys``."""
+        gone = _failures.c.id.in_(attempt.rows) | _failures.c.key.in_(list(keys))
         with self._data.write() as connection:
-            connection.execute(delete(_failures).where(_failures.c.key.in_(list(keys))))
+            connection.execute(delete(_failures).where(gone))
 
 
 def _chunks(values: list[_T]) -> Iterator[list[_T]]:

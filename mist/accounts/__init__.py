@@ -1,0 +1,1 @@
+"""Accounts: passwords, session tokens, who somebody is, and the key that signs it."""

@@ -1,0 +1,145 @@
+"""From a token to who somebody is, and whether that still holds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import NamedTuple
+
+import msgspec
+
+from mist.accounts import passwords, tokens
+from mist.accounts.tokens import Claims, Token
+from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
+from mist.settings import Auth
+from mist.store import Store, User
+
+#: The roles of a Mist installation that may do everything.
+_ADMINS = frozenset({"admin", "owner"})
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who is logged in; ``user_id`` is None for somebody whom only a shared secret vouches for.
+
+    ``token_digest`` names the session; times are seconds since the epoch.
+    """
+
+    user_id: int | None
+    email: str
+    role: str
+    token_digest: str
+    issued_at: float
+    expires_at: float
+
+    @property
+    def admin(self) -> bool:
+        """Whether everything is allowed."""
+        return self.role in _ADMINS
+
+
+class Credentials(NamedTuple):
+    """What somebody logs in with, and the network address it comes from."""
+
+    email: str
+    password: str
+    address: str
+
+
+class Login(NamedTuple):
+    """A log-in that succeeded."""
+
+    user: User
+    token: Token
+
+
+def identify(store: Store, secret: bytes, token: str) -> Identity:
+    """Who bears ``token``; NotLoggedIn if it is invalid, expired, revoked or too old."""
+    claims = tokens.decode(secret, token)
+    user = _user(store, claims)
+    identity = Identity(
+        user_id=user.id if user else None,
+        email=user.email if user else claims.email,
+        role=user.role if user else claims.role,
+        token_digest=tokens.digest(token),
+        issued_at=claims.iat,
+        expires_at=claims.exp,
+    )
+    if (user and claims.iat < user.sessions_after) or store.sessions.revoked(
+        [identity.token_digest]
+    ):
+        raise NotLoggedIn("Session expired")
+    return identity
+
+
+def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
+    """Those of ``identities`` whose session is over; two queries for some hundreds of them."""
+    everybody = set(identities)
+    now = time.time()
+    revoked = store.sessions.revoked(each.token_digest for each in everybody)
+    after = store.sessions.sessions_after(
+        each.user_id for each in everybody if each.user_id is not None
+    )
+
+    def is_over(each: Identity) -> bool:
+        if each.expires_at <= now or each.token_digest in revoked:
+            return True
+        return each.user_id is not None and each.issued_at < after.get(each.user_id, math.inf)
+
+    return {each for each in everybody if is_over(each)}
+
+
+def log_in(store: Store, secret: bytes, auth: Auth, given: Credentials) -> Login:
+    """A new session; LoginRefused or TooManyAttempts.
+
+    Attempts are limited for the account and for the address they come from.
+    """
+    account = f"email:{given.email.lower()[:254]}"
+    keys = (account, f"address:{_network(given.address)}")
+    attempt = store.sessions.attempt(keys, auth.login_attempts, auth.login_window_seconds)
+    if attempt.retry_after:
+        raise TooManyAttempts(math.ceil(attempt.retry_after))
+    user = _verified(store, given)
+    if user is None:
+        raise LoginRefused
+    store.sessions.forgive(attempt, [account])
+    return Login(user, tokens.issue(secret, user, auth.session_hours))
+
+
+def _verified(store: Store, given: Credentials) -> User | None:
+    """The user whose password this is; a hash of yesterday's parameters is made anew."""
+    found = store.users.credentials(given.email)
+    stored = found.password_hash if found else None
+    if not passwords.verify(stored, given.password) or found is None:
+        return None
+    if passwords.outdated(found.password_hash):
+        renewed = passwords.make_hash(given.password)
+        store.users.replace_hash(found.user.id, found.password_hash, renewed)
+    return found.user
+
+
+def log_out(store: Store, identity: Identity) -> None:
+    """End the session of ``identity`` now, everywhere."""
+    store.sessions.revoke(identity.token_digest, identity.expires_at)
+
+
+def _user(store: Store, claims: Claims) -> User | None:
+    """The store's user whom the claims mean; None for a stranger of a Mist installation."""
+    if not claims.ours:
+        return store.users.by_email(claims.email)
+    user = store.users.get(claims.user_id) if isinstance(claims.user_id, int) else None
+    if user is None:
+        raise NotLoggedIn("Session expired")
+    return user
+
+
+def _network(address: str) -> str:
+    """What one party can easily have the whole of: an IPv4 address, an IPv6 /64."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return str(parsed)
