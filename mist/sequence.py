@@ -8,6 +8,7 @@ broker for a replay after ``position`` and feed the answer to ``fill``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -16,8 +17,10 @@ from mist.bus import Position, Snapshot
 from mist.wire import Kind, Message
 
 
-class Gap(int):
+class Gap(NamedTuple):
     """In place of messages that nobody remembers any more: how many there were."""
+
+    lost: int
 
 
 class Sequence:
@@ -83,7 +86,11 @@ class Sequence:
         yield from self._pass(message)
 
     def _another_epoch(self, message: Message) -> Iterator[Message | Gap]:
-        if message.header.epoch > self.position.epoch:
+        epoch, seq = message.header.epoch, message.header.seq
+        if epoch > self.position.epoch:
+            if seq == 1:
+                self._begin(epoch, seq)
+                return self._pass(message)
             self._hold(message)
         return iter(())
 

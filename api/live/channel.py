@@ -164,7 +164,7 @@ class Channel(Listener):
     def _apply(self, ordered: Iterable[Message | Gap]) -> None:
         for item in ordered:
             if isinstance(item, Gap):
-                self._append(text_frame(messages.skipped(item)), Kind.STATUS)
+                self._append(text_frame(messages.skipped(item.lost)), Kind.STATUS)
             else:
                 self._take(item)
 

@@ -1,0 +1,264 @@
+"""A channel: who is served when, with what, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+from api.live.channel import Channel, Wish
+from api.websocket.connection import Connection, Source
+from api.websocket.frames import payloads
+from mist import clock, messages
+from mist.bus import Snapshot
+from mist.messages import ContainerStatus
+from mist.settings import Replay, Settings
+from mist.wire import Flag, Header, Kind, Message
+
+TOPIC = b"container/1/log"
+LAST_100 = Wish(100)
+
+
+class Client:
+    """The part of a connection that a channel sees; what it is sent is kept."""
+
+    def __init__(self) -> None:
+        self.source: Source | None = None
+        self.received: list[dict[str, Any]] = []
+        self.code: int | None = None
+
+    def flush(self) -> None:
+        """Take all that the source has."""
+        while self.source is not None and (buffers := self.source.take()):
+            frames = b"".join(buffers)
+            self.received += [json.loads(frames[start:end]) for _, start, end in payloads(frames)]
+
+    def finish(self, code: int) -> None:
+        """Take the rest and note the code."""
+        self.flush()
+        self.code = code
+
+    def types(self) -> list[str]:
+        """The types of what was received, each run of equal ones once."""
+        found = [message["type"] for message in self.received]
+        return [name for index, name in enumerate(found) if found[index - 1 : index] != [name]]
+
+    def lines(self) -> list[str]:
+        """The lines that were received."""
+        return [m["data"]["line"] for m in self.received if m["type"] == "log"]
+
+
+class Bench:
+    """A channel, a collector's numbering, and a clock that a test moves."""
+
+    def __init__(self, replay_lines: int = 1_000) -> None:
+        self.later: list[tuple[float, Callable[[Connection], None], Connection]] = []
+        settings = Settings(replay=Replay(lines=replay_lines))
+        self.channel = Channel(settings, later=self._later)
+        self.seq = 1
+        self.line = 0
+
+    def _later(
+        self, seconds: float, call: Callable[[Connection], None], client: Connection
+    ) -> None:
+        self.later.append((seconds, call, client))
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Do what falls due."""
+        due = [entry for entry in self.later if entry[0] <= seconds]
+        for entry in due:
+            self.later.remove(entry)
+            entry[1](entry[2])
+
+    def join(self, wish: Wish = LAST_100) -> Client:
+        """A new client."""
+        client = Client()
+        self.channel.add(cast(Connection, client), wish)
+        return client
+
+    def message(self, kind: Kind, body: bytes, count: int = 1, **more: Any) -> Message:
+        """The collector's next message."""
+        header = Header(kind, 1, 1, self.seq, count, **more)
+        self.seq += count
+        return Message(TOPIC, header, body)
+
+    def status(self, state: str = "running", flags: Flag = Flag.HISTORY) -> Message:
+        """A status message."""
+        data = ContainerStatus("mist-app-1", state, "Up 2 hours")
+        return self.message(Kind.STATUS, messages.status(data), flags=flags)
+
+    def lines(self, count: int, **more: Any) -> Message:
+        """So many numbered lines."""
+        numbers = range(self.line, self.line + count)
+        self.line += count
+        body = b"\n".join(messages.log(clock.rfc3339(n), str(n), "stdout") for n in numbers)
+        return self.message(Kind.LOG, body, count, **more)
+
+    def history(self, count: int) -> list[Message]:
+        """What a collector begins with."""
+        return [
+            self.status(),
+            self.lines(count, flags=Flag.HISTORY),
+            self.message(Kind.READY, b""),
+        ]
+
+    def feed(self, *arrived: Message) -> None:
+        """Live messages arrive."""
+        for message in arrived:
+            self.channel.feed(message)
+        self.channel.flush()
+
+    def fill(self, *remembered: Message) -> None:
+        """A replay arrives."""
+        self.channel.fill(Snapshot(TOPIC, 1, 1, self.seq - 1, list(remembered)))
+        self.channel.flush()
+
+    def end(self) -> Message:
+        """The container has stopped."""
+        return self.message(Kind.END, messages.end(), code=1000)
+
+
+def test_client_waits_for_the_history() -> None:
+    """A client that was there before the collector gets status, tail and live lines."""
+    bench = Bench()
+    client = bench.join(Wish(3))
+    bench.fill()
+    history = bench.history(5)
+    bench.feed(*history[:2])
+    assert client.received == []
+    bench.feed(history[2], bench.lines(2))
+    assert client.types() == ["status", "log"]
+    assert client.lines() == ["2", "3", "4", "5", "6"]
+
+
+def test_late_client_is_served_from_memory() -> None:
+    """A client that comes when the collector runs gets the same, at once."""
+    bench = Bench()
+    bench.join()
+    bench.fill(*bench.history(5))
+    late = bench.join(Wish(2))
+    assert late.lines() == ["3", "4"]
+
+
+def test_missing_messages_are_waited_for() -> None:
+    """What overtook a lost message is held until the replay has brought that one."""
+    bench = Bench()
+    client = bench.join()
+    bench.fill(*bench.history(1))
+    lost, later = bench.lines(1), bench.lines(1)
+    bench.feed(later)
+    assert client.lines() == ["0"]
+    assert bench.channel.missing
+    bench.fill(lost, later)
+    assert client.lines() == ["0", "1", "2"]
+
+
+def test_replay_from_before_the_loss_does_not_count() -> None:
+    """A replay that ends before what is held was asked for too early to tell."""
+    bench = Bench()
+    client = bench.join()
+    bench.fill(*bench.history(1))
+    early = Snapshot(TOPIC, 1, 1, bench.seq - 1, [])
+    lost, later = bench.lines(1), bench.lines(1)
+    bench.feed(later)
+    bench.channel.fill(early)
+    assert bench.channel.missing
+    bench.fill(lost, later)
+    assert client.lines() == ["0", "1", "2"]
+
+
+def test_lost_messages_are_told() -> None:
+    """What nobody remembers is said to be skipped."""
+    bench = Bench()
+    client = bench.join()
+    bench.fill(*bench.history(1))
+    bench.lines(4)
+    later = bench.lines(1)
+    bench.feed(later)
+    bench.fill(later)
+    assert [m["data"]["lines"] for m in client.received if m["type"] == "skipped"] == [4]
+    assert client.lines() == ["0", "5"]
+
+
+def test_end_closes_after_the_last_line() -> None:
+    """The close frame comes after the end message, and nothing after it."""
+    bench = Bench()
+    client = bench.join()
+    bench.fill(*bench.history(1))
+    bench.feed(bench.lines(1), bench.status("exited", Flag(0)), bench.end())
+    assert client.types() == ["status", "log", "status", "end"]
+    assert client.code == 1000
+    assert bench.channel.clients == 0
+
+
+def test_remembered_ending_is_confirmed_first() -> None:
+    """A container that was just started again is followed, whatever was remembered."""
+    bench = Bench()
+    client = bench.join()
+    bench.fill(*bench.history(1), bench.status("exited", Flag(0)), bench.end())
+    assert client.code is None
+    bench.feed(bench.status("running", Flag(0)))
+    assert client.types() == ["status", "log"]
+    assert client.code is None
+
+
+def test_client_after_the_end_reads_that_nothing_runs() -> None:
+    """The tail comes before the error only for those who asked for it."""
+    bench = Bench()
+    plain, curious = bench.join(), bench.join(Wish(100, stopped=True))
+    bench.fill(*bench.history(2), bench.status("exited", Flag(0)), bench.end())
+    bench.pass_seconds(1.0)
+    assert plain.types() == ["status", "error"]
+    assert curious.types() == ["status", "log", "error"]
+    assert plain.received[-1]["data"]["message"] == "Container is not running (state: exited)"
+    assert (plain.code, curious.code) == (4409, 4409)
+
+
+def test_collector_that_does_not_come_is_told() -> None:
+    """Nobody waits for ever."""
+    bench = Bench()
+    client = bench.join()
+    bench.pass_seconds(60.0)
+    assert client.types() == ["error"]
+    assert client.code == 1013
+
+
+def test_since_beyond_memory_begins_with_skipped() -> None:
+    """A client that was away for too long is told so before it goes on."""
+    bench = Bench(replay_lines=5)
+    bench.join()
+    bench.fill(*bench.history(5))
+    bench.feed(bench.lines(3))
+    client = bench.join(Wish(None, since=clock.rfc3339(0)))
+    assert client.types() == ["status", "skipped", "log"]
+    assert client.received[1]["data"]["lines"] == 2
+    assert client.lines() == ["3", "4", "5", "6", "7"]
+
+
+def test_since_within_memory_skips_nothing() -> None:
+    """A client that comes back soon goes on right behind its last line."""
+    bench = Bench(replay_lines=5)
+    bench.join()
+    bench.fill(*bench.history(5))
+    client = bench.join(Wish(None, since=clock.rfc3339(2)))
+    assert client.types() == ["status", "log"]
+    assert client.lines() == ["3", "4"]
+
+
+def test_new_epoch_overlaps_with_what_was_seen() -> None:
+    """A service restarted underneath begins with a history; no line of it comes twice."""
+    bench = Bench()
+    client = bench.join()
+    bench.fill(*bench.history(3))
+    bench.line, bench.seq = 1, 1
+    fresh = [
+        Message(
+            TOPIC, Header(m.header.kind, 2, 2, m.header.seq, m.header.count, m.header.flags), m.body
+        )
+        for m in bench.history(4)
+    ]
+    bench.feed(fresh[0])
+    bench.channel.fill(Snapshot(TOPIC, 2, 2, bench.seq - 1, fresh))
+    bench.channel.flush()
+    assert client.lines() == ["0", "1", "2", "3", "4"]
+    assert client.types() == ["status", "log", "status", "log"]

@@ -1,0 +1,168 @@
+"""The shared ring and the cursors in it."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.live.ring import Cursor, Ring, since, tail
+from api.websocket.frames import payloads, text_frames
+from mist import clock, messages
+from mist.wire import Kind
+
+
+def stamp(number: int) -> str:
+    """The time stamp of the line of that number."""
+    return clock.rfc3339(1_700_000_000_000_000_000 + number * 1_000)
+
+
+def append(ring: Ring, first: int, count: int) -> None:
+    """Add lines ``first`` to ``first + count - 1`` as one chunk."""
+    numbers = range(first, first + count)
+    body = b"\n".join(messages.log(stamp(n), str(n), "stdout") for n in numbers)
+    ring.append(text_frames(body), Kind.LOG, count, stamp(numbers[-1]))
+
+
+def filled(*counts: int, lines: int = 1_000) -> Ring:
+    """A ring with chunks of that many lines, numbered from 0 on."""
+    ring, first = Ring(lines, 10_000_000), 0
+    for count in counts:
+        append(ring, first, count)
+        first += count
+    return ring
+
+
+def decoded(buffers: list[bytes]) -> list[dict[str, object]]:
+    """The messages that the frames hold."""
+    frames = b"".join(buffers)
+    return [json.loads(frames[payload:end]) for _, payload, end in payloads(frames)]
+
+
+def numbers(buffers: list[bytes]) -> list[int]:
+    """The numbers of the lines that the frames hold."""
+    return [int(message["data"]["line"]) for message in decoded(buffers)]  # type: ignore[index]
+
+
+def drain(cursor: Cursor) -> list[bytes]:
+    """All that a cursor has to give now."""
+    taken: list[bytes] = []
+    while buffers := cursor.take():
+        taken += buffers
+    return taken
+
+
+def test_clients_are_given_the_very_same_buffer() -> None:
+    """Frames are made once, however many clients there are."""
+    ring = filled()
+    cursors = [Cursor(ring, []) for _ in range(2)]
+    append(ring, 0, 10)
+    first, second = (cursor.take() for cursor in cursors)
+    assert first[0] is second[0]
+
+
+def test_cursor_begins_at_the_head() -> None:
+    """What was there before the client comes from its prelude alone."""
+    ring = filled(3)
+    cursor = Cursor(ring, [b"prelude"])
+    append(ring, 3, 2)
+    assert cursor.take() == [b"prelude"]
+    assert numbers(drain(cursor)) == [3, 4]
+
+
+def test_slow_cursor_is_told_how_many_lines_it_missed() -> None:
+    """A cursor that fell off the ring goes on from the ring's end."""
+    ring = filled(lines=10)
+    cursor = Cursor(ring, [])
+    for first in range(0, 20, 5):
+        append(ring, first, 5)
+    buffers = drain(cursor)
+    assert decoded(buffers)[0]["type"] == "skipped"
+    assert decoded(buffers)[0]["data"] == {
+        "lines": 10,
+        "message": "10 lines skipped: connection too slow",
+    }
+    assert numbers(buffers[1:]) == list(range(10, 20))
+
+
+def test_cursor_stops_where_it_is_told_to() -> None:
+    """A client whose stream is over gets nothing of what begins after it."""
+    ring = filled()
+    cursor = Cursor(ring, [])
+    append(ring, 0, 2)
+    cursor.stop_here()
+    append(ring, 2, 2)
+    assert numbers(drain(cursor)) == [0, 1]
+
+
+def test_ring_is_bounded_in_bytes() -> None:
+    """The oldest chunks go, the newest one stays whatever its size."""
+    ring = Ring(1_000, 100)
+    for first in range(3):
+        append(ring, first, 1)
+    assert (ring.tail, ring.head) == (2, 3)
+
+
+def test_tail_leaves_out_other_kinds() -> None:
+    """A status in between is no line."""
+    ring = filled(2)
+    ring.append(text_frames(b'{"type":"status"}'), Kind.STATUS)
+    append(ring, 2, 2)
+    assert numbers(tail(ring, 3)) == [1, 2, 3]
+
+
+def test_since_is_exclusive() -> None:
+    """What followed the line with that time stamp, not the line itself."""
+    found = since(filled(2, 3), stamp(2), 1_000)
+    assert numbers(found.frames) == [3, 4]
+    assert not found.beyond
+
+
+def test_since_before_everything_is_beyond() -> None:
+    """The ring cannot tell what came before its first line."""
+    assert since(filled(2, 3), stamp(-1), 1_000).beyond
+
+
+def test_since_counts_what_is_out_of_reach() -> None:
+    """The reach is the replay buffer's, though the ring may remember more."""
+    found = since(filled(5, 5), stamp(1), 3)
+    assert numbers(found.frames) == [7, 8, 9]
+    assert (found.beyond, found.older_lines) == (True, 5)
+
+
+@given(st.lists(st.integers(1, 7), max_size=20), st.integers(0, 150))
+def test_tail_is_the_end_of_all_lines(counts: list[int], wanted: int) -> None:
+    """However the lines came in chunks, the tail is exactly the last of them."""
+    everything = list(range(sum(counts)))
+    assert numbers(tail(filled(*counts), wanted)) == everything[max(0, len(everything) - wanted) :]
+
+
+@given(st.lists(st.integers(1, 7), max_size=20), st.integers(-1, 150), st.integers(0, 150))
+def test_since_and_what_is_out_of_reach_are_everything_later(
+    counts: list[int], after: int, reach: int
+) -> None:
+    """No line is both given and counted as lost, and none is neither."""
+    later = [n for n in range(sum(counts)) if n > after]
+    found = since(filled(*counts), stamp(after), reach)
+    assert numbers(found.frames) == later[max(0, len(later) - reach) :]
+    assert found.older_lines == max(0, len(later) - reach)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=40))
+def test_lines_given_and_skipped_add_up(steps: list[tuple[int, bool]]) -> None:
+    """Whenever a client reads, it accounts for every line that came since it joined."""
+    ring, first, seen = Ring(12, 1_000_000), 0, 0
+    cursor = Cursor(ring, [])
+    for count, reads in [*steps, (1, True)]:
+        append(ring, first, count)
+        first += count
+        for message in decoded(drain(cursor)) if reads else []:
+            data = message["data"]
+            assert isinstance(data, dict)
+            if message["type"] == "skipped":
+                seen += data["lines"]
+            else:
+                assert data["line"] == str(seen)
+                seen += 1
+    assert seen == first
