@@ -173,7 +173,7 @@ class Printer:
     def show(self, item: Item) -> None:
         """Print one message, or how many are lost."""
         if isinstance(item, Gap):
-            terminal.note(f"mist: {int(item)} messages are lost")
+            terminal.note(f"mist: {item.lost} messages are lost")
         elif item.header.kind is Kind.LOG:
             self._lines(item.body)
         elif item.header.kind is Kind.STATUS:
