@@ -200,7 +200,7 @@ class WebsocketClientClient(Client):
         try:
             self._read(self._connection)
         finally:
-            self._connection.shutdown()
+            self._connection.shutdown()  # type: ignore[no-untyped-call]
 
     def _read(self, connection: websocket.WebSocket) -> None:
         while True:

@@ -1,0 +1,118 @@
+# Two targets do everything on a fresh Debian 12 as root: `make up` and `make test`.
+# `make up BIND=0.0.0.0:8420` listens elsewhere; `make bench ARGS=--quick` measures.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+.PHONY: up engine test bench packages node tox constraints clean
+export DEBIAN_FRONTEND := noninteractive
+
+VENV ?= .venv
+BIND ?=
+ARGS ?=
+# The distribution's interpreter steps in where the first one found is too old
+# or comes without the module that makes virtual environments.
+PYTHON := $(shell for python in python3 /usr/bin/python3; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+define INSTALL
+install() {
+	echo "installing $$*"
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+		echo "please install $$* (as root, on Debian, this command does it by itself)" >&2
+		return 1
+	fi
+	# A fresh machine has no package lists yet, and a kept one may have old ones.
+	apt-get install -y -q --no-install-recommends "$$@" >/dev/null 2>&1 ||
+		{ apt-get update -q && apt-get install -y -q --no-install-recommends "$$@"; } >&2
+}
+endef
+
+up: $(VENV)/.installed engine
+	exec $(VENV)/bin/mist up $(if $(BIND),--bind $(BIND))
+
+# A virtual environment that holds the project, with the versions of constraints.txt.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(INSTALL)
+	python="$(PYTHON)"
+	if [ -z "$$python" ]; then
+		install python3 python3-venv
+		python=/usr/bin/python3
+	fi
+	"$$python" -m venv $(VENV)
+	$(VENV)/bin/pip install -q -c constraints.txt -e .
+	touch $@
+
+# An engine, if none answers where DOCKER_HOST points or the usual socket is.
+engine: $(VENV)/.installed
+	$(INSTALL)
+	answers() { $(VENV)/bin/python -c 'import docker; docker.from_env(timeout=5).ping()' 2>/dev/null; }
+	answers && exit 0
+	if [ -n "$${DOCKER_HOST:-}" ]; then
+		echo "no Docker Engine answers at DOCKER_HOST=$$DOCKER_HOST; going on without one" >&2
+		exit 0
+	fi
+	if [ "$$(id -u)" != 0 ]; then
+		echo "no Docker Engine answers; 'mist doctor' says why; going on without one" >&2
+		exit 0
+	fi
+	command -v dockerd >/dev/null || install docker.io
+	if [ -d /run/systemd/system ]; then
+		systemctl enable --now docker
+	elif ! answers; then
+		echo "starting dockerd in the background: /var/run/docker.pid, /var/log/dockerd.log"
+		setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 &
+	fi
+	for _ in $$(seq 120); do answers && exit 0; sleep 0.5; done
+	echo "the Docker Engine does not start; see /var/log/dockerd.log" >&2
+	exit 1
+
+# The benchmarks come before the tests, so that the last word is pytest's.
+test: packages node tox
+	$(VENV)/bin/tox run -e lint
+	$(VENV)/bin/tox run -e bench -- --quick
+	$(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
+
+bench: packages tox
+	$(VENV)/bin/tox run -e bench -- $(or $(ARGS),--json bench.json)
+
+# What the tests run that the distribution has: an engine, its image's only
+# program, Git, the reverse proxies whose examples are checked, and systemd-analyze.
+packages:
+	$(INSTALL)
+	missing=()
+	need() { PATH="$$PATH:/usr/sbin:/sbin" command -v "$$1" >/dev/null || missing+=("$$2"); }
+	need dockerd docker.io
+	need busybox busybox-static
+	need git git
+	need iptables iptables
+	need nginx nginx-light
+	need caddy caddy
+	need systemd-analyze systemd
+	need node nodejs
+	need npm npm
+	[ $${#missing[@]} = 0 ] || install "$${missing[@]}"
+
+# The clients that come from npm; both ship what they need, nothing is compiled.
+node: node_modules/.installed
+node_modules/.installed: package.json package-lock.json | packages
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+tox: $(VENV)/.installed
+	[ -x $(VENV)/bin/tox ] || $(VENV)/bin/pip install -q -c constraints.txt tox
+
+# The newest versions of everything that the project and its tests depend on.
+constraints:
+	directory="$$(mktemp -d)"
+	trap 'rm -r "$$directory"' EXIT
+	$(PYTHON) -m venv "$$directory"
+	"$$directory/bin/pip" install -q -e '.[test]' hatchling editables
+	head -1 constraints.txt >"$$directory/constraints.txt"
+	"$$directory/bin/pip" freeze --exclude-editable >>"$$directory/constraints.txt"
+	cp "$$directory/constraints.txt" constraints.txt
+
+clean:
+	rm -rf $(VENV) .tox .coverage* .mypy_cache .ruff_cache .pytest_cache node_modules
