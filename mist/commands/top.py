@@ -102,16 +102,16 @@ def dashboard(samples: Sequence[Metrics], late: bool = False) -> RenderableType:
     title = f"mist top · {newest.timestamp[:19].replace('T', ' ')} UTC"
     if late:
         title += " · no news from the sampler"
-    courses = Table.grid(padding=(0, 1), expand=True)
+    courses = Table.grid(padding=(0, 2, 0, 0), expand=True)
     courses.add_column(width=6)
     courses.add_column(ratio=1)
     courses.add_row("cpu", Sparkline([sample.cpu.usage for sample in samples]))
     courses.add_row("memory", Sparkline([sample.memory.percent for sample in samples]))
-    return Panel(Group(_figures(newest), Text(), courses), title=title)
+    return Panel(Group(*_figures(newest).renderables, Text(), courses), title=title)
 
 
-def _figures(sample: Metrics) -> Table:
-    table = Table.grid(padding=(0, 1))
+def _figures(sample: Metrics) -> Group:
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=6)
     table.add_column(width=24)
     table.add_column(width=6, justify="right")
@@ -120,8 +120,7 @@ def _figures(sample: Metrics) -> Table:
     table.add_row("cpu", *_gauge(sample.cpu.usage), cores)
     table.add_row("memory", *_gauge(sample.memory.percent), _bytes(sample.memory))
     table.add_row("disk", *_gauge(sample.disk.percent), _bytes(sample.disk))
-    table.add_row("docker", _docker(sample.docker))
-    return table
+    return Group(table, Text.assemble("docker  ", _docker(sample.docker)))
 
 
 def _gauge(percent: float) -> tuple[ProgressBar, str]:
