@@ -39,6 +39,8 @@ class Server(Section, frozen=True):
     worker_connections: Count = 10_000
     backlog: Count = 2048
     graceful_timeout: Seconds = 5.0
+    keepalive_seconds: Seconds = 60.0
+    request_seconds: Seconds = 10.0
     allowed_origins: tuple[str, ...] = ()
     forwarded_allow_ips: str = "127.0.0.1,::1"
     max_body_bytes: Bytes = 65_536
@@ -139,13 +141,20 @@ class Deployments(Section, frozen=True):
     """The queue and the runner of deployments."""
 
     concurrency: Count = 2
+    max_pending: Count = 20
     clone_seconds: Seconds = 300.0
     build_seconds: Seconds = 3_600.0
+    stop_seconds: Seconds = 10.0
     settle_seconds: Seconds = 5.0
     health_seconds: Seconds = 120.0
+    recovery_seconds: Seconds = 60.0
+    cancel_poll_seconds: Seconds = 0.5
     log_bytes: Bytes = 67_108_864
     context_bytes: Bytes = 1_073_741_824
     keep_images: Count = 5
+    network: str = ""
+    build_network: str = ""
+    publish_address: str = "0.0.0.0"  # noqa: S104 - what the engine itself does
 
 
 class Log(Section, frozen=True):

@@ -88,6 +88,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         "_fd",
         "_inbox",
         "_keeper",
+        "_on_close",
         "_out",
         "_parser",
         "_peer_closed",
@@ -102,7 +103,6 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         "closing",
         "last_heard",
         "last_progress",
-        "on_close",
         "slot",
         "source",
         "unsent",
@@ -116,7 +116,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self.closing = False
         self.close_code: int | None = None
         self.source: Source | None = None
-        self.on_close: Callable[[Connection], None] | None = None
+        self._on_close: Callable[[Connection], None] | None = None
         self.blocked = False
         self.last_heard = self.last_progress = time.monotonic()
         self.slot = 0
@@ -364,8 +364,19 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
             self._wakeup.set()
         gevent.get_hub().loop.run_callback(self._notify)
 
+    @property
+    def on_close(self) -> Callable[[Connection], None] | None:
+        """What is called once when the connection is gone, or if it is gone already."""
+        return self._on_close
+
+    @on_close.setter
+    def on_close(self, callback: Callable[[Connection], None] | None) -> None:
+        self._on_close = callback
+        if self.closed:
+            gevent.get_hub().loop.run_callback(self._notify)
+
     def _notify(self) -> None:
-        callback, self.on_close = self.on_close, None
+        callback, self._on_close = self._on_close, None
         if callback is not None:
             callback(self)
 

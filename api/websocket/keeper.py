@@ -93,19 +93,26 @@ class Keeper:
             elif now - connection.last_progress >= self.limits.stall_seconds:
                 connection.abort()
 
-    def shut_down(self, code: int, reason: str, timeout: float) -> None:
-        """Close all connections, each after what is pending for it; ``timeout`` seconds in all.
+    def finish_all(self, code: int, reason: str) -> None:
+        """Close all connections, each after what is pending for it.
 
-        The last quarter of the time is for those that had too much pending: they
-        are closed where they are.  Connections that are accepted meanwhile are
-        told the same.
+        Those that are accepted from now on are told the same.
         """
         self.stopping = (code, reason)
         for connection in list(self.connections):
             connection.finish(code, reason)
-        if not self._empty.wait(timeout * 0.75):
-            for connection in list(self.connections):
-                connection.close(code, reason)
-            self._empty.wait(timeout * 0.25)
+
+    def close_all(self) -> None:
+        """Close those that still have much pending where they are."""
+        code, reason = self.stopping or (CloseCode.GOING_AWAY, "")
+        for connection in list(self.connections):
+            connection.close(code, reason)
+
+    def abort_all(self) -> None:
+        """Drop those that do not answer."""
         for connection in list(self.connections):
             connection.abort()
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Whether all connections are gone within ``timeout`` seconds, blocking this greenlet."""
+        return bool(self._empty.wait(timeout))

@@ -1,0 +1,92 @@
+"""The opening handshake, without I/O: is it one, and the answer to it (RFC 6455 §4.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY_BYTES: Final = 16
+VERSION: Final = "13"
+
+_BAD_REQUEST: Final = "400 Bad Request"
+_UPGRADE_REQUIRED: Final = "426 Upgrade Required"
+
+
+class Problem(NamedTuple):
+    """Why a request is no handshake that can be accepted: a status line and a sentence."""
+
+    status: str
+    message: str
+
+
+#: What an answer with status 426 has to say about the protocol wanted (RFC 9110
+#: §15.5.22, RFC 6455 §4.4).
+UPGRADE_HEADERS: Final = (
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Version", VERSION),
+)
+
+
+def problem(environ: Mapping[str, Any]) -> Problem | None:
+    """What is wrong with a request as a WebSocket handshake, or None."""
+    return _not_a_handshake(environ) or _unacceptable(environ)
+
+
+def _not_a_handshake(environ: Mapping[str, Any]) -> Problem | None:
+    if environ["REQUEST_METHOD"] != "GET":
+        return Problem(_BAD_REQUEST, "a WebSocket handshake is a GET request")
+    if environ["SERVER_PROTOCOL"] != "HTTP/1.1":
+        return Problem(_UPGRADE_REQUIRED, "a WebSocket handshake needs HTTP/1.1")
+    if "websocket" not in _tokens(environ, "HTTP_UPGRADE"):
+        return Problem(
+            _UPGRADE_REQUIRED,
+            "this is a WebSocket route; the request has no header 'Upgrade: websocket'",
+        )
+    if "upgrade" not in _tokens(environ, "HTTP_CONNECTION"):
+        return Problem(
+            _UPGRADE_REQUIRED,
+            "the request has no header 'Connection: Upgrade'; "
+            "a reverse proxy must pass on Upgrade and Connection",
+        )
+    return None
+
+
+def _unacceptable(environ: Mapping[str, Any]) -> Problem | None:
+    version = environ.get("HTTP_SEC_WEBSOCKET_VERSION", "")
+    if version != VERSION:
+        return Problem(
+            _UPGRADE_REQUIRED, f"Sec-WebSocket-Version is {version!r}, this server speaks 13"
+        )
+    if not _valid_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
+        return Problem(
+            _BAD_REQUEST, "Sec-WebSocket-Key is missing or not 16 bytes encoded with Base64"
+        )
+    if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
+        return Problem(_BAD_REQUEST, "a WebSocket handshake has no body")
+    return None
+
+
+def _tokens(environ: Mapping[str, Any], name: str) -> list[str]:
+    """The members of a header that is a list of tokens, in lower case."""
+    return [token.strip() for token in environ.get(name, "").lower().split(",")]
+
+
+def _valid_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False
+
+
+def response(key: str) -> bytes:
+    """The answer that accepts a handshake; ``key`` is its Sec-WebSocket-Key."""
+    digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+    )
