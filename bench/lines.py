@@ -20,10 +20,14 @@ _FILLER: Final = "GET /api/v1/items?page=7 HTTP/1.1 200 5123 agent=curl/8.5.0 " 
 STATUS: Final = messages.status(messages.ContainerStatus("bench", "running", "Up 2 hours"))
 
 
+def text(number: int) -> str:
+    """Line ``number``, from 1 on."""
+    return f"{number:010d} {_FILLER}"[:LINE_BYTES]
+
+
 def message(number: int) -> bytes:
-    """The ``log`` message of line ``number``, from 1 on."""
-    text = f"{number:010d} {_FILLER}"[:LINE_BYTES]
-    return messages.log(clock.rfc3339(_BEGIN + number * 1_000), text, "stdout")
+    """The ``log`` message of line ``number``."""
+    return messages.log(clock.rfc3339(_BEGIN + number * 1_000), text(number), "stdout")
 
 
 def frame(payload: bytes) -> bytes:

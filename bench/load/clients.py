@@ -71,7 +71,7 @@ class Timed(Exact):
 class Numbered:
     """Parses frames and wants the numbers of the lines to rise one by one.
 
-    The lines are those of :func:`bench.containers.line`; with ``sent`` (one place
+    The lines are those of :func:`bench.lines.text`; with ``sent`` (one place
     for each number, in nanoseconds) it notes the delay of each.
     """
 
@@ -108,6 +108,33 @@ class Numbered:
         self.lines += 1
         if self._sent is not None and number <= len(self._sent):
             self._delays.append((now - self._sent[number - 1]) / 1e9)
+
+
+class Collected:
+    """Keeps what it receives, and looks at it when the clock has stopped.
+
+    Until then only the number in the last frame is read, which has always the
+    same size: at the very end of what is there.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.lines = 0
+        self._data = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Keep it, and note the number of the last line if a frame ends here."""
+        self._data += data
+        last = self._data[-lines.FRAME_BYTES :][4:]
+        if last.startswith(b'{"type":"log"') and last.endswith(b"}}"):
+            self.lines = int(last[_NUMBER])
+
+    def check(self, last: int) -> None:
+        """Mismatch unless the lines are all there, each once and in order."""
+        numbered = Numbered(self.sock, None, array("d"))
+        numbered.feed(bytes(self._data))
+        if numbered.last != last or numbered.lines != last:
+            raise Mismatch(f"{numbered.lines} lines up to {numbered.last}, not {last}")
 
 
 class Idle:

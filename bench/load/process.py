@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, NamedTuple
 
 from bench.lines import Stream
-from bench.load.clients import Client, Exact, Idle, Numbered, Timed
+from bench.load.clients import Client, Collected, Exact, Idle, Numbered, Timed
 from bench.load.cursor import Mismatch
 from bench.load.handshake import Address, connect
 from bench.procs import BenchError, Peer
@@ -22,11 +22,17 @@ _PROGRESS_SECONDS: Final = 0.002
 
 
 class Outcome(NamedTuple):
-    """What a run came to; times in seconds, ``delays`` one for each line of each client."""
+    """What a run came to; ``lines`` are those of all clients together.
+
+    ``seconds`` go from the first byte to the last, ``ended`` is the moment of the
+    last one (``time.monotonic``, which all processes share); ``delays`` (in seconds)
+    are those of every line of every client where the time of its sending is known.
+    """
 
     clients: int
     lines: int
     seconds: float
+    ended: float
     cpu: float
     reads: int
     delays: array[float]
@@ -64,6 +70,16 @@ class Load:
     def numbered(self, address: Address, count: int) -> None:
         """Connect clients that check the numbers of the lines."""
         self._open(address, count, lambda sock: Numbered(sock, self._sent, self._delays))
+
+    def collected(self, address: Address, count: int) -> None:
+        """Connect clients that keep everything for :meth:`check`."""
+        self._open(address, count, Collected)
+
+    def check(self, last: int) -> None:
+        """Mismatch unless the clients that keep everything have the lines from 1 to ``last``."""
+        for client in self._clients.values():
+            if isinstance(client, Collected):
+                client.check(last)
 
     def idle(self, address: Address, count: int) -> None:
         """Connect clients that only listen."""
@@ -111,9 +127,13 @@ class Load:
     def _slowest(self) -> int:
         return min(client.lines for client in self._clients.values())
 
+    def _total(self) -> int:
+        return sum(client.lines for client in self._clients.values())
+
     def _run(self, finished: Callable[[], bool], timeout: float, must_end: bool) -> Outcome:
         self._reads = 0
         del self._delays[:]
+        before = self._total()
         begin = last = 0.0
         cpu = time.process_time()
         started = checked = time.monotonic()
@@ -126,11 +146,11 @@ class Load:
                 if must_end:
                     raise BenchError(self._complaint(timeout))
                 break
-        lines = sum(client.lines for client in self._clients.values())
         return Outcome(
             len(self._clients),
-            lines,
+            self._total() - before,
             (last - begin) if must_end else timeout,
+            last,
             time.process_time() - cpu,
             self._reads,
             array("d", self._delays),

@@ -25,6 +25,7 @@ class Floor:
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self._clients: list[socket.socket] = []
+        self._data = memoryview(b"")
 
     def address(self) -> int:
         """The port."""
@@ -38,21 +39,24 @@ class Floor:
             _upgrade(client)
             self._clients.append(client)
 
-    def burst(self, stream: Stream) -> float:
-        """Write the stream in pieces of 64 KiB; the CPU seconds that it took."""
-        data = memoryview(stream.expected())
+    def stream(self, stream: Stream) -> None:
+        """What is written."""
+        self._data = memoryview(stream.expected())
+
+    def burst(self, first: int, count: int) -> float:
+        """Write lines in pieces of 64 KiB, after the ``first`` ones; the CPU seconds it took."""
+        data = self._data[first * FRAME_BYTES : (first + count) * FRAME_BYTES]
         pieces = [data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES)]
         begin = time.process_time()
         for piece in pieces:
             self._write(piece)
         return time.process_time() - begin
 
-    def drip(self, stream: Stream, rate: float) -> float:
+    def drip(self, first: int, count: int, rate: float) -> float:
         """Write ``rate`` lines a second, one by one; the CPU seconds that it took."""
-        data = memoryview(stream.expected())
         begin, due = time.process_time(), time.monotonic()
-        for number in range(stream.lines):
-            self._write(data[number * FRAME_BYTES : (number + 1) * FRAME_BYTES])
+        for number in range(first, first + count):
+            self._write(self._data[number * FRAME_BYTES : (number + 1) * FRAME_BYTES])
             due += 1 / rate
             time.sleep(max(0.0, due - time.monotonic()))
         return time.process_time() - begin

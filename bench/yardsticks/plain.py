@@ -37,7 +37,7 @@ class Plain:
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self._server.server_port)
+        return int(self._server.address[1])
 
     def application(
         self, environ: dict[str, Any], _start_response: Callable[..., Any]
@@ -53,17 +53,17 @@ class Plain:
         self.clients.remove(socket)
         return []
 
-    def burst(self, count: int) -> float:
-        """Send lines as fast as possible; the CPU seconds that it took."""
-        texts = [lines.message(number + 1).decode() for number in range(count)]
+    def burst(self, first: int, count: int) -> float:
+        """Send lines as fast as possible, after the ``first`` ones; the CPU seconds it took."""
+        texts = [lines.message(number + 1).decode() for number in range(first, first + count)]
         begin = time.process_time()
         for text in texts:
             self._broadcast(text)
         return time.process_time() - begin
 
-    def drip(self, count: int, rate: float) -> float:
+    def drip(self, first: int, count: int, rate: float) -> float:
         """Send ``rate`` lines a second; the CPU seconds that it took."""
-        texts = [lines.message(number + 1).decode() for number in range(count)]
+        texts = [lines.message(number + 1).decode() for number in range(first, first + count)]
         begin, due = time.process_time(), time.monotonic()
         for text in texts:
             self._broadcast(text)

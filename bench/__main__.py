@@ -1,0 +1,53 @@
+"""``python -m bench [--quick] [--only NAME …] [--json FILE]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+
+from bench import report
+from bench.context import Bench
+from bench.measure import fan, latency, many, rest, single, stalled, start
+from bench.rows import Row
+
+MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
+    "burst": fan.burst,
+    "drip": fan.drip,
+    "container": single.measure,
+    "latency": latency.measure,
+    "start": start.measure,
+    "memory": rest.memory,
+    "rest": rest.cpu,
+    "many": many.measure,
+    "stalled": stalled.measure,
+}
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Small sizes: less than two minutes for everything.")
+@click.option(
+    "--only",
+    "names",
+    multiple=True,
+    type=click.Choice(list(MEASUREMENTS)),
+    help="Only this measurement; may be given several times.",
+)
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write the rows here.")
+def main(quick: bool, names: tuple[str, ...], file: Path | None) -> None:
+    """Measure Mist beside its yardsticks."""
+    console = Console()
+    with Bench(quick=quick) as bench:
+        for name in names or MEASUREMENTS:
+            console.print(f"[dim]{name} …[/dim]")
+            bench.result.rows += MEASUREMENTS[name](bench)
+            if file is not None:
+                report.save(bench.result, file)
+    report.show(bench.result, console)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Containers that write exactly what and when the bench wants.
+
+A container sleeps; what it "writes" the bench writes into its standard output,
+the very pipe that its own processes would write to.  So a line's time is known
+to the microsecond, and no program in the container adds to the figures.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import MutableSequence
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from bench import lines
+from bench.procs import Peer
+from tests.integration.harness.engine import PrivateEngine
+
+_SLEEP: Final = "exec sleep 100000"
+_FLOOD_LINES: Final = 400
+_TICK_SECONDS: Final = 0.002
+
+
+def start(engine: PrivateEngine, name: str) -> int:
+    """A container that writes nothing by itself; the process id of its sleep."""
+    container = engine.run(name, _SLEEP)
+    return int(engine.client.inspect_container(container)["State"]["Pid"])
+
+
+class Pipes:
+    """The standard outputs of containers, open for writing."""
+
+    def __init__(self, sent: MutableSequence[int] | None) -> None:
+        self._sent = sent
+        self._outputs: list[int] = []
+
+    def attach(self, pids: list[int]) -> None:
+        """Write to these containers from now on."""
+        for output in self._outputs:
+            os.close(output)
+        self._outputs = [os.open(f"/proc/{pid}/fd/1", os.O_WRONLY) for pid in pids]
+
+    def flood(self, first: int, count: int) -> float:
+        """Write lines after the ``first`` ones as fast as the engine reads; the seconds it took."""
+        begin = time.monotonic()
+        for start in range(first, first + count, _FLOOD_LINES):
+            stop = min(start + _FLOOD_LINES, first + count)
+            data = b"".join(_line(number + 1) for number in range(start, stop))
+            for output in self._outputs:
+                _write(output, data)
+        return time.monotonic() - begin
+
+    def pace(self, first: int, count: int, rate: float) -> float:
+        """Write ``rate`` lines a second to each container; the seconds it took.
+
+        Within a second the writes to many containers are spread evenly, a few in
+        each tick.
+        """
+        writes = count * len(self._outputs)
+        gap = 1 / (rate * len(self._outputs))
+        begin = time.monotonic()
+        for index in range(writes):
+            late = begin + index * gap - time.monotonic()
+            if late > (0 if len(self._outputs) == 1 else _TICK_SECONDS):
+                time.sleep(late)
+            self._one(index, first)
+        return time.monotonic() - begin
+
+    def _one(self, index: int, first: int) -> None:
+        number = first + index // len(self._outputs)
+        data = _line(number + 1)
+        if self._sent is not None:
+            self._sent[number] = time.monotonic_ns()
+        _write(self._outputs[index % len(self._outputs)], data)
+
+
+def _line(number: int) -> bytes:
+    return lines.text(number).encode() + b"\n"
+
+
+def _write(output: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(output, data) :]
+
+
+def main(pipe: Connection[Any, Any], sent: MutableSequence[int] | None) -> None:
+    """Serve requests of the bench until the pipe is closed."""
+    pipes = Pipes(sent)
+    while True:
+        try:
+            name, *arguments = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(getattr(pipes, name)(*arguments))
+
+
+def writer(sent: MutableSequence[int] | None = None) -> Peer:
+    """A process that writes for containers; it notes in ``sent`` when it wrote which line."""
+    return Peer(main, sent)

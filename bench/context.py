@@ -1,0 +1,50 @@
+"""What all measurements share: how thorough they are, and the engine that some need."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from bench.rows import Result
+from tests.integration.harness.engine import PrivateEngine, require
+
+
+class Bench:
+    """One run; the private engine is started by the first measurement that needs it."""
+
+    def __init__(self, *, quick: bool) -> None:
+        self.quick = quick
+        self.result = Result()
+        self._engine: PrivateEngine | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def engine(self) -> PrivateEngine:
+        """A Docker Engine with its own state; EngineMissing where that cannot be."""
+        if self._engine is None:
+            require()
+            self._engine = PrivateEngine()
+            self._stack.callback(self._engine.destroy)
+            self._engine.start()
+            self._engine.load_image()
+        return self._engine
+
+    def note(self, measurement: str, text: str) -> None:
+        """Remember something that has to be said beside the figures."""
+        self.result.notes.setdefault(measurement, []).append(text)
+
+    def pick(self, full: int, quick: int) -> int:
+        """A size for a full or for a quick run."""
+        return quick if self.quick else full

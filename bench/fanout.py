@@ -1,0 +1,169 @@
+"""The fan-out of the service by itself: a real broker and real gunicorn workers, no collectors.
+
+For the rows whose lines the bench publishes.  State and sockets are in a
+directory of their own; nothing but the application's row and an account is in
+the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from bench import procs
+from bench.load.handshake import Address
+from bench.procs import BenchError, Peer
+from mist import settings as mist_settings
+from mist.accounts import tokens
+from mist.accounts.secret import load_or_create
+from mist.paths import Paths, bundled
+from mist.process import Assignment
+from mist.settings import Settings
+from mist.store import open_store
+from tests.integration.harness.service import free_port
+
+APP: Final = 1
+_EMAIL: Final = "bench@localhost"
+_READY_SECONDS: Final = 60.0
+
+
+class Fanout:
+    """Broker, gunicorn with ``workers`` workers, one application and one session."""
+
+    def __init__(self, workers: int = 1, settings: Mapping[str, object] | None = None) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="mist-bench-", dir="/tmp"))
+        self.paths = Paths(self._directory / "home", self._directory / "run")
+        self.port = free_port()
+        self._environment = self._environ({"server.workers": workers, **(settings or {})})
+        self.settings: Settings = mist_settings.load(self._environment)
+        self._broker: Peer | None = None
+        self._web: subprocess.Popen[bytes] | None = None
+        self._cookie = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The broker, gunicorn's master and its workers."""
+        assert self._broker is not None
+        assert self._web is not None
+        return [self._broker.pid, *procs.tree(self._web.pid)]
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds that they have used so far."""
+        return procs.cpu_seconds(self.pids)
+
+    @property
+    def broker_cpu(self) -> float:
+        """CPU seconds of the broker alone."""
+        assert self._broker is not None
+        return self._broker.cpu
+
+    def address(self, query: str = "") -> Address:
+        """Where the application's log is."""
+        path = f"/ws/container/logs?appId={APP}{query}"
+        return Address("127.0.0.1", self.port, path, self._cookie)
+
+    def close(self) -> None:
+        """End both, and remove the state."""
+        if self._web is not None:
+            self._web.send_signal(signal.SIGTERM)
+            try:
+                self._web.wait(20)
+            except subprocess.TimeoutExpired:
+                for pid in reversed(procs.tree(self._web.pid)):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                self._web.wait()
+        if self._broker is not None:
+            self._broker.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _start(self) -> None:
+        for directory in self.paths:
+            directory.mkdir(mode=0o700)
+        self._cookie = self._fill_store()
+        self._broker = Peer(_broker, self.settings, self.paths)
+        command = [sys.executable, "-m", "gunicorn", "-c", str(bundled("gunicorn.conf.py"))]
+        self._log = self._directory / "gunicorn.log"
+        with self._log.open("wb") as log:
+            self._web = subprocess.Popen(
+                [*command, "api.main:application"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait_until_ready()
+
+    def _fill_store(self) -> str:
+        """An application that the bench publishes for, and a session of an administrator."""
+        store = open_store(self.settings, self.paths)
+        try:
+            store.migrate()
+            store.apps.add("bench", container="bench")
+            user = store.users.add(_EMAIL, "no password", "admin")
+        finally:
+            store.close()
+        secret = load_or_create(self.paths)
+        return tokens.issue(secret, user, self.settings.auth.session_hours).text
+
+    def _wait_until_ready(self) -> None:
+        assert self._web is not None
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._answers():
+            if self._web.poll() is not None or time.monotonic() > deadline:
+                raise BenchError(f"gunicorn is not ready:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _environ(self, overrides: Mapping[str, object]) -> dict[str, str]:
+        environment = {key: value for key, value in os.environ.items() if key[:5] != "MIST_"}
+        environment["MIST_HOME"] = str(self.paths.home)
+        environment["MIST_RUNTIME"] = str(self.paths.runtime)
+        environment["MIST_SERVER_BIND"] = f"127.0.0.1:{self.port}"
+        for name, value in overrides.items():
+            environment[f"MIST_{name.replace('.', '_').upper()}"] = str(value)
+        return environment
+
+
+def _broker(pipe: Connection[Any, Any], settings: Settings, paths: Paths) -> None:
+    """The broker's process; it ends when the bench closes its pipe."""
+    from supervisor.broker.main import main  # noqa: PLC0415 - only in the child
+
+    main(Assignment("broker", 0, time.time_ns(), False), settings, paths, pipe)

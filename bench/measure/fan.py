@@ -1,0 +1,186 @@
+"""Burst and drip: one stream to many clients, beside a plain server and the floor.
+
+All three serve the same load generator with the same bytes, in turns, so that
+what else the machine does meets all three.  Compared are messages for each CPU
+second of the server: broker and web tier here, the one process there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from statistics import median
+from typing import NamedTuple
+
+from bench import lines, publisher
+from bench.context import Bench
+from bench.fanout import Fanout
+from bench.lines import Stream, frame
+from bench.load import process
+from bench.load.handshake import Address
+from bench.load.process import Outcome
+from bench.procs import Peer, shared_counter
+from bench.rows import Row, at_least, compared
+from bench.yardsticks import floor, plain
+
+_TIMEOUT = 240.0
+_DRIP_RATE = 500.0
+_UNIT = "messages / CPU s"
+
+#: Sends ``count`` lines after the ``first`` ones; the server's CPU seconds.
+Send = Callable[[int, int], float]
+
+
+class Turn(NamedTuple):
+    """A server that is ready to send, with its clients connected."""
+
+    load: Peer
+    send: Send
+    lines: int
+
+
+class Figure(NamedTuple):
+    """Messages for each CPU second of a server, and how the clients fared."""
+
+    rate: float
+    outcome: Outcome
+    cpu: float
+
+
+def burst(bench: Bench) -> list[Row]:
+    """One stream at full speed to 100 and to 1,000 clients."""
+    rows = []
+    for clients in (100, 1_000):
+        name = f"burst, {clients:,} clients"
+        scale = 100 * bench.pick(60_000, 20_000) // clients
+        slow = 100 * bench.pick(2_000, 500) // clients
+        with ExitStack() as stack:
+            turns = {
+                "mist": _mist(stack, clients, scale, bench, name),
+                "plain": _plain(stack, clients, slow, bench),
+                "floor": _floor(stack, clients, scale, bench),
+            }
+            figures = _rounds(turns, bench)
+        rows += _rows(name, figures, 15, 0.6)
+        _notes(bench, name, figures)
+    return rows
+
+
+def drip(bench: Bench) -> list[Row]:
+    """500 lines a second, one at a time, to 100 clients."""
+    name, clients, count = "drip, 100 clients", 100, bench.pick(2_000, 1_000)
+    with ExitStack() as stack:
+        turns = {
+            "mist": _mist(stack, clients, count, bench, name, _DRIP_RATE),
+            "plain": _plain(stack, clients, count, bench, _DRIP_RATE),
+            "floor": _floor(stack, clients, count, bench, _DRIP_RATE),
+        }
+        figures = _rounds(turns, bench)
+    _notes(bench, name, figures)
+    return _rows(name, figures, 1.3, 0.6)
+
+
+def _count(bench: Bench) -> int:
+    return bench.pick(5, 2)
+
+
+def _rounds(turns: dict[str, Turn], bench: Bench) -> dict[str, list[Figure]]:
+    figures: dict[str, list[Figure]] = {name: [] for name in turns}
+    for number in range(_count(bench)):
+        for name, turn in turns.items():
+            figures[name].append(_once(turn, number))
+    return figures
+
+
+def _once(turn: Turn, number: int) -> Figure:
+    turn.load.send("until", (number + 1) * turn.lines, _TIMEOUT)
+    used = turn.send(number * turn.lines, turn.lines)
+    outcome: Outcome = turn.load.answer()
+    return Figure(outcome.lines / used, outcome, used)
+
+
+def _rows(
+    name: str, figures: dict[str, list[Figure]], to_plain: float, to_floor: float
+) -> list[Row]:
+    rate = {server: median(figure.rate for figure in found) for server, found in figures.items()}
+    return [
+        compared(f"{name}: plain server", rate["mist"], _UNIT, rate["plain"], at_least(to_plain)),
+        compared(f"{name}: floor", rate["mist"], _UNIT, rate["floor"], at_least(to_floor)),
+    ]
+
+
+def _notes(bench: Bench, name: str, figures: dict[str, list[Figure]]) -> None:
+    for server, found in figures.items():
+        wall = median(figure.outcome.lines / figure.outcome.seconds for figure in found)
+        busy = median(figure.cpu / figure.outcome.seconds for figure in found)
+        share = median(figure.outcome.share for figure in found)
+        bench.note(
+            name,
+            f"{server}: {wall:,.0f} messages a second by the clock, server {busy:.0%} of a core, "
+            f"load generator {share:.0%}; every client had every line in order",
+        )
+
+
+def _mist(  # noqa: PLR0913, PLR0917
+    stack: ExitStack, clients: int, count: int, bench: Bench, name: str, rate: float | None = None
+) -> Turn:
+    progress = shared_counter()
+    fanout = stack.enter_context(Fanout())
+    writer = stack.enter_context(publisher.start(fanout.settings, fanout.paths, progress))
+    load = stack.enter_context(process.start(progress))
+    writer.ask("begin", 1)
+    load.ask("stream", Stream(frame(lines.STATUS), count * _count(bench)))
+    load.ask("exact", fanout.address("&tail=0"), clients)
+
+    def send(first: int, number: int) -> float:
+        before, broker = fanout.cpu, fanout.broker_cpu
+        arguments = (first, number) if rate is None else (first, number, rate)
+        used = writer.ask("drip" if rate else "burst", *arguments)
+        load_done(load)
+        whole, broker = fanout.cpu - before, fanout.broker_cpu - broker
+        bench.note(
+            name, f"mist: broker {broker:.2f} s of {whole:.2f} CPU s; publisher {used:.2f} beside"
+        )
+        return whole
+
+    return Turn(load, send, count)
+
+
+def load_done(load: Peer) -> None:
+    """Wait until the load generator has everything; its answer stays in the pipe."""
+    load.pipe.poll(_TIMEOUT)
+
+
+def _plain(
+    stack: ExitStack, clients: int, count: int, bench: Bench, rate: float | None = None
+) -> Turn:
+    server = stack.enter_context(Peer(plain.main))
+    load = stack.enter_context(process.start(shared_counter()))
+    load.ask("stream", Stream(b"", count * _count(bench)))
+    load.ask("exact", Address("127.0.0.1", server.ask("address"), "/"), clients)
+    server.ask("wait_for", clients)
+    return Turn(load, _sender(server, rate), count)
+
+
+def _floor(
+    stack: ExitStack, clients: int, count: int, bench: Bench, rate: float | None = None
+) -> Turn:
+    server = stack.enter_context(Peer(floor.main))
+    load = stack.enter_context(process.start(shared_counter()))
+    stream = Stream(b"", count * _count(bench))
+    load.ask("stream", stream)
+    server.ask("stream", stream)
+    address = Address("127.0.0.1", server.ask("address"), "/")
+    server.send("accept", clients)
+    load.ask("exact", address, clients)
+    server.answer()
+    return Turn(load, _sender(server, rate), count)
+
+
+def _sender(server: Peer, rate: float | None) -> Send:
+    def send(first: int, number: int) -> float:
+        arguments = (first, number) if rate is None else (first, number, rate)
+        used: float = server.ask("drip" if rate else "burst", *arguments)
+        return used
+
+    return send

@@ -1,0 +1,68 @@
+"""Many containers that write a little, beside one that writes as much as all of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from bench import containers, whole
+from bench.context import Bench
+from bench.load import process
+from bench.load.process import Outcome
+from bench.procs import Peer, shared_counter
+from bench.rows import Row, at_least, compared
+from bench.whole import Whole
+
+_RATE = 100.0
+_CLIENTS = 5
+_NAME = "many streams"
+_TIMEOUT = 120.0
+
+
+class Figure(NamedTuple):
+    """Messages for each CPU second of the whole service, and how it went by the clock."""
+
+    rate: float
+    cpu: float
+    outcome: Outcome
+
+
+def measure(bench: Bench) -> list[Row]:
+    """The same lines a second in all, to five clients each."""
+    streams, seconds = bench.pick(100, 10), bench.pick(10, 4)
+    with ExitStack() as stack:
+        service = stack.enter_context(whole.running(bench))
+        writer = stack.enter_context(containers.writer())
+        many = _run(bench, service, writer, streams, int(seconds * _RATE))
+        one = _run(bench, service, writer, 1, int(seconds * _RATE * streams), _RATE * streams)
+    for name, figure in (("many", many), ("one", one)):
+        outcome = figure.outcome
+        bench.note(
+            _NAME,
+            f"{name}: {outcome.lines / outcome.seconds:,.0f} messages a second by the clock, "
+            f"service {figure.cpu / outcome.seconds:.0%} of a core, "
+            f"load generator {outcome.share:.0%}",
+        )
+    name = f"{_NAME}: {streams} containers beside one"
+    return [compared(name, many.rate, "messages / CPU s", one.rate, at_least(0.5))]
+
+
+def _run(  # noqa: PLR0913, PLR0917
+    bench: Bench, service: Whole, writer: Peer, streams: int, lines: int, rate: float = _RATE
+) -> Figure:
+    """``lines`` lines of each of ``streams`` containers to five clients each."""
+    names = [f"bench-many-{streams}-{number}" for number in range(streams)]
+    with process.start(shared_counter()) as load:
+        writer.ask("attach", [containers.start(bench.engine, name) for name in names])
+        for name in names:
+            load.ask("numbered", service.logs(service.add(name)), _CLIENTS)
+        writer.ask("pace", 0, 10, _RATE)
+        load.ask("until", 10, _TIMEOUT)
+        before = service.cpu
+        load.send("until", lines + 10, _TIMEOUT)
+        writer.ask("pace", 10, lines, rate)
+        outcome: Outcome = load.answer()
+        used = service.cpu - before
+    for name in names:
+        bench.engine.remove(name)
+    return Figure(outcome.lines / used, used, outcome)

@@ -1,0 +1,73 @@
+"""The service at rest: its memory, and the CPU time that it uses for nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from bench import containers, procs, whole
+from bench.context import Bench
+from bench.load import process
+from bench.procs import Peer, shared_counter
+from bench.rows import Row, below, plain
+from bench.whole import Whole
+
+_CONTAINER = "bench-rest"
+_FIRST_CLIENTS = 200
+_SETTLE_SECONDS = 2.0
+
+
+def memory(bench: Bench) -> list[Row]:
+    """An idle client, a collector, and the whole service without clients."""
+    clients = min(bench.pick(8_000, 1_000), procs.allow_files(8_000))
+    with ExitStack() as stack:
+        service, load, app = _begin(stack, bench)
+        rest = procs.pss_bytes(service.pids)
+        load.ask("idle", service.logs(app, "&tail=0"), _FIRST_CLIENTS)
+        load.ask("listen", _SETTLE_SECONDS)
+        before = procs.pss_bytes(service.gunicorn())
+        collector = procs.private_bytes(service.collectors()[0])
+        load.ask("idle", service.logs(app, "&tail=0"), clients - _FIRST_CLIENTS)
+        load.ask("listen", _SETTLE_SECONDS)
+        each = (procs.pss_bytes(service.gunicorn()) - before) / (clients - _FIRST_CLIENTS)
+        bench.engine.remove(_CONTAINER)
+    return [
+        plain(f"memory: an idle client of {clients:,}", each / 1024, "KiB", below(24)),
+        plain("memory: a collector, private", collector / 2**20, "MiB", below(8)),
+        plain("memory: whole service at rest, PSS", rest / 2**20, "MiB", below(250)),
+    ]
+
+
+def cpu(bench: Bench) -> list[Row]:
+    """The whole service without clients, and with 1,000 that only listen."""
+    alone, idle = bench.pick(30, 6), bench.pick(60, 8)
+    with ExitStack() as stack:
+        service, load, app = _begin(stack, bench)
+        without = _share(service, lambda: time.sleep(alone))
+        load.ask("idle", service.logs(app, "&tail=0"), 1_000)
+        load.ask("listen", _SETTLE_SECONDS)
+        with_clients = _share(service, lambda: load.ask("listen", idle))
+        bench.engine.remove(_CONTAINER)
+    return [
+        plain("at rest: no clients", without, "% of a core", below(0.5)),
+        plain("at rest: 1,000 idle clients", with_clients, "% of a core", below(2)),
+    ]
+
+
+def _begin(stack: ExitStack, bench: Bench) -> tuple[Whole, Peer, int]:
+    """A service that has come to rest, a load generator, and an application that is silent."""
+    procs.allow_files(8_000)
+    service = stack.enter_context(whole.running(bench))
+    load = stack.enter_context(process.start(shared_counter()))
+    containers.start(bench.engine, _CONTAINER)
+    app = service.add(_CONTAINER)
+    time.sleep(_SETTLE_SECONDS)
+    return service, load, app
+
+
+def _share(service: Whole, wait: Callable[[], object]) -> float:
+    """The CPU time of all processes in percent of one core while ``wait`` waits."""
+    used, begin = service.cpu, time.monotonic()
+    wait()
+    return 100 * (service.cpu - used) / (time.monotonic() - begin)

@@ -1,0 +1,65 @@
+"""One client among 1,000 that does not read: what the others notice of it."""
+
+from __future__ import annotations
+
+from array import array
+from contextlib import ExitStack
+
+from bench import lines, publisher
+from bench.context import Bench
+from bench.fanout import APP, Fanout
+from bench.lines import Stream, frame
+from bench.load import process
+from bench.load.process import Outcome
+from bench.procs import Peer, shared_counter, shared_numbers
+from bench.rows import Row, at_most, compared
+from bench.stats import milliseconds, percentile
+
+_NAME = "a stalled client"
+_CLIENTS = 1_000
+_RATE = 20.0
+_TIMEOUT = 120.0
+#: Enough to fill the buffers of the kernel on both sides, so that the client does stall.
+_FILL = 4_000
+
+
+def measure(bench: Bench) -> list[Row]:
+    """In turns with the stalled client and without it; both turns begin with a burst."""
+    count, rounds = bench.pick(60, 40), bench.pick(6, 2)
+    total = 2 * rounds * (count + _FILL)
+    sent, progress = shared_numbers(total), shared_counter()
+    without, with_stalled = array("d"), array("d")
+    with ExitStack() as stack:
+        fanout = stack.enter_context(Fanout())
+        writer = stack.enter_context(publisher.start(fanout.settings, fanout.paths, progress, sent))
+        load = stack.enter_context(process.start(progress, sent))
+        writer.ask("begin", APP)
+        load.ask("stream", Stream(frame(lines.STATUS), total))
+        load.ask("exact", fanout.address("&tail=0"), _CLIENTS - 1)
+        for turn in range(rounds):
+            without += _turn(load, writer, 2 * turn * (count + _FILL), count)
+            load.ask("stall", fanout.address("&tail=0"))
+            with_stalled += _turn(load, writer, (2 * turn + 1) * (count + _FILL), count)
+            load.ask("unstall")
+    bench.note(_NAME, f"without: {milliseconds(without)}; with: {milliseconds(with_stalled)}")
+    theirs = percentile(without, 99) * 1e3
+    return [
+        compared(
+            f"{_NAME} among 1,000: p99 of the others",
+            percentile(with_stalled, 99) * 1e3,
+            "ms",
+            theirs,
+            at_most(1.1),
+        )
+    ]
+
+
+def _turn(load: Peer, writer: Peer, first: int, count: int) -> array[float]:
+    """The delays of ``count`` lines, 20 a second, after a burst that fills every buffer."""
+    load.send("until", first + _FILL, _TIMEOUT)
+    writer.ask("burst", first, _FILL)
+    load.answer()
+    load.send("until", first + _FILL + count, _TIMEOUT)
+    writer.ask("drip", first + _FILL, count, _RATE)
+    outcome: Outcome = load.answer()
+    return outcome.delays

@@ -1,0 +1,105 @@
+"""Plays the collector of one application's container: publishes numbered lines on the bus.
+
+The fan-out rows measure the broker and the web tier, so the lines come from here
+at whatever pace is asked for, through the same client that collectors use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import MutableSequence
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+import zmq
+
+from bench import lines
+from bench.procs import Peer
+from mist import topics
+from mist.bus import Publisher
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.wire import Kind
+
+#: How far a burst runs ahead of the slowest client, as a part of the ring: a
+#: client that falls off the ring's end is told so and has no gapless run to check.
+_AHEAD: Final = 0.6
+_LOOK_SECONDS: Final = 0.0005
+
+
+class Writer:
+    """A publisher on ``container/{app}/log``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        paths: Paths,
+        progress: Any,
+        sent: MutableSequence[int] | None,
+    ) -> None:
+        self._settings = settings
+        self._paths = paths
+        self._progress = progress
+        self._sent = sent
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+
+    def begin(self, app_id: int) -> None:
+        """Claim the topic, publish a status, and declare the history complete."""
+        topic, term = topics.container_log(app_id), time.time_ns()
+        self._out = Publisher(self._context, self._paths, self._settings, topic, term)
+        self._out.claim(resume=False)
+        self._out.publish(Kind.STATUS, lines.STATUS)
+        self._out.publish(Kind.READY, b"")
+
+    def burst(self, first: int, count: int) -> float:
+        """Publish lines after the ``first`` ones as fast as the slowest client; CPU seconds."""
+        ahead = int(self._settings.streams.ring_lines * _AHEAD)
+        bodies = lines.batches(first + 1, count, self._settings.bus.batch_bytes)
+        begin, done = time.process_time(), first
+        for size, body in bodies:
+            while done + size - self._progress.value > ahead:
+                time.sleep(_LOOK_SECONDS)
+            self._publish(size, body, done)
+            done += size
+        return time.process_time() - begin
+
+    def drip(self, first: int, count: int, rate: float) -> float:
+        """Publish ``rate`` lines a second, one by one; CPU seconds."""
+        bodies = [lines.message(number + 1) for number in range(first, first + count)]
+        begin, due = time.process_time(), time.monotonic()
+        for number, body in enumerate(bodies, first):
+            self._publish(1, body, number)
+            due += 1 / rate
+            time.sleep(max(0.0, due - time.monotonic()))
+        return time.process_time() - begin
+
+    def _publish(self, size: int, body: bytes, done: int) -> None:
+        if self._sent is not None:
+            now = time.monotonic_ns()
+            for number in range(done, done + size):
+                self._sent[number] = now
+        self._out.publish(Kind.LOG, body, count=size)
+
+
+def main(
+    pipe: Connection[Any, Any],
+    settings: Settings,
+    paths: Paths,
+    progress: Any,
+    sent: MutableSequence[int] | None,
+) -> None:
+    """Serve requests of the bench until the pipe is closed."""
+    writer = Writer(settings, paths, progress, sent)
+    while True:
+        try:
+            name, *arguments = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(getattr(writer, name)(*arguments))
+
+
+def start(
+    settings: Settings, paths: Paths, progress: Any, sent: MutableSequence[int] | None = None
+) -> Peer:
+    """A publisher that paces itself by ``progress`` and notes times in ``sent``."""
+    return Peer(main, settings, paths, progress, sent)
