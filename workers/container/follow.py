@@ -1,0 +1,340 @@
+"""Follows one application's container: through restarts of it, of the engine, of the broker.
+
+A broken stream does not mean that the container ended; only the engine's word
+does.  Each state is a method that does its work and returns the next one:
+
+======== ==========================================================================
+begin    look at the container, publish its status and its history
+follow   publish what its stream gives, until the stream breaks or falls silent
+look     the stream is over: ask the engine why
+away     the container does not run: it may be back in a moment
+ended    ``end`` or ``error`` was published: watch for the container to come back
+======== ==========================================================================
+
+Whatever goes wrong with the engine in a state ends in ``_trouble``, which waits
+and goes on with ``look`` (with ``begin`` as long as the history is not out).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import zmq
+
+from mist import logs
+from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
+from mist.settings import Settings
+from mist.wire import NO_FLAGS, Flag
+from workers.container import history, outlet
+from workers.container.frames import Line
+from workers.container.outlet import Outlet
+from workers.container.source import Container, Feed, Source
+
+State = Callable[[], "State"]
+
+#: The first wait after something went wrong; each further one is twice as long.
+_FIRST_DELAY: Final = 0.05
+#: How often a container is looked at that may be back in a moment.
+_AWAY_POLL: Final = 0.1
+#: Entries of the log among which the last published line is looked for first.
+_RECENT: Final = 10_000
+
+
+class App(Protocol):
+    """The application, as the store knows it."""
+
+    def container(self) -> str | None:
+        """The name of its container, or None if there is no such application."""
+
+    def deploying(self) -> bool:
+        """Whether a deployment is replacing its container."""
+
+
+class Collector:
+    """The states of one collector, and what they remember."""
+
+    def __init__(self, app: App, source: Source, out: Outlet, settings: Settings) -> None:
+        self._app = app
+        self._source = source
+        self._out = out
+        self._settings = settings
+        self._limits = settings.collector
+        self._log = logs.logger()
+        self._name = ""
+        self._seen: Container | None = None
+        self._deep = False
+        self._delay = _FIRST_DELAY
+        self._trouble_since: float | None = None
+
+    def run(self) -> None:
+        """Work until SIGTERM raises SystemExit."""
+        state: State = self.rejoin if self._out.opened else self.begin
+        while True:
+            try:
+                state = state()
+            except EngineError as error:
+                self._trouble(error)
+                state = self._next(state)
+
+    def begin(self) -> State:
+        """Publish what there is when the first client comes."""
+        self._name = self._app.container() or ""
+        if not self._name:
+            return self._refuse("Application not found")
+        container = self._source.look(self._name)
+        if container is None:
+            return self._refuse("Container not found")
+        self._history(container)
+        self._seen = container
+        self._out.ready()
+        if container.running:
+            return self.follow
+        if container.restarting:
+            return self.away
+        self._out.error(f"Container is not running (state: {container.state})", outlet.NOT_RUNNING)
+        return self.ended
+
+    def rejoin(self) -> State:
+        """Go on where a predecessor crashed."""
+        self._name = self._app.container() or ""
+        self._seen = container = self._source.look(self._name) if self._name else None
+        if container is None or not container.running:
+            return self.ended if self._out.final else self.away
+        anchor = self._out.anchor
+        if anchor and container.created > anchor.line.timestamp:
+            self._out.anchor = anchor = None
+        if anchor is None or container.started > anchor.line.timestamp:
+            self._status(container)
+        return self.follow
+
+    def follow(self) -> State:
+        """Publish lines as they come."""
+        assert self._seen is not None
+        deep, self._deep = self._deep, False
+        before = self._out.anchor
+        with self._source.follow(self._seen, before, None if deep else _RECENT) as feed:
+            if self._out.final:
+                self._status(self._seen)
+            following = self._pump(feed, deep)
+        if feed.failure:
+            raise EngineError(feed.failure)
+        if self._out.anchor is before and following != self.follow:
+            self._wait()
+        return following
+
+    def _pump(self, feed: Feed, deep: bool) -> State:
+        """Publish what the stream gives; the state that follows when it is over."""
+        poller = zmq.Poller()
+        poller.register(self._out.socket, zmq.POLLIN)
+        poller.register(feed.connection, zmq.POLLIN)
+        self._publish(feed.begun())
+        known, check = feed.entries, self._next_check(feed)
+        while not feed.ended:
+            self._receive(feed, poller, check)
+            due = time.monotonic() >= check
+            silent = due and feed.entries == known
+            if feed.splice.lost or (silent and not feed.splice.joined):
+                if not deep:
+                    self._deep = True
+                    return self.follow
+                self._publish(feed.splice.release())
+            if due:
+                if self._stale(silent):
+                    return self.look
+                known, check = feed.entries, self._next_check(feed)
+        return self.look
+
+    def look(self) -> State:
+        """Find out why the stream is over."""
+        container = self._source.look(self._name)
+        if container is None or not container.running:
+            return self.away
+        if not container.same_run(self._seen):
+            self._replace(container)
+            self._status(container)
+            self._seen = container
+        return self.follow
+
+    def away(self) -> State:
+        """Give the container its time to come back; publish the end if it does not."""
+        since = time.monotonic()
+        while True:
+            container = self._source.look(self._name)
+            if container and container.running:
+                return self.look
+            waited = time.monotonic() - since
+            if waited >= self._limits.stop_grace_seconds and waited >= self._patience(container):
+                return self._end(container)
+            self._out.idle(_AWAY_POLL)
+
+    def ended(self) -> State:
+        """Look now and then whether there is something to read again."""
+        self._out.idle(self._limits.retry_seconds)
+        container = self._source.look(self._name)
+        if container is None:
+            return self.ended
+        if self._seen is None:
+            return self.begin
+        if container.running:
+            self._replace(container)
+            self._seen = container
+            return self.follow
+        if container.same_run(self._seen):
+            return self.ended
+        return self._end(container)
+
+    def _refuse(self, text: str) -> State:
+        """There is nothing to read yet: say so once, and look again later."""
+        self._out.ready()
+        if not self._out.final:
+            self._out.error(text, outlet.NOT_FOUND)
+        self._out.idle(self._limits.retry_seconds)
+        return self.begin
+
+    def _end(self, container: Container | None) -> State:
+        """Publish the last lines, the last state and the end."""
+        if self._seen:
+            self._rest(self._seen)
+        if container:
+            self._replace(container)
+            self._rest(container)
+            self._status(container)
+        else:
+            self._out.status(self._name, "exited", "Removed")
+        self._seen = container or self._seen
+        self._out.end()
+        return self.ended
+
+    def _status(self, container: Container, flags: Flag = NO_FLAGS) -> None:
+        words = self._source.words(container)
+        self._out.status(self._name, container.state, words, flags)
+
+    def _replace(self, container: Container) -> None:
+        """Another container has a log of its own, with a beginning; finish the old one's."""
+        if self._seen and self._seen.id != container.id:
+            self._rest(self._seen)
+            self._seen = None
+            self._out.anchor = None
+
+    def _history(self, container: Container) -> None:
+        """Publish the status and the newest lines that are there already.
+
+        Nothing is published before the engine has begun to answer: an engine
+        that refuses would have the status said again at each attempt.
+        """
+        if self._out.anchor:
+            self._status(container, Flag.HISTORY)
+            self._rest(container, Flag.HISTORY)
+            return
+        newest = history.newest(self._source, container, self._settings)
+        first = next(newest, [])
+        self._status(container, Flag.HISTORY)
+        self._publish(first, Flag.HISTORY)
+        for lines in newest:
+            self._publish(lines, Flag.HISTORY)
+
+    def _rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:
+        """Publish what the log holds behind the last published line."""
+        for tail in (_RECENT, None) if self._out.anchor else (None,):
+            try:
+                feed = self._source.history(container, self._out.anchor, tail)
+            except ContainerNotFound:
+                return
+            with feed:
+                for lines in feed.all():
+                    self._publish(lines, flags)
+                    if feed.splice.lost and tail is None:
+                        self._publish(feed.splice.release(), flags)
+                if not container.running:
+                    self._publish(feed.finish(), flags)
+                if feed.failure:
+                    self._log.warning("a log cannot be read to its end", reason=feed.failure)
+                if feed.splice.joined:
+                    return
+                if tail is None:
+                    self._publish(feed.splice.release(), flags)
+
+    def _receive(self, feed: Feed, poller: zmq.Poller, until: float) -> None:
+        """Publish lines until there are none, or until the time of the next check."""
+        wait = max(0, int((until - time.monotonic()) * 1000) + 1) if feed.drained else 0
+        events = dict(poller.poll(wait))
+        if self._out.socket in events:
+            self._out.await_broker()
+        while not feed.ended and not feed.splice.lost:
+            self._publish(feed.read())
+            if feed.drained or time.monotonic() >= until:
+                return
+
+    def _publish(self, lines: list[Line], flags: Flag = NO_FLAGS) -> None:
+        if lines:
+            self._out.lines(lines, flags)
+            self._delay = _FIRST_DELAY
+            self._trouble_since = None
+
+    def _next_check(self, feed: Feed) -> float:
+        """A stream whose anchor does not come must not hold its lines for long."""
+        limits = self._limits
+        return time.monotonic() + (
+            limits.silence_seconds if feed.splice.joined else limits.retry_seconds
+        )
+
+    def _stale(self, silent: bool) -> bool:
+        """Whether the stream is not, or no longer, the one to follow.
+
+        A container can be renamed and replaced while it runs, and a stream can
+        stop giving lines though the engine has some (seen after the rotation of
+        the log's files).
+        """
+        assert self._seen is not None
+        container = self._source.look(self._name)
+        if container is None or not container.same_run(self._seen):
+            return True
+        if not silent:
+            return False
+        self._trouble_since = None
+        newest = self._source.last_line(container)
+        anchor = self._out.anchor
+        return newest is not None and (anchor is None or newest.timestamp > anchor.line.timestamp)
+
+    def _patience(self, container: Container | None) -> float:
+        """How long the container may take to come back, in seconds."""
+        seen = self._seen
+        if container is None:
+            coming = seen is None or not seen.auto_remove
+        else:
+            replaced = seen is not None and seen.id != container.id
+            coming = container.restarting or replaced or container.state == "created"
+        if coming or self._app.deploying():
+            return self._limits.restart_seconds
+        return self._limits.stop_grace_seconds
+
+    def _next(self, failed: State) -> State:
+        """Where to go on after trouble with the engine."""
+        if failed == self.ended:
+            return self.ended
+        if not self._out.opened:
+            return self.begin
+        return self.look if self._seen else self.rejoin
+
+    def _trouble(self, error: EngineError) -> None:
+        """The engine does not do its part: wait, and say so if that lasts."""
+        now = time.monotonic()
+        self._trouble_since = self._trouble_since or now
+        lasts = now - self._trouble_since >= self._limits.restart_seconds
+        if not self._out.final and (lasts or not self._out.opened):
+            self._log.warning("no log from the engine", reason=str(error))
+            self._out.error(_told(error), outlet.TRY_AGAIN_LATER)
+        self._wait()
+
+    def _wait(self) -> None:
+        self._out.idle(self._delay)
+        self._delay = min(2 * self._delay, self._limits.retry_seconds)
+
+
+def _told(error: EngineError) -> str:
+    """What clients read; where the engine's socket is, is not theirs to know."""
+    if isinstance(error, EngineUnreachable):
+        return "Docker Engine is unreachable"
+    return str(error)

@@ -1,0 +1,93 @@
+"""A collector's messages on their way to the bus, and what was published last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import zmq
+
+from mist import messages
+from mist.bus import Publisher, Snapshot
+from mist.messages import ContainerStatus
+from mist.settings import Settings
+from mist.wire import NO_FLAGS, Flag, Kind
+from workers.container import batch, splice
+from workers.container.frames import Line
+from workers.container.splice import Anchor
+
+#: WebSocket close codes (``contract.md``, "Handshake").
+NORMAL: Final = 1000
+TRY_AGAIN_LATER: Final = 1013
+NOT_FOUND: Final = 4404
+NOT_RUNNING: Final = 4409
+
+
+class Outlet:
+    """Publishes lines and states; waits while the broker is away, for the engine keeps the log."""
+
+    def __init__(self, publisher: Publisher, settings: Settings) -> None:
+        self.anchor: Anchor | None = None
+        self.final = False
+        self.opened = False
+        self._publisher = publisher
+        self._limit = settings.bus.batch_bytes
+
+    @property
+    def socket(self) -> zmq.Socket[bytes]:
+        """Readable when the broker comes or goes; call ``await_broker`` then."""
+        return self._publisher.socket
+
+    def recall(self, snapshot: Snapshot) -> None:
+        """Go on where a predecessor stopped, as the broker remembers it."""
+        for message in snapshot.messages:
+            header = message.header
+            if header.kind is Kind.LOG:
+                self.anchor = splice.after(self.anchor, batch.lines_of(message.body))
+            live = header.kind is Kind.LOG and not header.history
+            # The mark itself may have left the buffer, pushed out by what is live.
+            self.opened = self.opened or live or header.kind is Kind.READY
+            self.final = header.final
+
+    def await_broker(self) -> None:
+        """Return once the broker is there, which is at once in all but rare moments."""
+        while not self._publisher.service():
+            self.socket.poll()
+
+    def idle(self, seconds: float) -> None:
+        """Let time pass, but keep answering the broker."""
+        if self.socket.poll(int(seconds * 1000)):
+            self.await_broker()
+
+    def lines(self, lines: Sequence[Line], flags: Flag = NO_FLAGS) -> None:
+        """Publish lines, in as few messages as the limit of a message allows."""
+        for body in batch.bodies(lines, self._limit):
+            self.await_broker()
+            self._publisher.publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
+            self.anchor = splice.after(self.anchor, body.lines)
+
+    def status(self, container: str, state: str, words: str, flags: Flag = NO_FLAGS) -> None:
+        """Publish what the container is doing; the stream goes on with it."""
+        body = messages.status(ContainerStatus(container, state, words))
+        self._publish(Kind.STATUS, body, flags=flags)
+        self.final = False
+
+    def ready(self) -> None:
+        """Publish that the history is complete."""
+        if not self.opened:
+            self._publish(Kind.READY, b"")
+        self.opened = True
+
+    def end(self) -> None:
+        """Publish that the log has ended."""
+        self._publish(Kind.END, messages.end(), code=NORMAL)
+        self.final = True
+
+    def error(self, text: str, code: int) -> None:
+        """Publish why there is no stream."""
+        self._publish(Kind.ERROR, messages.error(text), code=code)
+        self.final = True
+
+    def _publish(self, kind: Kind, body: bytes, *, flags: Flag = NO_FLAGS, code: int = 0) -> None:
+        self.await_broker()
+        self._publisher.publish(kind, body, flags=flags, code=code)

@@ -1,0 +1,126 @@
+"""Joins a stream that was opened again to what was already published, without I/O.
+
+The engine is asked for everything since a moment before the last published
+line, the *anchor*, because lines of stdout and stderr may stand slightly out of
+the order of their time stamps in its file.  The order of the file is the order:
+whatever stands after the anchor is new, whatever stands before it is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from mist import clock
+from workers.container.frames import Line
+
+#: How far before the anchor the engine is asked, and how far behind it a line
+#: proves that the anchor is gone.  Two copiers of one container stamp their lines
+#: before they queue for the file; what separates them is the time of one write.
+MARGIN_NS: Final = 1_000_000_000
+
+#: So many lines that are newer than the anchor prove the same, which bounds what is held.
+_HELD: Final = 20_000
+
+_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) ")
+
+
+class Anchor(NamedTuple):
+    """The last published line, and how many times in a row it was published."""
+
+    line: Line
+    repeats: int = 1
+
+    @property
+    def since(self) -> str:
+        """The engine's ``since`` (``SECONDS.NANOSECONDS``) for a stream to be joined here."""
+        seconds, fraction = divmod(self._nanoseconds() - MARGIN_NS, 1_000_000_000)
+        return f"{seconds}.{fraction:09d}"
+
+    @property
+    def horizon(self) -> str:
+        """Time stamps after this one are never before the anchor in the engine's file."""
+        return clock.rfc3339(self._nanoseconds() + MARGIN_NS)
+
+    def _nanoseconds(self) -> int:
+        return clock.nanoseconds(self.line.timestamp)
+
+
+def after(anchor: Anchor | None, lines: Sequence[Line]) -> Anchor | None:
+    """The anchor when ``lines`` were published too."""
+    if not lines:
+        return anchor
+    last = lines[-1]
+    repeats = 1
+    while repeats < len(lines) and lines[-1 - repeats] == last:
+        repeats += 1
+    if anchor and repeats == len(lines) and anchor.line == last:
+        repeats += anchor.repeats
+    return Anchor(last, repeats)
+
+
+class Splice:
+    """Leaves out what was published before, up to and including the anchor.
+
+    Without an anchor everything is new.  When the anchor turns out to be gone,
+    for instance rotated away, so is everything before it, and what the engine
+    still has is new: ``lost`` says so, and ``release`` gives what was held.
+    """
+
+    def __init__(self, anchor: Anchor | None) -> None:
+        self.joined = anchor is None
+        self.lost = False
+        self._anchor = anchor
+        self._horizon = anchor.horizon if anchor else ""
+        self._met = 0
+        self._later = 0
+        self._held: deque[Line] = deque(maxlen=2 * _HELD)
+
+    def feed(self, lines: list[Line]) -> list[Line]:
+        """What of ``lines`` is new; nothing while that is not known."""
+        if self.joined:
+            return lines
+        for index, line in enumerate(lines):
+            if self._meet(line):
+                return lines[index + 1 :]
+            if grown := self._grown(line):
+                return [grown, *lines[index + 1 :]]
+        return []
+
+    def release(self) -> list[Line]:
+        """The anchor will not come: everything that was held is new."""
+        self.joined = True
+        held, self._held = list(self._held), deque()
+        return held
+
+    def _meet(self, line: Line) -> bool:
+        """Look at one more line; whether it is the last published one."""
+        assert self._anchor is not None
+        if line == self._anchor.line:
+            self._met += 1
+            self._held.clear()
+            self.joined = self._met == self._anchor.repeats
+            return self.joined
+        self._held.append(line)
+        self._later += line.timestamp > self._anchor.line.timestamp
+        self.lost = self.lost or line.timestamp > self._horizon or self._later == _HELD
+        return False
+
+    def _grown(self, line: Line) -> Line | None:
+        """The line that the engine glued to the anchor, if it did.
+
+        A terminal's last line, say a prompt, has no end when its container
+        ends.  It was published nevertheless, and after the container's next
+        start the engine's unframed stream goes on right behind it.
+        """
+        assert self._anchor is not None
+        known = self._anchor.line
+        if line.timestamp != known.timestamp or not line.text.startswith(known.text):
+            return None
+        match = _STAMP.match(line.text, len(known.text))
+        if match is None:
+            return None
+        self.joined = True
+        return Line(match[1], line.stream, line.text[match.end() :])
