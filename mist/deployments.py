@@ -1,0 +1,133 @@
+"""What runner, web tier and command share about deployments: stages, progress, the log file.
+
+The log of a deployment is a file of newline-delimited JSON, the exact messages
+that a client receives.  The number of a line, from 1 on, is its sequence number
+on the bus, where the same record is published as a wake-up.  A reader needs no
+bus to be complete: it reads the file from its beginning to its last record.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from mist import messages
+from mist.messages import DeploymentStatus
+from mist.store.records import Deployment, DeploymentState
+
+#: How much of a log one read takes, in bytes; a longer line is read whole all the same.
+READ_BYTES: Final = 262_144
+
+_ERROR_HEAD: Final = b'{"type":"error"'
+_STATUS_HEAD: Final = b'{"type":"status"'
+
+
+class Stage(NamedTuple):
+    """A stage of the document, with the status and the progress that it may show."""
+
+    name: str
+    status: DeploymentState
+    first: int
+    last: int
+
+
+PENDING: Final = Stage("pending", "pending", 0, 0)
+CLONING: Final = Stage("cloning_repo", "building", 25, 25)
+BUILDING: Final = Stage("building_image", "building", 25, 75)
+STOPPING: Final = Stage("stopping_old", "deploying", 75, 80)
+STARTING: Final = Stage("starting_new", "deploying", 80, 90)
+COMPLETED: Final = Stage("completed", "success", 100, 100)
+
+
+class _Record(msgspec.Struct):
+    type: str
+    data: dict[str, object]
+
+
+_decode: Final = msgspec.json.Decoder(_Record).decode
+
+
+def status_record(deployment: Deployment) -> bytes:
+    """A ``status`` message that says what the store's row says."""
+    return messages.status(
+        DeploymentStatus(
+            deployment_id=deployment.id,
+            status=deployment.status,
+            stage=deployment.stage or PENDING.name,
+            progress=deployment.progress,
+            message=deployment.message,
+            error_message=deployment.error_message,
+        )
+    )
+
+
+def closing_records(deployment: Deployment) -> list[bytes]:
+    """The last records of a finished deployment, for a log that has lost or never had them."""
+    records = [status_record(deployment)]
+    if deployment.status == "failed":
+        records.append(messages.error(deployment.error_message))
+    return records
+
+
+def is_final(record: bytes) -> bool:
+    """Whether nothing follows this record of a log.
+
+    That is the ``error`` after the status ``failed``, or the status ``success``.
+    """
+    if record.startswith(_ERROR_HEAD):
+        return True
+    return record.startswith(_STATUS_HEAD) and _decode(record).data.get("status") == "success"
+
+
+def status_of(record: bytes) -> DeploymentStatus | None:
+    """The status that a record holds, or None if it is another message."""
+    if not record.startswith(_STATUS_HEAD):
+        return None
+    return msgspec.convert(_decode(record).data, DeploymentStatus)
+
+
+def text_of(record: bytes) -> str | None:
+    """The line of a ``log`` record, or None if it is another message."""
+    found = _decode(record)
+    return str(found.data["line"]) if found.type == "log" else None
+
+
+class Reader:
+    """Reads a log from its beginning as far as it is written; never waits.
+
+    ``line`` is the number of the last record that was read, 0 before the first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.line = 0
+        self.finished = False
+        self._path = path
+        self._offset = 0
+
+    def read(self, limit: int = READ_BYTES) -> bytes:
+        """Whole records, newline-delimited and without a newline at the end.
+
+        About ``limit`` bytes of them; empty while nothing new is there.  A line
+        that is not complete yet is left for the next time.
+        """
+        data = self._whole_lines(limit)
+        if not data:
+            return b""
+        self._offset += len(data)
+        self.line += data.count(b"\n")
+        body = data[:-1]
+        self.finished = is_final(body.rpartition(b"\n")[2])
+        return body
+
+    def _whole_lines(self, limit: int) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(limit)
+                if data and b"\n" not in data:
+                    data += file.readline()
+        except FileNotFoundError:
+            return b""
+        return data[: data.rfind(b"\n") + 1]

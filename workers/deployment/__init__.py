@@ -1,0 +1,1 @@
+"""The runner of one deployment: from a Git repository to a running container."""

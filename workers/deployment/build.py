@@ -1,0 +1,242 @@
+"""Builds an image with the engine's build API, and follows its stream.
+
+The request goes over a connection of its own, in HTTP/1.0 so that the answer is
+not chunked.  Closing that connection is what cancels a build: the engine stops
+the step that runs and removes its container.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlencode
+
+import msgspec
+from docker import auth
+from docker.errors import DockerException
+
+from mist.errors import EngineError
+from mist.settings import Settings
+from workers import engine
+from workers.deployment.errors import BuildFailed
+from workers.deployment.guard import SLICE, Guard
+from workers.deployment.text import Lines
+
+_STEP: Final = re.compile(r"Step (\d+)/(\d+) : ")
+_PIECE: Final = 65_536
+#: The head of an answer, and a document of its stream, are smaller than this.
+_HEAD_BYTES: Final = 65_536
+_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+
+
+class Recipe(NamedTuple):
+    """What to build: the archive, the Dockerfile's place in it, and the image's name."""
+
+    archive: Path
+    dockerfile: str
+    tag: str
+    arguments: Mapping[str, str]
+
+
+class Watcher(Protocol):
+    """Whoever is told how a build goes on."""
+
+    def lines(self, texts: list[str]) -> None:
+        """Lines of the build's output."""
+
+    def step(self, number: int, count: int) -> None:
+        """Step ``number`` of ``count`` begins."""
+
+
+class Progress:
+    """Understands the stream of a build, without I/O: feed bytes, and look at the outcome.
+
+    The stream is JSON documents, each on a line (Docker Engine API, "Build an
+    image").  ``image`` is set once the image is there; ``failure`` once the
+    engine has said that it will not be.
+    """
+
+    def __init__(self, watcher: Watcher, line_bytes: int) -> None:
+        self.image: str | None = None
+        self.failure: BuildFailed | None = None
+        self._watcher = watcher
+        self._lines = Lines(line_bytes)
+        self._held = b""
+        self._decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        *documents, self._held = (self._held + data).split(b"\n")
+        if len(self._held) > _DOCUMENT_BYTES:
+            raise EngineError("the engine's answer to a build has a line without an end")
+        lines: list[str] = []
+        for document in documents:
+            if document.strip():
+                lines += self._document(document)
+        if lines:
+            self._watcher.lines(lines)
+
+    def finish(self) -> str:
+        """The image's id; BuildFailed if there is none."""
+        self.feed(b"\n")
+        rest = self._lines.rest()
+        if rest:
+            self._watcher.lines(rest)
+        if self.failure is not None:
+            raise self.failure
+        if self.image is None:
+            raise BuildFailed("the Docker Engine broke the build off")
+        return self.image
+
+    def _document(self, data: bytes) -> list[str]:
+        try:
+            event = self._decode(data)
+        except msgspec.DecodeError:
+            return self._lines.feed(data.decode(errors="replace") + "\n")
+        if "error" in event:
+            self._fail(event)
+            return [*self._lines.rest(), str(event["error"])]
+        self.image = (event.get("aux") or {}).get("ID", self.image)
+        if "stream" in event:
+            return self._output(str(event["stream"]))
+        # The layers of a base image are on their way: only what is done is worth a line.
+        if event.get("status") and not event.get("progressDetail"):
+            layer = f"{event['id']}: " if event.get("id") else ""
+            return [f"{layer}{event['status']}"]
+        return []
+
+    def _output(self, text: str) -> list[str]:
+        lines = self._lines.feed(text)
+        for line in lines:
+            step = _STEP.match(line)
+            if step:
+                self._watcher.step(int(step[1]), int(step[2]))
+        return lines
+
+    def _fail(self, event: dict[str, Any]) -> None:
+        code = (event.get("errorDetail") or {}).get("code")
+        self.failure = BuildFailed(str(event["error"]), code if isinstance(code, int) else None)
+
+
+def build(
+    settings: Settings, api_version: str, recipe: Recipe, guard: Guard, watcher: Watcher
+) -> str:
+    """Build, and return the image's id.
+
+    Raises BuildFailed, EngineUnreachable, and what the guard raises; the engine
+    has given the build up then.
+    """
+    progress = Progress(watcher, settings.collector.line_bytes)
+    with engine.dial(settings) as connection:
+        connection.settimeout(SLICE)
+        try:
+            _send(connection, _request(settings, api_version, recipe), recipe.archive, guard)
+            status, pieces = _answer(connection, guard)
+            if status != 200:
+                raise BuildFailed(_words(b"".join(pieces)))
+            for piece in pieces:
+                progress.feed(piece)
+        except OSError as error:
+            if isinstance(error, ConnectionError):
+                raise BuildFailed("the Docker Engine has gone in the middle of it") from None
+            raise BuildFailed(error.strerror or str(error)) from None
+    return progress.finish()
+
+
+def _request(settings: Settings, api_version: str, recipe: Recipe) -> bytes:
+    query = {
+        "t": recipe.tag,
+        "dockerfile": recipe.dockerfile,
+        "buildargs": json.dumps(dict(recipe.arguments)),
+        "rm": "1",
+        "forcerm": "1",
+    }
+    if settings.deployments.build_network:
+        query["networkmode"] = settings.deployments.build_network
+    head = [
+        f"POST /v{api_version}/build?{urlencode(query)} HTTP/1.0",
+        "Host: docker",
+        "Content-Type: application/x-tar",
+        f"Content-Length: {recipe.archive.stat().st_size}",
+        *_registry_credentials(),
+    ]
+    return "\r\n".join([*head, "", ""]).encode()
+
+
+def _registry_credentials() -> list[str]:
+    """What ``docker login`` left for this user: base images may come from a private registry."""
+    config: Any = auth.load_config()
+    try:
+        known = config.get_all_credentials()
+    except DockerException:
+        # A credential helper that is not installed; public images do not need it.
+        return []
+    return [f"X-Registry-Config: {auth.encode_header(known).decode()}"] if known else []
+
+
+def _send(connection: socket.socket, head: bytes, archive: Path, guard: Guard) -> None:
+    with archive.open("rb") as file:
+        piece = head
+        # An engine that refuses the request hangs up early; its answer says why.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while piece:
+                _send_piece(connection, piece, guard)
+                piece = file.read(_PIECE)
+
+
+def _send_piece(connection: socket.socket, piece: bytes, guard: Guard) -> None:
+    left = memoryview(piece)
+    while left:
+        guard.check()
+        with suppress(TimeoutError):
+            left = left[connection.send(left) :]
+
+
+def _answer(connection: socket.socket, guard: Guard) -> tuple[int, Iterator[bytes]]:
+    """The HTTP status, and the pieces of the body as they come."""
+    pieces = _receive(connection, guard)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = next(pieces, b"")
+        if not piece or len(head) > _HEAD_BYTES:
+            raise ConnectionError("no answer")
+        head += piece
+    head, _, begun = head.partition(b"\r\n\r\n")
+    words = head.split(None, 2)
+    if len(words) < 2 or not words[1].isdigit():
+        raise EngineError("what answers on the engine's address does not speak HTTP")
+    return int(words[1]), _chain(begun, pieces)
+
+
+def _chain(begun: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield begun
+    yield from pieces
+
+
+def _receive(connection: socket.socket, guard: Guard) -> Iterator[bytes]:
+    """Whatever comes, until the engine hangs up."""
+    while True:
+        guard.check()
+        try:
+            piece = connection.recv(_PIECE)
+        except TimeoutError:
+            continue
+        except ConnectionResetError:
+            # The engine hung up with a part of the archive unread, as it does after an error.
+            return
+        if not piece:
+            return
+        yield piece
+
+
+def _words(body: bytes) -> str:
+    """What a refusal says: ``{"message": …}``."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip() or "the Docker Engine gave no reason"

@@ -1,0 +1,214 @@
+"""Puts a new container in the place of the old one, and takes that back if need be.
+
+The engine itself remembers what is under way, so that a runner that was killed
+can be cleaned up after: the new container is made first, under a name of its
+own, and its labels say which container it replaces and whether that one ran.
+As long as the old container exists the swap can be undone; removing it is the
+moment after which the deployment has succeeded.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Final
+
+from docker import APIClient
+from docker.errors import APIError, NotFound
+
+from mist.settings import Deployments
+from mist.store.records import App, Deployment
+from workers.deployment.errors import DidNotStay
+from workers.deployment.guard import Guard
+
+APP_LABEL: Final = "mist.app"
+DEPLOYMENT_LABEL: Final = "mist.deployment"
+_REPLACES: Final = "mist.replaces"
+_WAS_RUNNING: Final = "mist.replaces-running"
+
+#: How often a new container is looked at, in seconds.
+_LOOK_SECONDS: Final = 0.2
+#: How many of a failed container's last lines go into the log.
+_LAST_LINES: Final = 50
+
+Inspection = dict[str, Any]
+
+
+class Swap:
+    """One deployment's change of containers."""
+
+    def __init__(
+        self, client: APIClient, app: App, deployment: Deployment, settings: Deployments
+    ) -> None:
+        self._client = client
+        self._app = app
+        self._settings = settings
+        self._id = deployment.id
+        self._new = ""
+        self._old: Inspection | None = None
+
+    def prepare(self, image: str) -> None:
+        """Make the new container without starting it; the old one is not touched yet."""
+        self._old = self._inspect(self._app.container)
+        made = self._client.create_container(**self._options(image), name=self._side_name("new"))
+        self._new = made["Id"]
+
+    @property
+    def replaces(self) -> bool:
+        """Whether there is an old container."""
+        return self._old is not None
+
+    def stop_old(self) -> None:
+        """Stop the old container and take its name away."""
+        if self._old is None:
+            return
+        old, timeout = self._old["Id"], round(self._settings.stop_seconds)
+        if self._old["HostConfig"]["AutoRemove"]:
+            # Once stopped it is gone, at a moment of the engine's choice, and its name with it.
+            self._client.rename(old, self._side_name("before"))
+            self._client.stop(old, timeout=timeout)
+        else:
+            self._client.stop(old, timeout=timeout)
+            self._client.rename(old, self._side_name("before"))
+
+    def start_new(self) -> None:
+        """Give the new container the name, and start it."""
+        self._client.rename(self._new, self._app.container)
+        self._client.start(self._new)
+
+    def watch(self, guard: Guard) -> None:
+        """Return once the new container has stayed up, or is healthy; DidNotStay otherwise."""
+        first = self._client.inspect_container(self._new)
+        health = _health(first) not in ("", "none")
+        seconds = self._settings.health_seconds if health else self._settings.settle_seconds
+        waited = 0.0
+        while waited < seconds:
+            guard.pause(_LOOK_SECONDS)
+            waited += _LOOK_SECONDS
+            now = self._client.inspect_container(self._new)
+            _check_alive(now)
+            if health and _health(now) == "healthy":
+                return
+        if health:
+            raise DidNotStay(f"The new container was not healthy within {seconds:g} seconds")
+
+    def last_lines(self) -> list[str]:
+        """What the new container wrote last; empty if it was never started."""
+        found = self._inspect(self._new)
+        if found is None or found["State"]["Status"] == "created":
+            return []
+        text = self._client.logs(found["Id"], tail=_LAST_LINES)
+        return text.decode(errors="replace").splitlines()
+
+    def commit(self) -> None:
+        """Remove the old container: from here on there is no way back."""
+        if self._old is not None:
+            with suppress(NotFound):
+                self._client.remove_container(self._old["Id"], v=True, force=True)
+
+    def undo(self) -> bool:
+        """Put everything back as it was before this deployment.
+
+        Done from what the engine remembers, hence also after a crash, and as
+        often as need be.  Returns False, with the new container left in place,
+        if the old one is gone: the swap was complete.
+        """
+        return all(self._undo(found) for found in self._made_here())
+
+    def _undo(self, new: Inspection) -> bool:
+        labels = new["Config"]["Labels"]
+        old = self._inspect(labels[_REPLACES]) if labels[_REPLACES] else None
+        in_place = _name(new) == self._app.container
+        if labels[_REPLACES] and old is None and in_place and new["State"]["Running"]:
+            return False
+        if new["State"]["Running"] or new["State"]["Restarting"]:
+            # The old one may need its port.
+            self._client.stop(new["Id"], timeout=0)
+        if in_place:
+            self._client.rename(new["Id"], self._side_name("new"))
+        if old is not None:
+            self._bring_back(old, was_running=labels[_WAS_RUNNING] == "yes")
+        # Last, for it holds the memory of what was to be undone.
+        self._client.remove_container(new["Id"], v=True, force=True)
+        return True
+
+    def _bring_back(self, old: Inspection, was_running: bool) -> None:
+        if _name(old) == self._side_name("before"):
+            self._client.rename(old["Id"], self._app.container)
+        if was_running and not old["State"]["Running"]:
+            self._client.start(old["Id"])
+
+    def _made_here(self) -> list[Inspection]:
+        labels = [f"{APP_LABEL}={self._app.id}", f"{DEPLOYMENT_LABEL}={self._id}"]
+        listed = self._client.containers(all=True, filters={"label": labels})
+        found = (self._inspect(container["Id"]) for container in listed)
+        return [new for new in found if new and _REPLACES in new["Config"]["Labels"]]
+
+    def _options(self, image: str) -> dict[str, Any]:
+        port = self._app.port
+        return {
+            "image": image,
+            "environment": self._app.env,
+            "ports": [port] if port else None,
+            "labels": self._labels(),
+            "host_config": self._client.create_host_config(
+                port_bindings={port: (self._settings.publish_address, port)} if port else None,
+                restart_policy=_restart_policy(self._app.restart_policy),
+                network_mode=self._settings.network or None,
+            ),
+        }
+
+    def _labels(self) -> dict[str, str]:
+        running = self._old is not None and _is_up(self._old)
+        return {
+            APP_LABEL: str(self._app.id),
+            DEPLOYMENT_LABEL: str(self._id),
+            _REPLACES: self._old["Id"] if self._old else "",
+            _WAS_RUNNING: "yes" if running else "no",
+        }
+
+    def _side_name(self, role: str) -> str:
+        return f"{self._app.container}-{role}-{self._id}"
+
+    def _inspect(self, container: str) -> Inspection | None:
+        if not container:
+            return None
+        try:
+            found: Inspection = self._client.inspect_container(container)
+        except NotFound:
+            return None
+        return found
+
+
+def _name(found: Inspection) -> str:
+    return str(found["Name"]).removeprefix("/")
+
+
+def _is_up(found: Inspection) -> bool:
+    return bool(found["State"]["Running"] or found["State"]["Restarting"])
+
+
+def _health(found: Inspection) -> str:
+    return str((found["State"].get("Health") or {}).get("Status", ""))
+
+
+def _check_alive(found: Inspection) -> None:
+    """DidNotStay unless it runs, and has never been started again by its restart policy."""
+    state = found["State"]
+    if state["Restarting"] or found["RestartCount"] or not state["Running"]:
+        raise DidNotStay(f"The new container exited with status {state['ExitCode']}")
+    if _health(found) == "unhealthy":
+        raise DidNotStay("The new container is unhealthy")
+
+
+def _restart_policy(text: str) -> dict[str, Any]:
+    """``always``, ``unless-stopped``, ``no``, ``on-failure`` or ``on-failure:TIMES``."""
+    name, _, times = text.partition(":")
+    policy: dict[str, Any] = {"Name": "" if name == "no" else name}
+    if times:
+        policy["MaximumRetryCount"] = int(times)
+    return policy
+
+
+def explain(error: APIError) -> str:
+    """The engine's own words for an error, or the HTTP status."""
+    return str(error.explanation or error)

@@ -1,0 +1,87 @@
+"""Packs a checkout as the tar archive that the engine builds from.
+
+``.dockerignore`` is honoured with docker-py's patterns, and nothing that lies
+outside the checkout is ever read or sent.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from docker.utils.build import exclude_paths
+
+from workers.deployment.errors import Refused
+
+#: A tar archive ends with two blocks of zeros (POSIX.1-2001, pax, "ustar Interchange Format").
+_END_BYTES: Final = 1_024
+
+
+def pack(
+    root: Path, dockerfile: str, archive: Path, limit: int, check: Callable[[], None]
+) -> PurePosixPath:
+    """Write the archive and return the Dockerfile's place in it; ``check`` is called often.
+
+    The archive has no padding after its end: the engine does not read it, and
+    as long as a part of the request is unread it does not notice that the
+    client of a build has gone.
+    """
+    inside = find_dockerfile(root, dockerfile)
+    names = sorted(exclude_paths(str(root), ignored(root), str(inside)))
+    with archive.open("wb") as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for name in names:
+                check()
+                if PurePosixPath(name).parts[0] != ".git":
+                    _add(tar, root, name, limit)
+            end = tar.offset
+        file.truncate(end + _END_BYTES)
+    return inside
+
+
+def find_dockerfile(root: Path, dockerfile: str) -> PurePosixPath:
+    """The Dockerfile's path below ``root``; Refused if it is not there or leads out."""
+    path = PurePosixPath(os.path.normpath(dockerfile))
+    if path.is_absolute() or ".." in path.parts or not _is_inside(root, root / path):
+        raise Refused(f"The Dockerfile {dockerfile!r} leads out of the repository: refused")
+    if not (root / path).is_file():
+        raise Refused(f"The repository has no Dockerfile {dockerfile!r}")
+    return path
+
+
+def ignored(root: Path) -> list[str]:
+    """The patterns of ``.dockerignore``."""
+    path = root / ".dockerignore"
+    if not _is_inside(root, path):
+        raise Refused("The .dockerignore leads out of the repository: refused")
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8-sig", "replace").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _add(tar: tarfile.TarFile, root: Path, name: str, limit: int) -> None:
+    path = root / name
+    if path.is_symlink() and (os.readlink(path).startswith("/") or not _is_inside(root, path)):
+        raise Refused(f"The symbolic link {name!r} leads out of the repository: refused")
+    info = tar.gettarinfo(path, arcname=name)
+    # The checkout belongs to whoever runs Mist, which is nothing to the image.
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    if tar.offset + info.size > limit:
+        raise Refused(
+            f"The repository is larger than {limit} bytes without what .dockerignore leaves out"
+        )
+    if info.isreg():
+        with path.open("rb") as content:
+            tar.addfile(info, content)
+    else:
+        tar.addfile(info)
+
+
+def _is_inside(root: Path, path: Path) -> bool:
+    """Whether the path, every link in it followed, stays below ``root``."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

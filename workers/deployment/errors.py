@@ -1,0 +1,85 @@
+"""Why a deployment fails, each in the words that its viewers read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mist.errors import MistError
+
+
+class DeploymentError(MistError):
+    """The deployment cannot go on; the text becomes its ``error_message``."""
+
+
+class Cancelled(DeploymentError):
+    """Somebody asked for it."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(by)
+        self.by = by
+
+    def __str__(self) -> str:
+        return f"Cancelled by {self.by}"
+
+
+class Interrupted(DeploymentError):
+    """The service stops, or stopped, in the middle of it."""
+
+    def __str__(self) -> str:
+        return "Interrupted by a restart"
+
+
+class TimedOut(DeploymentError):
+    """A step took longer than its setting allows."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(what, seconds)
+        self.what = what
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"{self.what}: gave up after {self.seconds:g} seconds"
+
+
+class GitFailed(DeploymentError):
+    """Git said no; ``reason`` are its own words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Git clone failed: {self.reason}"
+
+
+class Refused(DeploymentError):
+    """The repository, or its address, tries what is not allowed."""
+
+
+class BuildFailed(DeploymentError):
+    """The engine could not build the image; ``code`` is the failed command's exit status."""
+
+    def __init__(self, reason: str, code: int | None = None) -> None:
+        super().__init__(reason, code)
+        self.reason = reason
+        self.code = code
+
+    def __str__(self) -> str:
+        reason = self.reason if self.code is None else f"exit code {self.code}"
+        return f"Docker build failed: {reason}"
+
+
+class DidNotStay(DeploymentError):
+    """The new container ended, or was not healthy, while it was watched."""
+
+
+class LogFailed(DeploymentError):
+    """The deployment's log cannot be written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The deployment's log cannot be written in {self.path.parent}: {self.reason}"

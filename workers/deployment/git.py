@@ -1,0 +1,255 @@
+"""Clones a repository with the real ``git``, which is allowed to do nothing else.
+
+The address and the repository are somebody else's.  So no option can come in
+through an argument, no transport runs a program of the address's choice, no
+hook, filter or configuration but ours is in force, no submodule is fetched, and
+nobody is asked for a password.  Credentials of an HTTP address are given in the
+environment: arguments are seen by every user of the machine, and ``.git/config``
+by the build.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import select
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple, Protocol
+
+import psutil
+
+from workers.deployment.errors import GitFailed, Refused
+from workers.deployment.guard import SLICE, Guard
+from workers.deployment.text import Lines, without_credentials
+
+_PROTOCOLS: Final = "https:http:ssh:git:file"
+_URL: Final = re.compile(r"(https?|ssh|git|file)://[^\s]+")
+#: ``user@host:path``, which Git takes for ssh.
+_SCP: Final = re.compile(r"[\w.][\w.-]*@[\w.][\w.-]*:(?!:)[^\s]+")
+_PERCENT: Final = re.compile(r"Receiving objects:\s+(\d+)%")
+_FATAL: Final = re.compile(r"^(?:fatal|error): (.*)")
+
+#: A transfer that stays below a byte a second for this long is given up by Git itself.
+_STALL_SECONDS: Final = 60
+
+_OPTIONS: Final = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    "credential.helper=",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+    "http.lowSpeedLimit=1",
+    f"http.lowSpeedTime={_STALL_SECONDS}",
+    "gc.auto=0",
+    "advice.detachedHead=false",
+)
+#: Of the service's environment Git sees these: how to find programs, keys and proxies.
+_INHERITED: Final = (
+    *("PATH", "HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
+    *("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
+)
+_SSH: Final = (
+    "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15"
+    " -o ServerAliveCountMax=4 -o StrictHostKeyChecking=accept-new"
+)
+#: Git's lines are short; one that is not is cut here.
+_LINE_BYTES: Final = 4_096
+
+
+class Commit(NamedTuple):
+    """What was checked out: the hash in hexadecimal digits, and the message's first line."""
+
+    hash: str
+    subject: str
+
+
+class Watcher(Protocol):
+    """Whoever is told how a clone goes on."""
+
+    def lines(self, texts: list[str]) -> None:
+        """Lines that Git wrote."""
+
+    def percent(self, number: int) -> None:
+        """So much of the objects has arrived."""
+
+
+def check_address(url: str, branch: str | None) -> None:
+    """Raise Refused unless this is an address of a transport that runs nothing."""
+    if not _URL.fullmatch(url) and not _SCP.fullmatch(url):
+        raise Refused(
+            "The Git URL is refused: it has to begin with https://, http://, ssh://, git:// or "
+            "file://, or to look like user@host:path"
+        )
+    if branch and (branch.startswith("-") or any(c.isspace() for c in branch)):
+        raise Refused(f"The branch name {branch!r} is refused")
+
+
+def clone(url: str, branch: str | None, into: Path, guard: Guard, watcher: Watcher) -> Commit:
+    """Clone the newest commit of ``branch`` (or of the repository's own default).
+
+    Raises Refused or GitFailed, and what the guard raises.
+    """
+    check_address(url, branch)
+    arguments = ["clone", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules"]
+    arguments += ["--template=", "--progress", *([f"--branch={branch}"] if branch else [])]
+    arguments += ["--", without_credentials(url), into.name]
+    output = _Output(watcher)
+    status = _run(arguments, into.parent, _environment(url), guard, output.feed)
+    output.finish()
+    if status:
+        raise GitFailed(output.reason or f"git ended with status {status}")
+    check_submodules(into, guard)
+    return _head(into, guard)
+
+
+class _Output:
+    """Takes Git's output apart: lines for the log, percentages, and what it died of."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.reason = ""
+        self._lines = Lines(_LINE_BYTES)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._watcher = watcher
+
+    def feed(self, data: bytes) -> None:
+        text = self._decoder.decode(data)
+        for percent in _PERCENT.findall(text)[-1:]:
+            self._watcher.percent(int(percent))
+        self._take(self._lines.feed(text))
+
+    def finish(self) -> None:
+        self._take(self._lines.rest())
+
+    def _take(self, lines: list[str]) -> None:
+        # Where the checkout is on this machine is nobody's business.
+        lines = [line.rstrip() for line in lines if not line.startswith("Cloning into ")]
+        for line in lines:
+            fatal = _FATAL.match(line)
+            if fatal:
+                self.reason = fatal[1]
+        if lines:
+            self._watcher.lines(lines)
+
+
+def check_submodules(root: Path, guard: Guard) -> None:
+    """Refuse submodules that lead out of the repository or run a program to be fetched.
+
+    None is ever fetched; one of these is somebody's attempt, and said so.
+    """
+    modules = root / ".gitmodules"
+    if modules.is_symlink():
+        raise Refused("The repository's .gitmodules is a symbolic link: refused")
+    if not modules.is_file():
+        return
+    found = _ask(["config", "--file", ".gitmodules", "--null", "--list"], root, guard)
+    for entry in filter(None, found.split("\0")):
+        key, _, value = entry.partition("\n")
+        name = key.removeprefix("submodule.").rpartition(".")[0]
+        escapes = key.endswith(".path") and _escapes(value)
+        runs = key.endswith(".url") and ("::" in value or value.startswith("-"))
+        if escapes or runs or ".." in PurePosixPath(name).parts:
+            raise Refused(f"The submodule {name!r} leads out of the repository: refused")
+
+
+def _escapes(path: str) -> bool:
+    return path.startswith(("/", "-")) or ".." in PurePosixPath(path).parts
+
+
+def _head(root: Path, guard: Guard) -> Commit:
+    text = _ask(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, guard)
+    commit, _, subject = text.strip("\n").partition("\0")
+    return Commit(commit, subject)
+
+
+def _ask(arguments: list[str], folder: Path, guard: Guard) -> str:
+    output = bytearray()
+    status = _run(arguments, folder, _environment(""), guard, output.extend)
+    if status:
+        raise GitFailed(output.decode(errors="replace").strip())
+    return output.decode(errors="replace")
+
+
+def _environment(url: str) -> dict[str, str]:
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= {
+        "LC_ALL": "C.UTF-8",
+        "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_SSH_COMMAND": _SSH,
+        "GIT_LFS_SKIP_SMUDGE": "1",
+    }
+    plain = without_credentials(url)
+    if plain != url:
+        environment |= {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{url}.insteadOf",
+            "GIT_CONFIG_VALUE_0": plain,
+        }
+    return environment
+
+
+def _run(
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    guard: Guard,
+    on_output: Callable[[bytes], object],
+) -> int:
+    """Git's exit status; its whole process group is gone when this returns or raises."""
+    options = [part for option in _OPTIONS for part in ("-c", option)]
+    guard.check()
+    try:
+        process = subprocess.Popen(  # noqa: S603 - arguments are checked, and no shell reads them
+            ["git", *options, *arguments],  # noqa: S607 - the git of the operator's PATH
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise GitFailed("git is not installed on this machine") from None
+    with process:
+        try:
+            _pump(process, guard, on_output)
+        finally:
+            # Before wait() takes the leader away, so that the number is still ours.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode
+
+
+def _pump(
+    process: subprocess.Popen[bytes], guard: Guard, on_output: Callable[[bytes], object]
+) -> None:
+    """Pass the output on until it ends, and wait until the leader has ended by itself."""
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    while True:
+        guard.check()
+        if not select.select([pipe], [], [], SLICE)[0]:
+            continue
+        data = os.read(pipe, 65_536)
+        if not data:
+            break
+        on_output(data)
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        guard.pause(0.01)
+
+
+def kill_leftovers(folder: Path) -> None:
+    """End what a runner that was killed left running in ``folder``: its git, and git's helpers."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if Path(process.cwd()).is_relative_to(folder):
+                process.kill()

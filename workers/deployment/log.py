@@ -1,0 +1,171 @@
+"""The log of a deployment: written to its file, then published on the bus.
+
+The file is what counts.  The bus carries the same records, read back from the
+file, so that whatever the broker was away for follows when it is back, and a
+record's sequence number is always its line number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from mist import bus, clock, messages, wire
+from mist.deployments import Reader, is_final, status_of
+from mist.messages import DeploymentStatus, Stream
+from mist.wire import Kind
+from workers.deployment.errors import LogFailed
+from workers.deployment.text import Redactor
+
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+#: How long a starting runner waits for the broker, in seconds; without one it goes on alone.
+_BROKER_SECONDS: Final = 1.0
+
+#: WebSocket close code of a log that was sent to its end (RFC 6455 §7.4.1).
+_NORMAL_CLOSURE: Final = 1000
+
+
+class Log:
+    """Append-only; what an earlier runner wrote stays, but for a record that it did not finish."""
+
+    def __init__(
+        self, path: Path, redact: Redactor, limit: int, wakeups: Wakeups | None = None
+    ) -> None:
+        self.path = path
+        self._redact = redact
+        self._limit = limit
+        self._wakeups = wakeups
+        self._full = False
+        self._file: int | None = None
+        self._end = 0
+
+    def lines(self, texts: Iterable[str], stream: Stream = "stdout") -> None:
+        """Append log lines; beyond the limit, one line that says so and then none."""
+        now = clock.now()
+        self._open()
+        records = [messages.log(now, self._redact(text), stream) for text in texts]
+        if self._full or not records:
+            return
+        if self._end + sum(map(len, records)) > self._limit:
+            self._full = True
+            notice = f"The log ends here: it has reached its limit of {self._limit} bytes."
+            records = [messages.log(now, notice, "stderr")]
+        self._append(records)
+
+    def status(self, status: DeploymentStatus) -> None:
+        """Append a status; a failed one is followed by its error."""
+        records = [messages.status(status)]
+        if status.status == "failed":
+            records.append(messages.error(status.error_message))
+        self._append(records)
+
+    def last_status(self) -> DeploymentStatus | None:
+        """The last status that the file holds."""
+        found = None
+        for record in self.records():
+            found = status_of(record) or found
+        return found
+
+    def finished(self) -> bool:
+        """Whether the file holds its last record."""
+        return any(is_final(record) for record in self.records())
+
+    def records(self) -> Iterator[bytes]:
+        """Every record of the file."""
+        reader = Reader(self.path)
+        while body := reader.read():
+            yield from body.split(b"\n")
+
+    def close(self) -> None:
+        """Close the file, and hand what is queued to the broker."""
+        if self._file is not None:
+            os.close(self._file)
+        if self._wakeups is not None:
+            self._wakeups.close()
+
+    def _append(self, records: list[bytes]) -> None:
+        """Write whole records or raise LogFailed; a reader never sees a part of one."""
+        file = self._open()
+        data = b"".join(record + b"\n" for record in records)
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(file, data[written:])
+        except OSError as error:
+            # What was written whole may have been read already and has to stay.
+            written = data.rfind(b"\n", 0, written) + 1
+            os.ftruncate(file, self._end + written)
+            raise LogFailed(self.path, error.strerror or str(error)) from None
+        finally:
+            self._end += written
+        if self._wakeups is not None:
+            self._wakeups.catch_up()
+
+    def _open(self) -> int:
+        """The file, opened by the first who writes: only then can its failure be told."""
+        if self._file is None:
+            try:
+                self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                self._file = os.open(self.path, _FLAGS, 0o640)
+                self._end = _drop_torn_record(self._file)
+            except OSError as error:
+                raise LogFailed(self.path, error.strerror or str(error)) from None
+        return self._file
+
+
+class Wakeups:
+    """Publishes what the file holds and the bus has not had yet."""
+
+    def __init__(self, publisher: bus.Publisher, path: Path, batch_bytes: int) -> None:
+        self._publisher = publisher
+        self._reader = Reader(path)
+        self._batch_bytes = batch_bytes
+        publisher.socket.poll(int(_BROKER_SECONDS * 1000), zmq.POLLIN)
+
+    def catch_up(self) -> None:
+        """Publish the rest of the file, unless the broker is away: it is published later then."""
+        if not self._publisher.service():
+            return
+        while body := self._reader.read(self._batch_bytes):
+            for kind, records in groupby(body.split(b"\n"), key=_kind):
+                self._publish(kind, list(records))
+
+    def close(self) -> None:
+        """Hand what is queued to the broker."""
+        self._publisher.close()
+
+    def _publish(self, kind: Kind, records: list[bytes]) -> None:
+        code = _NORMAL_CLOSURE if kind is Kind.ERROR else 0
+        body = b"\n".join(records)
+        if kind is Kind.LOG and len(body) <= wire.MAX_MESSAGE_BYTES:
+            self._publisher.publish(kind, body, count=len(records))
+            return
+        for record in records:
+            self._publisher.publish(kind, record, code=code)
+
+
+def _kind(record: bytes) -> Kind:
+    if record.startswith(b'{"type":"log"'):
+        return Kind.LOG
+    return Kind.ERROR if is_final(record) and status_of(record) is None else Kind.STATUS
+
+
+def _drop_torn_record(file: int) -> int:
+    """Cut off what follows the last newline: nobody was ever shown it; the length that is left."""
+    end = os.fstat(file).st_size
+    step = 65_536
+    while end:
+        start = max(0, end - step)
+        newline = os.pread(file, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    os.ftruncate(file, end)
+    return end

@@ -1,0 +1,299 @@
+"""The runner: one deployment, from its row in the queue to its last status."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+import requests
+import zmq
+from docker import APIClient
+from docker.errors import APIError, DockerException
+
+from mist import bus, logs, topics
+from mist.deployments import BUILDING, CLONING, STARTING, STOPPING
+from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
+from mist.paths import Paths
+from mist.process import Assignment
+from mist.settings import Settings
+from mist.store import Store, open_store
+from mist.store.records import App, Deployment
+from workers import engine
+from workers.deployment import build, context, git, images
+from workers.deployment.containers import Swap, explain
+from workers.deployment.errors import (
+    BuildFailed,
+    DeploymentError,
+    DidNotStay,
+    Interrupted,
+)
+from workers.deployment.guard import Guard
+from workers.deployment.log import Log, Wakeups
+from workers.deployment.report import Report
+from workers.deployment.text import Redactor, url_secrets
+
+#: Between two attempts to reach an engine that is away, in seconds.
+_RETRY_SECONDS: Final = 1.0
+
+#: A clone reports its progress each time so many percent more are there.
+_PERCENT_STEP: Final = 10
+
+
+def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
+    """Run the deployment ``assignment.target``, or end what a dead runner left of it."""
+    store = open_store(settings, paths)
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        deployment = store.deployments.get(assignment.target)
+        if deployment is None or deployment.finished:
+            return
+        app = store.apps.get(deployment.app_id)
+        if app is None:
+            raise StoreError(f"deployment {deployment.id} is of an application that is gone")
+        redact = Redactor([*url_secrets(app.git_url or ""), *app.env.values()])
+        log = _open_log(stack, assignment, settings, paths, redact)
+        report = Report(store, deployment, log, redact)
+        runner = Runner(store, app, deployment, settings, report)
+        if assignment.resume:
+            runner.recover()
+        else:
+            runner.run()
+
+
+def _open_log(
+    stack: ExitStack, assignment: Assignment, settings: Settings, paths: Paths, redact: Redactor
+) -> Log:
+    """The log with its wake-ups; both are closed, and handed over, with ``stack``."""
+    context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
+    topic = topics.deployment_log(assignment.target)
+    publisher = bus.Publisher(context, paths, settings, topic, assignment.term)
+    path = paths.deployment_log(assignment.target)
+    wakeups = Wakeups(publisher, path, settings.bus.batch_bytes)
+    log = Log(path, redact, settings.deployments.log_bytes, wakeups)
+    stack.callback(log.close)
+    return log
+
+
+class Runner:
+    """The stages of one deployment, in their order."""
+
+    def __init__(
+        self,
+        store: Store,
+        app: App,
+        deployment: Deployment,
+        settings: Settings,
+        report: Report,
+    ) -> None:
+        self._store = store
+        self._app = app
+        self._deployment = deployment
+        self._settings = settings
+        self._limits = settings.deployments
+        self._report = report
+        self._guard = Guard(self._cancelled_by, self._limits.cancel_poll_seconds)
+        self._folder = report.log.path.with_suffix(".work")
+        self._tag = images.tag_of(app.id, deployment.id)
+        self._committed = False
+
+    def run(self) -> None:
+        """Deploy; how it went is in the log and in the store, and no exception."""
+        signal.signal(signal.SIGTERM, lambda _number, _frame: self._guard.stop())
+        error = self._attempt()
+        if error is None:
+            self._report.succeed()
+        else:
+            self._report.fail(error)
+        self._tidy_images(failed=error is not None)
+
+    def recover(self) -> None:
+        """End a deployment whose runner died: undo what it left, or finish what it had done."""
+        git.kill_leftovers(self._folder)
+        self._remove_folder()
+        if self._report.log.finished():
+            self._report.repeat()
+            return
+        trouble = self._undo()
+        if trouble is None and self._committed:
+            self._report.succeed()
+        else:
+            self._report.fail(" ".join(filter(None, [str(Interrupted()), trouble])))
+        self._tidy_images(failed=not self._committed)
+
+    def _attempt(self) -> str | None:
+        """Why it failed, with everything as it was before; None if it succeeded."""
+        try:
+            self._deploy()
+        except (MistError, DockerException, requests.RequestException, OSError) as error:
+            reason = _words(error)
+        except Exception as error:
+            logs.logger().exception("a deployment failed in an unforeseen way")
+            reason = f"Internal error: {type(error).__name__}: {error}"
+        else:
+            return None
+        finally:
+            self._remove_folder()
+        return " ".join(filter(None, [reason, self._undo()]))
+
+    def _deploy(self) -> None:
+        self._report.begin()
+        self._guard.check()
+        client = engine.connect(self._settings)
+        if self._deployment.rollback_to is None:
+            self._clone()
+            image = self._build(client)
+        else:
+            image = self._reuse(client, self._deployment.rollback_to)
+        self._report.note({"image": image})
+        self._swap(client, image)
+
+    def _clone(self) -> None:
+        if not self._app.git_url:
+            raise DeploymentError("The application has no Git repository to deploy from")
+        self._report.enter(CLONING, "Cloning Git repository...")
+        branch = f" (branch {self._app.branch})" if self._app.branch else ""
+        self._report.line(f"Cloning {self._app.git_url}{branch}")
+        self._folder.mkdir(mode=0o700)
+        with self._guard.at_most(self._limits.clone_seconds, "Cloning the Git repository"):
+            commit = git.clone(
+                self._app.git_url,
+                self._app.branch,
+                self._checkout,
+                self._guard,
+                _CloneWatcher(self._report),
+            )
+        self._report.line(f"Checked out {commit.hash}: {commit.subject}")
+        self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
+
+    def _build(self, client: APIClient) -> str:
+        self._report.enter(BUILDING, "Building Docker image...")
+        archive = self._folder / "context.tar"
+        with self._guard.at_most(self._limits.build_seconds, "Building the Docker image"):
+            dockerfile = context.pack(
+                self._checkout,
+                self._app.dockerfile,
+                archive,
+                self._limits.context_bytes,
+                self._guard.check,
+            )
+            recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env)
+            build.build(
+                self._settings, client.api_version, recipe, self._guard, _BuildWatcher(self._report)
+            )
+        self._report.progress(1, "Docker image built")
+        return self._tag
+
+    def _reuse(self, client: APIClient, earlier: int) -> str:
+        source = self._store.deployments.get(earlier)
+        if source is None or source.app_id != self._app.id:
+            raise DeploymentError(f"Deployment {earlier} is none of this application")
+        self._report.line(f"Going back to deployment {earlier} ({source.commit_hash})")
+        self._report.note(
+            {"commit_hash": source.commit_hash, "commit_message": source.commit_message}
+        )
+        return images.reuse(client, self._app.id, earlier, self._deployment.id)
+
+    def _swap(self, client: APIClient, image: str) -> None:
+        swap = Swap(client, self._app, self._deployment, self._limits)
+        self._report.enter(STOPPING, "Stopping previous container...")
+        swap.prepare(image)
+        self._guard.check()
+        swap.stop_old()
+        self._report.enter(STARTING, "Starting new container...")
+        try:
+            swap.start_new()
+            self._report.progress(0.5, "Waiting for the new container to stay up...")
+            swap.watch(self._guard)
+        except (DidNotStay, APIError):
+            self._report.line("The new container's last lines:", stream="stderr")
+            self._report.line(*swap.last_lines(), stream="stderr")
+            raise
+        self._report.progress(1, "New container is up")
+        self._guard.check()
+        swap.commit()
+
+    def _undo(self) -> str | None:
+        """Bring back what was there before; words on what could not be brought back, or None."""
+        if not self._report.touches_containers:
+            return None
+        deadline = time.monotonic() + self._limits.recovery_seconds
+        while True:
+            try:
+                client = engine.connect(self._settings)
+                swap = Swap(client, self._app, self._deployment, self._limits)
+                self._committed = not swap.undo()
+            except (EngineError, DockerException, requests.RequestException) as error:
+                if time.monotonic() < deadline and not isinstance(error, APIError):
+                    time.sleep(_RETRY_SECONDS)
+                    continue
+                return f"(The previous container could not be brought back: {_words(error)})"
+            return None
+
+    def _tidy_images(self, *, failed: bool) -> None:
+        """Keep the newest images; housekeeping, whose failure is no failed deployment."""
+        try:
+            client = engine.connect(self._settings)
+            if failed:
+                images.forget(client, self._tag)
+            images.prune(client, self._app.id, self._limits.keep_images)
+        except (EngineError, DockerException, requests.RequestException) as error:
+            logs.logger().warning("old images are not removed", reason=_words(error))
+
+    @property
+    def _checkout(self) -> Path:
+        return self._folder / "checkout"
+
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _cancelled_by(self) -> str | None:
+        # A store that is busy for a moment is asked again; it fails no deployment.
+        with suppress(StoreError):
+            now = self._store.deployments.get(self._deployment.id)
+            return now.cancelled_by if now else None
+        return None
+
+
+class _CloneWatcher:
+    """Passes what Git says on to the report."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._shown = 0
+
+    def lines(self, texts: list[str]) -> None:
+        self._report.line(*texts)
+
+    def percent(self, number: int) -> None:
+        if number >= self._shown + _PERCENT_STEP:
+            self._shown = number
+            self._report.progress(number / 100, f"Cloning Git repository... {number} %")
+
+
+class _BuildWatcher:
+    """Passes the build's output and steps on to the report."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def lines(self, texts: list[str]) -> None:
+        self._report.line(*texts)
+
+    def step(self, number: int, count: int) -> None:
+        share = min(1.0, (number - 1) / max(1, count))
+        self._report.progress(share, f"Building Docker image... step {number} of {count}")
+
+
+def _words(error: BaseException) -> str:
+    """An error in words for those who deploy."""
+    if isinstance(error, APIError):
+        return f"The Docker Engine refused: {explain(error)}"
+    if isinstance(error, EngineUnreachable | BuildFailed | DeploymentError | MistError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__

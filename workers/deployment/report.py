@@ -1,0 +1,127 @@
+"""Tells everybody how a deployment goes on: its log, and its row in the store.
+
+The log comes first.  A runner that dies between the two leaves a log that is
+ahead of the row, from which the row is put right.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from msgspec import structs
+
+from mist import clock
+from mist.deployments import COMPLETED, PENDING, STARTING, STOPPING, Stage
+from mist.messages import DeploymentStatus, Stream
+from mist.store import Store
+from mist.store.records import Deployment, DeploymentChanges
+from workers.deployment.errors import LogFailed
+from workers.deployment.log import Log
+from workers.deployment.text import Redactor
+
+
+class Report:
+    """The deployment's status, which only goes forward."""
+
+    def __init__(self, store: Store, deployment: Deployment, log: Log, redact: Redactor) -> None:
+        self.log = log
+        self._store = store
+        self._redact = redact
+        self._id = deployment.id
+        self._stage = PENDING
+        self._now = log.last_status() or DeploymentStatus(
+            deployment.id, "pending", PENDING.name, 0, "Deployment queued"
+        )
+
+    @property
+    def touches_containers(self) -> bool:
+        """Whether a stage has begun that stops or starts containers."""
+        return self._now.stage in (STOPPING.name, STARTING.name)
+
+    def begin(self) -> None:
+        """The first record: the deployment left the queue."""
+        self.log.status(self._now)
+        self._write({"stage": PENDING.name, "started_at": clock.now()})
+
+    def enter(self, stage: Stage, message: str) -> None:
+        """A stage begins."""
+        self._stage = stage
+        self._show(stage.first, message)
+
+    def progress(self, share: float, message: str) -> None:
+        """``share`` (0 to 1) of the stage is done."""
+        first, last = self._stage.first, self._stage.last
+        self._show(first + int(share * (last - first)), message)
+
+    def line(self, *texts: str, stream: Stream = "stdout") -> None:
+        """Log lines."""
+        self.log.lines(texts, stream)
+
+    def note(self, changes: DeploymentChanges) -> None:
+        """Fields of the row that are no part of the status."""
+        self._write(changes)
+
+    def succeed(self) -> None:
+        """The last record of a deployment that succeeded."""
+        self._stage = COMPLETED
+        self._finish(self._next(COMPLETED.last, "Deployment complete"))
+
+    def fail(self, error: str) -> None:
+        """The last records of a deployment that failed; stage and progress stay where they were."""
+        failed = structs.replace(
+            self._now,
+            status="failed",
+            message="Deployment failed",
+            error_message=self._redact(error),
+        )
+        self._finish(failed)
+
+    def repeat(self) -> None:
+        """Write to the row what the log ended with."""
+        self._write_final(self._now)
+
+    def _show(self, progress: int, message: str) -> None:
+        following = self._next(progress, message)
+        if following == self._now:
+            return
+        self._now = following
+        self.log.status(following)
+        self._write(
+            {
+                "status": following.status,
+                "stage": following.stage,
+                "progress": following.progress,
+                "message": following.message,
+            }
+        )
+
+    def _next(self, progress: int, message: str) -> DeploymentStatus:
+        return DeploymentStatus(
+            self._id,
+            self._stage.status,
+            self._stage.name,
+            max(progress, self._now.progress),
+            self._redact(message),
+        )
+
+    def _finish(self, status: DeploymentStatus) -> None:
+        self._now = status
+        # A log that cannot be written has failed the deployment; the row still says so.
+        with suppress(LogFailed):
+            self.log.status(status)
+        self._write_final(status)
+
+    def _write_final(self, status: DeploymentStatus) -> None:
+        self._write(
+            {
+                "status": status.status,
+                "stage": status.stage,
+                "progress": status.progress,
+                "message": status.message,
+                "error_message": status.error_message,
+                "finished_at": clock.now(),
+            }
+        )
+
+    def _write(self, changes: DeploymentChanges) -> None:
+        self._store.deployments.update(self._id, **changes)
