@@ -36,7 +36,11 @@ class UsageError(MistError):
     exit_status = Exit.USAGE
 
 
-class AlreadyExists(UsageError):
+class Conflict(UsageError):
+    """What was asked for does not fit the state that things are in."""
+
+
+class AlreadyExists(Conflict):
     """A name that has to be the only one of its kind is taken."""
 
 

@@ -7,20 +7,34 @@ bus, and nowhere else.
 from mist.store.apps import Apps
 from mist.store.deployments import Deployments
 from mist.store.projects import Projects
-from mist.store.records import App, AppFields, Deployment, DeploymentChanges, Project, User, Viewer
+from mist.store.records import (
+    FINISHED,
+    App,
+    AppFields,
+    Deployment,
+    DeploymentChanges,
+    DeploymentState,
+    Project,
+    Role,
+    User,
+    Viewer,
+)
 from mist.store.sessions import Sessions
 from mist.store.store import Store, open_store
 from mist.store.users import Users
 
 __all__ = [
+    "FINISHED",
     "App",
     "AppFields",
     "Apps",
     "Deployment",
     "DeploymentChanges",
+    "DeploymentState",
     "Deployments",
     "Project",
     "Projects",
+    "Role",
     "Sessions",
     "Store",
     "User",

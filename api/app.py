@@ -1,0 +1,68 @@
+"""The Falcon application: the HTTP routes, and what is the same for every request."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import falcon
+from prometheus_client import Counter
+
+from api.http import apps, auth, deployments, health
+from api.http.errors import App, add_error_handlers
+from api.services import Services
+
+__all__ = ["App", "Services", "create_app"]
+
+#: Answers are about this moment, for one user, and never pages.
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class _Everywhere:
+    """Hangs the services on each request; counts the answers."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._answers = Counter(
+            "mist_http_answers",
+            "HTTP answers, without the WebSocket routes.",
+            ["route", "method", "status"],
+            registry=services.registry,
+        )
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Before the route is looked for."""
+        req.context.services = self._services
+        resp.set_headers(_HEADERS)
+
+    def process_response(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        _resource: object,
+        _succeeded: bool,
+    ) -> None:
+        """After the answer is made.  Unknown paths count as one, so that they stay few."""
+        route = req.uri_template or "none"
+        if not route.startswith("/ws/"):
+            self._answers.labels(route, req.method, resp.status_code).inc()
+
+
+def create_app(services: Services) -> App:
+    """The application with its HTTP routes; the WebSocket routes are added to it."""
+    app: App = falcon.App(middleware=[_Everywhere(services)])
+    add_error_handlers(app)
+    app.add_route("/api/auth/login", auth.Login())
+    app.add_route("/api/auth/logout", auth.Logout())
+    app.add_route("/api/auth/me", auth.Me())
+    app.add_route("/api/apps", apps.Apps())
+    app.add_route("/api/apps/{app_id}", apps.OneApp())
+    app.add_route("/api/apps/{app_id}/deployments", deployments.Deployments())
+    app.add_route("/api/deployments/{deployment_id}", deployments.OneDeployment())
+    app.add_route("/api/deployments/{deployment_id}/cancel", deployments.Cancel())
+    app.add_route("/healthz", health.Alive())
+    app.add_route("/readyz", health.Ready())
+    app.add_route("/metrics", health.Metrics())
+    return app

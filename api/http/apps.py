@@ -1,0 +1,37 @@
+"""``/api/apps``: applications."""
+
+from __future__ import annotations
+
+import falcon
+
+from api.http.access import authenticate, check_origin, require_admin, require_app, services
+from api.http.bodies import read
+from api.http.envelope import reply
+from api.http.ids import path_id
+from mist import applications
+from mist.applications import NewApp, public
+
+
+class Apps:
+    """``/api/apps``."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List the applications that the user may see."""
+        identity = authenticate(req)
+        reply(resp, [public(app) for app in services(req).store.apps.visible_to(identity)])
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Add one.  It shows a container's log, or runs a repository's code: for admins only."""
+        check_origin(req)
+        require_admin(req)
+        app = applications.add(services(req).store, read(req, NewApp))
+        reply(resp, public(app), "Application added", falcon.HTTP_201)
+
+
+class OneApp:
+    """``/api/apps/{id}``."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
+        """Show one."""
+        identity = authenticate(req)
+        reply(resp, public(require_app(req, identity, path_id(app_id))))

@@ -1,0 +1,79 @@
+"""``/api/auth``: log in, log out, who am I."""
+
+from __future__ import annotations
+
+import falcon
+
+from api.http.access import COOKIE, Identity, authenticate, check_origin, services
+from api.http.bodies import Body, read
+from api.http.envelope import reply
+from api.http.peer import peer
+from mist import clock
+from mist.accounts import sessions
+from mist.accounts.sessions import Credentials
+
+
+class LoginBody(Body, frozen=True):
+    """What ``POST /api/auth/login`` takes."""
+
+    email: str
+    password: str
+
+
+class Login:
+    """``/api/auth/login``."""
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Begin a session, and set its cookie."""
+        check_origin(req)
+        body = read(req, LoginBody)
+        with_ = services(req)
+        given = Credentials(body.email, body.password, peer(req).address)
+        login = sessions.log_in(with_.store, with_.secret, with_.settings.auth, given)
+        _set_cookie(req, resp, login.token.text, int(with_.settings.auth.session_hours * 3600))
+        user = login.user
+        data = _who(user.id, user.email, user.role, login.token.expires_at)
+        reply(resp, data, "Logged in")
+
+
+class Logout:
+    """``/api/auth/logout``."""
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """End the session everywhere, and clear the cookie; no session is fine as well."""
+        check_origin(req)
+        try:
+            identity = authenticate(req)
+        except falcon.HTTPUnauthorized:
+            message = "Not logged in"
+        else:
+            sessions.log_out(services(req).store, identity)
+            message = "Logged out"
+        _set_cookie(req, resp, "", 0)
+        reply(resp, None, message)
+
+
+class Me:
+    """``/api/auth/me``."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Say who is logged in."""
+        who: Identity = authenticate(req)
+        reply(resp, _who(who.user_id, who.email, who.role, who.expires_at))
+
+
+def _who(user_id: int | None, email: str, role: str, expires_at: float) -> dict[str, object]:
+    expires = clock.rfc3339(int(expires_at) * 1_000_000_000)
+    return {"user_id": user_id, "email": email, "role": role, "expires_at": expires}
+
+
+def _set_cookie(req: falcon.Request, resp: falcon.Response, value: str, seconds: int) -> None:
+    resp.set_cookie(
+        COOKIE,
+        value,
+        max_age=seconds,
+        path="/",
+        http_only=True,
+        same_site="Lax",
+        secure=peer(req).scheme == "https",
+    )

@@ -1,0 +1,87 @@
+"""``/api/deployments`` and those of an application: ask for one, look at them, cancel."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import falcon
+
+from api.http.access import (
+    Identity,
+    authenticate,
+    check_origin,
+    require_app,
+    services,
+)
+from api.http.bodies import Body, read
+from api.http.envelope import reply
+from api.http.ids import limit, path_id
+from mist.deployment_requests import request_deployment
+from mist.errors import Conflict
+from mist.store import Deployment
+
+_DEFAULT_LIMIT: Final = 50
+_MAX_LIMIT: Final = 500
+
+
+class NewDeploymentBody(Body, frozen=True):
+    """What ``POST /api/apps/{id}/deployments`` takes."""
+
+    rollback_to: int | None = None
+
+
+class Deployments:
+    """``/api/apps/{id}/deployments``."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
+        """List the newest, newest first; ``?limit=N`` of them."""
+        app = require_app(req, authenticate(req), path_id(app_id))
+        most = limit(req, _DEFAULT_LIMIT, _MAX_LIMIT)
+        reply(resp, services(req).store.deployments.for_app(app.id, most))
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
+        """Queue one; ``rollback_to`` starts the image of an earlier one again."""
+        check_origin(req)
+        identity = authenticate(req)
+        app = require_app(req, identity, path_id(app_id))
+        body = read(req, NewDeploymentBody)
+        with_ = services(req)
+        deployment = request_deployment(
+            with_.store, with_.settings, app, identity.email, body.rollback_to
+        )
+        reply(resp, deployment, deployment.message, falcon.HTTP_201)
+
+
+class OneDeployment:
+    """``/api/deployments/{id}``."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, deployment_id: str) -> None:
+        """Show one."""
+        reply(resp, require_deployment(req, authenticate(req), deployment_id))
+
+
+class Cancel:
+    """``/api/deployments/{id}/cancel``."""
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, deployment_id: str) -> None:
+        """Ask for the end of one that is not over; the answer does not wait for it."""
+        check_origin(req)
+        identity = authenticate(req)
+        deployment = require_deployment(req, identity, deployment_id)
+        store = services(req).store
+        if not store.deployments.request_cancel(deployment.id, identity.email):
+            raise Conflict(f"Deployment {deployment.id} is over already")
+        asked = store.deployments.get(deployment.id)
+        reply(resp, asked, "Cancellation requested", falcon.HTTP_202)
+
+
+def require_deployment(req: falcon.Request, identity: Identity, text: str) -> Deployment:
+    """The deployment, if ``identity`` may see its application; as silent as for applications."""
+    number = path_id(text)
+    deployment = services(req).store.deployments.get(number) if number else None
+    if deployment is not None:
+        require_app(req, identity, deployment.app_id)
+        return deployment
+    if identity.admin:
+        raise falcon.HTTPNotFound(description="Deployment not found")
+    raise falcon.HTTPForbidden(description="Permission denied")

@@ -1,0 +1,34 @@
+"""The JSON around everything: ``{"success":…,"message":…,"data":…}``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import falcon
+import msgspec
+
+CONTENT_TYPE: Final = "application/json"
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """One answer; ``message`` is for people."""
+
+    success: bool
+    message: str
+    data: object = None
+
+
+def reply(
+    resp: falcon.Response, data: object, message: str = "OK", status: str = falcon.HTTP_200
+) -> None:
+    """Answer with what was asked for."""
+    resp.status = status
+    write(resp, Envelope(True, message, data))
+
+
+def write(resp: falcon.Response, envelope: Envelope) -> None:
+    """Put an envelope into a response."""
+    resp.data = _encode(envelope)
+    resp.content_type = CONTENT_TYPE

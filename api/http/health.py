@@ -1,0 +1,51 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: for whoever watches the service."""
+
+from __future__ import annotations
+
+import falcon
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.http.access import services
+from api.http.envelope import Envelope, reply, write
+from mist.errors import StoreError
+from mist.store import Store
+
+
+class Alive:
+    """``/healthz``: this process answers."""
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Say so."""
+        reply(resp, None, "alive")
+
+
+class Ready:
+    """``/readyz``: store and bus can be reached."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """200, or 503 with what is wrong."""
+        with_ = services(req)
+        problems = {"store": _store_problem(with_.store), "bus": with_.bus_problem()}
+        wrong = [text for text in problems.values() if text]
+        if not wrong:
+            reply(resp, problems, "ready")
+            return
+        resp.status = falcon.HTTP_503
+        write(resp, Envelope(False, "; ".join(wrong), problems))
+
+
+class Metrics:
+    """``/metrics``: this worker's figures in the text format of Prometheus."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Write them."""
+        resp.data = generate_latest(services(req).registry)
+        resp.content_type = CONTENT_TYPE_LATEST
+
+
+def _store_problem(store: Store) -> str | None:
+    try:
+        store.check()
+    except StoreError as error:
+        return str(error)
+    return None

@@ -1,0 +1,61 @@
+"""Who is at the other end, when a trusted proxy stands in between.
+
+The worker of gunicorn that serves here leaves the proxy's headers to the
+application, so they are read in this one place.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
+
+import falcon
+
+
+class Peer(NamedTuple):
+    """The client's network address, and the scheme (http or https) that it speaks."""
+
+    address: str
+    scheme: str
+
+
+def peer(req: falcon.Request) -> Peer:
+    """The client as the last trusted proxy saw it.
+
+    ``X-Forwarded-For`` is read from its end: each trusted proxy appended the
+    address that it was asked from, and what a client wrote itself comes first.
+    """
+    trusted = _networks(req.context.services.settings.server.forwarded_allow_ips)
+    address: str = req.env.get("REMOTE_ADDR") or ""
+    scheme = req.scheme
+    if not _is_trusted(address, trusted):
+        return Peer(address, scheme)
+    forwarded = (req.get_header("X-Forwarded-Proto") or scheme).rpartition(",")[2].strip().lower()
+    if forwarded in {"http", "https"}:
+        scheme = forwarded
+    for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
+        if not hop.strip() or not _is_trusted(address, trusted):
+            break
+        address = hop.strip()
+    return Peer(address, scheme)
+
+
+@cache
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
+    """The networks of ``server.forwarded_allow_ips``; None for ``*``, which is all of them."""
+    names = text.replace(",", " ").split()
+    if "*" in names:
+        return None
+    return tuple(ip_network(each, strict=False) for each in names)
+
+
+def _is_trusted(address: str, trusted: tuple[IPv4Network | IPv6Network, ...] | None) -> bool:
+    """Whether a proxy at ``address`` is believed; one on a Unix socket has none and is."""
+    if trusted is None or not address:
+        return True
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in trusted)

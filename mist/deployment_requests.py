@@ -1,0 +1,36 @@
+"""Asking for a deployment: what has to be so before there is a row in the queue."""
+
+from __future__ import annotations
+
+from mist.errors import Conflict, NotFound
+from mist.settings import Settings
+from mist.store import App, Deployment, Store
+
+
+def request_deployment(
+    store: Store,
+    settings: Settings,
+    app: App,
+    created_by: str,
+    rollback_to: int | None = None,
+) -> Deployment:
+    """A new pending deployment of ``app``, from its repository or an earlier image.
+
+    NotFound or Conflict, with the reason, if it could never succeed.
+    """
+    if rollback_to is not None:
+        _check_rollback(store, app, rollback_to)
+    elif app.git_url is None:
+        raise Conflict(f"{app.name} has no Git repository to deploy from")
+    waiting = sum(each.app_id == app.id for each in store.deployments.pending())
+    if waiting >= settings.deployments.max_pending:
+        raise Conflict(f"{waiting} deployments of {app.name} wait already; cancel some of them")
+    return store.deployments.create(app.id, created_by, rollback_to)
+
+
+def _check_rollback(store: Store, app: App, deployment_id: int) -> None:
+    earlier = store.deployments.get(deployment_id)
+    if earlier is None or earlier.app_id != app.id:
+        raise NotFound(f"{app.name} has no deployment {deployment_id}")
+    if earlier.status != "success" or earlier.image is None:
+        raise Conflict(f"deployment {deployment_id} left no image to go back to")
