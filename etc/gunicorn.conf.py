@@ -12,7 +12,7 @@ from api.worker import note_reload
 
 _server = mist.settings.load().server
 
-wsgi_app = "api.main:application"
+wsgi_app = "api.main:build()"
 bind = _server.bind
 workers = _server.workers
 worker_class = "api.worker.MistWorker"

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 #: How many messages are put into rings before the clients are sent what they have.
 BATCH_MESSAGES: Final = 32
 
-#: How long a bus is given to answer when somebody asks whether it is there, in seconds.
+#: How long the broker may take to answer whoever asks whether it is there, in seconds.
 PROBE_SECONDS: Final = 2.0
 
 _PROBE_TOPIC: Final = b"probe/"
@@ -71,13 +71,13 @@ class Hub:
             del self._listeners[topic]
             self._events.unsubscribe(topic)
 
-    def reachable(self) -> bool:
-        """Whether the broker answers."""
+    def problem(self) -> str | None:
+        """Why the broker does not answer; None if it does."""
         try:
             bus.ask_replay(self._context, self._paths, _PROBE_TOPIC, timeout=PROBE_SECONDS)
-        except BusError:
-            return False
-        return True
+        except BusError as error:
+            return str(error)
+        return None
 
     def _read_events(self) -> None:
         while True:

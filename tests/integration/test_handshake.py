@@ -1,0 +1,292 @@
+"""Every row of the contract's table: what a handshake is answered."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import psutil
+import pytest
+import requests
+
+from tests.integration.conftest import MakeService
+from tests.integration.harness.clients import Client
+from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.service import Service
+
+pytestmark = pytest.mark.engine
+
+OpenClient = Callable[..., Client]
+
+ROUTES = ("container/logs", "deployment/logs", "metrics")
+
+
+def refused(open_client: OpenClient, *arguments: Any, **options: Any) -> tuple[int, str]:
+    """The status and the message of a handshake that is refused."""
+    client = open_client(*arguments, **options)
+    client.wait_for(lambda _: client.closed.is_set())
+    assert client.refusal is not None, "the handshake was accepted"
+    return client.refusal.status, client.refusal.message
+
+
+def forged(service: Service, **changes: Any) -> str:
+    """A cookie as an attacker would make one."""
+    claims = {"user_id": 1, "email": "admin@localhost", "role": "admin", "exp": time.time() + 60}
+    key = changes.pop("key", service.paths.secret.read_text().strip())
+    algorithm = changes.pop("algorithm", "HS256")
+    return f"mist_token={jwt.encode(claims | changes, key, algorithm=algorithm)}"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_cookie_is_401(service: Service, open_client: OpenClient, route: str) -> None:
+    """Before the upgrade, with a JSON body."""
+    status, message = refused(open_client, service.ws_url(route, appId=1, deploymentId=1))
+    assert status == 401
+    assert message
+
+
+def test_bad_cookies_are_401(service: Service, open_client: OpenClient) -> None:
+    """Garbage, another key, no signature, and a time that is over."""
+    cookies = [
+        "mist_token=garbage",
+        "mist_token=",
+        forged(service, key="another-secret-that-is-long-enough-to-sign"),
+        forged(service, key="", algorithm="none"),
+        forged(service, exp=time.time() - 1),
+    ]
+    for cookie in cookies:
+        assert refused(open_client, service.ws_url("metrics"), cookie)[0] == 401
+
+
+def test_foreign_origin_is_403(
+    service: Service, admin: str, open_client: OpenClient, client_kind: type[Client]
+) -> None:
+    """A page of somebody else must not read with the user's cookie."""
+    url = service.ws_url("metrics")
+    status, _ = refused(open_client, url, admin, "http://evil.example", kind=client_kind)
+    assert status == 403
+    same = open_client(url, admin, service.url, kind=client_kind)
+    same.wait_for(lambda messages: messages)
+
+
+def test_allowed_origin_is_accepted(
+    engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
+) -> None:
+    """``server.allowed_origins`` are others that may."""
+    service = make_service(engine, {"server.allowed_origins": "http://panel.example"})
+    client = open_client(service.ws_url("metrics"), service.login(), "http://panel.example")
+    client.wait_for(lambda messages: messages)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_plain_request_is_426(service: Service, admin: str, route: str) -> None:
+    """A browser's address bar is no WebSocket client."""
+    url = service.ws_url(route, appId=1, deploymentId=1).replace("ws://", "http://")
+    answer = requests.get(url, headers={"Cookie": admin}, timeout=10)
+    assert answer.status_code == 426
+    assert answer.json()["success"] is False
+    assert "websocket" in answer.headers["Upgrade"].lower()
+
+
+@pytest.mark.parametrize(
+    ("route", "query", "words"),
+    [
+        ("container/logs", {}, "appId is missing"),
+        ("container/logs", {"appId": ""}, "appId"),
+        ("container/logs", {"appId": "abc"}, "appId must be a positive integer"),
+        ("container/logs", {"appId": "-1"}, "appId must be a positive integer"),
+        ("container/logs", {"appId": "0"}, "appId must be from 1"),
+        ("container/logs", {"appId": "1.5"}, "appId must be a positive integer"),
+        ("container/logs", {"appId": "9" * 400}, "appId must be from 1"),
+        ("container/logs", {"appId": "1", "tail": "x"}, "tail must be"),
+        ("container/logs", {"appId": "1", "since": "yesterday"}, "since"),
+        ("container/logs", {"appId": "1", "stopped": "maybe"}, "stopped must be"),
+        ("deployment/logs", {}, "deploymentId is missing"),
+        ("deployment/logs", {"deploymentId": "x"}, "deploymentId must be"),
+        ("metrics", {"history": "301"}, "history must be from 0 to 300"),
+    ],
+)
+def test_wrong_parameter_is_400(
+    service: Service,
+    admin: str,
+    open_client: OpenClient,
+    route: str,
+    query: dict[str, str],
+    words: str,
+) -> None:
+    """The answer says which and why."""
+    status, message = refused(open_client, service.ws_url(route, **query), admin)
+    assert status == 400
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("route", "query", "what"),
+    [
+        ("container/logs", {"appId": 999_999}, "Application"),
+        ("deployment/logs", {"deploymentId": 999_999}, "Deployment"),
+    ],
+)
+def test_absent_is_4404_for_an_admin_and_4403_for_others(
+    service: Service,
+    admin: str,
+    open_client: OpenClient,
+    client_kind: type[Client],
+    route: str,
+    query: dict[str, int],
+    what: str,
+) -> None:
+    """Who may see everything is told that it is not there; others learn nothing."""
+    email = f"{client_kind.kind}-{what}@example.org".lower()
+    service.add_user(email, "correct horse battery")
+    for cookie, code, message in (
+        (admin, 4404, f"{what} not found"),
+        (service.login(email, "correct horse battery"), 4403, "Permission denied"),
+    ):
+        client = open_client(service.ws_url(route, **query), cookie, kind=client_kind)
+        assert client.wait_closed() == code
+        assert client.types == ["error"]
+        assert client.messages[0]["data"] == {"message": message}
+
+
+def test_access_through_a_grant(
+    service: Service, engine: PrivateEngine, container: str, open_client: OpenClient
+) -> None:
+    """No access until it is granted."""
+    engine.run(container, "echo hello; sleep 600")
+    app = service.add_app(container, container)
+    service.add_user("guest@example.org", "correct horse battery")
+    cookie = service.login("guest@example.org", "correct horse battery")
+    url = service.ws_url("container/logs", appId=app)
+    assert open_client(url, cookie).wait_closed() == 4403
+    service.mist("app", "grant", container, "guest@example.org")
+    assert open_client(url, cookie).wait_lines(1) == ["hello"]
+
+
+def test_missing_container_is_4404(service: Service, admin: str, open_client: OpenClient) -> None:
+    """An application whose container was never made."""
+    app = service.add_app("without-container", "no-such-container")
+    client = open_client(service.ws_url("container/logs", appId=app), admin)
+    assert client.wait_closed() == 4404
+    assert [m["data"]["message"] for m in client.messages] == ["Container not found"]
+
+
+def test_stopped_container_is_4409(
+    service: Service,
+    engine: PrivateEngine,
+    container: str,
+    admin: str,
+    open_client: OpenClient,
+    client_kind: type[Client],
+) -> None:
+    """The status, then the error."""
+    engine.run(container, "echo gone")
+    wait_until(lambda: engine.state(container) == "exited", "the container to exit")
+    app = service.add_app(f"{container}-{client_kind.kind}", container)
+    client = open_client(service.ws_url("container/logs", appId=app), admin, kind=client_kind)
+    assert client.wait_closed() == 4409
+    assert client.types == ["status", "error"]
+    assert client.messages[0]["data"]["state"] == "exited"
+    assert client.messages[1]["data"]["message"] == "Container is not running (state: exited)"
+
+
+def test_unreachable_engine_is_1013(
+    own_engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
+) -> None:
+    """The service is there, the engine is not; metrics go on without its counts."""
+    service = make_service(own_engine)
+    cookie = service.login()
+    app = service.add_app("any")
+    own_engine.stop()
+    client = open_client(service.ws_url("container/logs", appId=app), cookie)
+    assert client.wait_closed() == 1013
+    assert [m["data"]["message"] for m in client.messages] == ["Docker Engine is unreachable"]
+    metrics = open_client(service.ws_url("metrics"), cookie)
+    metrics.wait_for(
+        lambda found: found and set(found[-1]["docker"].values()) == {None}, seconds=30
+    )
+
+
+def test_too_many_clients_is_1013(
+    engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
+) -> None:
+    """The bound is a setting, and the answer says so."""
+    service = make_service(engine, {"streams.max_clients": 2})
+    cookie = service.login()
+    clients = [open_client(service.ws_url("metrics"), cookie) for _ in range(2)]
+    for client in clients:
+        client.wait_for(lambda messages: messages)
+    third = open_client(service.ws_url("metrics"), cookie)
+    assert third.wait_closed() == 1013
+    assert third.messages[0]["data"]["message"] == "Too many clients"
+
+
+def test_too_many_collectors_is_1013(
+    engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
+) -> None:
+    """The second container finds no place."""
+    service = make_service(engine, {"collector.max_running": 1})
+    cookie = service.login()
+    engine.run(container, "echo hello; sleep 600")
+    first, second = service.add_app("first", container), service.add_app("second", container)
+    open_client(service.ws_url("container/logs", appId=first), cookie).wait_lines(1)
+    refused_one = open_client(service.ws_url("container/logs", appId=second), cookie)
+    assert refused_one.wait_closed() == 1013
+    assert "collectors" in refused_one.messages[-1]["data"]["message"]
+
+
+def test_revoked_session_loses_its_streams(
+    engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
+) -> None:
+    """Logged out elsewhere: the open stream ends with 4401."""
+    service = make_service(engine, {"auth.check_seconds": 1})
+    cookie = service.login()
+    client = open_client(service.ws_url("metrics"), cookie)
+    client.wait_for(lambda messages: messages)
+    answer = requests.post(f"{service.url}/api/auth/logout", headers={"Cookie": cookie}, timeout=10)
+    assert answer.status_code == 200
+    assert client.wait_closed(60) == 4401
+    assert client.messages[-1]["data"] == {"message": "Session expired"}
+
+
+def test_expired_session_loses_its_streams(
+    engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
+) -> None:
+    """A session of Mist's own, with a few seconds to live."""
+    service = make_service(engine, {"auth.check_seconds": 1})
+    cookie = forged(service, exp=time.time() + 4)
+    client = open_client(service.ws_url("metrics"), cookie)
+    client.wait_for(lambda messages: messages)
+    assert client.wait_closed(60) == 4401
+
+
+def test_stop_is_1001_and_reload_is_1012(
+    engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
+) -> None:
+    """After what is pending was sent."""
+    service = make_service(engine)
+    cookie = service.login()
+    client = open_client(service.ws_url("metrics"), cookie)
+    client.wait_for(lambda messages: messages)
+    psutil.Process(int(service.running("gunicorn")[0]["pid"])).send_signal(1)
+    assert client.wait_closed(60) == 1012
+    again = open_client(service.ws_url("metrics"), cookie)
+    again.wait_for(lambda messages: messages, 60)
+    service.stop()
+    assert again.wait_closed() == 1001
+
+
+def test_garbage_database_is_no_traceback(engine: PrivateEngine, make_service: MakeService) -> None:
+    """A store that is not one says so, with the path."""
+    service = make_service(engine, start=False)
+    service.paths.home.mkdir(parents=True)
+    service.paths.database.write_bytes(b"this is no database" * 100)
+    done = service.mist("user", "list", check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert str(service.paths.database) in done.stderr
+    with pytest.raises(sqlite3.DatabaseError):
+        sqlite3.connect(service.paths.database).execute("select 1 from users")

@@ -1,0 +1,179 @@
+"""Each line once and in order, whatever is restarted underneath."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from itertools import pairwise
+
+import psutil
+import pytest
+
+from tests.integration.conftest import MakeService
+from tests.integration.harness.clients import Client
+from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.service import Service
+from tests.integration.test_container_stream import assert_run, numbered
+
+pytestmark = pytest.mark.engine
+
+OpenClient = Callable[..., Client]
+
+LINES = 20_000
+LAST = str(LINES - 1)
+
+
+def pid_of(service: Service, process: str) -> int:
+    """The process id that the supervisor's table has for a process."""
+    return int(service.running(process)[0]["pid"])
+
+
+def kill(service: Service, process: str) -> None:
+    """SIGKILL, and wait until the supervisor has started another one."""
+    old = pid_of(service, process)
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: [r for r in service.running(process) if r["pid"] != old], f"a new {process}")
+
+
+def finish(clients: list[Client]) -> None:
+    """Every client has everything, once."""
+    for client in clients:
+        client.wait_for(lambda _, one=client: one.lines[-1:] == [LAST], 90)  # type: ignore[misc]
+        client.close()
+        assert_run(client, LINES - 1)
+        assert not client.of_type("skipped")
+
+
+@pytest.mark.parametrize("process", ["container/", "broker"])
+def test_killed_process_in_mid_stream(
+    engine: PrivateEngine,
+    make_service: MakeService,
+    container: str,
+    open_client: OpenClient,
+    process: str,
+) -> None:
+    """SIGKILL to the collector, or to the broker, between two lines."""
+    service = make_service(engine)
+    cookie = service.login()
+    engine.run(container, numbered(LINES, pause_every=100))
+    app = service.add_app(container, container)
+    url = service.ws_url("container/logs", appId=app)
+    clients = [open_client(url, cookie) for _ in range(3)]
+    for client in clients:
+        client.wait_lines(1_000)
+    kill(service, process)
+    finish(clients)
+
+
+def test_docker_daemon_restarted_in_mid_stream(
+    own_engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
+) -> None:
+    """With live-restore the container writes on; clients see one continuous run."""
+    service = make_service(own_engine)
+    cookie = service.login()
+    own_engine.run(container, numbered(LINES, pause_every=100))
+    app = service.add_app(container, container)
+    client = open_client(service.ws_url("container/logs", appId=app), cookie)
+    client.wait_lines(1_000)
+    own_engine.restart()
+    finish([client])
+    assert client.types.count("status") == 1
+
+
+def test_killed_web_worker_leaves_no_collector_behind(
+    engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
+) -> None:
+    """The kernel closes its sockets, and with them goes the demand."""
+    service = make_service(engine, {"collector.linger_seconds": 1})
+    cookie = service.login()
+    engine.run(container, numbered(10))
+    app = service.add_app(container, container)
+    client = open_client(service.ws_url("container/logs", appId=app), cookie)
+    client.wait_lines(10)
+    for worker in psutil.Process(pid_of(service, "gunicorn")).children():
+        worker.kill()
+    client.wait_closed()
+    wait_until(lambda: not service.running(f"container/{app}"), "the collector to go")
+    again = open_client(service.ws_url("container/logs", appId=app), cookie)
+    again.wait_lines(10)
+
+
+def test_restarted_container_goes_on_in_the_same_stream(
+    service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
+) -> None:
+    """``docker restart``: a new status, and no line lost or repeated."""
+    engine.run(container, "echo begun; while [ ! -e /tmp/stop ]; do sleep 0.1; done")
+    app = service.add_app(container, container)
+    client = open_client(service.ws_url("container/logs", appId=app), admin)
+    client.wait_lines(1)
+    engine.client.restart(container)
+    client.wait_lines(2)
+    assert client.lines == ["begun", "begun"]
+    assert client.types == ["status", "log", "status", "log"]
+
+
+def test_container_recreated_under_the_same_name(
+    service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
+) -> None:
+    """Old lines, a new status, the new container's lines from its first one."""
+    engine.run(container, numbered(50))
+    app = service.add_app(container, container)
+    client = open_client(service.ws_url("container/logs", appId=app), admin)
+    client.wait_lines(50)
+    engine.remove(container)
+    engine.run(container, numbered(30))
+    client.wait_lines(80)
+    assert client.lines == [str(n) for n in [*range(50), *range(30)]]
+    assert [a for a, b in pairwise([*client.types, ""]) if a != b] == [
+        "status",
+        "log",
+        "status",
+        "log",
+    ]
+
+
+def test_log_rotation_under_a_follower(
+    service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
+) -> None:
+    """The engine renames and drops log files; the stream loses and repeats nothing."""
+    options = {"max-size": "64k", "max-file": "3"}
+    engine.run(container, numbered(LINES, pause_every=50), log_options=options)
+    app = service.add_app(container, container)
+    client = open_client(service.ws_url("container/logs", appId=app), admin)
+    finish([client])
+
+
+def test_whole_service_restarted_by_its_supervisor(
+    engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
+) -> None:
+    """A client of the old service is told 1001, and one of the new goes on by time stamp."""
+    service = make_service(engine)
+    cookie = service.login()
+    engine.run(container, numbered(500))
+    app = service.add_app(container, container)
+    client = open_client(service.ws_url("container/logs", appId=app), cookie)
+    client.wait_lines(100)
+    assert service.stop() == 0
+    assert client.wait_closed() == 1001
+    last = client.of_type("log")[-1]["timestamp"]
+    engine.say(container, "echo more")
+    service.start()
+    url = service.ws_url("container/logs", appId=app, since=last)
+    again = open_client(url, cookie)
+    again.wait_lines(1)
+    assert again.lines[0] in {"more", str(int(client.lines[-1]) + 1)}
+
+
+def test_killed_supervisor_takes_everything_with_it(
+    engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
+) -> None:
+    """No process outlives the one that would have to look after it."""
+    service = make_service(engine)
+    cookie = service.login()
+    engine.run(container, numbered(10))
+    app = service.add_app(container, container)
+    client = open_client(service.ws_url("container/logs", appId=app), cookie)
+    client.wait_lines(10)
+    service.kill()
+    wait_until(lambda: not service.processes(), "every process to end")
