@@ -11,7 +11,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d\d):(\d\d))"
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d\d):(\d\d))",
+    re.ASCII,
 )
 
 
@@ -38,8 +39,13 @@ def normalize(text: str) -> str:
     moment = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=UTC)
     if not zulu:
         offset = timedelta(hours=int(hours), minutes=int(minutes))
-        moment = moment - offset if sign == "+" else moment + offset
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{(fraction or '').ljust(9, '0')}Z"
+        try:
+            moment = moment - offset if sign == "+" else moment + offset
+        except OverflowError:
+            raise ValueError(f"{text!r} is outside the years 1 to 9999") from None
+    # isoformat and not strftime, whose %Y does not pad: the engine's zero time is in the year 1.
+    whole = moment.replace(tzinfo=None).isoformat(timespec="seconds")
+    return f"{whole}.{(fraction or '').ljust(9, '0')}Z"
 
 
 def nanoseconds(text: str) -> int:

@@ -54,8 +54,8 @@ class Sequence:
         """Take a replay; what it does not bring either is lost, and a Gap says so.
 
         A replay that was under way before the gap showed cannot tell: the broker
-        remembers each message before it forwards it, so one that ends before the
-        messages held here is out of date, and the next one is waited for.
+        remembers each message before it forwards it, so one that does not reach
+        up to the messages held here is out of date, and the next one is waited for.
         """
         yield from self._settle_all(snapshot.messages)
         if self._out_of_date(snapshot):
@@ -68,7 +68,7 @@ class Sequence:
         if not self._held or not snapshot.epoch:
             return False
         held = self._held[0].header
-        return (snapshot.epoch, snapshot.seq) < (held.epoch, held.seq)
+        return (snapshot.epoch, snapshot.seq + 1) < (held.epoch, held.seq)
 
     def _settle_all(self, arrived: Iterable[Message]) -> Iterator[Message | Gap]:
         for message in arrived:

@@ -1,0 +1,93 @@
+"""Message shapes, field by field as the public document spells them."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mist import messages
+
+TIME = "2025-01-15T10:30:01.000000000Z"
+
+
+@given(st.text())
+def test_a_log_line_survives(line: str) -> None:
+    """Quotes, control characters, ANSI sequences, any script: what goes in comes out."""
+    message = json.loads(messages.log(TIME, line, "stderr"))
+    assert message == {
+        "type": "log",
+        "timestamp": TIME,
+        "data": {"line": line, "stream": "stderr"},
+    }
+
+
+@given(st.text())
+def test_a_log_message_is_one_line(line: str) -> None:
+    """A newline would end it: bodies are newline-delimited."""
+    assert b"\n" not in messages.log(TIME, line, "stdout")
+
+
+def test_the_time_stamp_of_a_log_message_is_found() -> None:
+    """Without decoding the JSON."""
+    assert messages.log_timestamp(messages.log(TIME, "x", "stdout")) == TIME
+
+
+def test_container_status() -> None:
+    """The document's example of a status update."""
+    data = messages.ContainerStatus("mist-app-1", "running", "Up 2 hours")
+    message = json.loads(messages.status(data))
+    assert message.pop("timestamp").endswith("Z")
+    assert message == {
+        "type": "status",
+        "data": {"container": "mist-app-1", "state": "running", "status": "Up 2 hours"},
+    }
+
+
+def test_deployment_status() -> None:
+    """The document's example; ``error_message`` is there also when it is empty."""
+    data = messages.DeploymentStatus(15, "building", "building_image", 50, "Building...")
+    message = json.loads(messages.status(data))
+    assert message["data"] == {
+        "deployment_id": 15,
+        "status": "building",
+        "stage": "building_image",
+        "progress": 50,
+        "message": "Building...",
+        "error_message": "",
+    }
+
+
+def test_error_and_end() -> None:
+    """Both carry nothing but a message."""
+    error = json.loads(messages.error("Container not found"))
+    end = json.loads(messages.end())
+    assert (error["type"], error["data"]) == ("error", {"message": "Container not found"})
+    assert (end["type"], end["data"]) == ("end", {"message": "Log stream ended"})
+
+
+def test_skipped_says_how_many() -> None:
+    """The contract's sentence, and its singular."""
+    many = json.loads(messages.skipped(1532))["data"]
+    one = json.loads(messages.skipped(1))["data"]
+    assert many == {"lines": 1532, "message": "1532 lines skipped: connection too slow"}
+    assert one == {"lines": 1, "message": "1 line skipped: connection too slow"}
+
+
+def test_metrics() -> None:
+    """The document's object, without a type; the engine's counts may be null."""
+    sample = messages.Metrics(
+        timestamp="2025-01-15T10:30:00Z",
+        cpu=messages.Cpu(25.5, 4),
+        memory=messages.Space(4294967296, 17179869184, 25.0),
+        disk=messages.Space(53687091200, 536870912000, 10.0),
+        docker=messages.Docker(None, None, None),
+    )
+    assert json.loads(messages.metrics(sample)) == {
+        "timestamp": "2025-01-15T10:30:00Z",
+        "cpu": {"usage": 25.5, "cores": 4},
+        "memory": {"used": 4294967296, "total": 17179869184, "percent": 25.0},
+        "disk": {"used": 53687091200, "total": 536870912000, "percent": 10.0},
+        "docker": {"containers_running": None, "containers_total": None, "images": None},
+    }

@@ -1,0 +1,53 @@
+"""Topics and what a subscription demands."""
+
+from __future__ import annotations
+
+import pytest
+
+from mist import topics
+from mist.topics import Demand
+
+
+def test_a_topic_is_a_prefix_of_no_other() -> None:
+    """The slash after the id keeps application 1 apart from application 10."""
+    assert not topics.container_log(10).startswith(b"container/1/")
+    assert topics.container_log(1).startswith(b"container/1/")
+
+
+@pytest.mark.parametrize(
+    ("subscription", "demand"),
+    [
+        (topics.container_log(7), Demand("container", 7)),
+        (b"container/7/", Demand("container", 7)),
+        (b"container/7/log/more", Demand("container", 7)),
+        (topics.deployment_log(15), Demand("deployment", 15)),
+        (b"container/%d/" % topics.MAX_ID, Demand("container", topics.MAX_ID)),
+    ],
+)
+def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Demand) -> None:
+    """Whatever of a single container or deployment is listened to."""
+    assert topics.demand(subscription) == demand
+
+
+@pytest.mark.parametrize(
+    "subscription",
+    [
+        b"",
+        b"container",
+        b"container/",
+        b"container/7",
+        b"container/07/",
+        b"container/0/",
+        b"container/-1/",
+        b"container/x/",
+        b"container/\xff/",
+        b"Container/7/",
+        b" container/7/",
+        b"container/%d/" % (topics.MAX_ID + 1),
+        b"container/99999999999999999999/",
+        topics.METRICS,
+    ],
+)
+def test_any_other_subscription_demands_nothing(subscription: bytes) -> None:
+    """Listening to all there is starts nothing, and neither does garbage."""
+    assert topics.demand(subscription) is None

@@ -1,0 +1,111 @@
+"""The format of bus messages and of replays."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mist import bus, wire
+from mist.bus import Position
+from mist.errors import WireError
+from mist.wire import Flag, Header, Kind, Message
+
+_u64 = st.integers(min_value=0, max_value=2**64 - 1)
+headers = st.builds(
+    Header,
+    kind=st.sampled_from(Kind),
+    epoch=_u64,
+    term=_u64,
+    seq=st.integers(min_value=1, max_value=2**64 - 1),
+    count=st.integers(min_value=1, max_value=2**32 - 1),
+    flags=st.sampled_from([wire.NO_FLAGS, Flag.HISTORY, Flag.RESET, Flag.HISTORY | Flag.RESET]),
+    code=st.integers(min_value=0, max_value=2**16 - 1),
+)
+
+
+@given(headers)
+def test_a_header_there_and_back(header: Header) -> None:
+    """Always the same number of bytes, and nothing is lost in them."""
+    packed = wire.pack(header)
+    assert len(packed) == wire.HEADER_BYTES == 36
+    assert wire.unpack(packed) == header
+
+
+@given(st.binary(max_size=48))
+def test_garbage_is_a_wire_error_or_a_header(data: bytes) -> None:
+    """No bytes raise anything else."""
+    try:
+        header = wire.unpack(data)
+    except WireError:
+        return
+    assert header.count >= 1
+
+
+@pytest.mark.parametrize(
+    ("position", "value"),
+    [(0, 2), (1, 0), (1, 99)],
+    ids=["version", "no kind", "unknown kind"],
+)
+def test_an_unknown_field_is_refused(position: int, value: int) -> None:
+    """Of another version or kind nothing is guessed."""
+    packed = bytearray(wire.pack(Header(Kind.LOG, 1, 1, 1)))
+    packed[position] = value
+    with pytest.raises(WireError):
+        wire.unpack(bytes(packed))
+
+
+def test_numbers_begin_at_one() -> None:
+    """A message covers at least one number, and no number is 0."""
+    for header in (Header(Kind.LOG, 1, 1, 0), Header(Kind.LOG, 1, 1, 1, count=0)):
+        with pytest.raises(WireError):
+            wire.unpack(wire.pack(header))
+
+
+def test_what_a_header_says_of_itself() -> None:
+    """The last number, the lines, and whether the stream is over."""
+    log = Header(Kind.LOG, 1, 1, 5, count=3, flags=Flag.HISTORY)
+    assert (log.last, log.lines, log.history, log.final) == (7, 3, True, False)
+    assert Header(Kind.STATUS, 1, 1, 5).lines == 0
+    assert Header(Kind.END, 1, 1, 5, code=1000).final
+    assert Header(Kind.ERROR, 1, 1, 5, code=4404).final
+    assert not Header(Kind.ERROR, 1, 1, 5).final
+
+
+def test_a_message_has_three_parts() -> None:
+    """Topic, header, body."""
+    packed = wire.pack(Header(Kind.LOG, 1, 1, 1))
+    assert wire.parse([b"container/1/log", packed, b"{}"]).body == b"{}"
+    with pytest.raises(WireError, match="three parts"):
+        wire.parse([b"container/1/log", packed])
+
+
+def test_a_replay_request_there_and_back() -> None:
+    """A topic and how far the subscriber has come."""
+    frames = bus.replay_request(b"container/1/log", Position(7, 42))
+    assert bus.parse_replay_request(frames) == (b"container/1/log", Position(7, 42))
+
+
+@given(st.lists(st.tuples(headers, st.binary(max_size=20)), max_size=4), _u64, _u64)
+def test_a_replay_reply_there_and_back(
+    carried: list[tuple[Header, bytes]], epoch: int, seq: int
+) -> None:
+    """The state of the buffer and its messages."""
+    pairs = [(wire.pack(header), body) for header, body in carried]
+    snapshot = bus.parse_replay_reply(bus.replay_reply(b"t", epoch, 3, seq, pairs))
+    assert snapshot[:4] == (b"t", epoch, 3, seq)
+    assert snapshot.messages == [Message(b"t", header, body) for header, body in carried]
+
+
+@pytest.mark.parametrize("frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 16, b"more"]])
+def test_a_wrong_request_is_refused(frames: list[bytes]) -> None:
+    """The broker drops it; nobody gets a replay by accident."""
+    with pytest.raises(WireError):
+        bus.parse_replay_request(frames)
+
+
+@pytest.mark.parametrize("frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 24, b"header"]])
+def test_a_wrong_reply_is_refused(frames: list[bytes]) -> None:
+    """A state of 24 bytes, then pairs."""
+    with pytest.raises(WireError):
+        bus.parse_replay_reply(frames)
