@@ -179,7 +179,7 @@ class Channel(Listener):
             self._status, self.ending = body, None
         elif header.final:
             self._end(Ending(header.kind, body, header.code))
-        self._ready = self._ready or not header.history
+        self._ready = not header.history
 
     def _append(self, frames: bytes, kind: Kind, lines: int = 0, last: str = "") -> None:
         self.ring.append(frames, kind, lines, last)

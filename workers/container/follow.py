@@ -88,12 +88,12 @@ class Collector:
             return self._refuse("Container not found")
         self._history(container)
         self._seen = container
-        self._out.ready()
-        if container.running:
-            return self.follow
-        if container.restarting:
-            return self.away
+        if container.running or container.restarting:
+            self._out.ready()
+            return self.follow if container.running else self.away
+        # The error first: clients that wait for the history are to have it instead of that.
         self._out.error(f"Container is not running (state: {container.state})", outlet.NOT_RUNNING)
+        self._out.ready()
         return self.ended
 
     def rejoin(self) -> State:
@@ -187,7 +187,6 @@ class Collector:
 
     def _refuse(self, text: str) -> State:
         """There is nothing to read yet: say so once, and look again later."""
-        self._out.ready()
         if not self._out.final:
             self._out.error(text, outlet.NOT_FOUND)
         self._out.idle(self._limits.retry_seconds)

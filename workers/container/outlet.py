@@ -47,7 +47,8 @@ class Outlet:
             live = header.kind is Kind.LOG and not header.history
             # The mark itself may have left the buffer, pushed out by what is live.
             self.opened = self.opened or live or header.kind is Kind.READY
-            self.final = header.final
+            if header.kind is not Kind.READY:
+                self.final = header.final
 
     def await_broker(self) -> None:
         """Return once the broker is there, which is at once in all but rare moments."""
@@ -74,8 +75,7 @@ class Outlet:
 
     def ready(self) -> None:
         """Publish that the history is complete."""
-        if not self.opened:
-            self._publish(Kind.READY, b"")
+        self._publish(Kind.READY, b"")
         self.opened = True
 
     def end(self) -> None:
