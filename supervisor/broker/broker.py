@@ -8,6 +8,7 @@ subscriber that is too slow loses messages, sees it by their numbers, and asks.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from contextlib import suppress
@@ -22,7 +23,7 @@ from mist.errors import BusError, WireError
 from mist.paths import Paths
 from mist.settings import Settings
 from supervisor.broker.buffers import Buffers
-from supervisor.broker.link import Command, Edge, Forget, Refuse
+from supervisor.broker.link import Command, Edge, Forget, Ready, Refuse, Report
 
 if TYPE_CHECKING:
     from supervisor.broker.tap import Tap
@@ -36,8 +37,8 @@ MAX_TOPIC_BYTES: Final = 128
 #: Subscriptions and replay requests are short; whoever sends more is cut off.
 #: (A CURVE handshake needs about 400 bytes.)
 _REQUEST_BYTES: Final = 1024
-#: Edges in one message to the supervisor; a writable pipe takes that many without blocking.
-_EDGES: Final = 128
+#: Reports in one message to the supervisor; a writable pipe takes that many without blocking.
+_REPORTS: Final = 128
 #: Malformed messages are counted, and told at most this often.
 _COMPLAIN_SECONDS: Final = 10.0
 
@@ -51,7 +52,7 @@ class Broker:
     def __init__(self, context: Context, settings: Settings, paths: Paths, pipe: Connection):
         self._settings = settings
         self._pipe = pipe
-        self._edges: deque[Edge] = deque()
+        self._reports: deque[Report] = deque([Ready(os.getpid())])
         self._complaints = Complaints()
         self.buffers = Buffers(settings)
         self._poller = zmq.Poller()
@@ -59,7 +60,7 @@ class Broker:
         self._events = self._bound(context.socket(zmq.XPUB), paths, "events", 0o660)
         self._replay = self._bound(context.socket(zmq.ROUTER), paths, "replay", 0o660)
         self._ingest.send(b"\x01")  # everything; libzmq tells it to each collector that comes
-        self._poller.register(pipe.fileno(), zmq.POLLIN)
+        self._poller.register(pipe.fileno(), zmq.POLLIN | zmq.POLLOUT)
         self._tap = self._tapped(context, settings, paths)
 
     def serve(self) -> None:
@@ -124,7 +125,7 @@ class Broker:
             except zmq.Again:
                 return
             if message[:1] in {b"\x00", b"\x01"}:
-                self._edges.append(Edge(message[:1] == b"\x01", message[1:]))
+                self._reports.append(Edge(message[:1] == b"\x01", message[1:]))
 
     def _forward(self) -> None:
         receive, send, accept = (
@@ -169,14 +170,14 @@ class Broker:
         )
 
     def _exchange(self, ready: int) -> None:
-        """Read the supervisor's commands, and tell it edges while it takes them."""
+        """Read the supervisor's commands, and report while it takes them."""
         if ready & (zmq.POLLIN | zmq.POLLERR):
             while self._pipe.poll():
                 self._obey(self._pipe.recv())
         if ready & zmq.POLLOUT:
-            batch = min(len(self._edges), _EDGES)
-            self._pipe.send([self._edges.popleft() for _ in range(batch)])
-        wanted = zmq.POLLIN | zmq.POLLOUT if self._edges else zmq.POLLIN
+            batch = min(len(self._reports), _REPORTS)
+            self._pipe.send([self._reports.popleft() for _ in range(batch)])
+        wanted = zmq.POLLIN | zmq.POLLOUT if self._reports else zmq.POLLIN
         self._poller.register(self._pipe.fileno(), wanted)
 
     def _obey(self, command: Command) -> None:

@@ -16,6 +16,15 @@ class Edge(NamedTuple):
     prefix: bytes
 
 
+class Ready(NamedTuple):
+    """Broker to supervisor: the sockets are bound."""
+
+    pid: int
+
+
+Report = Edge | Ready
+
+
 class Forget(NamedTuple):
     """Supervisor to broker: the topic's collector of this term is gone, drop the buffer.
 

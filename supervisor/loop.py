@@ -1,0 +1,175 @@
+"""The supervisor's one loop: sockets, sentinels, signals and timers."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import zmq
+
+import mist
+from mist import clock, logs
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import Store
+from supervisor import specs
+from supervisor.broker.link import Command, Ready, Report
+from supervisor.control import Control, Status, rows
+from supervisor.deployments import Queue
+from supervisor.notify import Notifier
+from supervisor.signals import Signals
+from supervisor.spawn import Spawner
+from supervisor.states import State
+from supervisor.supervisor import Outside, Supervisor
+
+
+class Loop:
+    """Runs one service until it has ended; ``web`` is gunicorn's command, or empty."""
+
+    def __init__(
+        self, settings: Settings, paths: Paths, store: Store, web: tuple[str, ...] = ()
+    ) -> None:
+        self._settings = settings
+        self._web = web
+        self._began = clock.now()
+        self._spawner = Spawner(settings, paths, web)
+        queue = Queue(store.deployments, settings.deployments.concurrency)
+        outside = Outside(self._spawner, time.monotonic, self._tell, queue)
+        self._supervisor = Supervisor(settings, outside)
+        self._notifier = Notifier()
+        self._next_watchdog = time.monotonic()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._control = Control(self._context, paths, self._status)
+        self._signals = Signals()
+        self._handlers = {
+            signal.SIGTERM: self._handle_stop,
+            signal.SIGINT: self._handle_stop,
+            signal.SIGHUP: self._handle_hup,
+        }
+
+    def run(self) -> int:
+        """The exit status of the service; 0 if it was asked to end."""
+        try:
+            self._supervisor.add(specs.broker(self._settings))
+            while not self._supervisor.stopped:
+                self._turn()
+        finally:
+            self._close()
+        return self._supervisor.exit_status
+
+    @property
+    def reason(self) -> str:
+        """Why the service ended although nobody asked it to, or nothing."""
+        return self._supervisor.reason
+
+    def _turn(self) -> None:
+        """Sleep until something happens, and do what follows from it."""
+        ready = self._wait()
+        for number in self._signals.take() if self._signals.descriptor in ready else ():
+            self._handlers.get(number, _ignore)()
+        if self._spawner.link is not None and self._spawner.link.fileno() in ready:
+            self._listen(self._spawner.link)
+        self._supervisor.reap()
+        if self._control.socket in ready:
+            self._control.answer()
+        self._supervisor.tick()
+        self._tell_systemd()
+
+    def _wait(self) -> dict[object, int]:
+        poller = zmq.Poller()
+        poller.register(self._control.socket, zmq.POLLIN)
+        poller.register(self._signals.descriptor, zmq.POLLIN)
+        if self._spawner.link is not None:
+            poller.register(self._spawner.link.fileno(), zmq.POLLIN)
+        for child in self._supervisor.children.values():
+            if child.process is not None:
+                poller.register(child.process.sentinel, zmq.POLLIN)
+        return dict(poller.poll(self._timeout_ms()))
+
+    def _timeout_ms(self) -> int | None:
+        """Until the next timer, rounded up: waking early would only mean to sleep again."""
+        times = [self._supervisor.due()]
+        if self._notifier.watchdog_seconds is not None:
+            times.append(self._next_watchdog)
+        due = min((at for at in times if at is not None), default=None)
+        return None if due is None else max(0, int((due - time.monotonic()) * 1000) + 1)
+
+    def _listen(self, link: Connection) -> None:
+        """Take the broker's reports; the end of the pipe is the end of the broker."""
+        try:
+            while link.poll():
+                for report in link.recv():
+                    self._take(report)
+        except (EOFError, OSError):
+            self._spawner.close_link()
+            self._supervisor.broker_restarted()
+
+    def _take(self, report: Report) -> None:
+        if isinstance(report, Ready):
+            self._broker_is_ready()
+        else:
+            self._supervisor.edge(report)
+
+    def _broker_is_ready(self) -> None:
+        """Start what needs the bus, the first time; after a restart all of it is there."""
+        if self._supervisor.stopping or "metrics" in self._supervisor.children:
+            return
+        self._supervisor.add(specs.metrics(self._settings))
+        if self._web:
+            self._supervisor.add(specs.web(self._settings))
+        self._notifier.ready()
+        logs.logger().info("ready", pid=os.getpid(), version=mist.__version__)
+
+    def _tell(self, command: Command) -> None:
+        """Send the broker a command, unless it is away or does not read."""
+        link = self._spawner.link
+        if link is None:
+            return
+        poller = select.poll()
+        poller.register(link.fileno(), select.POLLOUT)
+        with suppress(OSError):
+            if poller.poll(0):
+                link.send(command)
+
+    def _handle_stop(self) -> None:
+        """Asked once: the orderly way; asked again: at once."""
+        if self._supervisor.stopping:
+            self._supervisor.kill()
+            return
+        self._notifier.stopping()
+        self._supervisor.stop()
+
+    def _handle_hup(self) -> None:
+        """Have gunicorn load its configuration and application anew."""
+        web = self._supervisor.children.get(specs.WEB)
+        if web is not None and web.process is not None and web.state is State.RUNNING:
+            web.process.send_signal(signal.SIGHUP)
+
+    def _tell_systemd(self) -> None:
+        children = self._supervisor.children.values()
+        running = sum(child.state is State.RUNNING for child in children)
+        self._notifier.status(f"{running} of {len(children)} processes run")
+        period = self._notifier.watchdog_seconds
+        if period is not None and time.monotonic() >= self._next_watchdog:
+            self._next_watchdog = time.monotonic() + period
+            self._notifier.watchdog()
+
+    def _status(self) -> Status:
+        children = self._supervisor.children.values()
+        state = "stopping" if self._supervisor.stopping else "running"
+        now = time.monotonic()
+        return Status(mist.__version__, os.getpid(), state, self._began, rows(children, now))
+
+    def _close(self) -> None:
+        self._signals.close()
+        self._spawner.close()
+        self._control.socket.close()
+        self._context.term()
+
+
+def _ignore() -> None:
+    """A signal that nobody handles."""

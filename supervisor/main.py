@@ -1,0 +1,52 @@
+"""The supervisor as a program: takes the place, opens the store, and runs the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mist import logs
+from mist.errors import Exit, MistError
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import Store, open_store
+from supervisor import place
+from supervisor.loop import Loop
+
+
+class ServiceEnded(MistError):
+    """A process without which the service is none could not be kept running."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.exit_status = Exit(status) if status in set(Exit) else Exit.FAILURE
+
+    def __str__(self) -> str:
+        return f"the service has ended: {self.reason}; the log above says more"
+
+
+def serve(
+    settings: Settings,
+    paths: Paths,
+    *,
+    web: tuple[str, ...] = (),
+    before: Callable[[Store], None] | None = None,
+) -> None:
+    """Run a service until it is asked to end; MistError if it cannot start or go on.
+
+    ``before`` is called when the place is taken and the store has its tables,
+    and before any process is started.
+    """
+    logs.configure(settings)
+    logs.name_process("supervisor")
+    place.prepare(paths)
+    with place.lock(paths):
+        store = open_store(settings, paths)
+        store.migrate()
+        if before is not None:
+            before(store)
+        loop = Loop(settings, paths, store, web)
+        status = loop.run()
+        store.close()
+    if status:
+        raise ServiceEnded(loop.reason, status)

@@ -1,0 +1,86 @@
+"""The directories that a service works in, and the locks that keep a second one out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Final
+
+from mist.errors import AlreadyRunning, Exit, MistError
+from mist.paths import Paths
+
+#: An ``ipc`` address is the name of a Unix socket: sun_path has 108 bytes with its zero (unix(7)).
+_SOCKET_NAME_BYTES: Final = 107
+
+
+class UnsafePlace(MistError):
+    """A directory that cannot be used, or that somebody else could tamper with."""
+
+    exit_status = Exit.CANNOT_CREATE
+
+
+def prepare(paths: Paths) -> None:
+    """Make the directories, for this user and group alone; UnsafePlace if that cannot be."""
+    longest = max(len(os.fsencode(paths.runtime / name)) for name in ("ingest", "control"))
+    if longest > _SOCKET_NAME_BYTES:
+        raise UnsafePlace(
+            f"{paths.runtime} is too long a name for sockets; set MIST_RUNTIME to a shorter one"
+        )
+    for directory, variable in (
+        (paths.home, "MIST_HOME"),
+        (paths.deployment_log(1).parent, "MIST_HOME"),
+        (paths.runtime, "MIST_RUNTIME"),
+    ):
+        _make(directory, variable)
+    _check(paths.runtime.parent)
+    _check(paths.runtime)
+
+
+def lock(paths: Paths) -> ExitStack:
+    """Hold state and sockets for this process until it ends; AlreadyRunning if another does."""
+    held = ExitStack()
+    for name, place in ((paths.lock, paths.home), (paths.runtime / "lock", paths.runtime)):
+        held.enter_context(_locked(name, place))
+    return held
+
+
+def _locked(name: Path, place: Path) -> IO[str]:
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.fdopen(descriptor, "r+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = file.read().strip()
+        file.close()
+        raise AlreadyRunning(int(holder) if holder.isdigit() else None, str(place)) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _make(directory: Path, variable: str) -> None:
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnsafePlace(
+            f"cannot make {directory}: {error.strerror}; set {variable} to another directory"
+        ) from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise UnsafePlace(
+            f"this user may not write to {directory}; set {variable} to another directory"
+        )
+
+
+def _check(directory: Path) -> None:
+    """Nobody but root and this user may be able to put other sockets in our sockets' place."""
+    found = directory.stat()
+    theirs = found.st_uid not in {0, os.geteuid()}
+    open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+    if theirs or open_to_all:
+        raise UnsafePlace(
+            f"other users can change {directory}; set MIST_RUNTIME to a directory of your own"
+        )

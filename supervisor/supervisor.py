@@ -1,0 +1,261 @@
+"""The supervisor: a table of children, and what is done about each event.
+
+It does no I/O of its own: the loop hands it edges, ended processes and the
+passing of time, and it starts and stops processes and tells the broker through
+what was handed in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mist import logs, messages, topics
+from mist.settings import Settings
+from mist.topics import Demand
+from supervisor import specs
+from supervisor.broker.link import Command, Edge, Forget, Refuse
+from supervisor.child import Child, Clock, Start
+from supervisor.demand import Demands
+from supervisor.deployments import Queue
+from supervisor.specs import Phase, Policy, Spec
+from supervisor.states import State
+
+#: The close code for "try again later" (IANA WebSocket close code registry).
+TRY_AGAIN = 1013
+
+
+class Outside(NamedTuple):
+    """What the supervisor acts through."""
+
+    start: Start
+    clock: Clock
+    tell: Callable[[Command], None]
+    """Send the broker a command; one that is away is not told, it starts anew."""
+    queue: Queue | None
+
+
+class Supervisor:
+    """Starts, watches, restarts and stops the children of one service."""
+
+    def __init__(self, settings: Settings, outside: Outside) -> None:
+        self.children: dict[str, Child] = {}
+        self.stopping = False
+        self.exit_status = 0
+        self.reason = ""
+        """Why the service ends although nobody asked it to."""
+        self._settings = settings
+        self._outside = outside
+        self._demands = Demands(settings.collector.linger_seconds)
+        self._refused: dict[Demand, None] = {}
+        self._next_look = outside.clock()
+
+    # What is to run
+
+    def add(self, spec: Spec, why: str = "always", *, resume: bool = False) -> Child:
+        """Put a child into the table and start it."""
+        child = Child(spec, self._settings.supervisor, self._outside.start, self._outside.clock)
+        self.children[spec.name] = child
+        self._begin(child, why, resume=resume)
+        return child
+
+    def running_deployments(self) -> set[int]:
+        """The deployments in the table, whatever their state."""
+        return {c.spec.target for c in self.children.values() if c.spec.kind == "deployment"}
+
+    def run_deployment(self, deployment_id: int, *, resume: bool) -> None:
+        """Start a deployment's runner; with ``resume`` it only cleans up."""
+        why = "cleans up" if resume else "deploys"
+        self.add(specs.deployment(self._settings, deployment_id), why, resume=resume)
+
+    # Events
+
+    def edge(self, edge: Edge) -> None:
+        """The broker tells that somebody subscribed, or that nobody is left."""
+        demand = self._demands.apply(edge, self._outside.clock())
+        if demand is None or self.stopping:
+            return
+        if demand.kind == "deployment":
+            self._next_look = self._outside.clock()
+        elif demand.kind == "container":
+            self._want(demand)
+
+    def broker_restarted(self) -> None:
+        """Subscribers of the old broker come to the new one, or are gone."""
+        self._demands.restart(self._outside.clock())
+
+    def reap(self) -> None:
+        """Look at every process that may have ended."""
+        for child in list(self.children.values()):
+            if child.reap():
+                self._settle(child)
+
+    def tick(self) -> None:
+        """Do what is due by now."""
+        for child in list(self.children.values()):
+            if child.tick():
+                self._settle(child)
+        now = self._outside.clock()
+        for demand in self._demands.expire(now):
+            self._unwanted(demand)
+        if not self.stopping:
+            self._forget_old_failures(now)
+            self._look(now)
+
+    def due(self) -> float | None:
+        """When ``tick`` has something to do next, by the clock; None for never."""
+        times = [child.due for child in self.children.values() if child.due is not None]
+        lingering = self._demands.due()
+        if lingering is not None:
+            times.append(lingering)
+        if self._outside.queue is not None and not self.stopping:
+            times.append(self._next_look)
+        return min(times, default=None)
+
+    # Shutdown
+
+    def stop(self, exit_status: int = 0) -> None:
+        """Begin the orderly end: phase after phase, each bounded in time."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.exit_status = exit_status
+        self._stop_phase()
+
+    def kill(self) -> None:
+        """End everything at once."""
+        self.stop()
+        for child in self.children.values():
+            child.kill()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the shutdown is complete."""
+        return self.stopping and not self.children
+
+    # How
+
+    def _begin(self, child: Child, why: str, *, resume: bool = False) -> None:
+        child.start(why, resume=resume)
+        self._settle(child)
+
+    def _settle(self, child: Child) -> None:
+        """Draw the conclusions from a child's new state."""
+        _report(child)
+        done = child.state is State.FINISHED and child.spec.policy is Policy.ONE_SHOT
+        if child.state is State.FAILED:
+            self._failed(child)
+        elif done or child.state is State.IDLE:
+            self._remove(child)
+        if self.stopping:
+            self._stop_phase()
+
+    def _failed(self, child: Child) -> None:
+        spec = child.spec
+        if spec.essential:
+            self.reason = f"{spec.name} {child.why}"
+            self.stop(child.exit_status)
+        elif spec.kind == "deployment" and self._outside.queue is not None:
+            self._outside.queue.lost(spec.target)
+        elif spec.kind == "container":
+            self._refuse(specs.topic(spec), f"The log collector failed: {child.why}")
+
+    def _remove(self, child: Child) -> None:
+        spec = child.spec
+        del self.children[spec.name]
+        if self.stopping:
+            return
+        if spec.kind == "deployment":
+            self._next_look = self._outside.clock()
+            if not self._demands.known(Demand("deployment", spec.target)):
+                self._forget(specs.topic(spec))
+        elif spec.kind == "container":
+            self._forget(specs.topic(spec))
+            self._want_again(Demand("container", spec.target))
+
+    def _want(self, demand: Demand) -> None:
+        """Somebody subscribed to a container's log."""
+        child = self.children.get(specs.name(demand))
+        if child is None:
+            self._collect(demand)
+        elif child.state is State.FINISHED:
+            self._begin(child, "subscribed")
+
+    def _collect(self, demand: Demand) -> None:
+        limit = self._settings.collector.max_running
+        running = sum(c.spec.kind == "container" for c in self.children.values())
+        if running < limit:
+            self._refused.pop(demand, None)
+            self.add(specs.container(self._settings, demand.id), "subscribed")
+        elif demand not in self._refused:
+            self._refused[demand] = None
+            self._refuse(topics.container_log(demand.id), "Too many collectors")
+
+    def _want_again(self, freed: Demand) -> None:
+        """A collector made room: for its own new subscribers, or for who waits for longest."""
+        waiting = [freed, *self._refused]
+        for demand in waiting:
+            if self._demands.wanted(demand):
+                self._collect(demand)
+                return
+
+    def _unwanted(self, demand: Demand) -> None:
+        """Nobody has listened for the time of the linger."""
+        self._refused.pop(demand, None)
+        child = self.children.get(specs.name(demand))
+        if child is None:
+            self._forget(specs.topic(_spec(self._settings, demand)))
+        elif demand.kind == "container":
+            child.stop("nobody listens")
+            self._settle(child)
+
+    def _forget(self, topic: bytes) -> None:
+        self._outside.tell(Forget(topic, time.time_ns()))
+
+    def _refuse(self, topic: bytes, text: str) -> None:
+        self._outside.tell(Refuse(topic, messages.error(text), TRY_AGAIN))
+
+    def _look(self, now: float) -> None:
+        if self._outside.queue is None or now < self._next_look:
+            return
+        self._next_look = now + self._settings.supervisor.poll_seconds
+        self._outside.queue.look(self)
+
+    def _forget_old_failures(self, now: float) -> None:
+        """A failed runner is shown for a while, and then makes room."""
+        window = self._settings.supervisor.crash_window_seconds
+        for child in list(self.children.values()):
+            one_shot = child.spec.policy is Policy.ONE_SHOT
+            if one_shot and child.state is State.FAILED and now >= child.since + window:
+                child.stop("forgotten")
+                self._settle(child)
+
+    def _stop_phase(self) -> None:
+        """Stop the children whose turn it is: the earliest phase that has any."""
+        while self.children:
+            phase = min(child.spec.phase for child in self.children.values())
+            for child in self._in_phase(phase):
+                child.stop("shutdown")
+                if child.state is State.IDLE:
+                    del self.children[child.spec.name]
+            if self._in_phase(phase):
+                return
+
+    def _in_phase(self, phase: Phase) -> list[Child]:
+        return [child for child in self.children.values() if child.spec.phase is phase]
+
+
+def _spec(settings: Settings, demand: Demand) -> Spec:
+    make = specs.container if demand.kind == "container" else specs.deployment
+    return make(settings, demand.id)
+
+
+def _report(child: Child) -> None:
+    """Log a child's new state: trouble as such, the rest for those who look closely."""
+    log = logs.logger()
+    trouble = child.state in {State.BACKOFF, State.FAILED, State.KILLING}
+    pid = child.process.pid if child.process else None
+    (log.warning if trouble else log.info)(
+        str(child.state), child=child.spec.name, why=child.why, **({"pid": pid} if pid else {})
+    )
