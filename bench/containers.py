@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bench import lines
 from bench.procs import Peer
-from tests.integration.harness.engine import PrivateEngine
+from tests.integration.harness.engine import PrivateEngine, wait_until
 
 _SLEEP: Final = "exec sleep 100000"
 _FLOOD_LINES: Final = 400
@@ -26,6 +26,12 @@ def start(engine: PrivateEngine, name: str) -> int:
     """A container that writes nothing by itself; the process id of its sleep."""
     container = engine.run(name, _SLEEP)
     return int(engine.client.inspect_container(container)["State"]["Pid"])
+
+
+def await_line(engine: PrivateEngine, name: str, number: int) -> None:
+    """Wait until the engine has written line ``number``: it lags behind the pipe."""
+    wanted = _line(number)
+    wait_until(lambda: engine.client.logs(name, tail=1) == wanted, f"line {number} of {name}")
 
 
 class Pipes:

@@ -116,7 +116,7 @@ class Fanout:
         self._log = self._directory / "gunicorn.log"
         with self._log.open("wb") as log:
             self._web = subprocess.Popen(
-                [*command, "api.main:application"],
+                [*command, "api.main:build()"],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

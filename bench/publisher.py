@@ -43,12 +43,12 @@ class Writer:
         self._sent = sent
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
-    def begin(self, app_id: int) -> None:
+    def begin(self, app_id: int, status: bytes) -> None:
         """Claim the topic, publish a status, and declare the history complete."""
         topic, term = topics.container_log(app_id), time.time_ns()
         self._out = Publisher(self._context, self._paths, self._settings, topic, term)
         self._out.claim(resume=False)
-        self._out.publish(Kind.STATUS, lines.STATUS)
+        self._out.publish(Kind.STATUS, status)
         self._out.publish(Kind.READY, b"")
 
     def burst(self, first: int, count: int) -> float:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bench import lines, publisher
 from bench.context import Bench
-from bench.fanout import Fanout
+from bench.fanout import APP, Fanout
 from bench.lines import Stream, frame
 from bench.load import process
 from bench.load.handshake import Address
@@ -128,7 +128,7 @@ def _mist(  # noqa: PLR0913, PLR0917
     fanout = stack.enter_context(Fanout())
     writer = stack.enter_context(publisher.start(fanout.settings, fanout.paths, progress))
     load = stack.enter_context(process.start(progress))
-    writer.ask("begin", 1)
+    writer.ask("begin", APP, lines.STATUS)
     load.ask("stream", Stream(frame(lines.STATUS), count * _count(bench)))
     load.ask("exact", fanout.address("&tail=0"), clients)
 

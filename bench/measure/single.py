@@ -80,6 +80,7 @@ def _tail(setting: Setting, name: str) -> Pair:
     bench, lines = setting.bench, setting.lines
     setting.writer.ask("attach", [containers.start(bench.engine, name)])
     setting.writer.ask("flood", 0, lines)
+    containers.await_line(bench.engine, name, lines)
     app = setting.service.add(name)
     setting.service.without_collector()
     begin = time.monotonic()

@@ -33,7 +33,7 @@ def measure(bench: Bench) -> list[Row]:
         fanout = stack.enter_context(Fanout())
         writer = stack.enter_context(publisher.start(fanout.settings, fanout.paths, progress, sent))
         load = stack.enter_context(process.start(progress, sent))
-        writer.ask("begin", APP)
+        writer.ask("begin", APP, lines.STATUS)
         load.ask("stream", Stream(frame(lines.STATUS), total))
         load.ask("exact", fanout.address("&tail=0"), _CLIENTS - 1)
         for turn in range(rounds):

@@ -32,6 +32,7 @@ def measure(bench: Bench) -> list[Row]:
         writer = stack.enter_context(containers.writer())
         writer.ask("attach", [containers.start(bench.engine, _CONTAINER)])
         writer.ask("flood", 0, _LINES)
+        containers.await_line(bench.engine, _CONTAINER, _LINES)
         address = service.logs(service.add(_CONTAINER))
         for _ in range(rounds):
             first, second = _cold_and_warm(service, address)

@@ -42,8 +42,10 @@ class DockerLogs:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        assert self._process.stdout is not None
         self._process.terminate()
-        self._process.communicate()
+        self._process.stdout.close()
+        self._process.wait()
 
     def read(self, lines: int) -> float:
         """Read until there are ``lines``; the moment when there were (``time.monotonic``)."""
@@ -58,7 +60,10 @@ class DockerLogs:
 
     def finish(self) -> None:
         """Wait until it ends by itself."""
-        self._process.communicate()
+        assert self._process.stdout is not None
+        while os.read(self._process.stdout.fileno(), _READ_BYTES):
+            pass
+        self._process.wait()
 
 
 class Follow:
