@@ -128,7 +128,7 @@ class Follower:
         poller.register(self._replay, zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN)
         if self._output is not None:
             poller.register(self._output, zmq.POLLERR)
-        pause = min(deadline, *self._next_steps()) - time.monotonic()
+        pause = min([deadline, *self._next_steps()]) - time.monotonic()
         ready = dict(poller.poll(max(0, int(pause * 1000) + 1)))
         if self._output is not None and ready.get(self._output):
             raise BrokenPipeError

@@ -89,27 +89,32 @@ class Counts:
         self._figures = UNKNOWN
         self._heard = float("-inf")
         self._trouble = ""
+        self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Watch the engine from now on; the thread ends with the process."""
+        """Watch the engine from now on; the thread ends with the process, if not before."""
         threading.Thread(target=self._run, name="engine", daemon=True).start()
+
+    def stop(self) -> None:
+        """Watch it no more; waits for nothing, least of all for an engine that hangs."""
+        self._stopped.set()
 
     def figures(self) -> Docker:
         """The counts; never waits."""
         return self._figures if self._now() - self._heard <= self._stale else UNKNOWN
 
     def _run(self) -> None:
-        while True:
+        while not self._stopped.is_set():
             try:
                 self._watch()
                 self._lost("the engine ended its report of events")
             except (MistError, OSError) as error:
                 self._lost(str(error))
-            time.sleep(_PACE_SECONDS)
+            self._stopped.wait(_PACE_SECONDS)
 
     def _lost(self, reason: str) -> None:
         self._heard = float("-inf")
-        if reason != self._trouble:
+        if reason != self._trouble and not self._stopped.is_set():
             self._trouble = reason
             logs.logger().warning("no figures from the engine", reason=reason)
 
@@ -128,7 +133,7 @@ class Counts:
             if not events.recv(_RECEIVE_BYTES):
                 return False
             agenda.changed(self._now())
-        return True
+        return not self._stopped.is_set()
 
     def _ask(self, agenda: Agenda) -> None:
         """Read the figures if that is due, or else see whether the engine is there."""

@@ -38,6 +38,7 @@ def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         publisher.claim(resume=assignment.resume)
         _run(publisher, Ticks(), lambda: _sample(host, counts))
     finally:
+        counts.stop()
         publisher.close()
         context.term()
 

@@ -1,0 +1,148 @@
+"""What of a log's beginning is printed, without I/O, and where the lines go."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from mist import messages
+from mist.commands.logs import Printer, Wanted
+from mist.errors import Exit
+from mist.follow import Item
+from mist.messages import ContainerStatus
+from mist.sequence import Gap
+from mist.wire import Flag, Header, Kind, Message
+
+_numbers = count(1)
+
+
+def message(kind: Kind, body: bytes = b"", *, history: bool = False, code: int = 0) -> Message:
+    """A message of the topic, numbered on."""
+    flags = Flag.HISTORY if history else Flag(0)
+    lines = body.count(b"\n") + 1
+    return Message(b"t", Header(kind, 1, 1, next(_numbers), lines, flags, code), body)
+
+
+def log(*texts: str, history: bool = True, stream: messages.Stream = "stdout") -> Message:
+    """A message of log lines, the text ``5`` being of second 5."""
+    records = [messages.log(stamp(text), text, stream) for text in texts]
+    return message(Kind.LOG, b"\n".join(records), history=history)
+
+
+def stamp(text: str) -> str:
+    """The time stamp of the line ``text``."""
+    return f"2025-01-15T10:30:{int(text):02d}.000000000Z"
+
+
+def status(state: str) -> Message:
+    """A container's status."""
+    return message(Kind.STATUS, messages.status(ContainerStatus("web", state, "Up")), history=True)
+
+
+READY = message(Kind.READY)
+END = message(Kind.END, messages.end(), code=1000)
+STILL = message(Kind.ERROR, messages.error("Container is not running"), code=4409)
+
+
+def begun(wanted: Wanted) -> list[str]:
+    """The kinds of the beginning's messages, and the lines of logs."""
+    printed = []
+    for found in wanted.beginning():
+        if found.header.kind is Kind.LOG:
+            printed += [text[text.index(b'"line":"') + 8 :][:1] for text in found.body.split(b"\n")]
+        else:
+            printed.append(found.header.kind.name.encode())
+    return [text.decode() for text in printed]
+
+
+def test_beginning_is_the_status_and_the_last_lines() -> None:
+    """Nothing is printed before the history is complete, and then its end."""
+    wanted = Wanted(2)
+    assert not wanted.hold([status("running"), log("1", "2"), log("3")])
+    assert wanted.hold([READY])
+    assert begun(wanted) == ["STATUS", "2", "3"]
+
+
+def test_since_is_exclusive() -> None:
+    """What followed the line of that time, and not the line itself."""
+    wanted = Wanted(100, since=stamp("2"))
+    assert wanted.hold([status("running"), log("1", "2", "3"), READY])
+    assert begun(wanted) == ["STATUS", "3"]
+
+
+def test_no_lines() -> None:
+    """A tail of 0 begins with what comes next."""
+    wanted = Wanted(0)
+    assert wanted.hold([status("running"), log("1"), READY])
+    assert begun(wanted) == ["STATUS"]
+
+
+def test_live_line_tells_that_the_history_is_complete() -> None:
+    """The word may have left the replay buffer, above all on a busy container."""
+    assert Wanted(1).hold([log("1"), log("2", history=False)])
+
+
+def test_stopped_container_is_waited_out() -> None:
+    """Its history is complete, but the error that says why it ends is still to come."""
+    wanted = Wanted(100)
+    assert not wanted.hold([status("exited"), log("1"), READY])
+    assert wanted.hold([STILL])
+    assert begun(wanted) == ["STATUS", "ERROR"]
+
+
+def test_stopped_container_shows_its_lines_when_asked() -> None:
+    """A crash's last lines come before the error."""
+    wanted = Wanted(100, stopped=True)
+    assert wanted.hold([status("exited"), log("1"), READY, STILL])
+    assert begun(wanted) == ["STATUS", "1", "ERROR"]
+
+
+def test_container_that_came_back() -> None:
+    """An end that is not the last word is none."""
+    wanted = Wanted(100)
+    assert wanted.hold([status("running"), log("1"), READY, END, status("running"), log("2")])
+    assert begun(wanted) == ["STATUS", "1", "2"]
+
+
+def test_ended_stream_shows_its_lines() -> None:
+    """Whoever comes just after the end still reads how it ended."""
+    wanted = Wanted(100)
+    assert wanted.hold([status("running"), log("1"), READY, END])
+    assert begun(wanted) == ["STATUS", "1", "END"]
+
+
+def test_printer_parts_the_streams(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A line goes where the container wrote it; words about the stream go beside it."""
+    printer = Printer(timestamps=False)
+    items: list[Item] = [status("running"), log("1"), log("2", stream="stderr"), Gap(3)]
+    for item in items:
+        printer.show(item)
+    out, err = capfdbinary.readouterr()
+    assert out == b"1\n"
+    assert err.splitlines() == [b"mist: web is running (Up)", b"2", b"mist: 3 messages are lost"]
+    assert printer.final is None
+
+
+def test_printer_puts_the_time_before_lines(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The engine's time, as it is."""
+    printer = Printer(timestamps=True)
+    printer.show(log("1"))
+    printer.show(END)
+    assert capfdbinary.readouterr().out == f"{stamp('1')} 1\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "final"),
+    [
+        (Kind.END, 1000, Exit.OK),
+        (Kind.ERROR, 4404, Exit.FAILURE),
+        (Kind.ERROR, 1013, Exit.UNAVAILABLE),
+        (Kind.ERROR, 0, None),
+    ],
+)
+def test_exit_status_says_how_it_ended(kind: Kind, code: int, final: Exit | None) -> None:
+    """An error without a close code is not the end."""
+    printer = Printer(timestamps=False)
+    printer.show(message(kind, messages.error("words"), code=code))
+    assert printer.final == final

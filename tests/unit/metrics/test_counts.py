@@ -1,0 +1,155 @@
+"""When the engine is asked for its counts, and what is shown while it does not answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mist.messages import Docker
+from mist.settings import Engine, MetricsSection, Settings
+from workers.metrics.counts import UNKNOWN, Agenda, Counts
+
+PATIENCE = 20.0
+
+
+def test_figures_are_read_at_once() -> None:
+    """The first reading is overdue."""
+    assert Agenda(30.0).due() < 0.0
+
+
+def test_figures_are_read_seldom_while_nothing_changes() -> None:
+    """Only in case a change was not reported."""
+    agenda = Agenda(30.0)
+    agenda.read(100.0)
+    assert agenda.due() == 130.0
+
+
+def test_change_is_read_within_a_second() -> None:
+    """At once if the last reading is a second old, or else when it is."""
+    agenda = Agenda(30.0)
+    agenda.read(100.0)
+    agenda.changed(100.2)
+    assert agenda.due() == 101.0
+
+
+def test_change_is_read_until_it_has_settled() -> None:
+    """The engine counts some changes a moment after it reports them."""
+    agenda = Agenda(30.0)
+    agenda.changed(100.0)
+    agenda.read(100.1)
+    assert agenda.due() == 101.1
+    agenda.read(102.5)
+    assert agenda.due() == 132.5
+
+
+class FakeEngine:
+    """Answers as the engine does until it is told to hang: it then takes questions only."""
+
+    def __init__(self, path: Path) -> None:
+        self.asked: list[str] = []
+        self.hangs = threading.Event()
+        self._events: list[socket.socket] = []
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        """End as a daemon that is killed."""
+        if self._server.fileno() >= 0:
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for connection in self._events:
+            connection.close()
+
+    def report(self) -> None:
+        """Report a change."""
+        self._events[-1].sendall(b'{"Type":"container","Action":"start"}\n')
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            target = connection.recv(65_536).split()[1].partition(b"?")[0].decode()
+            self.asked.append(target)
+            if self.hangs.is_set():
+                self._events.append(connection)
+            elif target == "/events":
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                self._events.append(connection)
+            else:
+                running = self.asked.count("/info")
+                body = b'{"ContainersRunning":%d,"Containers":8,"Images":12}' % running
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+                connection.close()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[FakeEngine]:
+    """An engine of which hanging can be asked."""
+    engine = FakeEngine(tmp_path / "d.sock")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def counts(engine: FakeEngine, tmp_path: Path) -> Iterator[Counts]:
+    """Counts of that engine, shown for 0.6 s after it was last heard."""
+    assert engine
+    settings = Settings(
+        engine=Engine(host=f"unix://{tmp_path / 'd.sock'}", timeout_seconds=0.5),
+        metrics=MetricsSection(stale_seconds=0.6),
+    )
+    counts = Counts(settings)
+    counts.start()
+    yield counts
+    counts.stop()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Poll until it is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_unknown_before_the_first_answer(tmp_path: Path) -> None:
+    """Asking for the figures waits for nothing."""
+    assert Counts(Settings(engine=Engine(host=f"unix://{tmp_path}/none"))).figures() == UNKNOWN
+
+
+def test_change_is_counted(engine: FakeEngine, counts: Counts) -> None:
+    """The figures follow the report of a change; in between there are only pings."""
+    wait_for(lambda: counts.figures() == Docker(1, 8, 12))
+    wait_for(lambda: engine.asked.count("/_ping") >= 3)
+    assert engine.asked.count("/info") == 1
+    engine.report()
+    wait_for(lambda: (counts.figures().containers_running or 0) >= 2)
+
+
+def test_hanging_engine_is_unknown(engine: FakeEngine, counts: Counts) -> None:
+    """It takes connections and answers nothing: the figures go, and come back."""
+    wait_for(lambda: counts.figures() != UNKNOWN)
+    engine.hangs.set()
+    wait_for(lambda: counts.figures() == UNKNOWN)
+    engine.hangs.clear()
+    wait_for(lambda: counts.figures() != UNKNOWN)
+
+
+def test_engine_that_goes_and_comes(engine: FakeEngine, counts: Counts, tmp_path: Path) -> None:
+    """The end of a daemon shows at once, and the next one is found."""
+    wait_for(lambda: counts.figures() != UNKNOWN)
+    engine.close()
+    wait_for(lambda: counts.figures() == UNKNOWN)
+    (tmp_path / "d.sock").unlink()
+    successor = FakeEngine(tmp_path / "d.sock")
+    wait_for(lambda: counts.figures() != UNKNOWN)
+    successor.close()

@@ -1,0 +1,55 @@
+"""The steady clock, with a clock that the test moves."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.metrics.ticks import Ticks
+
+
+class Hands:
+    """A clock that stands still until it is set; it begins at 100 s."""
+
+    now = 100.0
+
+    def read(self) -> float:
+        """What it shows."""
+        return self.now
+
+
+@pytest.fixture
+def hands() -> Hands:
+    """A clock at 100 s."""
+    return Hands()
+
+
+def test_first_deadline_is_a_period_away(hands: Hands) -> None:
+    """The first sample needs a period to measure."""
+    assert Ticks(1.0, hands.read).remaining() == 1.0
+
+
+def test_lateness_is_not_added_up(hands: Hands) -> None:
+    """A deadline met late does not move the next one."""
+    ticks = Ticks(1.0, hands.read)
+    for second in range(1, 50):
+        hands.now = 100.0 + second + 0.3
+        assert ticks.remaining() == 0.0
+        ticks.met()
+        assert ticks.remaining() == pytest.approx(0.7)
+
+
+def test_stall_leaves_deadlines_out(hands: Hands) -> None:
+    """After a stall there is one sample, not a burst, and the beat is the old one."""
+    ticks = Ticks(1.0, hands.read)
+    hands.now = 105.25
+    assert ticks.remaining() == 0.0
+    ticks.met()
+    assert ticks.remaining() == pytest.approx(0.75)
+
+
+def test_met_early_counts_too(hands: Hands) -> None:
+    """Waiting may end a moment before the deadline; that is no second sample."""
+    ticks = Ticks(1.0, hands.read)
+    hands.now = 100.999
+    ticks.met()
+    assert ticks.remaining() == pytest.approx(1.001)
