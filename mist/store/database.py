@@ -67,9 +67,9 @@ class Database:
                 connection = plain.execution_options(mist_write=write)
                 with connection.begin():
                     yield connection
-        except IntegrityError as error:
-            raise AlreadyExists(f"that is there already: {error.orig}") from None
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            if isinstance(error, IntegrityError) and _is_duplicate(error):
+                raise AlreadyExists(f"that is there already: {error.orig}") from None
             words = explain(error)
             kind = StoreFull if "disk is full" in words else StoreError
             raise kind(f"the store {self.name} fails: {words}") from error
@@ -119,6 +119,15 @@ def create_file(engine: Engine) -> None:
         os.fchmod(descriptor, 0o660)
     finally:
         os.close(descriptor)
+
+
+def _is_duplicate(error: IntegrityError) -> bool:
+    """Whether a unique value was there already, by SQLite's word or PostgreSQL's (23505)."""
+    cause = error.orig
+    codes = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+    if isinstance(cause, sqlite3.Error):
+        return cause.sqlite_errorcode in codes
+    return getattr(cause, "sqlstate", None) == "23505"
 
 
 def _parse(url: str) -> URL:

@@ -1,0 +1,135 @@
+"""A database that cannot be used: each a text that says what to do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import event
+
+from mist.errors import StoreError, StoreFull
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.settings import Store as StoreSettings
+from mist.store import Store, database, open_store
+
+
+def _settings(**fields: object) -> Settings:
+    return Settings(store=msgspec.convert(fields, StoreSettings))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense", "is no database URL"),
+        ("nobase://host/db", "cannot be used: Can't load plugin"),
+        ("postgresql+nodriver://ada:hunter2@host/db", "cannot be used"),
+    ],
+)
+def test_a_url_that_cannot_be_used(tmp_path: Path, url: str, words: str) -> None:
+    """The text says so, and shows no password."""
+    with pytest.raises(StoreError, match=words) as caught:
+        open_store(_settings(url=url), Paths(tmp_path, tmp_path))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    """It is not overwritten."""
+    (tmp_path / "mist.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(StoreError, match="move it away"):
+        open_store(Settings(), Paths(tmp_path, tmp_path)).migrate()
+    assert (tmp_path / "mist.db").read_bytes() == b"garbage" * 1000
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    """Something else is in its place."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be made"):
+        open_store(Settings(), Paths(tmp_path / "file" / "home", tmp_path)).migrate()
+
+
+def test_a_full_disk(store: Store, tmp_path: Path) -> None:
+    """Nothing half-done is kept, and what was there can be read."""
+    store.apps.add("before")
+    data = database.connect("", tmp_path / "mist.db", 1)
+
+    @event.listens_for(data.engine, "connect")
+    def _limit(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")
+
+    full = Store(data)
+    with pytest.raises(StoreFull, match="free some space"):
+        full.apps.add("after", env={"A": "x" * 100_000})
+    assert [app.name for app in full.apps.all()] == ["before"]
+    data.close()
+
+
+def _add_read_only(directory: Path) -> None:
+    """Exit 7 if the store says that it may not be written; run as a process without rights."""
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    store = open_store(Settings(), Paths(directory, directory))
+    try:
+        store.apps.add("web")
+    except StoreError as error:
+        os._exit(7 if "give this user the right" in str(error) else 8)
+    os._exit(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
+def test_a_file_that_may_not_be_written(store: Store, tmp_path: Path) -> None:
+    """Another user may read the file and the directory, not write to them."""
+    store.close()
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    for file in tmp_path.iterdir():
+        file.chmod(0o644)
+    process = multiprocessing.get_context("spawn").Process(target=_add_read_only, args=(tmp_path,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 7
+
+
+def test_a_lock_that_is_held_for_too_long(store: Store, tmp_path: Path) -> None:
+    """A writer waits for ``store.busy_seconds``; a reader waits for nobody."""
+    holder = sqlite3.connect(tmp_path / "mist.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    hasty = open_store(_settings(busy_seconds=0.01), Paths(tmp_path, tmp_path))
+    assert hasty.apps.all() == []
+    with pytest.raises(StoreError, match="another process holds it"):
+        hasty.apps.add("web")
+    holder.execute("COMMIT")
+    holder.close()
+    assert hasty.apps.add("web").id == 1
+    hasty.close()
+
+
+def test_the_file_is_for_its_group(store: Store, tmp_path: Path) -> None:
+    """The web tier is another user of the same group, and nobody else may read it."""
+    store.apps.add("web")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("mist.db*")}
+    assert set(modes.values()) == {0o660}, modes
+
+
+def test_writers_are_many(store: Store, tmp_path: Path) -> None:
+    """Processes that write at the same time wait for each other."""
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_some, args=(tmp_path, number)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    assert len(store.apps.all()) == 60
+
+
+def _write_some(directory: Path, number: int) -> None:
+    store = open_store(Settings(), Paths(directory, directory))
+    for each in range(20):
+        store.apps.add(f"app-{number}-{each}")

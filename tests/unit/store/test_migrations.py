@@ -1,0 +1,91 @@
+"""The versions of the schema."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+from mist.errors import StoreError
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import Store, migrations, open_store, tables
+
+_MIGRATE = (
+    "import sys; from pathlib import Path; from mist.paths import Paths;"
+    "from mist.settings import Settings; from mist.store import open_store;"
+    "home = Path(sys.argv[1]); open_store(Settings(), Paths(home, home)).migrate()"
+)
+
+
+def test_the_versions_make_the_tables(store: Store, tmp_path: Path) -> None:
+    """What migrations make is what the program describes."""
+    engine = create_engine(f"sqlite:///{tmp_path}/mist.db")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+    engine.dispose()
+
+
+def test_head_is_the_newest_version() -> None:
+    """The constant that spares loading Alembic names the newest file."""
+    config = Config()
+    config.set_main_option("script_location", "mist.store:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]
+
+
+def test_migrating_twice_does_no_harm(store: Store) -> None:
+    """Rows stay, and the store is as it should be."""
+    app = store.apps.add("web")
+    store.migrate()
+    store.check()
+    assert store.apps.all() == [app]
+
+
+def test_processes_may_migrate_at_the_same_time(tmp_path: Path) -> None:
+    """The first makes the tables, the others wait for it and find them."""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", _MIGRATE, str(tmp_path)]) for _ in range(3)
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    open_store(Settings(), Paths(tmp_path, tmp_path)).check()
+
+
+def test_a_store_without_tables_says_what_makes_them(tmp_path: Path) -> None:
+    """Also before the file is there, which a check does not make for long."""
+    store = open_store(Settings(), Paths(tmp_path, tmp_path))
+    with pytest.raises(StoreError, match="start `mist up` once"):
+        store.check()
+    with pytest.raises(StoreError, match="start `mist up` once"):
+        store.apps.all()
+
+
+def test_a_store_of_a_newer_version_is_left_alone(store: Store, tmp_path: Path) -> None:
+    """Neither used nor changed by a program that does not know it."""
+    engine = create_engine(f"sqlite:///{tmp_path}/mist.db")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(StoreError, match="version 9999"):
+        store.check()
+    with pytest.raises(StoreError, match="another version of Mist"):
+        store.migrate()
+
+
+def test_the_tables_can_be_dropped(store: Store, tmp_path: Path) -> None:
+    """The way back exists."""
+    engine = create_engine(f"sqlite:///{tmp_path}/mist.db")
+    config = Config(attributes={"connection": engine.connect()})
+    config.set_main_option("script_location", "mist.store:migrations")
+    with config.attributes["connection"] as connection, connection.begin():
+        command.downgrade(config, "base")
+    with pytest.raises(StoreError, match=r"has no tables|is of version None"):
+        store.check()

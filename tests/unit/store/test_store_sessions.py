@@ -1,0 +1,47 @@
+"""Revoked sessions and log-in attempts."""
+
+from __future__ import annotations
+
+import time
+
+from mist.store import Store
+
+
+def test_a_revoked_token_is_remembered_until_it_expires(store: Store) -> None:
+    """What has expired is forgotten at the next revocation; twice does no harm."""
+    now = time.time()
+    store.sessions.revoke("old", now - 1)
+    store.sessions.revoke("new", now + 60)
+    store.sessions.revoke("new", now + 60)
+    assert store.sessions.revoked(["old", "new", "never"]) == {"new"}
+
+
+def test_thousands_are_asked_for_at_once(store: Store) -> None:
+    """More than a query of the database takes."""
+    store.sessions.revoke("7", time.time() + 60)
+    assert store.sessions.revoked(str(number) for number in range(40_000)) == {"7"}
+
+
+def test_attempts_are_limited_under_each_key(store: Store) -> None:
+    """The fourth of three is told to wait, also if only one of its keys is known."""
+    for _ in range(3):
+        assert store.sessions.attempt(["ada", "here"], 3, 60).retry_after == 0
+    assert 59 < store.sessions.attempt(["ada", "there"], 3, 60).retry_after <= 60
+    assert store.sessions.attempt(["bob", "here"], 3, 60).retry_after > 0
+    assert store.sessions.attempt(["bob", "there"], 3, 60).retry_after == 0
+
+
+def test_an_attempt_that_succeeds_is_forgiven(store: Store) -> None:
+    """With it every failure of the account, but not the address's others."""
+    for _ in range(2):
+        store.sessions.attempt(["ada", "here"], 3, 60)
+    last = store.sessions.attempt(["ada", "here"], 3, 60)
+    store.sessions.forgive(last, ["ada"])
+    assert store.sessions.attempt(["ada", "here"], 3, 60).retry_after == 0
+    assert store.sessions.attempt(["ada", "here"], 3, 60).retry_after > 0
+
+
+def test_attempts_are_forgotten_after_the_window(store: Store) -> None:
+    """A window that is over counts nothing."""
+    store.sessions.attempt(["ada"], 1, 60)
+    assert store.sessions.attempt(["ada"], 1, 0.0).retry_after == 0
