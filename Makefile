@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
-.PHONY: up engine test bench packages node tox constraints clean
+DESTDIR ?=
+.PHONY: up install install-files engine test bench packages node tox constraints clean
 export DEBIAN_FRONTEND := noninteractive
 
 VENV ?= .venv
@@ -32,6 +33,32 @@ endef
 
 up: $(VENV)/.installed engine
 	exec $(VENV)/bin/mist up $(if $(BIND),--bind $(BIND))
+
+# A service of the machine, started by systemd (docs/operations.md).
+install: install-files
+	$(INSTALL)
+	python="$(PYTHON)"
+	if [ -z "$$python" ]; then
+		install python3 python3-venv
+		python=/usr/bin/python3
+	fi
+	"$$python" -m venv /opt/mist
+	/opt/mist/bin/pip install -q -c constraints.txt .
+	systemd-sysusers mist.conf
+	systemd-tmpfiles --create mist.conf
+	systemctl daemon-reload
+
+# What an operator has changed in /etc/mist stays.
+install-files:
+	install -d "$(DESTDIR)/etc/mist" "$(DESTDIR)/etc/sysusers.d" "$(DESTDIR)/etc/tmpfiles.d"
+	install -d "$(DESTDIR)/etc/systemd/system" "$(DESTDIR)/usr/local/share/doc/mist"
+	install -m 644 etc/systemd/*.service etc/systemd/*.target "$(DESTDIR)/etc/systemd/system"
+	install -m 644 etc/systemd/sysusers.conf "$(DESTDIR)/etc/sysusers.d/mist.conf"
+	install -m 644 etc/systemd/tmpfiles.conf "$(DESTDIR)/etc/tmpfiles.d/mist.conf"
+	install -m 644 docs/*.md etc/proxy/* "$(DESTDIR)/usr/local/share/doc/mist"
+	for file in mist.toml gunicorn.conf.py; do
+		[ -e "$(DESTDIR)/etc/mist/$$file" ] || install -m 644 "etc/$$file" "$(DESTDIR)/etc/mist"
+	done
 
 # A virtual environment that holds the project, with the versions of constraints.txt.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -91,6 +118,7 @@ packages:
 	need nginx nginx-light
 	need caddy caddy
 	need systemd-analyze systemd
+	need openssl openssl
 	need node nodejs
 	need npm npm
 	[ $${#missing[@]} = 0 ] || install "$${missing[@]}"

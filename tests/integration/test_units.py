@@ -1,0 +1,251 @@
+"""What an operator installs: units, users, directories, reverse proxies."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness.clients import Client
+from tests.integration.harness.engine import wait_until
+from tests.integration.harness.service import Service, free_port
+
+ROOT = Path(__file__).parents[2]
+ETC = ROOT / "etc"
+#: Where nginx and the others are, also for users whose PATH leaves it out.
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+OpenClient = Callable[..., Client]
+
+
+def _program(name: str) -> str:
+    """The path of a program that CI has to have; elsewhere its test is skipped."""
+    found = shutil.which(name, path=PATH)
+    if found is None:
+        message = f"{name} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return found
+
+
+def _run(*command: str | Path, **environment: str) -> str:
+    """What ``command`` says; AssertionError with it if it fails."""
+    done = subprocess.run(
+        command,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A root directory with the files of ``make install-files``."""
+    _run("make", "-C", ROOT, "install-files", f"DESTDIR={tmp_path}")
+    return tmp_path
+
+
+def test_units_are_valid(installed: Path) -> None:
+    """The verifier has nothing to say about them; the programs are those of this environment."""
+    program = _program("systemd-analyze")
+    units = sorted((installed / "etc/systemd/system").iterdir())
+    here = str(Path(sys.executable).parent)
+    for unit in units:
+        unit.write_text(unit.read_text("utf-8").replace("/opt/mist/bin", here), "utf-8")
+    said = _run(program, "verify", "--man=no", *units, SYSTEMD_UNIT_PATH=f"{units[0].parent}:")
+    assert "mist" not in said
+
+
+@pytest.mark.parametrize("unit", ["mist-api.service", "mist-supervisor.service"])
+def test_units_are_hardened(unit: str) -> None:
+    """The measure of exposure that systemd has, 0 to 10 (here in tenths), stays low."""
+    program = _program("systemd-analyze")
+    _run(program, "security", "--offline=true", "--threshold=20", ETC / "systemd" / unit)
+
+
+def test_the_web_tier_is_not_in_the_engines_group() -> None:
+    """Nothing in its unit mentions it as a group."""
+    lines = (ETC / "systemd/mist-api.service").read_text("utf-8").splitlines()
+    assert not [line for line in lines if line.startswith("SupplementaryGroups")]
+    assert "Group=mist" in lines
+
+
+def test_users_and_directories(installed: Path) -> None:
+    """Two users, one shared group, and directories that nobody else may enter."""
+    _run(_program("systemd-sysusers"), f"--root={installed}", "mist.conf")
+    groups = (installed / "etc/group").read_text("utf-8").splitlines()
+    members = next(line for line in groups if line.startswith("mist:")).split(":")[3]
+    assert members == "mist-api"
+    if os.geteuid() == 0:
+        _run(_program("systemd-tmpfiles"), f"--root={installed}", "--create", "mist.conf")
+        assert (installed / "run/mist").stat().st_mode & 0o7777 == 0o750
+        assert (installed / "var/lib/mist").stat().st_mode & 0o7777 == 0o2770
+
+
+def test_an_installation_keeps_what_was_changed(installed: Path) -> None:
+    """A second installation leaves the operator's settings alone."""
+    settings = installed / "etc/mist/mist.toml"
+    settings.write_text("[server]\nworkers = 2\n", "utf-8")
+    _run("make", "-C", ROOT, "install-files", f"DESTDIR={installed}")
+    assert settings.read_text("utf-8") == "[server]\nworkers = 2\n"
+
+
+#: prctl(2): PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN, the kernel's own way to
+#: what systemd's MemoryDenyWriteExecute does with a filter; 0 where it has none.
+_WITHOUT_EXECUTABLE_MEMORY = """
+import ctypes
+denied = ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0) == 0
+import os, sys
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], str(int(denied))])
+"""
+_WEB_TIER = """
+import sys
+import api.worker, api.main
+from mist.accounts import passwords
+import argon2, gevent, zmq.green
+argon2.PasswordHasher().hash("a password")
+zmq.green.Context().term()
+gevent.get_hub().threadpool.apply(len, ("",))
+print("denied" if sys.argv[1] == "1" else "allowed")
+"""
+
+
+def test_the_web_tier_needs_no_executable_memory() -> None:
+    """It runs where memory is never both writable and executable."""
+    said = _run(sys.executable, "-c", _WITHOUT_EXECUTABLE_MEMORY, _WEB_TIER)
+    assert said.strip() in {"denied", "allowed"}
+
+
+# ------------------------------------------------------------- reverse proxies
+
+
+def _certificate(directory: Path) -> tuple[Path, Path]:
+    certificate, key = directory / "fullchain.pem", directory / "privkey.pem"
+    command = [_program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=mist.example.com"]
+    _run(*command, "-out", certificate, "-keyout", key)
+    return certificate, key
+
+
+def _nginx_file(directory: Path, site: str) -> Path:
+    """A whole nginx.conf around ``site``, with everything it writes in ``directory``."""
+    (directory / "site.conf").write_text(site, "utf-8")
+    temporary = "".join(
+        f"{name}_temp_path {directory}/{name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file = directory / "nginx.conf"
+    file.write_text(
+        f"pid {directory}/nginx.pid; daemon off; error_log stderr; events {{}}\n"
+        f"http {{ access_log off; {temporary} include {directory}/site.conf; }}\n",
+        "utf-8",
+    )
+    return file
+
+
+def test_the_nginx_example_is_valid(tmp_path: Path) -> None:
+    """As it is printed, but for the paths of the certificate."""
+    certificate, key = _certificate(tmp_path)
+    site = (ETC / "proxy/nginx.conf").read_text("utf-8")
+    site = site.replace("/etc/ssl/mist/fullchain.pem", str(certificate))
+    site = site.replace("/etc/ssl/mist/privkey.pem", str(key))
+    _run(_program("nginx"), "-t", "-e", "stderr", "-c", _nginx_file(tmp_path, site))
+
+
+def test_the_caddy_example_is_valid(tmp_path: Path) -> None:
+    """As it is printed."""
+    caddyfile = ETC / "proxy/Caddyfile"
+    command = [_program("caddy"), "validate", "--adapter", "caddyfile", "--config", str(caddyfile)]
+    _run(*command, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path))
+
+
+@contextmanager
+def _nginx(directory: Path, upstream: int) -> Iterator[int]:
+    """The example without TLS, on a free port."""
+    port = free_port()
+    example = (ETC / "proxy/nginx.conf").read_text("utf-8")
+    site, _, _redirection = example.partition("server {\n    listen 80")
+    site = re.sub(r"(?m)^ *(ssl_|listen \[::\]).*\n", "", site)
+    site = site.replace("443 ssl http2", f"127.0.0.1:{port}")
+    file = _nginx_file(directory, site.replace("127.0.0.1:8420", f"127.0.0.1:{upstream}"))
+    with _proxy(port, [_program("nginx"), "-e", "stderr", "-c", str(file)], directory):
+        yield port
+
+
+@contextmanager
+def _caddy(directory: Path, upstream: int) -> Iterator[int]:
+    """The example without TLS, on a free port, and without Caddy's control interface."""
+    port = free_port()
+    site = (ETC / "proxy/Caddyfile").read_text("utf-8")
+    site = site.replace("127.0.0.1:8420", f"127.0.0.1:{upstream}")
+    site = site.replace("mist.example.com", f"http://127.0.0.1:{port}")
+    file = directory / "Caddyfile"
+    file.write_text(f"{{\n\tadmin off\n}}\n{site}", "utf-8")
+    command = [_program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)]
+    with _proxy(port, command, directory):
+        yield port
+
+
+@contextmanager
+def _proxy(port: int, command: list[str], directory: Path) -> Iterator[None]:
+    environment = {**os.environ, "HOME": str(directory), "XDG_DATA_HOME": str(directory)}
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: _listens(port) or process.poll() is not None, "the proxy", 20)
+        assert process.poll() is None, (directory / "log").read_text("utf-8")
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+Proxy = Callable[[Path, int], AbstractContextManager[int]]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("proxy", [_nginx, _caddy])
+def test_streams_pass_through_a_proxy(
+    proxy: Proxy, service: Service, admin: str, open_client: OpenClient, tmp_path: Path
+) -> None:
+    """A WebSocket is upgraded, its own origin is known, and messages come at once."""
+    with proxy(tmp_path, service.port) as port:
+        url = f"ws://127.0.0.1:{port}/ws/metrics"
+        client = open_client(url, admin, origin=f"http://127.0.0.1:{port}")
+        client.wait_for(lambda messages: len(messages) >= 3)
+        client.close()
+        assert client.code == 1000
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("proxy", [_nginx, _caddy])
+def test_a_foreign_origin_is_refused_through_a_proxy(
+    proxy: Proxy, service: Service, admin: str, open_client: OpenClient, tmp_path: Path
+) -> None:
+    """The proxy hands on what the check needs, and the refusal comes back."""
+    with proxy(tmp_path, service.port) as port:
+        url = f"ws://127.0.0.1:{port}/ws/metrics"
+        client = open_client(url, admin, origin="http://elsewhere.example")
+        client.closed.wait(30)
+        assert client.refusal is not None
+        assert client.refusal.status == 403
