@@ -78,6 +78,10 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
     connection is gone, however that came about.
 
     The connection lives on by itself: the greenlet that accepted it may end.
+
+    ``unanswered`` counts the pings since anything was heard of the peer; while the
+    connection is ``blocked``, ``last_progress`` is the monotonic time of the last
+    bytes that the kernel, or the peer, took.
     """
 
     __slots__ = (
@@ -101,10 +105,10 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         "close_code",
         "closed",
         "closing",
-        "last_heard",
         "last_progress",
         "slot",
         "source",
+        "unanswered",
         "unsent",
     )
 
@@ -118,8 +122,8 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self.source: Source | None = None
         self._on_close: Callable[[Connection], None] | None = None
         self.blocked = False
-        self.last_heard = self.last_progress = time.monotonic()
-        self.slot = 0
+        self.last_progress = 0.0
+        self.slot = self.unanswered = 0
         self.unsent = 0
         self._keeper = keeper
         self._socket = sock
@@ -200,16 +204,17 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         if self._control:
             control, self._control = self._control, None
             return self._at_boundary(out, list(control.values()))
-        if self.source is not None and (fresh := self._take()):
-            return fresh
-        if self._farewell is not None:
-            farewell, self._farewell = self._farewell, None
-            self._start_deadline()
-            self.source, self.closing = None, True
-            return (farewell,)
         if self.closing:
             self._after_close_frame()
-        return _NOTHING
+            return _NOTHING
+        if self.source is not None and (fresh := self._take()):
+            return fresh
+        if self._farewell is None:
+            return _NOTHING
+        farewell, self._farewell = self._farewell, None
+        self._start_deadline()
+        self.source, self.closing = None, True
+        return (farewell,)
 
     def _take(self) -> Sequence[bytes | memoryview]:
         """Ask the source; one that fails ends this client's stream and no other's."""
@@ -288,6 +293,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
 
     def ping(self) -> None:
         """Send a ping; one that still waits to be written is enough."""
+        self.unanswered += 1
         self._send_control(Opcode.PING, frames.ping_frame())
 
     def _send_control(self, opcode: Opcode, frame: bytes) -> None:
@@ -392,7 +398,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         if not data:
             self._drop()
             return
-        self.last_heard = time.monotonic()
+        self.unanswered = 0
         if not self._draining:
             self._parse(data)
 

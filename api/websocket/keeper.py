@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: The keeper wakes up this often at least, in seconds.
 _TICK_SECONDS: Final = 1.0
 
+#: A peer may leave fewer pings than this unanswered.
+_PINGS: Final = 2
+
 
 class Keeper:
     """The connections of one worker; made after the fork."""
@@ -64,17 +67,15 @@ class Keeper:
                 self.look_at_blocked()
 
     def visit(self, slot: set[Connection]) -> None:
-        """Ping the connections of a slot, and close those that no longer answer.
+        """Ping the connections of a slot, and close those that left two pings unanswered.
 
         One whose socket is full cannot have got the ping: whether it is alive is
         seen by its progress.
         """
-        now = time.monotonic()
-        silence = 2 * self.limits.ping_seconds
         for connection in list(slot):
             if connection.blocked:
-                connection.last_heard = now
-            elif now - connection.last_heard >= silence:
+                connection.unanswered = 0
+            elif connection.unanswered >= _PINGS:
                 connection.close(CloseCode.INTERNAL_ERROR, "no answer to two pings")
             connection.ping()
 
