@@ -60,6 +60,8 @@ def run(
     _name(assignment.name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is the supervisor's to handle
     signal.signal(signal.SIGTERM, _leave)
+    # The fork server has it blocked; one that came before this moment arrives now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     die_with_parent()
     sys.exit(_outcome(resolve(entry), assignment, settings, paths, *more))
 

@@ -174,6 +174,8 @@ class Spawner:
             daemon=True,  # should this process end by an exception, it does not wait for children
         )
         with _no_main_module():
+            with _held_back(signal.SIGTERM):
+                forkserver.ensure_running()
             child.start()
         return Worker(child)
 
@@ -206,3 +208,17 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = real
+
+
+@contextmanager
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    """Block a signal for what is started meanwhile; it inherits the mask, and keeps it.
+
+    A SIGTERM to the whole process group or control group must not end the fork
+    server, which would take the exit codes of all children with it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})

@@ -19,7 +19,7 @@ from supervisor.broker.link import Command, Edge, Forget, Refuse
 from supervisor.child import Child, Clock, Start
 from supervisor.demand import Demands
 from supervisor.deployments import Queue
-from supervisor.specs import Phase, Policy, Spec
+from supervisor.specs import Policy, Spec
 from supervisor.states import State
 
 #: The close code for "try again later" (IANA WebSocket close code registry).
@@ -121,6 +121,9 @@ class Supervisor:
             return
         self.stopping = True
         self.exit_status = exit_status
+        for child in list(self.children.values()):
+            if not child.active:
+                self._drop(child)
         self._stop_phase()
 
     def kill(self) -> None:
@@ -143,13 +146,16 @@ class Supervisor:
     def _settle(self, child: Child) -> None:
         """Draw the conclusions from a child's new state."""
         _report(child)
+        if self.stopping:
+            if not child.active:
+                self._drop(child)
+            self._stop_phase()
+            return
         done = child.state is State.FINISHED and child.spec.policy is Policy.ONE_SHOT
         if child.state is State.FAILED:
             self._failed(child)
         elif done or child.state is State.IDLE:
             self._remove(child)
-        if self.stopping:
-            self._stop_phase()
 
     def _failed(self, child: Child) -> None:
         spec = child.spec
@@ -164,8 +170,6 @@ class Supervisor:
     def _remove(self, child: Child) -> None:
         spec = child.spec
         del self.children[spec.name]
-        if self.stopping:
-            return
         if spec.kind == "deployment":
             self._next_look = self._outside.clock()
             if not self._demands.known(Demand("deployment", spec.target)):
@@ -231,19 +235,17 @@ class Supervisor:
                 child.stop("forgotten")
                 self._settle(child)
 
+    def _drop(self, child: Child) -> None:
+        """In a shutdown what has no process is not waited for, nor started again."""
+        child.stop("shutdown")
+        del self.children[child.spec.name]
+
     def _stop_phase(self) -> None:
         """Stop the children whose turn it is: the earliest phase that has any."""
-        while self.children:
-            phase = min(child.spec.phase for child in self.children.values())
-            for child in self._in_phase(phase):
+        phase = min((child.spec.phase for child in self.children.values()), default=None)
+        for child in self.children.values():
+            if child.spec.phase is phase:
                 child.stop("shutdown")
-                if child.state is State.IDLE:
-                    del self.children[child.spec.name]
-            if self._in_phase(phase):
-                return
-
-    def _in_phase(self, phase: Phase) -> list[Child]:
-        return [child for child in self.children.values() if child.spec.phase is phase]
 
 
 def _spec(settings: Settings, demand: Demand) -> Spec:

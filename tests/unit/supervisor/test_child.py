@@ -1,0 +1,224 @@
+"""One child's life, replayed without a process."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from mist.errors import Exit
+from mist.settings import Settings, Supervisor
+from supervisor import specs
+from supervisor.child import Child, describe
+from supervisor.specs import Spec
+from supervisor.states import State
+from tests.unit.supervisor.fakes import World
+
+SETTINGS = Settings(
+    supervisor=Supervisor(
+        backoff_seconds=1.0,
+        backoff_limit_seconds=4.0,
+        crash_limit=5,
+        crash_window_seconds=60.0,
+        stop_seconds=10.0,
+    )
+)
+BROKER = specs.broker(SETTINGS)
+CONTAINER = specs.container(SETTINGS, 7)
+DEPLOYMENT = specs.deployment(SETTINGS, 7)
+
+
+def begun(spec: Spec) -> tuple[World, Child]:
+    """A child that runs."""
+    world = World()
+    child = Child(spec, SETTINGS.supervisor, world.start, world.clock)
+    child.start("test")
+    return world, child
+
+
+def ends(world: World, child: Child, code: int) -> None:
+    """The child's process ends."""
+    world.last.code = code
+    assert child.reap()
+
+
+def test_running_child_is_left_alone() -> None:
+    """As long as the process runs nothing is reaped and nothing is due."""
+    _world, child = begun(CONTAINER)
+    assert not child.reap()
+    assert child.state is State.RUNNING
+    assert child.due is None
+
+
+def test_stop_asks_first() -> None:
+    """SIGTERM, and the process has the time of its specification."""
+    world, child = begun(CONTAINER)
+    child.stop("test")
+    assert world.last.signals == [signal.SIGTERM]
+    assert child.due == world.now + 10.0
+
+
+def test_stopped_child_is_idle_whatever_its_status() -> None:
+    """A process that was asked to end did not crash."""
+    world, child = begun(CONTAINER)
+    child.stop("test")
+    ends(world, child, -signal.SIGTERM)
+    assert (child.state, child.due) == (State.IDLE, None)
+
+
+def test_child_that_does_not_stop_is_killed() -> None:
+    """After its time it gets SIGKILL, once."""
+    world, child = begun(CONTAINER)
+    child.stop("test")
+    world.now += 9.9
+    assert not child.tick()
+    world.now += 0.2
+    assert child.tick()
+    assert world.last.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert (child.state, child.due) == (State.KILLING, None)
+    ends(world, child, -signal.SIGKILL)
+    assert child.state is State.IDLE
+
+
+def test_stop_twice_is_stop_once() -> None:
+    """The second request neither signals nor grants more time."""
+    world, child = begun(CONTAINER)
+    child.stop("test")
+    world.now += 5
+    child.stop("again")
+    assert world.last.signals == [signal.SIGTERM]
+    assert child.due == world.now + 5
+
+
+def test_crash_backs_off_and_resumes() -> None:
+    """The successor is told that it follows a crash."""
+    world, child = begun(CONTAINER)
+    ends(world, child, 1)
+    assert (child.state, child.due) == (State.BACKOFF, world.now + 1.0)
+    world.now += 1.0
+    assert child.tick()
+    assert (child.state, child.restarts, world.last.resume) == (State.RUNNING, 1, True)
+
+
+def test_back_off_grows_up_to_its_limit() -> None:
+    """Each crash within the window doubles the wait."""
+    world, child = begun(CONTAINER)
+    waits = []
+    for _ in range(4):
+        ends(world, child, 1)
+        assert child.due is not None
+        waits.append(child.due - world.now)
+        world.now = child.due
+        child.tick()
+    assert waits == [1.0, 2.0, 4.0, 4.0]
+
+
+def test_back_off_forgets_old_crashes() -> None:
+    """A crash a day does not add up."""
+    world, child = begun(CONTAINER)
+    for _ in range(20):
+        world.now += 61.0
+        ends(world, child, 1)
+        assert child.due == world.now + 1.0
+        world.now += 1.0
+        child.tick()
+    assert child.state is State.RUNNING
+
+
+def crash_until_failed(world: World, child: Child) -> None:
+    """As many crashes as the limit allows."""
+    for _ in range(4):
+        ends(world, child, 1)
+        assert child.due is not None
+        world.now = child.due
+        child.tick()
+    ends(world, child, -signal.SIGSEGV)
+
+
+def test_crashes_up_to_the_limit_fail() -> None:
+    """The state says why, and that nothing is tried in a loop."""
+    world, child = begun(CONTAINER)
+    crash_until_failed(world, child)
+    assert child.state is State.FAILED
+    assert child.why == "crashed: killed by SIGSEGV (5 times)"
+    assert child.due == world.now + 60.0
+
+
+def test_failed_child_gets_another_chance_after_the_window() -> None:
+    """Whatever was wrong may have been put right."""
+    world, child = begun(CONTAINER)
+    crash_until_failed(world, child)
+    world.now += 60.0
+    assert child.tick()
+    assert child.state is State.RUNNING
+
+
+@pytest.mark.parametrize("status", [Exit.BAD_CONFIG, Exit.UNAVAILABLE, Exit.NO_PERMISSION])
+def test_cannot_start_is_not_a_crash(status: Exit) -> None:
+    """It fails at once instead of backing off."""
+    world, child = begun(CONTAINER)
+    ends(world, child, status)
+    assert (child.state, child.exit_status) == (State.FAILED, status)
+    assert child.why == f"cannot start: exit status {int(status)}"
+
+
+def test_one_shot_finishes() -> None:
+    """Its work is done with status 0."""
+    world, child = begun(DEPLOYMENT)
+    ends(world, child, 0)
+    assert (child.state, child.due) == (State.FINISHED, None)
+
+
+def test_one_shot_is_resumed_once() -> None:
+    """A second crash is final, and nothing is due any more."""
+    world, child = begun(DEPLOYMENT)
+    ends(world, child, -signal.SIGKILL)
+    assert child.due is not None
+    world.now = child.due
+    child.tick()
+    assert world.last.resume
+    ends(world, child, -signal.SIGKILL)
+    assert child.state is State.FAILED
+    assert child.due is None
+
+
+def test_permanent_child_that_ends_by_itself_has_crashed() -> None:
+    """Status 0 is no excuse for a process that is to run always."""
+    world, child = begun(BROKER)
+    ends(world, child, 0)
+    assert child.state is State.BACKOFF
+
+
+def test_process_that_cannot_be_started_backs_off() -> None:
+    """A machine without room for another process is tried again later."""
+    world = World()
+    world.refuse_to_start = OSError("no more processes")
+    child = Child(CONTAINER, SETTINGS.supervisor, world.start, world.clock)
+    child.start("test")
+    assert (child.state, child.why) == (State.BACKOFF, "cannot be started: no more processes")
+    assert not child.active
+
+
+def test_waiting_child_stops_at_once() -> None:
+    """There is no process to wait for."""
+    world, child = begun(CONTAINER)
+    ends(world, child, 1)
+    child.stop("test")
+    assert (child.state, child.due) == (State.IDLE, None)
+
+
+def test_kill_does_not_ask_twice() -> None:
+    """From running it goes straight to SIGKILL."""
+    world, child = begun(CONTAINER)
+    child.kill()
+    assert world.last.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert child.state is State.KILLING
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(3, "exit status 3"), (-9, "killed by SIGKILL"), (-200, "killed by signal 200")],
+)
+def test_exit_codes_in_words(code: int, words: str) -> None:
+    """Signals have names where the system has them."""
+    assert describe(code) == words

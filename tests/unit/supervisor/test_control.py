@@ -1,0 +1,89 @@
+"""The control socket, with a real asker."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+
+from mist import clock
+from mist.errors import BusError, Exit
+from mist.paths import Paths
+from supervisor import specs
+from supervisor.control import Context, Control, Row, Status, ask_status, rows
+from tests.unit.supervisor.fakes import History
+from tests.unit.supervisor.test_supervisor import SETTINGS
+
+STATUS = Status("1", 7, "running", clock.now(), [Row("broker", 8, "running", "", 0, "always")])
+
+
+@pytest.fixture
+def paths() -> Iterator[Paths]:
+    """A directory whose name is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="mist-") as name:
+        yield Paths(Path(name), Path(name))
+
+
+@contextmanager
+def answering(context: Context, paths: Paths) -> Iterator[None]:
+    """A supervisor that does nothing but answer."""
+    control = Control(context, paths, lambda: STATUS)
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            if control.socket.poll(20):
+                control.answer()
+        control.socket.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_status_travels(paths: Paths) -> None:
+    """What the supervisor says is what the asker gets."""
+    with zmq.Context() as context, answering(context, paths):
+        assert ask_status(context, paths) == STATUS
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"), [(b"hello", "version"), (b"status", "processes"), (b"?", "error")]
+)
+def test_requests(paths: Paths, request_: bytes, field: str) -> None:
+    """There are two, and whatever else comes is told so."""
+    with zmq.Context() as context, answering(context, paths), context.socket(zmq.REQ) as asker:
+        asker.rcvtimeo = 5_000
+        asker.connect(paths.endpoint("control"))
+        asker.send(request_)
+        assert field in msgspec.json.decode(asker.recv())
+
+
+def test_nobody_answers(paths: Paths) -> None:
+    """The text says what to do, the status is sysexits' "unavailable"."""
+    with zmq.Context() as context, pytest.raises(BusError, match="mist up") as raised:
+        ask_status(context, paths, timeout=0.05)
+    assert raised.value.exit_status is Exit.UNAVAILABLE
+
+
+def test_rows_tell_the_table() -> None:
+    """A child without a process has no pid."""
+    history = History(SETTINGS)
+    history.supervisor.add(specs.broker(SETTINGS))
+    history.subscribe(b"container/1/log")
+    history.ends(history.world.last, 1)
+    now = history.world.clock()
+    broker, collector = rows(history.supervisor.children.values(), now)
+    assert (broker.process, broker.pid, broker.state) == ("broker", 100, "running")
+    assert (collector.pid, collector.state) == (None, "backoff")
+    assert collector.why == "crashed: exit status 1"

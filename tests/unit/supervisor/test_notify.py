@@ -1,0 +1,72 @@
+"""What systemd is told, on a real datagram socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.notify import Notifier
+
+
+@pytest.fixture
+def manager() -> Iterator[socket.socket]:
+    """A socket as a service manager has it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.settimeout(5.0)
+        yield receiver
+
+
+def test_messages_on_a_socket_with_a_path(manager: socket.socket, tmp_path: Path) -> None:
+    """Each word arrives as a datagram of its own."""
+    manager.bind(str(tmp_path / "n"))
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")})
+    notifier.ready()
+    notifier.status("3 of 3 processes run")
+    notifier.watchdog()
+    notifier.stopping()
+    words = [manager.recv(100) for _ in range(4)]
+    assert words == [b"READY=1", b"STATUS=3 of 3 processes run", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_abstract_socket(manager: socket.socket) -> None:
+    """An @ stands for the abstract namespace."""
+    name = f"mist-{uuid.uuid4()}"
+    manager.bind(f"\0{name}")
+    Notifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
+    assert manager.recv(100) == b"READY=1"
+
+
+def test_same_status_is_told_once(manager: socket.socket, tmp_path: Path) -> None:
+    """The loop may repeat itself, the manager need not hear it."""
+    manager.bind(str(tmp_path / "n"))
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")})
+    for text in ("one", "one", "two"):
+        notifier.status(text)
+    assert [manager.recv(100), manager.recv(100)] == [b"STATUS=one", b"STATUS=two"]
+
+
+@pytest.mark.parametrize("name", ["", "/nonexistent/socket", "no-path"])
+def test_no_manager_is_no_error(name: str) -> None:
+    """The service also runs where nobody listens."""
+    Notifier({"NOTIFY_SOCKET": name}).ready()
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_watchdog_at_half_of_the_time(environ: dict[str, str], seconds: float | None) -> None:
+    """As sd_watchdog_enabled(3) recommends, and only if it is meant for this process."""
+    assert Notifier(environ).watchdog_seconds == seconds

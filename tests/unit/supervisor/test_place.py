@@ -1,0 +1,91 @@
+"""The directories of a service, and that a second one stays out."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from mist.errors import AlreadyRunning, Exit
+from mist.paths import Paths
+from supervisor import place
+from supervisor.place import UnsafePlace
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """Directories that are still to be made."""
+    return Paths(tmp_path / "state" / "home", tmp_path / "volatile" / "run")
+
+
+def test_directories_are_made_for_this_user_and_group(paths: Paths) -> None:
+    """With whatever is missing above them, and no right for anybody else."""
+    place.prepare(paths)
+    for directory in (paths.home, paths.home / "deployments", paths.runtime):
+        assert stat.S_IMODE(directory.stat().st_mode) & 0o007 == 0
+
+
+def test_directories_that_are_there_are_kept(paths: Paths) -> None:
+    """The second start changes nothing."""
+    place.prepare(paths)
+    paths.home.chmod(0o2770)
+    place.prepare(paths)
+    assert stat.S_IMODE(paths.home.stat().st_mode) == 0o2770
+
+
+def test_second_service_on_the_same_state(paths: Paths) -> None:
+    """It is told who works there, and what to do."""
+    place.prepare(paths)
+    other = paths._replace(runtime=paths.runtime.with_name("other"))
+    place.prepare(other)
+    with place.lock(paths), pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"):
+        place.lock(other)
+
+
+def test_second_service_on_the_same_sockets(paths: Paths) -> None:
+    """Another state does not help: it would take the first one's sockets away."""
+    place.prepare(paths)
+    other = paths._replace(home=paths.home.with_name("other"))
+    place.prepare(other)
+    with place.lock(paths), pytest.raises(AlreadyRunning, match=str(paths.runtime)):
+        place.lock(other)
+
+
+def test_lock_ends_with_its_holder(paths: Paths) -> None:
+    """What a dead service left behind keeps nobody out."""
+    place.prepare(paths)
+    place.lock(paths).close()
+    place.lock(paths).close()
+
+
+def test_directory_that_cannot_be_made(paths: Paths, tmp_path: Path) -> None:
+    """The text names the directory and the variable."""
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(UnsafePlace, match="MIST_HOME") as raised:
+        place.prepare(paths)
+    assert raised.value.exit_status is Exit.CANNOT_CREATE
+
+
+def test_runtime_that_others_can_change(paths: Paths) -> None:
+    """Sockets are not put where anybody could put others in their place."""
+    place.prepare(paths)
+    paths.runtime.chmod(0o777)
+    with pytest.raises(UnsafePlace, match="MIST_RUNTIME"):
+        place.prepare(paths)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_runtime_of_somebody_else(paths: Paths) -> None:
+    """Nor where its owner could."""
+    place.prepare(paths)
+    os.chown(paths.runtime, 12345, -1)
+    with pytest.raises(UnsafePlace, match="other users"):
+        place.prepare(paths)
+
+
+def test_runtime_with_too_long_a_name(tmp_path: Path) -> None:
+    """The kernel would refuse the sockets with less of an explanation."""
+    with pytest.raises(UnsafePlace, match="too long"):
+        place.prepare(Paths(tmp_path, tmp_path / ("x" * 100)))

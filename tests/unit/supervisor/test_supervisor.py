@@ -1,0 +1,405 @@
+"""The supervisor's decisions, replayed from histories of events."""
+
+from __future__ import annotations
+
+import signal
+
+import msgspec
+
+from mist.errors import Exit
+from mist.settings import Collector, Settings
+from mist.settings import Supervisor as Limits
+from supervisor import specs
+from supervisor.broker.link import Forget, Refuse
+from supervisor.states import State
+from tests.unit.supervisor.fakes import FakeRows, History, deployment
+
+SETTINGS = Settings(
+    collector=Collector(linger_seconds=5.0, max_running=2),
+    supervisor=Limits(
+        backoff_seconds=1.0,
+        backoff_limit_seconds=1.0,
+        crash_limit=3,
+        crash_window_seconds=60.0,
+        stop_seconds=10.0,
+        poll_seconds=1.0,
+    ),
+)
+ONE = b"container/1/log"
+
+
+def whole_service() -> History:
+    """Everything that ``mist up`` starts, and one collector."""
+    history = History(SETTINGS)
+    for spec in (specs.broker(SETTINGS), specs.metrics(SETTINGS), specs.web(SETTINGS)):
+        history.supervisor.add(spec)
+    history.subscribe(ONE)
+    return history
+
+
+def refusals(history: History) -> list[tuple[bytes, str, int]]:
+    """Topic, text and code of each refusal that the broker was told."""
+    return [
+        (told.topic, msgspec.json.decode(told.body)["data"]["message"], told.code)
+        for told in history.world.told
+        if isinstance(told, Refuse)
+    ]
+
+
+def forgotten(history: History) -> list[bytes]:
+    """The topics that the broker was told to forget."""
+    return [told.topic for told in history.world.told if isinstance(told, Forget)]
+
+
+# Demand
+
+
+def test_first_subscription_starts_a_collector() -> None:
+    """It loads the history itself, for nobody was there before."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    assert history.running() == ["container/1"]
+    assert not history.world.last.resume
+
+
+def test_two_subscribers_are_one_collector() -> None:
+    """The broker tells each of them; one process serves both."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    history.subscribe(ONE)
+    history.subscribe(b"container/1/")
+    assert len(history.world.started) == 1
+
+
+def test_collector_ends_after_the_linger() -> None:
+    """Then the broker forgets what it published."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    history.unsubscribe(ONE)
+    history.passes(4.9)
+    assert history.world.last.signals == []
+    history.passes(0.2)
+    history.obeys(history.world.last)
+    assert history.supervisor.children == {}
+    assert forgotten(history) == [ONE]
+
+
+def test_subscriber_who_comes_back_keeps_the_collector() -> None:
+    """A page that is loaded again finds everything as it was."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    history.unsubscribe(ONE)
+    history.passes(4.0)
+    history.subscribe(ONE)
+    history.passes(60.0)
+    assert history.running() == ["container/1"]
+
+
+def test_subscriber_who_comes_while_the_collector_ends() -> None:
+    """A fresh one starts as soon as the old one is gone."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    history.unsubscribe(ONE)
+    history.passes(5.0)
+    old = history.world.last
+    history.subscribe(ONE)
+    assert len(history.world.started) == 1
+    history.obeys(old)
+    assert history.running() == ["container/1"]
+    assert not history.world.last.resume
+    assert forgotten(history) == [ONE]
+
+
+def test_collector_that_does_not_stop_is_killed() -> None:
+    """The linger's end is bounded too."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    history.unsubscribe(ONE)
+    history.passes(5.0 + 10.0)
+    assert history.world.last.signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_crashed_collector_resumes() -> None:
+    """Its subscribers stay, and its successor goes on."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    history.ends(history.world.last, -signal.SIGKILL)
+    assert history.running() == []
+    history.passes(1.0)
+    assert history.running() == ["container/1"]
+    assert history.world.last.resume
+    assert forgotten(history) == []
+
+
+def crash_out(history: History) -> None:
+    """Crash as often as is allowed."""
+    for _ in range(3):
+        history.ends(history.world.last, 1)
+        history.passes(1.0)
+
+
+def test_collector_that_keeps_crashing_is_reported() -> None:
+    """Its viewers are told, and the table says why."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    crash_out(history)
+    child = history.supervisor.children["container/1"]
+    assert (child.state, child.why) == (State.FAILED, "crashed: exit status 1 (3 times)")
+    text = "The log collector failed: crashed: exit status 1 (3 times)"
+    assert refusals(history) == [(ONE, text, 1013)]
+
+
+def test_failed_collector_gets_another_chance() -> None:
+    """After the window, while somebody still listens."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    crash_out(history)
+    history.passes(58.0)
+    assert history.running() == []
+    history.passes(2.0)
+    assert history.running() == ["container/1"]
+
+
+def test_failed_collector_without_listeners_goes() -> None:
+    """Nobody needs another chance."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    crash_out(history)
+    history.unsubscribe(ONE)
+    history.passes(5.0)
+    assert history.supervisor.children == {}
+
+
+def test_collector_that_finished_starts_for_the_next_subscriber() -> None:
+    """Its work was done, and now there is more."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    history.ends(history.world.last, 0)
+    history.subscribe(ONE)
+    assert history.running() == ["container/1"]
+
+
+def test_too_many_collectors() -> None:
+    """The one too many is refused, once."""
+    history = History(SETTINGS)
+    for topic in (ONE, b"container/2/log", b"container/3/log", b"container/3/"):
+        history.subscribe(topic)
+    assert history.running() == ["container/1", "container/2"]
+    assert refusals(history) == [(b"container/3/log", "Too many collectors", 1013)]
+
+
+def test_refused_one_starts_when_there_is_room() -> None:
+    """A tap that goes on listening gets its turn."""
+    history = History(SETTINGS)
+    for number in (1, 2, 3):
+        history.subscribe(b"container/%d/log" % number)
+    first = history.world.started[0]
+    history.unsubscribe(ONE)
+    history.passes(5.0)
+    history.obeys(first)
+    assert history.running() == ["container/2", "container/3"]
+
+
+def test_refused_one_that_left_does_not_start() -> None:
+    """Nor is anything remembered of it."""
+    history = History(SETTINGS)
+    for number in (1, 2, 3):
+        history.subscribe(b"container/%d/log" % number)
+    history.unsubscribe(b"container/3/log")
+    history.unsubscribe(ONE)
+    history.passes(5.0)
+    history.obeys(history.world.started[0])
+    assert history.running() == ["container/2"]
+    assert b"container/3/log" in forgotten(history)
+
+
+def test_restarted_broker_keeps_collectors_that_are_wanted() -> None:
+    """Subscriptions come back within the linger, or their collectors end."""
+    history = History(SETTINGS)
+    history.subscribe(ONE)
+    history.subscribe(b"container/2/log")
+    history.supervisor.broker_restarted()
+    history.subscribe(ONE)
+    history.passes(5.0)
+    first, second = history.world.started
+    assert (first.signals, second.signals) == ([], [signal.SIGTERM])
+
+
+# Deployments
+
+
+def test_pending_deployment_is_run() -> None:
+    """The store is looked at each second."""
+    rows = FakeRows()
+    history = History(SETTINGS, rows)
+    history.passes(0.0)
+    rows.rows[14] = deployment(14, app=1)
+    history.passes(1.0)
+    assert history.running() == ["deployment/14"]
+    assert not history.world.last.resume
+
+
+def test_subscription_to_a_deployment_is_a_reason_to_look() -> None:
+    """Somebody watches: there is no need to wait for the next second."""
+    rows = FakeRows()
+    history = History(SETTINGS, rows)
+    history.passes(0.5)
+    rows.rows[14] = deployment(14, app=1)
+    history.subscribe(b"deployment/14/log")
+    history.passes(0.0)
+    assert history.running() == ["deployment/14"]
+
+
+def test_end_of_a_deployment_is_a_reason_to_look() -> None:
+    """The next one of the app starts at once."""
+    rows = FakeRows(deployment(1, app=1), deployment(2, app=1))
+    history = History(SETTINGS, rows)
+    history.passes(0.0)
+    rows.update(1, status="success")
+    history.ends(history.world.last, 0)
+    history.passes(0.0)
+    assert history.running() == ["deployment/2"]
+    assert forgotten(history) == [b"deployment/1/log"]
+
+
+def test_watched_deployment_is_forgotten_with_its_last_watcher() -> None:
+    """Its final message stays in the replay until then."""
+    rows = FakeRows(deployment(1, app=1))
+    history = History(SETTINGS, rows)
+    history.passes(0.0)
+    history.subscribe(b"deployment/1/log")
+    rows.update(1, status="success")
+    history.ends(history.world.last, 0)
+    assert forgotten(history) == []
+    history.unsubscribe(b"deployment/1/log")
+    history.passes(5.0)
+    assert forgotten(history) == [b"deployment/1/log"]
+
+
+def test_runner_that_dies_is_started_again_to_clean_up() -> None:
+    """It alone knows what it left behind."""
+    history = History(SETTINGS, FakeRows(deployment(1, app=1)))
+    history.passes(0.0)
+    history.ends(history.world.last, -signal.SIGKILL)
+    history.passes(1.0)
+    assert history.running() == ["deployment/1"]
+    assert history.world.last.resume
+
+
+def test_runner_that_cannot_even_clean_up() -> None:
+    """The row is closed, the failure shown for a while, and the queue goes on."""
+    rows = FakeRows(deployment(1, app=1), deployment(2, app=1))
+    history = History(SETTINGS, rows)
+    history.passes(0.0)
+    history.ends(history.world.last, 1)
+    history.passes(1.0)
+    history.ends(history.world.last, 1)
+    assert rows.rows[1].status == "failed"
+    history.passes(1.0)
+    assert history.running() == ["deployment/2"]
+    assert history.supervisor.children["deployment/1"].state is State.FAILED
+    history.passes(60.0)
+    assert "deployment/1" not in history.supervisor.children
+
+
+# Permanent children
+
+
+def test_crashed_broker_comes_back() -> None:
+    """The others stay as they are."""
+    history = whole_service()
+    broker = history.world.started[0]
+    history.ends(broker, -signal.SIGKILL)
+    history.passes(1.0)
+    assert history.world.last.spec.name == "broker"
+    assert sorted(history.running()) == ["broker", "container/1", "gunicorn", "metrics"]
+
+
+def test_service_ends_when_the_broker_cannot_start() -> None:
+    """With the broker's own status, for whoever started the service."""
+    history = History(SETTINGS)
+    history.supervisor.add(specs.broker(SETTINGS))
+    history.ends(history.world.last, Exit.UNAVAILABLE)
+    assert history.supervisor.stopped
+    assert history.supervisor.exit_status == Exit.UNAVAILABLE
+    assert history.supervisor.reason == "broker cannot start: exit status 69"
+
+
+def test_service_ends_when_the_web_tier_keeps_crashing() -> None:
+    """In order: the web tier is gone already, the others are asked to end."""
+    history = whole_service()
+    for _ in range(3):
+        web = next(p for p in reversed(history.world.started) if p.spec.name == specs.WEB)
+        history.ends(web, 1)
+        history.passes(1.0)
+    assert history.supervisor.stopping
+    assert history.supervisor.exit_status == Exit.FAILURE
+
+
+def test_sampler_that_cannot_start_is_only_shown() -> None:
+    """Logs are worth having without charts."""
+    history = whole_service()
+    history.ends(history.world.started[1], Exit.BAD_CONFIG)
+    assert history.supervisor.children["metrics"].state is State.FAILED
+    assert not history.supervisor.stopping
+
+
+# Shutdown
+
+
+def test_shutdown_goes_phase_by_phase() -> None:
+    """The web tier first, the broker last."""
+    history = whole_service()
+    broker, metrics, web, collector = history.world.started
+    history.supervisor.stop()
+    for process, later in (
+        (web, [collector, metrics, broker]),
+        (collector, [metrics, broker]),
+        (metrics, [broker]),
+        (broker, []),
+    ):
+        assert all(other.signals == [] for other in later)
+        assert not history.supervisor.stopped
+        history.obeys(process)
+    assert history.supervisor.stopped
+
+
+def test_shutdown_is_bounded() -> None:
+    """Each phase takes its time at most, even if nobody obeys."""
+    history = whole_service()
+    history.supervisor.stop()
+    for process in (2, 3, 1, 0):
+        history.passes(10.0)
+        asked = history.world.started[process]
+        assert asked.signals == [signal.SIGTERM, signal.SIGKILL]
+        history.ends(asked, -signal.SIGKILL)
+    assert history.supervisor.stopped
+
+
+def test_nothing_is_started_during_a_shutdown() -> None:
+    """Neither what crashes, nor what waits, nor what somebody subscribes to."""
+    history = whole_service()
+    history.ends(history.world.started[3], 1)
+    history.supervisor.stop()
+    assert sorted(history.running()) == ["broker", "gunicorn", "metrics"]
+    history.ends(history.world.started[1], 1)
+    history.subscribe(b"container/2/log")
+    history.passes(5.0)
+    assert sorted(history.running()) == ["broker", "gunicorn"]
+
+
+def test_second_request_kills() -> None:
+    """Whoever presses ^C twice does not want to wait."""
+    history = whole_service()
+    history.supervisor.stop()
+    history.supervisor.kill()
+    for process in history.world.started:
+        assert process.signals[-1] == signal.SIGKILL
+        history.ends(process, -signal.SIGKILL)
+    assert history.supervisor.stopped
+
+
+def test_idle_service_has_nothing_due() -> None:
+    """Without a store to look at, the loop sleeps until something happens."""
+    history = whole_service()
+    assert history.supervisor.due() is None
