@@ -215,7 +215,7 @@ class Terminal:
             self.failure = self.failure or _complaint(1, raw)
         if self.failure:
             return
-        if len(text) <= PIECE_BYTES:
+        if len(text) <= min(PIECE_BYTES, self._limit):
             text = text.removesuffix(b"\r")
             lines.append(Line(timestamp, "stdout", text.decode("utf-8", "replace")))
             return
