@@ -66,6 +66,7 @@ class Progress:
         self.failure: BuildFailed | None = None
         self._watcher = watcher
         self._lines = Lines(line_bytes)
+        self._ready: list[str] = []
         self._held = b""
         self._decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -74,51 +75,53 @@ class Progress:
         *documents, self._held = (self._held + data).split(b"\n")
         if len(self._held) > _DOCUMENT_BYTES:
             raise EngineError("the engine's answer to a build has a line without an end")
-        lines: list[str] = []
         for document in documents:
             if document.strip():
-                lines += self._document(document)
-        if lines:
-            self._watcher.lines(lines)
+                self._document(document)
+        self._pass_on()
 
     def finish(self) -> str:
         """The image's id; BuildFailed if there is none."""
         self.feed(b"\n")
-        rest = self._lines.rest()
-        if rest:
-            self._watcher.lines(rest)
+        self._ready += self._lines.rest()
+        self._pass_on()
         if self.failure is not None:
             raise self.failure
         if self.image is None:
             raise BuildFailed("the Docker Engine broke the build off")
         return self.image
 
-    def _document(self, data: bytes) -> list[str]:
+    def _document(self, data: bytes) -> None:
         try:
             event = self._decode(data)
         except msgspec.DecodeError:
-            return self._lines.feed(data.decode(errors="replace") + "\n")
+            event = {"stream": data.decode(errors="replace") + "\n"}
         if "error" in event:
             self._fail(event)
-            return [*self._lines.rest(), str(event["error"])]
-        self.image = (event.get("aux") or {}).get("ID", self.image)
-        if "stream" in event:
-            return self._output(str(event["stream"]))
-        # The layers of a base image are on their way: only what is done is worth a line.
-        if event.get("status") and not event.get("progressDetail"):
+        elif "stream" in event:
+            self._output(str(event["stream"]))
+        elif event.get("status") and not event.get("progressDetail"):
+            # The layers of a base image: how far each has come would be too many lines.
             layer = f"{event['id']}: " if event.get("id") else ""
-            return [f"{layer}{event['status']}"]
-        return []
+            self._ready.append(f"{layer}{event['status']}")
+        elif "aux" in event:
+            self.image = (event["aux"] or {}).get("ID", self.image)
 
-    def _output(self, text: str) -> list[str]:
-        lines = self._lines.feed(text)
-        for line in lines:
+    def _output(self, text: str) -> None:
+        for line in self._lines.feed(text):
+            self._ready.append(line)
             step = _STEP.match(line)
             if step:
+                self._pass_on()
                 self._watcher.step(int(step[1]), int(step[2]))
-        return lines
+
+    def _pass_on(self) -> None:
+        if self._ready:
+            self._watcher.lines(self._ready)
+            self._ready = []
 
     def _fail(self, event: dict[str, Any]) -> None:
+        self._ready += [*self._lines.rest(), str(event["error"])]
         code = (event.get("errorDetail") or {}).get("code")
         self.failure = BuildFailed(str(event["error"]), code if isinstance(code, int) else None)
 

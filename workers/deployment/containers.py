@@ -100,7 +100,14 @@ class Swap:
         return text.decode(errors="replace").splitlines()
 
     def commit(self) -> None:
-        """Remove the old container: from here on there is no way back."""
+        """Remove the old container: from here on there is no way back.
+
+        Only now does the new one get its restart policy, which while it was
+        watched would have hidden that it exits.
+        """
+        self._client.update_container(
+            self._new, restart_policy=_restart_policy(self._app.restart_policy)
+        )
         if self._old is not None:
             with suppress(NotFound):
                 self._client.remove_container(self._old["Id"], v=True, force=True)
@@ -152,7 +159,6 @@ class Swap:
             "labels": self._labels(),
             "host_config": self._client.create_host_config(
                 port_bindings={port: (self._settings.publish_address, port)} if port else None,
-                restart_policy=_restart_policy(self._app.restart_policy),
                 network_mode=self._settings.network or None,
             ),
         }
@@ -192,18 +198,18 @@ def _health(found: Inspection) -> str:
 
 
 def _check_alive(found: Inspection) -> None:
-    """DidNotStay unless it runs, and has never been started again by its restart policy."""
+    """DidNotStay unless it runs, and is not known to be unhealthy."""
     state = found["State"]
-    if state["Restarting"] or found["RestartCount"] or not state["Running"]:
+    if not state["Running"]:
         raise DidNotStay(f"The new container exited with status {state['ExitCode']}")
     if _health(found) == "unhealthy":
         raise DidNotStay("The new container is unhealthy")
 
 
-def _restart_policy(text: str) -> dict[str, Any]:
+def _restart_policy(text: str) -> Any:
     """``always``, ``unless-stopped``, ``no``, ``on-failure`` or ``on-failure:TIMES``."""
     name, _, times = text.partition(":")
-    policy: dict[str, Any] = {"Name": "" if name == "no" else name}
+    policy: dict[str, Any] = {"Name": name}
     if times:
         policy["MaximumRetryCount"] = int(times)
     return policy

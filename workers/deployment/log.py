@@ -25,7 +25,7 @@ from workers.deployment.text import Redactor
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 #: How long a starting runner waits for the broker, in seconds; without one it goes on alone.
-_BROKER_SECONDS: Final = 1.0
+_BROKER_SECONDS: Final = 0.2
 
 #: WebSocket close code of a log that was sent to its end (RFC 6455 §7.4.1).
 _NORMAL_CLOSURE: Final = 1000
