@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -39,6 +41,8 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Also write the rows here.")
 def main(quick: bool, names: tuple[str, ...], file: Path | None) -> None:
     """Measure Mist beside its yardsticks."""
+    # Whoever ends the bench wants everything ended that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = Console()
     with Bench(quick=quick) as bench:
         for name in names or MEASUREMENTS:

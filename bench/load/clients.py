@@ -20,10 +20,14 @@ _PONG: Final = b"\x8a\x80\x00\x00\x00\x00"
 
 
 class Client(Protocol):
-    """One connection; ``lines`` counts the log lines that it has received and found right."""
+    """One connection; ``lines`` counts the log lines that it has received and found right.
+
+    ``begun`` tells that the stream's first message is there.
+    """
 
     sock: socket.socket
     lines: int
+    begun: bool
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take what was received; Mismatch if it is not what it should be."""
@@ -35,6 +39,7 @@ class Exact:
     def __init__(self, sock: socket.socket, expected: bytes, head: int) -> None:
         self.sock = sock
         self.lines = 0
+        self.begun = False
         self._expected = expected
         self._head = head
         self._cursor = Cursor()
@@ -43,6 +48,7 @@ class Exact:
         """Compare, and count whole lines."""
         self._cursor.feed(self._expected, data)
         self.lines = max(0, self._cursor.position - self._head) // lines.FRAME_BYTES
+        self.begun = self._cursor.position >= self._head
 
 
 class Timed(Exact):
@@ -80,6 +86,7 @@ class Numbered:
     ) -> None:
         self.sock = sock
         self.lines = 0
+        self.begun = False
         self.last = 0
         self._sent = sent
         self._delays = delays
@@ -97,6 +104,7 @@ class Numbered:
                 raise Mismatch(f"the server closed: {payload!r}")
 
     def _take(self, payload: bytes, now: int) -> None:
+        self.begun = True
         if payload.startswith(b'{"type":"status"'):
             return
         if not payload.startswith(b'{"type":"log"'):
@@ -120,10 +128,12 @@ class Collected:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.lines = 0
+        self.begun = False
         self._data = bytearray()
 
     def feed(self, data: bytes | memoryview) -> None:
         """Keep it, and note the number of the last line if a frame ends here."""
+        self.begun = True
         self._data += data
         last = self._data[-lines.FRAME_BYTES :][4:]
         if last.startswith(b'{"type":"log"') and last.endswith(b"}}"):
@@ -143,10 +153,12 @@ class Idle:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.lines = 0
+        self.begun = False
         self._frames = Frames()
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take frames, answer pings."""
+        self.begun = True
         for first, payload in self._frames.feed(data):
             if first == PING:
                 self.sock.send(_PONG)

@@ -103,13 +103,17 @@ class Load:
         self._epoll.close()
         self._epoll = select.epoll()
 
+    def joined(self, timeout: float) -> None:
+        """Read until every client has the first message of its stream."""
+        self._run(lambda: all(client.begun for client in self._clients.values()), timeout, True)
+
     def until(self, lines: int, timeout: float) -> Outcome:
         """Read until every client has ``lines`` lines; the clock runs from the first byte."""
-        return self._run(lambda: self._slowest() >= lines, timeout, must_end=True)
+        return self._run(lambda: self._slowest() >= lines, timeout, True)
 
     def listen(self, seconds: float) -> Outcome:
         """Read for some time."""
-        return self._run(lambda: False, seconds, must_end=False)
+        return self._run(lambda: False, seconds, False)
 
     def _exact(self, sock: socket.socket) -> Client:
         head = len(self._stream.head)

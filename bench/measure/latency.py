@@ -56,7 +56,7 @@ def _row(name: str, percent: float, ours: array[float], theirs: array[float], bo
 
 
 def _ours(load: Peer, writer: Peer, first: int, count: int) -> array[float]:
-    load.ask("until", 0, _TIMEOUT)
+    load.ask("joined", _TIMEOUT)
     load.send("until", count, _TIMEOUT)
     writer.ask("pace", first, count, _RATE)
     outcome: Outcome = load.answer()
