@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,16 +67,13 @@ class Service:
 
     # ------------------------------------------------------------ start, stop
 
-    def start(self, seconds: float = 60.0) -> None:
-        """Start, and wait until ``/readyz`` says that bus and store are reachable."""
-        command = [
-            str(MIST),
-            "up",
-            "--bind",
-            f"127.0.0.1:{self.port}",
-            "--workers",
-            str(self.workers),
-        ]
+    def start(self, seconds: float = 60.0, command: Sequence[str] = ()) -> None:
+        """Start, and wait until ``/readyz`` says that bus and store are reachable.
+
+        ``command`` starts it in another way than ``mist up``.
+        """
+        bind = f"127.0.0.1:{self.port}"
+        command = command or (str(MIST), "up", "--bind", bind, "--workers", str(self.workers))
         with (self.directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -88,7 +85,7 @@ class Service:
             )
         wait_until(self._ready_or_ended, "mist up to be ready", seconds)
         assert self._process.poll() is None, f"mist up has ended:\n{self.output}"
-        printed = re.search(r"(?i)password\W+(\S+)", self.output)
+        printed = re.search(r"password: (\S+)", self.output)
         self.password = printed[1] if printed else self.password
 
     def stop(self, seconds: float = 30.0) -> int:
