@@ -48,11 +48,15 @@ def verify(stored: str | None, password: str) -> bool:
     """
     if len(password) > MAX_LENGTH:
         return False
+    return _offload(_matches, stored or _nobody(), password) and stored is not None
+
+
+def _matches(stored: str, password: str) -> bool:
+    """The answer as a value: gevent's pool logs a traceback for every exception that it hands on."""
     try:
-        _offload(_hasher.verify, stored or _nobody(), password)
+        return _hasher.verify(stored, password)
     except (VerificationError, InvalidHashError):
         return False
-    return stored is not None
 
 
 def outdated(stored: str) -> bool:
