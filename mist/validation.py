@@ -29,7 +29,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
 _SCP: Final = re.compile(
     r"(?:[A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?![:/-])\S+"
 )
-_HOST: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:\]_-]*")
+#: A name, an IPv4 address, or an IPv6 address without its brackets.
+_HOST: Final = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]*")
 #: What git-check-ref-format(1) forbids in a branch's name.
 _NO_BRANCH: Final = re.compile(
     r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|$)|(?:^|/)\.|[/.]$|^[-/]|^@$"

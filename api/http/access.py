@@ -44,7 +44,7 @@ def authenticate(req: falcon.Request) -> Identity:
     for; the first that is valid counts.
     """
     reason = "Not logged in"
-    for token in req.get_cookie_values(COOKIE) or []:
+    for token in filter(None, req.get_cookie_values(COOKIE) or []):
         try:
             return sessions.identify(services(req).store, services(req).secret, token)
         except NotLoggedIn as error:

@@ -30,7 +30,15 @@ class Login:
         with_ = services(req)
         given = Credentials(body.email, body.password, peer(req).address)
         login = sessions.log_in(with_.store, with_.secret, with_.settings.auth, given)
-        _set_cookie(req, resp, login.token.text, int(with_.settings.auth.session_hours * 3600))
+        resp.set_cookie(
+            COOKIE,
+            login.token.text,
+            max_age=int(with_.settings.auth.session_hours * 3600),
+            path="/",
+            http_only=True,
+            same_site="Lax",
+            secure=peer(req).scheme == "https",
+        )
         user = login.user
         data = _who(user.id, user.email, user.role, login.token.expires_at)
         reply(resp, data, "Logged in")
@@ -49,7 +57,7 @@ class Logout:
         else:
             sessions.log_out(services(req).store, identity)
             message = "Logged out"
-        _set_cookie(req, resp, "", 0)
+        resp.unset_cookie(COOKIE, path="/", same_site="Lax")
         reply(resp, None, message)
 
 
@@ -65,15 +73,3 @@ class Me:
 def _who(user_id: int | None, email: str, role: str, expires_at: float) -> dict[str, object]:
     expires = clock.rfc3339(int(expires_at) * 1_000_000_000)
     return {"user_id": user_id, "email": email, "role": role, "expires_at": expires}
-
-
-def _set_cookie(req: falcon.Request, resp: falcon.Response, value: str, seconds: int) -> None:
-    resp.set_cookie(
-        COOKIE,
-        value,
-        max_age=seconds,
-        path="/",
-        http_only=True,
-        same_site="Lax",
-        secure=peer(req).scheme == "https",
-    )

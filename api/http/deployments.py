@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import falcon
+from msgspec import Meta
 
 from api.http.access import (
     Identity,
@@ -19,6 +20,7 @@ from api.http.ids import limit, path_id
 from mist.deployment_requests import request_deployment
 from mist.errors import Conflict
 from mist.store import Deployment
+from mist.topics import MAX_ID
 
 _DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 500
@@ -27,7 +29,7 @@ _MAX_LIMIT: Final = 500
 class NewDeploymentBody(Body, frozen=True):
     """What ``POST /api/apps/{id}/deployments`` takes."""
 
-    rollback_to: int | None = None
+    rollback_to: Annotated[int, Meta(ge=1, le=MAX_ID)] | None = None
 
 
 class Deployments:

@@ -52,7 +52,7 @@ def verify(stored: str | None, password: str) -> bool:
 
 
 def _matches(stored: str, password: str) -> bool:
-    """The answer as a value: gevent's pool logs a traceback for every exception that it hands on."""
+    """The answer as a value: for an exception gevent's pool writes a traceback into the log."""
     try:
         return _hasher.verify(stored, password)
     except (VerificationError, InvalidHashError):

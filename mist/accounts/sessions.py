@@ -15,6 +15,7 @@ from mist.accounts.tokens import Claims, Token
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
 from mist.settings import Auth
 from mist.store import Store, User
+from mist.topics import MAX_ID
 
 #: The roles of a Mist installation that may do everything.
 _ADMINS = frozenset({"admin", "owner"})
@@ -128,10 +129,12 @@ def _user(store: Store, claims: Claims) -> User | None:
     """The store's user whom the claims mean; None for a stranger of a Mist installation."""
     if not claims.ours:
         return store.users.by_email(claims.email)
-    user = store.users.get(claims.user_id) if isinstance(claims.user_id, int) else None
-    if user is None:
-        raise NotLoggedIn("Session expired")
-    return user
+    number = claims.user_id
+    if isinstance(number, int) and 0 < number <= MAX_ID:
+        user = store.users.get(number)
+        if user is not None:
+            return user
+    raise NotLoggedIn("Session expired")
 
 
 def _network(address: str) -> str:

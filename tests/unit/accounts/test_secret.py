@@ -1,0 +1,67 @@
+"""The key that signs sessions."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mist.accounts import secret
+from mist.errors import SettingsError
+from mist.paths import Paths
+
+_LOAD = (
+    "import sys; from pathlib import Path; from mist.paths import Paths;"
+    "from mist.accounts import secret; home = Path(sys.argv[1]);"
+    "print(secret.load_or_create(Paths(home, home)).decode())"
+)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """A home that is not there yet."""
+    return Paths(tmp_path / "home", tmp_path / "run")
+
+
+def test_a_key_is_made_once(paths: Paths) -> None:
+    """The same one is read from then on, by this user and its group."""
+    key = secret.load_or_create(paths)
+    assert len(key) >= 32
+    assert secret.load_or_create(paths) == key
+    assert stat.S_IMODE(paths.secret.stat().st_mode) == 0o640
+    assert list(paths.home.iterdir()) == [paths.secret]
+
+
+def test_processes_that_start_together_have_one_key(paths: Paths) -> None:
+    """Of two keys made at the same moment the first is everybody's."""
+    command = [sys.executable, "-c", _LOAD, str(paths.home)]
+    starts = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
+    assert len({start.communicate(timeout=60)[0] for start in starts}) == 1
+
+
+def test_a_key_of_another_installation_is_taken_as_it_is(paths: Paths) -> None:
+    """Its text is the key, without the newline that an editor adds."""
+    paths.home.mkdir()
+    paths.secret.write_text("a key that a Mist installation has made\n")
+    paths.secret.chmod(0o600)
+    assert secret.load_or_create(paths) == b"a key that a Mist installation has made"
+
+
+@pytest.mark.parametrize(("text", "mode"), [("short", 0o600), ("", 0o600), ("x" * 64, 0o644)])
+def test_a_key_that_protects_nothing_is_refused(paths: Paths, text: str, mode: int) -> None:
+    """Too short to sign with, or there for everybody to read."""
+    paths.home.mkdir()
+    paths.secret.write_text(text)
+    paths.secret.chmod(mode)
+    with pytest.raises(SettingsError, match=r"32 characters or more|everybody may read it"):
+        secret.load_or_create(paths)
+
+
+def test_a_key_that_cannot_be_read_is_named(paths: Paths) -> None:
+    """The text has the path."""
+    paths.secret.mkdir(parents=True)
+    with pytest.raises(SettingsError, match="home/secret: Is a directory"):
+        secret.load_or_create(paths)

@@ -1,0 +1,85 @@
+"""Session tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from mist.accounts import tokens
+from mist.errors import NotLoggedIn
+from mist.store import User
+
+SECRET = b"s" * 32
+ADA = User(7, "ada@example.com", "admin", "2025-01-15T10:30:00.000000000Z")
+VALID: dict[str, Any] = {"user_id": 7, "email": "ada@example.com", "role": "admin"}
+
+
+def _sign(claims: dict[str, Any], secret: bytes = SECRET, algorithm: str = "HS256") -> str:
+    return jwt.encode({"exp": int(time.time()) + 60, **claims}, secret, algorithm)
+
+
+def _unsigned(header: dict[str, Any]) -> str:
+    parts = (header, {**VALID, "exp": int(time.time()) + 60})
+    texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
+    return b".".join([*texts, b""]).decode()
+
+
+def test_a_token_says_who() -> None:
+    """The claims are those of the contract, and ours."""
+    before = time.time()
+    token = tokens.issue(SECRET, ADA, 2.0)
+    claims = tokens.decode(SECRET, token.text)
+    assert (claims.user_id, claims.email, claims.role) == (7, "ada@example.com", "admin")
+    assert claims.ours
+    assert claims.exp == token.expires_at
+    assert before + 7199 <= claims.exp <= time.time() + 7200
+    assert before <= claims.iat <= time.time()
+
+
+def test_two_sessions_are_two_tokens() -> None:
+    """Logging one out leaves the other."""
+    first, second = (tokens.issue(SECRET, ADA, 1.0).text for _ in range(2))
+    assert tokens.digest(first) != tokens.digest(second)
+
+
+def test_a_token_of_a_mist_installation_is_understood() -> None:
+    """It has no issuer, and nobody knows when it was issued."""
+    claims = tokens.decode(SECRET, _sign(VALID))
+    assert not claims.ours
+    assert claims.iat == 0.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "garbage",
+        "a.b.c",
+        "é" * 20,
+        "x" * 1_000_000,
+        _unsigned({"alg": "none", "typ": "JWT"}),
+        _unsigned({"alg": "HS256", "typ": "JWT"}),
+        _sign(VALID, b"t" * 32),
+        _sign(VALID, b"s" * 64, "HS512"),
+        _sign({}),
+        _sign({**VALID, "email": 5}),
+        _sign({**VALID, "exp": None}),
+        _sign({**VALID, "exp": "soon"}),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_what_is_no_valid_token(text: str) -> None:
+    """Unsigned, signed by others, of another algorithm, without claims: none says who."""
+    with pytest.raises(NotLoggedIn, match="Invalid session"):
+        tokens.decode(SECRET, text)
+
+
+def test_a_token_expires() -> None:
+    """The text says that it was valid once."""
+    with pytest.raises(NotLoggedIn, match="Session expired"):
+        tokens.decode(SECRET, _sign({**VALID, "exp": int(time.time()) - 1}))

@@ -1,0 +1,81 @@
+"""The frame of the command: the table, the help, and how errors end it."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import click
+import pytest
+
+from mist import command
+from mist.command import COMMANDS, main
+from mist.errors import BusError, StoreError
+
+_HELP = """
+import sys
+from mist.command import main
+try:
+    main(["--help"])
+finally:
+    print([name for name in sys.modules if name.startswith("mist.commands")])
+"""
+
+
+def _run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return int(caught.value.code or 0)
+
+
+def _failing(error: Exception) -> click.Command:
+    def fail() -> None:
+        raise error
+
+    return click.Command("fail", callback=fail)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_name_has_its_module(name: str) -> None:
+    """With a command and its help."""
+    found = importlib.import_module(f"mist.commands.{name}").command
+    assert isinstance(found, click.Command)
+    assert found.help
+
+
+def test_the_help_loads_no_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is asked for most, and must be there at once."""
+    done = subprocess.run([sys.executable, "-c", _HELP], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for name in COMMANDS:
+        assert f"  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["user", "nope"], ["user", "add"], ["--nope"]])
+def test_a_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """With the usage on standard error."""
+    assert _run(*arguments) == 2
+    assert "Usage: mist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(BusError("no broker"), 69), (StoreError("no space"), 69), (PermissionError(13, "denied"), 1)],
+)
+def test_an_error_is_one_line_and_a_status(
+    error: Exception,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Never a traceback."""
+    monkeypatch.setattr(command.LazyGroup, "get_command", lambda *_: _failing(error))
+    assert _run("up") == status
+    assert capsys.readouterr().err == f"mist: {error}\n"
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    """As ``pip`` knows it."""
+    assert _run("--version") == 0
+    assert "mist, version 0.1.0" in capsys.readouterr().out

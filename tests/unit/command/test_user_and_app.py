@@ -1,0 +1,175 @@
+"""``mist user`` and ``mist app`` on a state of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from mist.accounts import passwords
+from mist.command import main
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import Store, open_store
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state that is not there yet."""
+    monkeypatch.setenv("MIST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MIST_RUNTIME", str(tmp_path / "run"))
+    monkeypatch.delenv("MIST_CONFIG", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``mist`` with these arguments, and this on standard input."""
+
+    def run(*arguments: str, stdin: str = "") -> Done:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        return Done(int(caught.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    """The store that the commands work on."""
+    return open_store(Settings(), Paths(home, home))
+
+
+def test_a_password_comes_from_standard_input(run: Run, store: Store) -> None:
+    """Its newline is no part of it, and it is shown nowhere."""
+    done = run("user", "add", "Ada@example.com", "--admin", "--password-stdin", stdin="pass word\n")
+    assert (done.status, done.out) == (0, "Added ada@example.com (admin), id 1.\n")
+    found = store.users.credentials("ada@example.com")
+    assert found is not None
+    assert passwords.verify(found.password_hash, "pass word")
+
+
+def test_without_a_terminal_a_password_is_made_up(run: Run, store: Store) -> None:
+    """And printed once; another one ends the sessions."""
+    done = run("user", "add", "bob@example.com", "--project", "shop")
+    word = done.out.split("One-time password: ")[1].strip()
+    first = store.users.credentials("bob@example.com")
+    assert first is not None
+    assert passwords.verify(first.password_hash, word)
+    assert "One-time password" in run("user", "passwd", "bob@example.com").out
+    second = store.users.credentials("bob@example.com")
+    assert second is not None
+    assert second.user.sessions_after > first.user.sessions_after
+    assert not passwords.verify(second.password_hash, word)
+
+
+def test_accounts_are_listed(run: Run) -> None:
+    """As a table, and as JSON without anything secret."""
+    run("user", "add", "bob@example.com", "--password-stdin", stdin="pass word")
+    assert "bob@example.com" in run("user", "list").out
+    (row,) = json.loads(run("user", "list", "--json").out)
+    assert (row["email"], row["role"]) == ("bob@example.com", "user")
+    assert set(row) == {"id", "email", "role", "created_at"}
+
+
+def test_an_application_is_added(run: Run, store: Store) -> None:
+    """With every option of the contract."""
+    options = (
+        "--git https://u:p@h/r.git --branch main --dockerfile a/D --port 80 --env A=1 --env B="
+    )
+    done = run("app", "add", "web", *options.split(), "--project", "shop")
+    assert (done.status, done.out) == (0, "Added web, id 1, container mist-app-1.\n")
+    app = store.apps.by_name("web")
+    assert app is not None
+    assert (app.git_url, app.branch, app.dockerfile) == ("https://u:p@h/r.git", "main", "a/D")
+    assert (app.port, app.env) == (80, {"A": "1", "B": ""})
+    assert app.project_id is not None
+
+
+def test_applications_are_listed(run: Run) -> None:
+    """Without passwords and without the environment's values."""
+    run("app", "add", "web", "--container", "web-1")
+    run("app", "add", "api", "--git", "https://u:hunter2@h/r.git", "--env", "KEY=hunter2")
+    table, array = run("app", "list").out, run("app", "list", "--json").out
+    assert "hunter2" not in table + array
+    assert [app["container"] for app in json.loads(array)] == ["web-1", "mist-app-2"]
+    assert "web-1" in table
+
+
+def test_a_grant_names_an_application_and_a_user(run: Run, store: Store) -> None:
+    """The application by its name or its id."""
+    run("user", "add", "bob@example.com")
+    run("app", "add", "web")
+    run("app", "add", "api")
+    assert run("app", "grant", "web", "bob@example.com").status == 0
+    assert run("app", "grant", "2", "BOB@example.com").status == 0
+    bob = store.users.by_email("bob@example.com")
+    assert bob is not None
+    assert len(store.apps.visible_to(bob)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["user", "add", "nobody"], "no e-mail address"),
+        (["user", "add", "a@b.c", "--password-stdin"], "8 to 1024 characters"),
+        (["user", "passwd", "a@b.c"], "mist user list"),
+        (["app", "add", "a b"], "no name of an application"),
+        (["app", "add", "web", "--port", "0"], "from 1 to 65535"),
+        (["app", "add", "web", "--env", "A"], "NAME=VALUE"),
+        (["app", "add", "web", "--git", "ext::id"], "Git URL"),
+        (["app", "grant", "web", "a@b.c"], "mist app list"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_one_line(
+    run: Run, arguments: list[str], words: str
+) -> None:
+    """With the status of a usage error, and nothing is changed."""
+    done = run(*arguments, stdin="short")
+    assert done.status == 64
+    assert done.err.startswith("mist: ")
+    assert done.err.count("\n") == 1
+    assert words in done.err
+
+
+def test_a_taken_name_is_refused(run: Run) -> None:
+    """Of a user and of an application."""
+    for arguments in (("user", "add", "bob@example.com"), ("app", "add", "web")):
+        assert run(*arguments).status == 0
+        done = run(*arguments)
+        assert done.status == 64
+        assert "already" in done.err
+
+
+def test_a_setting_that_is_wrong_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is made."""
+    monkeypatch.setenv("MIST_AUTH_LOGIN_ATTEMPTS", "many")
+    done = run("user", "list")
+    assert done.status == 78
+    assert "login_attempts" in done.err
+
+
+def test_a_store_that_is_garbage_is_named(run: Run, home: Path) -> None:
+    """And stays as it is."""
+    home.mkdir()
+    (home / "mist.db").write_bytes(b"garbage" * 999)
+    done = run("user", "list")
+    assert done.status == 69
+    assert "move it away" in done.err

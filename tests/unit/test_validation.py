@@ -1,0 +1,213 @@
+"""What a name, an address, a port or a URL may look like."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mist import validation
+from mist.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "text", ["ada@example.com", "a.b+c@x-1.example", "admin@localhost", "ü@x.de"]
+)
+def test_addresses(text: str) -> None:
+    """They are kept in lower case."""
+    assert validation.email(text.upper()) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ada",
+        "@x",
+        "ada@",
+        "a@b@c",
+        "a b@c",
+        "a@b c",
+        "a\n@b",
+        "a@-b",
+        "a@b.",
+        "x" * 251 + "@b.c",
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    """And the text shows what one looks like."""
+    with pytest.raises(UsageError, match=r"ada@example\.com"):
+        validation.email(text)
+
+
+@pytest.mark.parametrize("text", ["web", "2048-game", "a.b_c-d", "x" * 64])
+def test_names(text: str) -> None:
+    """Letters, digits and three signs."""
+    assert validation.name(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "17", "-web", ".web", "a b", "a/b", "é", "web\n", "x" * 65])
+def test_what_is_no_name(text: str) -> None:
+    """Digits alone would be taken for an id."""
+    with pytest.raises(UsageError, match="is no name of an application"):
+        validation.name(text)
+
+
+@pytest.mark.parametrize("text", ["a", "", "-f", "/web", "a b", "web\n", "x" * 129])
+def test_what_is_no_container(text: str) -> None:
+    """As the engine has it."""
+    with pytest.raises(UsageError, match="no container's name"):
+        validation.container(text)
+    assert validation.container("mist-app_1.x") == "mist-app_1.x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/r.git",
+        "https://ada:secret@example.com:8443/r.git",
+        "http://[::1]:8080/r",
+        "ssh://git@example.com:22/r.git",
+        "git://example.com/r",
+        "file:///srv/git/r.git",
+        "git@example.com:team/r.git",
+        "example.com:r",
+    ],
+)
+def test_git_urls(url: str) -> None:
+    """The usual protocols, and the short form of SSH."""
+    assert validation.git_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "-u",
+        "--upload-pack=id",
+        "ext::sh -c id",
+        "ext::id",
+        "fd::7",
+        "https::https://example.com/r",
+        "ext://x/y",
+        "ftp://example.com/r",
+        "HTTPX://example.com/r",
+        "/srv/git/r",
+        "../r",
+        "r.git",
+        "file://host/r",
+        "https://",
+        "https:///r",
+        "https://-oProxyCommand=id/r",
+        "ssh://-oProxyCommand=id/r",
+        "ssh://-oProxyCommand=id@example.com/r",
+        "-oProxyCommand=id:r",
+        "git@-oProxyCommand=id:r",
+        "git@example.com:-r",
+        "https://example.com:port/r",
+        "https://[::1/r",
+        "https://example.com/a b",
+        "https://example.com/r\n",
+        "https://example.com/" + "x" * 2048,
+    ],
+)
+def test_what_git_is_not_asked_for(url: str) -> None:
+    """Nothing that names a program, nothing that looks like an option, no path of this machine."""
+    with pytest.raises(UsageError):
+        validation.git_url(url)
+
+
+@given(st.text())
+def test_any_text_is_a_git_url_or_an_error(text: str) -> None:
+    """Whatever is taken begins with no hyphen, holds no blank, and can be shown to others."""
+    try:
+        url = validation.git_url(text)
+    except UsageError:
+        return
+    assert not url.startswith("-")
+    assert " " not in validation.public_git_url(url)
+
+
+def test_a_public_url_has_no_password() -> None:
+    """Nor a user; what has none stays as it is."""
+    assert validation.public_git_url("https://ada:p@ss@h:8443/r") == "https://h:8443/r"
+    assert validation.public_git_url("git@example.com:r") == "git@example.com:r"
+    assert validation.public_git_url("file:///srv/r") == "file:///srv/r"
+
+
+@pytest.mark.parametrize("text", ["main", "feature/one", "v1.0", "ü"])
+def test_branches(text: str) -> None:
+    """By git's rules."""
+    assert validation.branch(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-b",
+        "a..b",
+        "a b",
+        "a~1",
+        "a^",
+        "a:b",
+        "a?",
+        "a*",
+        "a[",
+        "a\\b",
+        "a.lock",
+        "/a",
+        "a/",
+        "a//b",
+        ".a",
+        "a/.b",
+        "a.",
+        "@",
+        "a@{1}",
+        "a\n",
+    ],
+)
+def test_what_is_no_branch(text: str) -> None:
+    """An option, a range, or what git itself refuses."""
+    with pytest.raises(UsageError, match="is no branch's name"):
+        validation.branch(text)
+
+
+@pytest.mark.parametrize("text", ["Dockerfile", "deploy/Dockerfile.prod", "./Dockerfile"])
+def test_dockerfiles(text: str) -> None:
+    """Relative to the repository."""
+    assert validation.dockerfile(text) == text.removeprefix("./")
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", ".", "/etc/passwd", "../x", "a/../../x", "a\x00", "x" * 1025]
+)
+def test_what_is_no_dockerfile(text: str) -> None:
+    """Nothing outside of the repository."""
+    with pytest.raises(UsageError, match="stays in it"):
+        validation.dockerfile(text)
+
+
+def test_ports() -> None:
+    """Those of TCP."""
+    assert [validation.port(number) for number in (1, 65_535)] == [1, 65_535]
+    for number in (0, -1, 65_536):
+        with pytest.raises(UsageError, match="from 1 to 65535"):
+            validation.port(number)
+
+
+def test_restart_policies() -> None:
+    """Those of the engine."""
+    for text in ("no", "always", "unless-stopped", "on-failure", "on-failure:5"):
+        assert validation.restart_policy(text) == text
+    for text in ("", "never", "on-failure:x", "always:1"):
+        with pytest.raises(UsageError, match="no restart policy"):
+            validation.restart_policy(text)
+
+
+def test_assignments() -> None:
+    """The value is what follows the first sign, also nothing."""
+    assert validation.assignments(["A=1", "B=x=y", "C="]) == {"A": "1", "B": "x=y", "C": ""}
+    for pair in ("A", "=1", "1A=x", "A B=1", "A=\x00", "A=" + "x" * 65_536):
+        with pytest.raises(UsageError):
+            validation.assignments([pair])
