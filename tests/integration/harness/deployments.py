@@ -79,6 +79,18 @@ class Repository:
         ).stdout
 
 
+def remove_deployed(engine: PrivateEngine) -> None:
+    """Remove every container and image that deployments made."""
+    client = engine.client
+    for container in client.containers(all=True, filters={"label": "mist.app"}):
+        engine.remove(container["Id"])
+    for image in client.images():
+        for tag in image["RepoTags"] or ():
+            if tag.startswith("mist-app-"):
+                with contextlib.suppress(APIError):
+                    client.remove_image(tag, force=True)
+
+
 class Deployer:
     """A store and a home of their own, and runners that work on them."""
 
@@ -172,13 +184,6 @@ class Deployer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        client = self.engine.client
-        for container in client.containers(all=True, filters={"label": "mist.app"}):
-            self.engine.remove(container["Id"])
-        for image in client.images():
-            for tag in image["RepoTags"] or ():
-                if tag.startswith("mist-app-"):
-                    with contextlib.suppress(APIError):
-                        client.remove_image(tag, force=True)
+        remove_deployed(self.engine)
         self.store.close()
         shutil.rmtree(self.directory, ignore_errors=True)

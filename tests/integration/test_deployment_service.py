@@ -1,0 +1,296 @@
+"""Deployments as users have them: over HTTP, WebSocket and the command, on the whole service."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.integration.conftest import MakeService
+from tests.integration.harness.clients import ALL, Client
+from tests.integration.harness.deployments import Repository, dockerfile, remove_deployed
+from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.service import MIST, Service
+
+OpenClient = Callable[..., Client]
+
+#: A program that numbers its lines and ends when it is told to, saying so.
+CHATTY = "trap 'echo {name} ends; exit' TERM; echo {name} begins; while :; do sleep 0.05; done"
+
+QUICK: dict[str, object] = {
+    "deployments.settle_seconds": 0.6,
+    "deployments.stop_seconds": 3,
+    "supervisor.poll_seconds": 0.2,
+}
+
+
+class Site:
+    """A service, its administrator's cookie, and repositories to deploy from."""
+
+    def __init__(self, service: Service, engine: PrivateEngine, folder: Path) -> None:
+        self.service = service
+        self.engine = engine
+        self.cookie = service.login()
+        self._folder = folder
+        self._count = 0
+
+    def app(self, container: str, *steps: str, run: str = "") -> tuple[int, Repository]:
+        """An application with a repository of its own."""
+        self._count += 1
+        content = dockerfile(*steps, run=run) if run else dockerfile(*steps)
+        repository = Repository(self._folder / f"repo{self._count}", {"Dockerfile": content})
+        name = f"app{self._count}"
+        return self.service.add_app(name, container, "--git", repository.url), repository
+
+    def request(self, method: str, path: str, **body: object) -> dict[str, Any]:
+        """The data of an answer to a request that goes well."""
+        answer = requests.request(
+            method,
+            f"{self.service.url}/api/{path}",
+            json=body or None,
+            headers={"Cookie": self.cookie},
+            timeout=30,
+        )
+        assert answer.ok, answer.text
+        found: dict[str, Any] = answer.json()["data"]
+        return found
+
+    def deploy(self, app: int, **body: object) -> int:
+        """Ask for a deployment; its number."""
+        return int(self.request("POST", f"apps/{app}/deployments", **(body or {}))["id"])
+
+    def row(self, deployment: int) -> dict[str, Any]:
+        """The deployment as HTTP shows it."""
+        return self.request("GET", f"deployments/{deployment}")
+
+    def wait(self, deployment: int, *statuses: str) -> dict[str, Any]:
+        """The row once it has one of the statuses, or is over."""
+        wanted = statuses or ("success", "failed")
+        wait_until(
+            lambda: self.row(deployment)["status"] in (*wanted, "success", "failed"),
+            f"deployment {deployment} to be {wanted}",
+            seconds=90,
+        )
+        return self.row(deployment)
+
+    def log_url(self, deployment: int) -> str:
+        """The WebSocket that shows the deployment."""
+        return self.service.ws_url("deployment/logs", deploymentId=deployment)
+
+    def records(self, deployment: int) -> list[str]:
+        """The messages of the log's file."""
+        return self.service.paths.deployment_log(deployment).read_text("utf-8").splitlines()
+
+
+@pytest.fixture
+def site(make_service: MakeService, engine: PrivateEngine, tmp_path: Path) -> Iterator[Site]:
+    """A service for this test alone."""
+    yield Site(make_service(engine, QUICK), engine, tmp_path)
+    remove_deployed(engine)
+
+
+def test_a_viewer_has_the_whole_log_whenever_it_comes(
+    site: Site, container: str, open_client: OpenClient, client_kind: type[Client]
+) -> None:
+    """From the queue, in the middle and after a restart of everything: the same messages."""
+    app, _ = site.app(container, "RUN seq 1 200")
+    deployment = site.deploy(app)
+    early = open_client(site.log_url(deployment), site.cookie, kind=client_kind)
+    assert early.wait_closed(90) == 1000
+    assert site.row(deployment)["status"] == "success"
+    late = open_client(site.log_url(deployment), site.cookie, kind=client_kind)
+    assert late.wait_closed() == 1000
+    assert late.texts == site.records(deployment)
+    # Who comes before the file is there reads the row first.
+    assert [text for text in early.texts if text in set(late.texts)] == late.texts
+    assert early.of_type("log") == late.of_type("log")
+    site.service.stop()
+    site.service.start()
+    again = open_client(site.log_url(deployment), site.cookie, kind=client_kind)
+    assert again.wait_closed() == 1000
+    assert again.texts == late.texts
+
+
+def test_viewers_of_a_long_build_have_the_same_text(
+    site: Site, container: str, open_client: OpenClient
+) -> None:
+    """Those that join in the middle of 5,000 lines have what the first one has."""
+    app, _ = site.app(container, "RUN for i in $(seq 1 50); do seq 1 100; sleep 0.02; done")
+    deployment = site.deploy(app)
+    first = open_client(site.log_url(deployment), site.cookie)
+    others = []
+    for number in range(1, 10):
+        first.wait_lines(number * 500, seconds=90)
+        others.append(open_client(site.log_url(deployment), site.cookie, kind=ALL[number % 3]))
+    assert first.wait_closed(90) == 1000
+    lines = [json.loads(r)["data"]["line"] for r in site.records(deployment) if '"log"' in r[:14]]
+    assert len(lines) > 5_000
+    assert first.lines == lines
+    for other in others:
+        assert other.wait_closed() == 1000
+        assert other.texts == site.records(deployment)
+
+
+def test_two_deployments_of_one_application_follow_each_other(site: Site, container: str) -> None:
+    """The second says what it waits for, and begins when the first is over."""
+    app, _ = site.app(container, "RUN sleep 1")
+    answers: list[int] = []
+    askers = [threading.Thread(target=lambda: answers.append(site.deploy(app))) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    first, second = sorted(answers)
+    site.wait(first, "building")
+    wait_until(
+        lambda: f"waits for deployment {first} of this app" in site.row(second)["message"],
+        "the second to wait",
+    )
+    assert site.wait(second)["status"] == "success"
+    assert site.row(first)["status"] == "success"
+    assert site.row(second)["started_at"] >= site.row(first)["finished_at"]
+    assert site.engine.state(container) == "running"
+
+
+def test_four_applications_two_at_a_time(site: Site, container: str) -> None:
+    """Never more than two run, and in the end all have."""
+    apps = [site.app(f"{container}-{number}", "RUN sleep 1")[0] for number in range(4)]
+    deployments = [site.deploy(app) for app in apps]
+    seen = 0
+    while unfinished := [site.row(d) for d in deployments if not site.row(d)["finished_at"]]:
+        running = [row for row in unfinished if row["status"] in ("building", "deploying")]
+        assert len(running) <= 2
+        seen = max(seen, len(running))
+    assert seen == 2
+    assert [site.row(d)["status"] for d in deployments] == ["success"] * 4
+
+
+def test_a_killed_supervisor_leaves_no_deployment_open(site: Site, container: str) -> None:
+    """What ran has failed when it is back, and what waited is run."""
+    app, repository = site.app(container, "RUN echo never-ends; sleep 600")
+    running = site.deploy(app)
+    waiting = site.deploy(app)
+    wait_until(
+        lambda: (
+            (site.service.paths.deployment_log(running)).exists()
+            and any("Running in" in record for record in site.records(running))
+        ),
+        "the build",
+    )
+    site.service.kill()
+    wait_until(lambda: not site.service.processes(), "the service's processes to end")
+    repository.commit({"Dockerfile": dockerfile()}, "No more waiting")
+    site.service.start()
+    row = site.wait(running)
+    assert (row["status"], row["error_message"]) == ("failed", "Interrupted by a restart")
+    assert json.loads(site.records(running)[-1])["data"] == {"message": "Interrupted by a restart"}
+    assert site.wait(waiting)["status"] == "success"
+    commands = [c["Command"] for c in site.engine.client.containers(all=True)]
+    assert not [command for command in commands if "never-ends" in command]
+
+
+def test_a_killed_runner_is_cleaned_up_after(site: Site, container: str) -> None:
+    """The supervisor starts another one, which ends the deployment."""
+    app, _ = site.app(container, "RUN sleep 600")
+    deployment = site.deploy(app)
+    site.wait(deployment, "building")
+    runner = site.service.running(f"deployment/{deployment}")[0]
+    psutil.Process(runner["pid"]).kill()
+    row = site.wait(deployment)
+    assert (row["status"], row["error_message"]) == ("failed", "Interrupted by a restart")
+
+
+def test_cancelling_over_http(site: Site, container: str, open_client: OpenClient) -> None:
+    """One that runs and one that waits both fail with the name of who asked, and say so live."""
+    app, _ = site.app(container, "RUN sleep 600")
+    running, waiting = site.deploy(app), site.deploy(app)
+    site.wait(running, "building")
+    for deployment in (waiting, running):
+        viewer = open_client(site.log_url(deployment), site.cookie)
+        viewer.wait_open()
+        site.request("POST", f"deployments/{deployment}/cancel")
+        assert viewer.wait_closed() == 1000
+        error = {"message": "Cancelled by admin@localhost"}
+        assert viewer.messages[-1]["data"] == error
+        assert site.row(deployment)["error_message"] == error["message"]
+
+
+def test_rolling_back_over_http(site: Site, container: str) -> None:
+    """The image of an earlier deployment runs again, without a build."""
+    app, repository = site.app(container)
+    first = site.deploy(app)
+    assert site.wait(first)["status"] == "success"
+    repository.commit({"Dockerfile": dockerfile("RUN echo second")}, "Second")
+    assert site.wait(site.deploy(app))["status"] == "success"
+    row = site.wait(site.deploy(app, rollback_to=first))
+    assert (row["status"], row["commit_message"]) == ("success", "First commit")
+    history = site.request("GET", f"apps/{app}/deployments")
+    assert len(history) == 3
+
+
+def test_the_container_log_goes_on_across_a_deployment(
+    site: Site, container: str, open_client: OpenClient
+) -> None:
+    """The old one's last line, a new status, the new one's first line: on one connection."""
+    app, repository = site.app(container, run=CHATTY.format(name="old"))
+    assert site.wait(site.deploy(app))["status"] == "success"
+    viewer = open_client(site.service.ws_url("container/logs", appId=app), site.cookie)
+    viewer.wait_lines(1)
+    repository.commit({"Dockerfile": dockerfile(run=CHATTY.format(name="new"))}, "New")
+    assert site.wait(site.deploy(app))["status"] == "success"
+    assert viewer.wait_lines(3) == ["old begins", "old ends", "new begins"]
+    kinds = [m["type"] for m in viewer.messages]
+    assert kinds[0] == "status"
+    assert "status" in kinds[kinds.index("log") : -1]
+    assert not {"error", "end"} & set(kinds)
+
+
+def test_the_command_follows_to_the_end(site: Site, container: str) -> None:
+    """It prints the log, and its exit status says how it ended."""
+    app, repository = site.app(container, "RUN echo built by hand")
+    done = site.service.mist("deploy", f"app{app}")
+    assert "built by hand" in done.stdout
+    assert "Deployment complete" in done.stdout
+    repository.commit({"Dockerfile": dockerfile("RUN exit 9")}, "Break it")
+    done = site.service.mist("deploy", str(app), check=False)
+    assert done.returncode == 1
+    assert "Docker build failed: exit code 9" in done.stdout
+    done = site.service.mist("deploy", "nothing", check=False)
+    assert done.returncode == 64
+    assert "there is no application 'nothing'" in done.stderr
+
+
+def test_interrupting_the_command_leaves_the_deployment(site: Site, container: str) -> None:
+    """Ctrl-C says how to cancel; `mist cancel` does it."""
+    site.app(container, "RUN sleep 600")
+    with subprocess.Popen(
+        [MIST, "deploy", "app1"],
+        env=site.service.environment | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        with contextlib.suppress(StopIteration):
+            while "Step 2/" not in next(command.stdout):
+                pass
+        command.send_signal(signal.SIGINT)
+        assert "`mist cancel 1` cancels it" in command.stdout.read()
+    assert command.returncode == 130
+    assert site.row(1)["status"] == "building"
+    site.service.mist("cancel", "1")
+    row = site.wait(1)
+    assert row["status"] == "failed"
+    assert row["error_message"].startswith("Cancelled by ")
+    done = site.service.mist("cancel", "1", check=False)
+    assert (done.returncode, "over already" in done.stderr) == (64, True)
+    done = site.service.mist("cancel", "77", check=False)
+    assert (done.returncode, "no deployment 77" in done.stderr) == (64, True)
