@@ -89,7 +89,8 @@ def test_client_without_progress_is_closed(
     """After ``streams.stall_seconds`` without progress the connection is dropped."""
     service = make_service(engine, {"streams.stall_seconds": 1, "collector.linger_seconds": 1})
     cookie = service.login()
-    engine.run(container, "while true; do seq 1 1000; done")
+    script = numbered(100_000, pause_every=200).replace("echo $i", f"echo $i {'x' * 200}")
+    engine.run(container, script)
     app = service.add_app(container, container)
     with stalled(service.ws_url("container/logs", appId=app), cookie):
         wait_until(lambda: service.running(f"container/{app}"), "the collector")
