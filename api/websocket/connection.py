@@ -18,8 +18,16 @@ import fcntl
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_WR, TCP_NODELAY
+from collections.abc import Callable
+from socket import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_TCP,
+    SHUT_WR,
+    SO_LINGER,
+    SOL_SOCKET,
+    TCP_NODELAY,
+)
 from struct import Struct
 from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -31,6 +39,7 @@ from geventwebsocket.websocket import WebSocket
 
 from api.websocket import frames
 from api.websocket.frames import CloseCode, Opcode
+from api.websocket.outbox import NOTHING, Buffers, at_boundary, rest, vector
 from api.websocket.parser import Binary, Close, Event, Parser, Ping, ProtocolViolation, Text
 
 if TYPE_CHECKING:
@@ -44,9 +53,6 @@ _WRITE: Final = 2
 
 _RECEIVE_BYTES: Final = 16_384
 
-#: At most this many buffers go into one system call; Linux takes up to 1,024.
-_VECTOR_BUFFERS: Final = 256
-
 #: After this much the event loop gets its turn, even if the socket takes more: a
 #: fast reader that has much to catch up on must not hold up the others.
 _BURST_BYTES: Final = 1_048_576
@@ -56,7 +62,8 @@ _TCP_NOTSENT_LOWAT: Final = 25
 
 _INT: Final = Struct("i")
 
-_NOTHING: Final[Sequence[bytes | memoryview]] = ()
+#: ``struct linger``: on, for no time at all (``socket(7)``).
+_RESET_ON_CLOSE: Final = Struct("ii").pack(1, 0)
 
 
 class Source(Protocol):
@@ -129,7 +136,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self._socket = sock
         self._fd = sock.fileno()
         self._parser: Parser | None = Parser(keeper.limits.max_message_bytes)
-        self._out: Sequence[bytes | memoryview] = _NOTHING
+        self._out: Buffers = NOTHING
         self._sent = 0
         self._control: dict[Opcode, bytes] | None = None
         self._farewell: bytes | None = None
@@ -144,7 +151,8 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self._reader: Any = gevent.get_hub().loop.io(self._fd, _READ)
         self._reader.start(self._on_readable)
         if early:
-            self._parse(early)
+            # Not now: the application has not said yet whether it wants messages.
+            gevent.get_hub().loop.run_callback(self._parse, early)
 
     def __del__(self) -> None:
         """The base class closes here; ours are closed by then, or were never open."""
@@ -185,10 +193,14 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
                         return
                 if len(out) == 1 and not self._sent:
                     written = os.write(self._fd, out[0])
-                    out = self._out = _NOTHING if written == len(out[0]) else self._rest(written)
+                    if written == len(out[0]):
+                        out = self._out = NOTHING
+                    else:
+                        self._sent = written
                 else:
-                    written = os.writev(self._fd, self._vector(out))
-                    out = self._out = self._rest(written)
+                    written = os.writev(self._fd, vector(out, self._sent))
+                    out, self._sent = rest(out, self._sent + written)
+                    self._out = out
                 left -= written
                 if self._sent or left <= 0:
                     self._block()
@@ -199,24 +211,24 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
             # Reset, broken pipe, timed out: there is nobody to tell.
             self._drop()
 
-    def _refill(self, out: Sequence[bytes | memoryview]) -> Sequence[bytes | memoryview]:
+    def _refill(self, out: Buffers) -> Buffers:
         """What to write next: control frames first, then what the source gives, then the end."""
         if self._control:
             control, self._control = self._control, None
-            return self._at_boundary(out, list(control.values()))
+            return at_boundary(out, self._sent, list(control.values()))
         if self.closing:
             self._after_close_frame()
-            return _NOTHING
+            return NOTHING
         if self.source is not None and (fresh := self._take()):
             return fresh
         if self._farewell is None:
-            return _NOTHING
+            return NOTHING
         farewell, self._farewell = self._farewell, None
         self._start_deadline()
         self.source, self.closing = None, True
         return (farewell,)
 
-    def _take(self) -> Sequence[bytes | memoryview]:
+    def _take(self) -> Buffers:
         """Ask the source; one that fails ends this client's stream and no other's."""
         assert self.source is not None
         try:
@@ -226,34 +238,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
             self.source = None
             self._farewell = frames.close_frame(CloseCode.INTERNAL_ERROR, "internal error")
             self.close_code = CloseCode.INTERNAL_ERROR
-            return _NOTHING
-
-    def _at_boundary(
-        self, out: Sequence[bytes | memoryview], extra: list[bytes]
-    ) -> Sequence[bytes | memoryview]:
-        """``out`` with ``extra`` after the frame that is under way."""
-        if not self._sent:
-            return [*extra, *out]
-        first = memoryview(out[0])
-        end = frames.boundary(first, self._sent)
-        rest = [first[end:]] if end < len(first) else []
-        return [first[:end], *extra, *rest, *out[1:]]
-
-    def _vector(self, out: Sequence[bytes | memoryview]) -> Sequence[bytes | memoryview]:
-        if self._sent:
-            return [memoryview(out[0])[self._sent :], *out[1:_VECTOR_BUFFERS]]
-        return out if len(out) <= _VECTOR_BUFFERS else out[:_VECTOR_BUFFERS]
-
-    def _rest(self, written: int) -> Sequence[bytes | memoryview]:
-        """What of ``_out`` is left after ``written`` more bytes; ``_sent`` is how far into it."""
-        written += self._sent
-        for index, buffer in enumerate(self._out):
-            if written < len(buffer):
-                self._sent = written
-                return self._out[index:]
-            written -= len(buffer)
-        self._sent = 0
-        return _NOTHING
+            return NOTHING
 
     def _block(self) -> None:
         """Have the event loop go on when the socket takes more."""
@@ -324,14 +309,20 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self.flush()
 
     def abort(self) -> None:
-        """Drop the TCP connection without a word: the peer does not read anyway."""
-        self._drop()
+        """Drop the TCP connection without a word, for the peer does not read.
+
+        A reset makes the kernel forget what it has queued; an ordinary close would
+        leave it trying to send that for minutes.
+        """
+        if not self.closed:
+            self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
+            self._drop()
 
     def _end_with(self, frame: bytes, code: int | None) -> None:
         self.closing = True
         self.close_code = code
         self.source = self._farewell = self._control = None
-        self._out = self._at_boundary(self._out[:1], [frame])[:2] if self._sent else (frame,)
+        self._out = at_boundary(self._out[:1], self._sent, [frame])[:2] if self._sent else (frame,)
         self._start_deadline()
 
     def _start_deadline(self) -> None:
@@ -364,7 +355,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self._reader = self._writer = self._deadline = None
         self._socket.close()
         self._keeper.discard(self)
-        self._out, self._sent = _NOTHING, 0
+        self._out, self._sent = NOTHING, 0
         self.source = self._parser = self._control = self._farewell = None
         if self._wakeup is not None:
             self._wakeup.set()

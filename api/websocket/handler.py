@@ -73,7 +73,24 @@ class Handler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the lib
 
     def read_request(self, raw_requestline: str) -> bool:
         """Read the headers, within a time that a slow sender cannot stretch."""
-        return bool(self._in_time("request_seconds", super().read_request, raw_requestline))
+        complete = self._in_time("request_seconds", super().read_request, raw_requestline)
+        self._check_headers()
+        return bool(complete)
+
+    def _check_headers(self) -> None:
+        """Refuse headers that a reverse proxy may understand in another way than we do.
+
+        The parser of the base class drops what follows a malformed line, also a
+        Content-Length, and would take the body for the next request.
+        """
+        if self.headers.defects:
+            raise ValueError("a header line without a name or a colon")
+        lengths = self.headers.get_all("content-length", [])
+        encodings = self.headers.get_all("transfer-encoding", [])
+        if len(lengths) > 1 or len(encodings) > 1:
+            raise ValueError("more than one header says how long the body is")
+        if encodings and encodings[0].strip().lower() != "chunked":
+            raise ValueError("the only transfer coding is chunked")
 
     def _in_time(self, setting: str, read: Callable[..., Any], *arguments: Any) -> Any:
         seconds = getattr(self.server.settings.server, setting)

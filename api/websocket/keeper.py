@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
-from gevent.event import Event
 
 from api.websocket.frames import CloseCode
 from mist.settings import Streams
@@ -38,8 +37,6 @@ class Keeper:
             set() for _ in range(max(1, round(limits.ping_seconds / _TICK_SECONDS)))
         ]
         self._next_slot = 0
-        self._empty = Event()
-        self._empty.set()
 
     def add(self, connection: Connection) -> None:
         """Look after a new connection, in the slot whose turn it is to get one."""
@@ -47,15 +44,12 @@ class Keeper:
         connection.slot = self._next_slot
         self._slots[connection.slot].add(connection)
         self.connections.add(connection)
-        self._empty.clear()
 
     def discard(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
         self._slots[connection.slot].discard(connection)
         self.connections.discard(connection)
         self.blocked.discard(connection)
-        if not self.connections:
-            self._empty.set()
 
     def run(self) -> NoReturn:
         """Visit the connections for ever, in a greenlet of its own."""
@@ -113,7 +107,3 @@ class Keeper:
         """Drop those that do not answer."""
         for connection in list(self.connections):
             connection.abort()
-
-    def wait_empty(self, timeout: float) -> bool:
-        """Whether all connections are gone within ``timeout`` seconds, blocking this greenlet."""
-        return bool(self._empty.wait(timeout))

@@ -39,7 +39,7 @@ _CLOSING: Final = 0.85
 #: What a worker that is to stop quickly (SIGQUIT, SIGINT) takes for closing, in seconds.
 _QUICK_SECONDS: Final = 1.0
 
-#: How often it is looked whether requests are still under way, in seconds.
+#: How often it is looked whether anybody is left, in seconds.
 _LOOK_SECONDS: Final = 0.05
 
 #: How often gunicorn was told to reload, in memory that master and workers share:
@@ -152,4 +152,4 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
             if not keeper.connections and not any(len(server.pool) for server in servers):
                 return
             self.notify()
-            keeper.wait_empty(_LOOK_SECONDS)
+            gevent.sleep(_LOOK_SECONDS)

@@ -1,0 +1,575 @@
+"""The worker on the wire: real gunicorn, and clients that nobody here wrote.
+
+Each known hole of gevent-websocket has its test: codes both ways, unmasked
+frames, announced lengths, refused handshakes that say why.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import websocket
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as connect_websockets
+
+from api.websocket.frames import read_header
+from tests.unit.websocket.client import close, frame
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+KEY: Final = base64.b64encode(b"sixteen bytes ok").decode()
+SECONDS: Final = 20.0
+
+
+class Gunicorn:
+    """A gunicorn with the smallest application, on a free port."""
+
+    def __init__(self, log: Path, **settings: object) -> None:
+        self._log = log
+        environ = {f"MIST_{name.upper()}": str(value) for name, value in settings.items()}
+        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "etc" / "gunicorn.conf.py")]
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*command, "wire_app:app"],
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent))),
+                    "MIST_SERVER_BIND": "127.0.0.1:0",
+                    **environ,
+                },
+                stdout=output,
+                stderr=output,
+            )
+        found = self.await_log(r"Listening at: http://127\.0\.0\.1:(\d+)")
+        self.port = int(found[1])
+        self.await_answer()
+
+    @property
+    def log(self) -> str:
+        """What gunicorn has said so far."""
+        return self._log.read_text()
+
+    def await_log(self, pattern: str) -> re.Match[str]:
+        """The first match of a pattern in the log."""
+        found: list[re.Match[str]] = []
+
+        def look() -> bool:
+            found.extend(re.finditer(pattern, self.log))
+            return bool(found) or self.process.poll() is not None
+
+        eventually(look)
+        assert found, self.log
+        return found[0]
+
+    def await_answer(self) -> None:
+        """Wait until a worker answers."""
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError):
+                return self.get("/")[0] == 200
+            return False
+
+        eventually(answers)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str, Any]:
+        """Status, message and headers of the answer to a request."""
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        with contextlib.closing(client):
+            client.request("GET", path, headers=headers or {})
+            answer = client.getresponse()
+            return answer.status, json.loads(answer.read())["message"], answer.headers
+
+    def connect(self, path: str) -> ClientConnection:
+        """A client of the library websockets."""
+        return connect_websockets(
+            f"ws://127.0.0.1:{self.port}{path}", compression=None, ping_interval=None
+        )
+
+    def raw(self, path: str = "/ws/idle", behind: bytes = b"") -> Raw:
+        """A client that is but a socket, with the handshake done."""
+        client = Raw(self.port)
+        client.send(request(path) + behind)
+        assert client.head().startswith("HTTP/1.1 101 ")
+        return client
+
+    def workers(self) -> set[int]:
+        """The process ids of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return {int(pid) for pid in children.read_text().split()}
+
+    def stop(self) -> int:
+        """Stop it, and say how it ended."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(SECONDS)
+
+
+class Raw:
+    """A socket whose waits have a deadline."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self.sock.sendall(data)
+
+    def head(self) -> str:
+        """An HTTP answer's status line and headers, read to their end and no further."""
+        data = b""
+        while not data.endswith(b"\r\n\r\n"):
+            data += self.exactly(1)
+        return data.decode("latin-1")
+
+    def frame(self) -> tuple[int, bytes]:
+        """The opcode and payload of the next frame."""
+        head = self.exactly(2)
+        head += self.exactly({126: 2, 127: 8}.get(head[1] & 0x7F, 0))
+        header = read_header(head)
+        assert header is not None
+        return header.opcode, self.exactly(header.length)
+
+    def close_code(self) -> int:
+        """The code of the next frame, which is a close frame."""
+        opcode, payload = self.frame()
+        assert opcode == 8
+        return int(struct.unpack("!H", payload[:2])[0])
+
+    def at_end(self) -> bool:
+        """Whether the server ends the connection now, without a reset."""
+        return self.sock.recv(1) == b""
+
+    def exactly(self, length: int) -> bytes:
+        """So many bytes."""
+        data = b""
+        while len(data) < length:
+            more = self.sock.recv(length - len(data))
+            assert more, f"the connection ended after {data!r}"
+            data += more
+        return data
+
+
+def request(path: str, **changed: str | None) -> bytes:
+    """A handshake; headers of that name (with _ for -) are changed or left out."""
+    headers: dict[str, str | None] = {
+        "Host": "localhost",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": KEY,
+    }
+    headers |= {name.replace("_", "-"): value for name, value in changed.items()}
+    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    until = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
+    """A server with short times, shared by the tests that leave it as it was."""
+    gunicorn = Gunicorn(
+        tmp_path_factory.mktemp("wire") / "log",
+        streams_close_seconds=1,
+        streams_stall_seconds=2,
+        streams_max_message_bytes=4096,
+        server_request_seconds=1,
+        server_keepalive_seconds=2,
+    )
+    yield gunicorn
+    assert gunicorn.stop() == 0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
+    """Starts servers for one test alone; the arguments are settings."""
+    started: list[Gunicorn] = []
+
+    def start(**settings: object) -> Gunicorn:
+        started.append(Gunicorn(tmp_path / f"log{len(started)}", **settings))
+        return started[-1]
+
+    yield start
+    for gunicorn in started:
+        gunicorn.stop()
+
+
+# What the server says
+
+
+def test_code_and_reason_reach_the_client(server: Gunicorn) -> None:
+    """gevent-websocket drops the code that the application closes with."""
+    with server.connect("/ws/numbers?count=3&code=4409&reason=not+running") as client:
+        assert [client.recv()[:1] for _ in range(3)] == ["0", "1", "2"]
+        with pytest.raises(ConnectionClosed):
+            client.recv()
+        assert (client.close_code, client.close_reason) == (4409, "not running")
+
+
+def test_code_reaches_another_client(server: Gunicorn) -> None:
+    """The same as websocket-client sees it."""
+    client = websocket.create_connection(
+        f"ws://127.0.0.1:{server.port}/ws/close?code=4404&reason=gone", timeout=SECONDS
+    )
+    opcode, payload = client.recv_data()
+    assert opcode == websocket.ABNF.OPCODE_CLOSE
+    assert payload == struct.pack("!H", 4404) + b"gone"
+    client.close()
+
+
+def test_long_reason_is_cut(server: Gunicorn) -> None:
+    """gevent-websocket makes an illegal control frame of it."""
+    client = server.raw(f"/ws/close?code=4000&reason={'%C3%A9' * 100}")
+    opcode, payload = client.frame()
+    assert opcode == 8
+    assert payload[2:].decode() == "é" * 61
+
+
+def test_much_data_arrives_whole(server: Gunicorn) -> None:
+    """Through a socket that fills up again and again."""
+    with server.connect("/ws/numbers?count=20000&size=1000") as client:
+        numbers = [int(message.split()[0]) for message in client]
+    assert numbers == list(range(20000))
+
+
+def test_what_the_application_returns_is_not_sent(server: Gunicorn) -> None:
+    """After the handshake there are frames and nothing else."""
+    client = server.raw("/ws/close?code=1000")
+    assert client.frame() == (8, b"\x03\xe8")
+    client.send(close(1000))
+    assert client.at_end()
+
+
+@pytest.mark.parametrize("path", ["/ws/failing", "/ws/failing-source"])
+def test_failing_application_is_1011(server: Gunicorn, path: str) -> None:
+    """And no HTTP error in the middle of a WebSocket."""
+    assert server.raw(path).close_code() == 1011
+
+
+# What clients say
+
+
+def test_messages_come_and_go(server: Gunicorn) -> None:
+    """Text and binary, to the largest that is allowed."""
+    with server.connect("/ws/echo") as client:
+        for message in ("", "ü", "x" * 4096, b"\x00\xff"):
+            client.send(message)
+            assert client.recv() == message
+        assert client.ping().wait(SECONDS)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1014, 3000, 4000, 4999])
+def test_clients_code_comes_back(server: Gunicorn, code: int) -> None:
+    """gevent-websocket echoes it as garbage, and refuses 1012 to 1014."""
+    client = server.raw()
+    client.send(close(code, b"x" * 123))
+    assert client.frame() == (8, struct.pack("!H", code))
+    assert client.at_end()
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2000, 5000, 65535])
+def test_code_that_must_not_travel_is_1002(server: Gunicorn, code: int) -> None:
+    """gevent-websocket accepts codes above 4999."""
+    client = server.raw()
+    client.send(close(code))
+    assert client.close_code() == 1002
+    assert client.at_end()
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        pytest.param(frame(1, b"x", masked=False), 1002, id="unmasked"),
+        pytest.param(frame(1, b"x", reserved=0x40), 1002, id="reserved bit"),
+        pytest.param(frame(5, b"x"), 1002, id="reserved opcode"),
+        pytest.param(frame(9, b"x", final=False), 1002, id="fragmented ping"),
+        pytest.param(frame(9, b"x" * 126), 1002, id="large ping"),
+        pytest.param(frame(0, b"x"), 1002, id="nothing to continue"),
+        pytest.param(frame(8, b"x"), 1002, id="half a code"),
+        pytest.param(frame(1, b"\xff"), 1007, id="not UTF-8"),
+        pytest.param(frame(2, length=4097), 1009, id="a byte too many"),
+        pytest.param(frame(2, length=2**63 - 1), 1009, id="enormous"),
+        pytest.param(frame(2, b"x" * 4096, final=False) + frame(0, b"x"), 1009, id="fragments"),
+    ],
+)
+def test_violation_closes_with_its_code(server: Gunicorn, data: bytes, code: int) -> None:
+    """At once, from the header alone, and without a reset."""
+    client = server.raw()
+    client.send(data)
+    assert client.close_code() == code
+    assert client.at_end()
+
+
+def test_too_large_message_gets_its_answer_while_it_is_sent(server: Gunicorn) -> None:
+    """The rest is drained, so a client that sends first and reads later is not reset."""
+    with server.connect("/ws/echo") as client:
+        with contextlib.suppress(ConnectionClosed):
+            client.send(b"x" * 5_000_000)
+        with pytest.raises(ConnectionClosed):
+            client.recv()
+        assert client.close_code == 1009
+
+
+def test_frames_behind_the_handshake_are_read(server: Gunicorn) -> None:
+    """A client may not wait for the answer before it pings."""
+    assert server.raw(behind=frame(9, b"early")).frame() == (10, b"early")
+
+
+def test_frame_in_many_pieces(server: Gunicorn) -> None:
+    """One byte at a time."""
+    client = server.raw("/ws/echo")
+    for byte in frame(1, "gruß".encode()):
+        client.send(bytes((byte,)))
+    assert client.frame() == (1, "gruß".encode())
+
+
+# Handshakes
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "says"),
+    [
+        ({"Upgrade": None}, 426, "Upgrade: websocket"),
+        ({"Connection": "keep-alive"}, 426, "reverse proxy"),
+        ({"Sec_WebSocket_Version": "12"}, 426, "13"),
+        ({"Sec_WebSocket_Version": None}, 426, "13"),
+        ({"Sec_WebSocket_Key": "not base64!"}, 400, "Sec-WebSocket-Key"),
+        ({"Sec_WebSocket_Key": "é"}, 400, "Sec-WebSocket-Key"),
+        ({"Sec_WebSocket_Key": "c2hvcnQ="}, 400, "16 bytes"),
+        ({"Sec_WebSocket_Key": None}, 400, "Sec-WebSocket-Key"),
+        ({"Content_Length": "3"}, 400, "body"),
+    ],
+)
+def test_refused_handshake_says_why(
+    server: Gunicorn, changed: dict[str, str | None], status: int, says: str
+) -> None:
+    """gevent-websocket answers with a 500, or loses the body to a TypeError."""
+    client = Raw(server.port)
+    client.send(request("/ws/idle", **changed) + b"abc" * ("Content_Length" in changed))
+    answer = http.client.HTTPResponse(client.sock)
+    answer.begin()
+    body = json.loads(answer.read())
+    assert answer.status == status
+    assert says in body["message"]
+    assert body["success"] is False
+    assert (answer.headers["Sec-WebSocket-Version"] == "13") == (status == 426)
+    assert (answer.headers["Upgrade"] == "websocket") == (status == 426)
+
+
+def test_http_1_0_is_told_what_is_needed(server: Gunicorn) -> None:
+    """As an old reverse proxy speaks."""
+    client = Raw(server.port)
+    client.send(request("/ws/idle").replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert client.head().startswith("HTTP/1.1 426 ")
+
+
+def test_refusal_of_the_application_reaches_the_client(server: Gunicorn) -> None:
+    """With its own status and body, before any upgrade."""
+    with pytest.raises(InvalidStatus) as caught:
+        server.connect("/ws/forbidden")
+    assert caught.value.response.status_code == 401
+    assert b"log in first" in caught.value.response.body
+
+
+# Plain HTTP beside it
+
+
+def test_connection_is_kept_for_the_next_request(server: Gunicorn) -> None:
+    """Two answers on one connection, and a WebSocket after them."""
+    client = Raw(server.port)
+    for _ in range(2):
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        length = re.search(r"Content-Length: (\d+)", client.head())
+        assert length is not None
+        client.exactly(int(length[1]))
+    client.send(request("/ws/close?code=1000"))
+    assert client.head().startswith("HTTP/1.1 101 ")
+    assert client.close_code() == 1000
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", "400"),
+        (b"GET / HTTP/9.9\r\n\r\n", "400"),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", "400"),
+        (b"POST / HTTP/1.1\r\nno colon\r\nContent-Length: 3\r\n\r\nabc", "400"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "400"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "400"),
+        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", "400"),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "400"),
+        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", "414"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", "408"),
+    ],
+)
+def test_what_is_no_request_is_refused(server: Gunicorn, data: bytes, status: str) -> None:
+    """With a status, in time, and without a traceback in the log."""
+    before = server.log.count("Traceback")
+    client = Raw(server.port)
+    client.send(data)
+    assert client.head().split()[1] == status
+    assert server.log.count("Traceback") == before
+
+
+def test_connection_without_a_request_is_ended(server: Gunicorn) -> None:
+    """It would cost a greenlet for ever."""
+    assert Raw(server.port).at_end()
+
+
+# Keepalive and slow clients
+
+
+def test_pings_come_and_silence_ends_the_connection(own: Callable[..., Gunicorn]) -> None:
+    """Two pings, no answer, then the end."""
+    server = own(streams_ping_seconds=0.2, streams_close_seconds=0.2)
+    client = server.raw()
+    assert [client.frame()[0] for _ in range(2)] == [9, 9]
+    assert client.close_code() == 1011
+    assert client.at_end()
+
+
+def test_answered_pings_keep_the_connection(own: Callable[..., Gunicorn]) -> None:
+    """Also on a connection that carries nothing else."""
+    server = own(streams_ping_seconds=0.1)
+    client = server.raw()
+    for _ in range(10):
+        assert client.frame()[0] == 9
+        client.send(frame(10))
+
+
+def test_client_that_reads_nothing_is_dropped(server: Gunicorn) -> None:
+    """After ``stall_seconds``; the others do not wait for it."""
+    stalled = server.raw("/ws/numbers?size=1000")
+    with server.connect("/ws/numbers?count=2000&size=1000") as client:
+        assert sum(1 for _ in client) == 2000
+    eventually(lambda: _is_reset(stalled))
+
+
+def _is_reset(client: Raw) -> bool:
+    """Whether the server has dropped the connection; reads nothing of what waits."""
+    info = client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    established = 1
+    return info[0] != established
+
+
+# Stopping
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "lives"),
+    [(signal.SIGTERM, 1001, False), (signal.SIGINT, 1001, False), (signal.SIGHUP, 1012, True)],
+)
+def test_stopping_says_good_bye(
+    own: Callable[..., Gunicorn], number: int, code: int, lives: bool
+) -> None:
+    """1001 for good, 1012 for a reload; what is pending comes first."""
+    server = own(server_workers=2)
+    before = server.workers()
+    clients = [server.raw() for _ in range(20)]
+    server.process.send_signal(number)
+    for raw in clients:
+        assert raw.close_code() == code
+        raw.send(close(code))
+        assert raw.at_end()
+    if lives:
+        eventually(lambda: len(server.workers()) == 2 and not server.workers() & before)
+        with server.connect("/ws/pid") as client:
+            assert client.recv() in {str(pid) for pid in server.workers()}
+    else:
+        assert server.process.wait(SECONDS) == 0
+
+
+def test_stop_after_a_reload_is_a_stop(own: Callable[..., Gunicorn]) -> None:
+    """Workers that a reload has started are stopped with 1001."""
+    server = own()
+    before = server.workers()
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: not server.workers() & before)
+    client = server.raw()
+    server.process.terminate()
+    assert client.close_code() == 1001
+
+
+def test_stop_is_bounded_whatever_clients_do(own: Callable[..., Gunicorn]) -> None:
+    """One does not read, one does not answer, one keeps a connection without a request."""
+    server = own(server_graceful_timeout=2)
+    stalled = server.raw("/ws/numbers?size=1000")
+    mute = server.raw()
+    idle = Raw(server.port)
+    started = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - started < 4
+    assert mute.close_code() == 1001
+    assert idle.at_end()
+    assert stalled.frame()[0] == 1
+
+
+def test_request_under_way_is_answered(own: Callable[..., Gunicorn]) -> None:
+    """The listener closes at once, the answer still comes."""
+    server = own()
+    client = Raw(server.port)
+    client.send(b"GET /slow?seconds=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    server.process.terminate()
+    assert client.head().startswith("HTTP/1.1 200 ")
+    assert server.process.wait(SECONDS) == 0
+
+
+def test_worker_whose_master_is_killed_says_good_bye(own: Callable[..., Gunicorn]) -> None:
+    """It must not serve on without anybody who could stop it."""
+    server = own()
+    client = server.raw()
+    workers = server.workers()
+    server.process.kill()
+    assert client.close_code() == 1001
+    client.send(close(1001))
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+# Many
+
+
+def test_burst_of_connects_is_served_and_spread(own: Callable[..., Gunicorn]) -> None:
+    """Nobody is refused, and no worker gets nearly everybody."""
+    server = own(server_workers=2)
+    clients = [Raw(server.port) for _ in range(1000)]
+    for client in clients:
+        client.send(request("/ws/pid"))
+    pids = []
+    for client in clients:
+        assert client.head().startswith("HTTP/1.1 101 ")
+        pids.append(client.frame()[1])
+    counts = [pids.count(pid) for pid in set(pids)]
+    assert len(counts) == 2
+    assert min(counts) > 200
+
+
+def test_idle_clients_cost_little_memory(server: Gunicorn) -> None:
+    """Well under the 24 KiB that a client may cost; 1,000 show it as 8,000 do."""
+    warm = [server.raw() for _ in range(100)]
+    before = int(server.get("/memory")[1])
+    clients = [server.raw() for _ in range(1000)]
+    after = int(server.get("/memory")[1])
+    assert (after - before) / len(clients) < 8
+    assert warm

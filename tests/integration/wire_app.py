@@ -1,0 +1,106 @@
+"""The smallest WSGI application that uses all of the worker's WebSocket interface."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import gevent
+
+from api.websocket.connection import Connection
+from api.websocket.frames import text_frame
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+
+class Numbers:
+    """A source of ``count`` numbered text frames of about ``size`` bytes; 0 is without end."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.next = 0
+        self.count = count
+        self.fill = "x" * size
+
+    def take(self) -> list[bytes]:
+        """The next numbers."""
+        last = min(self.next + 32, self.count) if self.count else self.next + 32
+        numbers = range(self.next, last)
+        self.next = last
+        return [text_frame(f"{number} {self.fill}".encode()) for number in numbers]
+
+
+class Failing:
+    """A source with a bug."""
+
+    def take(self) -> list[bytes]:
+        """Fail."""
+        raise ValueError("a bug in a source")
+
+
+def answer(start_response: StartResponse, status: str, message: str) -> list[bytes]:
+    """Answer with Mist's envelope."""
+    body = json.dumps({"success": False, "message": message, "data": None}).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    start_response(status, headers)
+    return [body]
+
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Everything under ``/ws/`` is a WebSocket, the rest is plain HTTP."""
+    path = environ["PATH_INFO"]
+    query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
+    if not path.startswith("/ws/"):
+        return http(path, query, environ, start_response)
+    if path == "/ws/forbidden":
+        return answer(start_response, "401 Unauthorized", "log in first")
+    problem = environ["mist.websocket_problem"]
+    if problem is not None:
+        return answer(start_response, *problem)
+    websocket(path, query, environ["mist.accept"]())
+    start_response("200 OK", [])
+    return [b"this must never be on the wire"]
+
+
+def http(
+    path: str, query: dict[str, str], environ: WSGIEnvironment, start_response: StartResponse
+) -> list[bytes]:
+    """Answer a request; with the worker's process id where it asks for nothing else."""
+    if path == "/slow":
+        gevent.sleep(float(query["seconds"]))
+    if path == "/body":
+        return answer(start_response, "200 OK", str(len(environ["wsgi.input"].read())))
+    if path == "/memory":
+        return answer(start_response, "200 OK", memory())
+    return answer(start_response, "200 OK", str(os.getpid()))
+
+
+def memory() -> str:
+    """The worker's share of memory in KiB."""
+    with open("/proc/self/smaps_rollup") as file:
+        fields = dict(line.split(":") for line in file.read().splitlines()[1:])
+    return fields["Pss"].split()[0]
+
+
+def websocket(path: str, query: dict[str, str], connection: Connection) -> None:
+    """Serve an open connection; ``/ws/idle`` gets nothing."""
+    count, size = int(query.get("count", 0)), int(query.get("size", 10))
+    if path == "/ws/numbers":
+        connection.source = Numbers(count, size)
+        connection.flush()
+        if count:
+            connection.finish(int(query.get("code", 1000)), query.get("reason", ""))
+    elif path == "/ws/close":
+        connection.close(int(query["code"]), query.get("reason", ""))
+    elif path == "/ws/echo":
+        while (message := connection.receive()) is not None:
+            connection.send(message)
+    elif path == "/ws/pid":
+        connection.send(str(os.getpid()))
+    elif path == "/ws/failing-source":
+        connection.source = Failing()
+        connection.flush()
+    elif path == "/ws/failing":
+        raise ValueError("a bug after the handshake")
