@@ -44,10 +44,11 @@ class _Everywhere:
         _resource: object,
         _succeeded: bool,
     ) -> None:
-        """After the answer is made.  Unknown paths count as one, so that they stay few."""
+        """After the answer is made.  What clients make up counts as one."""
         route = req.uri_template or "none"
         if not route.startswith("/ws/"):
-            self._answers.labels(route, req.method, resp.status_code).inc()
+            method = req.method if req.method in falcon.HTTP_METHODS else "other"
+            self._answers.labels(route, method, resp.status_code).inc()
 
 
 def create_app(services: Services) -> App:

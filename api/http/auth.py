@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import falcon
+import structlog
 
 from api.http.access import COOKIE, Identity, authenticate, check_origin, services
 from api.http.bodies import Body, read
@@ -11,6 +12,9 @@ from api.http.peer import peer
 from mist import clock
 from mist.accounts import sessions
 from mist.accounts.sessions import Credentials
+from mist.errors import LoginRefused
+
+log = structlog.get_logger(__name__)
 
 
 class LoginBody(Body, frozen=True):
@@ -29,7 +33,11 @@ class Login:
         body = read(req, LoginBody)
         with_ = services(req)
         given = Credentials(body.email, body.password, peer(req).address)
-        login = sessions.log_in(with_.store, with_.secret, with_.settings.auth, given)
+        try:
+            login = sessions.log_in(with_.store, with_.secret, with_.settings.auth, given)
+        except LoginRefused as refusal:
+            log.warning("login_refused", address=given.address, reason=str(refusal))
+            raise
         resp.set_cookie(
             COOKIE,
             login.token.text,

@@ -18,6 +18,8 @@ class Alive:
         """Say so."""
         reply(resp, None, "alive")
 
+    on_head = on_get
+
 
 class Ready:
     """``/readyz``: store and bus can be reached."""
@@ -32,6 +34,8 @@ class Ready:
             return
         resp.status = falcon.HTTP_503
         write(resp, Envelope(False, "; ".join(wrong), problems))
+
+    on_head = on_get
 
 
 class Metrics:

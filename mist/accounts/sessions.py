@@ -67,9 +67,8 @@ def identify(store: Store, secret: bytes, token: str) -> Identity:
         issued_at=claims.iat,
         expires_at=claims.exp,
     )
-    if (user and claims.iat < user.sessions_after) or store.sessions.revoked(
-        [identity.token_digest]
-    ):
+    outlived = user is not None and claims.iat < user.sessions_after
+    if outlived or store.sessions.is_revoked(identity.token_digest):
         raise NotLoggedIn("Session expired")
     return identity
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Unpack
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, exists, insert, or_, select, true
+from sqlalchemy import Row, bindparam, exists, insert, or_, select
 
 from mist import clock
 from mist.errors import AlreadyExists
@@ -21,6 +21,19 @@ _members = tables.project_members
 DEFAULT_RESTART: Final = "unless-stopped"
 
 
+#: Statements are put together once: that is half of a small query's time.
+_GRANTED: Final = exists().where(
+    _grants.c.app_id == _apps.c.id, _grants.c.user_id == bindparam("viewer")
+)
+_MEMBER: Final = exists().where(
+    _members.c.project_id == _apps.c.project_id, _members.c.user_id == bindparam("viewer")
+)
+_VISIBLE: Final = select(_apps).where(or_(_GRANTED, _MEMBER)).order_by(_apps.c.id)
+_ALLOWED: Final = select(_apps.c.id).where(_apps.c.id == bindparam("id"), or_(_GRANTED, _MEMBER))
+_ALL: Final = select(_apps).order_by(_apps.c.id)
+_BY_ID: Final = select(_apps).where(_apps.c.id == bindparam("id"))
+
+
 class Apps:
     """The tables of applications and of grants."""
 
@@ -29,19 +42,28 @@ class Apps:
 
     def get(self, app_id: int) -> App | None:
         """The application of this id."""
-        return self._one(_apps.c.id == app_id)
+        with self._data.read() as connection:
+            row = connection.execute(_BY_ID, {"id": app_id}).first()
+        return _app(row) if row else None
 
     def by_name(self, name: str) -> App | None:
         """The application of this name."""
-        return self._one(_apps.c.name == name)
+        with self._data.read() as connection:
+            row = connection.execute(select(_apps).where(_apps.c.name == name)).first()
+        return _app(row) if row else None
 
     def all(self) -> list[App]:
         """Every application, in the order of their making."""
-        return self._many(true())
+        with self._data.read() as connection:
+            return [_app(row) for row in connection.execute(_ALL)]
 
     def visible_to(self, viewer: Viewer) -> list[App]:
         """The applications that ``viewer`` may see."""
-        return self._many(_may_see(viewer))
+        if viewer.admin:
+            return self.all()
+        with self._data.read() as connection:
+            rows = connection.execute(_VISIBLE, {"viewer": viewer.user_id})
+            return [_app(row) for row in rows]
 
     def allowed(self, app_id: int, viewer: Viewer) -> bool:
         """Whether ``viewer`` may see the application: as an admin, by a grant or a project.
@@ -51,8 +73,8 @@ class Apps:
         if viewer.admin:
             return True
         with self._data.read() as connection:
-            query = select(_apps.c.id).where(_apps.c.id == app_id, _may_see(viewer))
-            return connection.execute(query).first() is not None
+            values = {"id": app_id, "viewer": viewer.user_id}
+            return connection.execute(_ALLOWED, values).first() is not None
 
     def add(self, name: str, **fields: Unpack[AppFields]) -> App:
         """A new application; AlreadyExists if the name is taken."""
@@ -79,27 +101,6 @@ class Apps:
                 connection.execute(insert(_grants).values(app_id=app_id, user_id=user_id))
         except AlreadyExists:
             return
-
-    def _one(self, condition: ColumnElement[bool]) -> App | None:
-        with self._data.read() as connection:
-            row = connection.execute(select(_apps).where(condition)).first()
-        return _app(row) if row else None
-
-    def _many(self, condition: ColumnElement[bool]) -> list[App]:
-        with self._data.read() as connection:
-            rows = connection.execute(select(_apps).where(condition).order_by(_apps.c.id)).all()
-        return [_app(row) for row in rows]
-
-
-def _may_see(viewer: Viewer) -> ColumnElement[bool]:
-    """The condition that keeps the applications that ``viewer`` may see."""
-    if viewer.admin:
-        return true()
-    granted = exists().where(_grants.c.app_id == _apps.c.id, _grants.c.user_id == viewer.user_id)
-    member = exists().where(
-        _members.c.project_id == _apps.c.project_id, _members.c.user_id == viewer.user_id
-    )
-    return or_(granted, member)
 
 
 def _app(row: Row[Any]) -> App:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
 from mist.errors import AlreadyExists
 from mist.store import tables
@@ -17,6 +17,8 @@ _failures = tables.login_failures
 
 #: Values in one query; SQLite takes 32,766 and PostgreSQL's driver 65,535.
 _CHUNK = 500
+
+_REVOKED: Final = select(_revocations.c.digest).where(_revocations.c.digest == bindparam("digest"))
 
 _T = TypeVar("_T", int, str)
 
@@ -45,6 +47,11 @@ class Sessions:
                 )
         except AlreadyExists:
             return
+
+    def is_revoked(self, digest: str) -> bool:
+        """Whether the token of this SHA-256 is revoked."""
+        with self._data.read() as connection:
+            return connection.execute(_REVOKED, {"digest": digest}).first() is not None
 
     def revoked(self, digests: Iterable[str]) -> set[str]:
         """Those of ``digests`` that are revoked."""

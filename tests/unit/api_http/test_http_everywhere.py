@@ -39,6 +39,7 @@ def test_figures_are_in_the_format_of_prometheus(api: Api) -> None:
     """Paths that do not exist count as one."""
     api.ask("GET", "/healthz")
     api.ask("GET", "/nothing/here")
+    api.ask("HEAD", "/healthz")
     answer = api.ask("GET", "/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert 'mist_http_answers_total{method="GET",route="/healthz",status="200"} 1.0' in answer.text
