@@ -96,11 +96,17 @@ def events_socket(
     return socket
 
 
-def replay_socket(context: zmq.Context[zmq.Socket[bytes]], paths: Paths) -> zmq.Socket[bytes]:
-    """A DEALER socket on the broker's ``replay``; requests to a broker that is away are dropped."""
+def replay_socket(
+    context: zmq.Context[zmq.Socket[bytes]], paths: Paths, *, immediate: bool = True
+) -> zmq.Socket[bytes]:
+    """A DEALER socket on the broker's ``replay``.
+
+    While the broker is away it takes no request; unless ``immediate`` is false:
+    then it keeps requests for a broker that comes.
+    """
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
-    socket.immediate = True
+    socket.immediate = immediate  # holds for connections that are made from here on
     socket.connect(paths.endpoint("replay"))
     return socket
 
@@ -113,16 +119,12 @@ def ask_replay(
     timeout: float = 5.0,
 ) -> Snapshot:
     """One replay, blocking; BusError if the broker does not answer in ``timeout`` seconds."""
-    with replay_socket(context, paths) as socket:
-        socket.immediate = False
-        socket.sndtimeo = socket.rcvtimeo = int(timeout * 1000)
-        try:
-            socket.send_multipart(replay_request(topic, after))
-            return parse_replay_reply(socket.recv_multipart())
-        except zmq.Again:
-            raise BusError(
-                f"no broker answers on {paths.endpoint('replay')}; is mist up?"
-            ) from None
+    with replay_socket(context, paths, immediate=False) as socket:
+        socket.send_multipart(replay_request(topic, after))
+        # Not RCVTIMEO, which gevent's sockets do not know.
+        if not socket.poll(int(timeout * 1000), zmq.POLLIN):
+            raise BusError(f"no broker answers on {paths.endpoint('replay')}; is mist up?")
+        return parse_replay_reply(socket.recv_multipart())
 
 
 class Publisher:
@@ -224,8 +226,7 @@ class Publisher:
 
     def _await_term(self, timeout: float) -> Snapshot:
         """Ask until the broker has seen the claim: a few requests at most, on one socket."""
-        with replay_socket(self._context, self._paths) as socket:
-            socket.immediate = False
+        with replay_socket(self._context, self._paths, immediate=False) as socket:
             poller = zmq.Poller()
             poller.register(socket, zmq.POLLIN)
             for _ in range(max(1, int(timeout * 200))):
