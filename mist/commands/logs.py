@@ -10,14 +10,14 @@ from typing import Final
 import click
 import msgspec
 
-from mist import clock, paths, settings, topics
+from mist import applications, clock, paths, settings, topics
 from mist.commands import terminal
+from mist.commands.state import opened_store
 from mist.errors import BusError, Exit, UsageError
 from mist.follow import Follower, Item
 from mist.messages import ContainerStatus
 from mist.sequence import Gap
 from mist.settings import Settings
-from mist.store import App, Store, open_store
 from mist.wire import Kind, Message
 
 #: States of a container in which it writes nothing; its stream is about to end.
@@ -68,20 +68,11 @@ def command(app: str, tail: int | None, since: str, stopped: bool, timestamps: b
     with terminal.quiet_ending(), terminal.bus_context() as context:
         where, limits = paths.resolve(), settings.load()
         wanted = Wanted(_lines(tail, since, limits), _time(since), stopped)
-        target = find_app(open_store(limits, where), app)
-        topic = topics.container_log(target.id)
+        with opened_store() as store:
+            topic = topics.container_log(applications.find_app(store, app).id)
         with Follower(context, where, limits, topic, terminal.STDOUT) as follower:
             status = follow(follower, limits, wanted, Printer(timestamps))
     raise SystemExit(status)
-
-
-def find_app(store: Store, text: str) -> App:
-    """The application of that name, or of that id; UsageError if there is none."""
-    by_id = store.apps.get(int(text)) if text.isdecimal() and int(text) <= topics.MAX_ID else None
-    found = store.apps.by_name(text) or by_id
-    if found is None:
-        raise UsageError(f"there is no application {text!r}; `mist app list` shows them")
-    return found
 
 
 def _time(since: str) -> str:
@@ -130,8 +121,9 @@ class Wanted:
         return running or self._held[-1].header.final
 
     def _hold(self, message: Message) -> None:
-        self._held.append(message)
         kind = message.header.kind
+        if message.body:
+            self._held.append(message)
         if kind is Kind.STATUS:
             self._state = _status.decode(message.body).data.state
         live = kind is Kind.LOG and not message.header.history

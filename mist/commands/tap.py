@@ -7,7 +7,7 @@ import re
 import click
 import zmq
 
-from mist import bus, paths, settings, topics, wire
+from mist import bus, follow, paths, settings, topics, wire
 from mist.commands import terminal
 from mist.errors import WireError
 
@@ -26,7 +26,7 @@ def command(topic: str) -> None:
         terminal.note(hint)
     with terminal.quiet_ending(), terminal.bus_context() as context:
         where, limits = paths.resolve(), settings.load()
-        bus.ask_replay(context, where, topics.METRICS, timeout=limits.streams.close_seconds)
+        bus.ask_replay(context, where, topics.METRICS, timeout=follow.ANSWER_SECONDS)
         with bus.events_socket(context, where, limits) as events:
             events.subscribe(topic.encode())
             _print(events)

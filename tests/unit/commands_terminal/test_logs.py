@@ -94,7 +94,7 @@ def test_stopped_container_is_waited_out() -> None:
 def test_stopped_container_shows_its_lines_when_asked() -> None:
     """A crash's last lines come before the error."""
     wanted = Wanted(100, stopped=True)
-    assert wanted.hold([status("exited"), log("1"), READY, STILL])
+    assert wanted.hold([status("exited"), log("1"), STILL, READY])
     assert begun(wanted) == ["STATUS", "1", "ERROR"]
 
 

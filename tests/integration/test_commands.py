@@ -1,0 +1,232 @@
+"""The commands that read the bus, run as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from mist.errors import Exit
+from tests.integration.conftest import MakeService
+from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.service import MIST, Service
+
+pytestmark = pytest.mark.engine
+
+COUNTED = "for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done; "
+
+
+@contextmanager
+def started(service: Service, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A ``mist`` command that runs until the test has seen enough."""
+    process = subprocess.Popen(
+        [MIST, *arguments],
+        env=service.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def lines(process: subprocess.Popen[str], count: int) -> list[str]:
+    """The next lines of its standard output."""
+    assert process.stdout is not None
+    return [process.stdout.readline().rstrip("\n") for _ in range(count)]
+
+
+@pytest.fixture
+def app(service: Service, container: str) -> str:
+    """The name of an application that is the test's container."""
+    service.add_app(container, container)
+    return container
+
+
+def test_logs_until_the_container_ends(engine: PrivateEngine, service: Service, app: str) -> None:
+    """The history, then live lines, then the end: exit status 0."""
+    engine.run(app, COUNTED + "while [ ! -e /go ]; do sleep 0.05; done; echo last")
+    wait_until(lambda: len(engine.lines(app)) == 10, "the first lines")
+    with started(service, "logs", app) as process:
+        assert lines(process, 5) == [f"out {i}" for i in range(1, 6)]
+        engine.say(app, ": >/go")
+        out, err = process.communicate(timeout=60)
+    assert out == "last\n"
+    assert process.returncode == Exit.OK
+    assert [line for line in err.splitlines() if line.startswith("err")] == [
+        f"err {i}" for i in range(1, 6)
+    ]
+    assert f"mist: {app} is running" in err
+    assert "mist: Log stream ended" in err
+
+
+def test_logs_by_id_from_a_tail_with_times(
+    engine: PrivateEngine, service: Service, container: str
+) -> None:
+    """``--tail`` and ``--timestamps``, and then from that time on."""
+    number = service.add_app(container, container)
+    engine.run(container, "for i in 1 2 3 4 5; do echo out $i; done; sleep 1000")
+    wait_until(lambda: len(engine.lines(container)) == 5, "the lines")
+    with started(service, "logs", str(number), "--tail", "2", "--timestamps") as process:
+        (first, second) = (line.split(" ", 1) for line in lines(process, 2))
+    assert [first[1], second[1]] == ["out 4", "out 5"]
+    with started(service, "logs", str(number), "--since", first[0]) as process:
+        assert lines(process, 1) == ["out 5"]
+
+
+def test_logs_of_a_stopped_container(engine: PrivateEngine, service: Service, app: str) -> None:
+    """The reason, and with ``--stopped`` the last lines before it: exit status 1."""
+    engine.run(app, "for i in 1 2 3 4 5; do echo out $i; done; exit 3")
+    wait_until(lambda: engine.state(app) == "exited", "the end of the container")
+    done = service.mist("logs", app, check=False)
+    assert (done.returncode, done.stdout) == (Exit.FAILURE, "")
+    assert "mist: Container is not running (state: exited)" in done.stderr
+    done = service.mist("logs", app, "--stopped", "--tail", "2", check=False)
+    assert (done.returncode, done.stdout) == (Exit.FAILURE, "out 4\nout 5\n")
+
+
+def test_logs_of_a_container_that_is_none(service: Service, app: str) -> None:
+    """The application is there, its container is not."""
+    done = service.mist("logs", app, check=False)
+    assert done.returncode == Exit.FAILURE
+    assert "mist: Container not found" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["logs", "no-such-app"], "no-such-app"),
+        (["logs", "99999999999999999999999"], "99999999999999999999999"),
+        (["logs", "x", "--since", "yesterday"], "no RFC 3339 time stamp"),
+    ],
+)
+def test_wrong_arguments(service: Service, arguments: list[str], words: str) -> None:
+    """One line that names the mistake, and no traceback."""
+    done = service.mist(*arguments, check=False)
+    assert done.returncode == Exit.USAGE
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["logs", "APP"], ["tap", "metrics/"], ["top", "--json"]])
+def test_interrupt_ends_quietly(
+    engine: PrivateEngine, service: Service, app: str, arguments: list[str]
+) -> None:
+    """Ctrl-C: the status that shells report of it, and no traceback."""
+    engine.run(app, "echo out; sleep 1000")
+    command = [app if argument == "APP" else argument for argument in arguments]
+    with started(service, *command) as process:
+        lines(process, 1)
+        process.send_signal(signal.SIGINT)
+        _out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_closed_pipe_ends_the_demand(engine: PrivateEngine, service: Service, app: str) -> None:
+    """``mist logs APP | head -1``: the collector goes though the container is silent."""
+    engine.run(app, "echo out; sleep 1000")
+    with started(service, "logs", app) as process:
+        assert lines(process, 1) == ["out"]
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    wait_until(lambda: not service.running("container/"), "the collector's end")
+
+
+@pytest.mark.parametrize("arguments", [["logs", "x"], ["tap", "metrics/"], ["top"]])
+def test_no_service(engine: PrivateEngine, make_service: MakeService, arguments: list[str]) -> None:
+    """Without a service the commands say so; the application is known all the same."""
+    service = make_service(engine, start=False)
+    service.add_app("x")
+    done = service.mist(*arguments, check=False)
+    assert done.returncode == Exit.UNAVAILABLE
+    assert "is mist up?" in done.stderr
+
+
+def test_tap_starts_a_collector(engine: PrivateEngine, service: Service, container: str) -> None:
+    """Its subscription is the demand; what it prints is what a WebSocket client receives."""
+    number = service.add_app(container, container)
+    engine.run(container, "echo out; sleep 1000")
+    with started(service, "tap", f"container/{number}/") as process:
+        records = [json.loads(line) for line in lines(process, 2)]
+        assert len(service.running(f"container/{number}")) == 1
+    assert [record["type"] for record in records] == ["status", "log"]
+    assert records[1]["data"] == {"line": "out", "stream": "stdout"}
+
+
+def test_tap_without_the_slash_gives_a_hint(service: Service) -> None:
+    """``container/1`` would also be 10, 11 and 100."""
+    with started(service, "tap", "container/1") as process:
+        assert process.stderr is not None
+        assert "try 'container/1/'" in process.stderr.readline()
+
+
+def test_top_once(service: Service) -> None:
+    """Where no terminal listens, one sample for people."""
+    printed = service.mist("top").stdout
+    for part in ("cpu", "memory", "disk", "docker", "%", "containers running"):
+        assert part in printed
+
+
+def test_top_draws_on_a_terminal(service: Service) -> None:
+    """On a terminal it draws until Ctrl-C, and leaves the screen as it was."""
+    controller, terminal = os.openpty()
+    process = subprocess.Popen(
+        [MIST, "top"],
+        env=service.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    shown = until(controller, lambda text: text.count("mist top") >= 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    os.close(controller)
+    assert "\x1b[?1049h" in shown
+    assert "containers running" in shown
+
+
+def until(descriptor: int, condition: Callable[[str], bool]) -> str:
+    """What the terminal shows until that is true."""
+    shown = ""
+    while not condition(shown):
+        shown += os.read(descriptor, 65_536).decode(errors="replace")
+    return shown
+
+
+def test_doctor_of_a_running_service(
+    engine: PrivateEngine, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing fails: the port is the service's own, and so is the broker that answers."""
+    monkeypatch.setitem(service.environment, "MIST_SERVER_BIND", service.url[7:])
+    done = service.mist("doctor", "--json")
+    findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
+    assert findings["port"]["text"] == f"mist listens on {service.url[7:]}"
+    assert engine.host in findings["engine"]["text"]
+    for subject in ("versions", "settings", "store", "service", "state", "sockets"):
+        assert findings[subject]["verdict"] == "ok", findings[subject]
+
+
+def test_doctor_without_anything(engine: PrivateEngine, make_service: MakeService) -> None:
+    """No engine and no service: what to do stands below each, and the exit status is 1."""
+    service = make_service(engine, start=False)
+    service.environment["DOCKER_HOST"] = "unix:///no/such/socket"
+    done = service.mist("doctor", check=False)
+    assert done.returncode == Exit.FAILURE
+    assert "Docker Engine is unreachable" in done.stdout
+    assert "→" in done.stdout
+    assert "start it with `mist up`" in done.stdout

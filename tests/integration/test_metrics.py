@@ -1,0 +1,178 @@
+"""The sampler on a real engine: the document's message, a second's pace, an engine that hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+import psutil
+import pytest
+import zmq
+
+from mist import clock, topics
+from mist.follow import Follower
+from mist.messages import Metrics
+from mist.settings import Settings
+from mist.wire import Message
+from tests.integration.conftest import MakeService
+from tests.integration.harness.clients import Client
+from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.service import Service
+
+pytestmark = pytest.mark.engine
+
+PATIENCE = 30.0
+SECOND = 1_000_000_000
+
+OpenClient = Callable[..., Client]
+
+
+class Samples:
+    """What the bus carries of a service's metrics, decoded."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def next(self) -> list[Metrics]:
+        """What arrives within a second or so."""
+        items = self._follower.take(1.5)
+        return [
+            msgspec.json.decode(item.body, type=Metrics)
+            for item in items
+            if isinstance(item, Message)
+        ]
+
+    def until(self, condition: Callable[[Metrics], bool]) -> Metrics:
+        """The first sample of which that is true."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for sample in self.next():
+                if condition(sample):
+                    return sample
+        raise AssertionError("no such sample")
+
+
+@contextmanager
+def samples_of(service: Service) -> Iterator[Samples]:
+    """A follower of the service's metrics."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with Follower(context, service.paths, Settings(), topics.METRICS) as follower:
+        yield Samples(follower)
+    context.term()
+
+
+@pytest.fixture
+def samples(service: Service) -> Iterator[Samples]:
+    """The samples of the service that tests share."""
+    with samples_of(service) as samples:
+        yield samples
+
+
+def test_message_is_the_documented_one(service: Service, samples: Samples) -> None:
+    """Field by field, with nothing beside them."""
+    samples.until(lambda sample: sample.docker.images is not None)
+    message = msgspec.json.decode(service.mist("top", "--json", "--once").stdout)
+    shape = {
+        key: {inner: type(figure) for inner, figure in value.items()}
+        for key, value in message.items()
+        if key != "timestamp"
+    }
+    assert shape == {
+        "cpu": {"usage": float, "cores": int},
+        "memory": {"used": int, "total": int, "percent": float},
+        "disk": {"used": int, "total": int, "percent": float},
+        "docker": {"containers_running": int, "containers_total": int, "images": int},
+    }
+    assert clock.normalize(message["timestamp"]) == message["timestamp"]
+    for part in (message["memory"], message["disk"]):
+        assert part["percent"] == pytest.approx(100 * part["used"] / part["total"], abs=0.01)
+    assert message["memory"]["total"] == psutil.virtual_memory().total
+
+
+def test_clock_does_not_burst(samples: Samples) -> None:
+    """Each sample has a beat of its own: late ones, of a busy machine, are never made up for."""
+    seen: list[int] = []
+    while len(seen) < 6:
+        seen += [clock.nanoseconds(sample.timestamp) for sample in samples.next()]
+    # The first may have been late by less than a beat, and none is early.
+    assert seen[-1] - seen[0] > (len(seen) - 2) * SECOND
+
+
+def test_counts_follow_the_engine(engine: PrivateEngine, container: str, samples: Samples) -> None:
+    """A container that starts, stops and is removed is counted within moments."""
+    before = samples.until(lambda sample: sample.docker.containers_total is not None).docker
+    assert before.containers_total is not None
+    assert before.containers_running is not None
+    engine.run(container, "sleep 1000")
+    running, total = before.containers_running + 1, before.containers_total + 1
+    samples.until(lambda sample: sample.docker.containers_running == running)
+    engine.client.kill(container)
+    samples.until(lambda sample: sample.docker.containers_running == running - 1)
+    engine.remove(container)
+    samples.until(lambda sample: sample.docker.containers_total == total - 1)
+
+
+def test_hanging_engine_does_not_hold_the_clock_up(
+    own_engine: PrivateEngine, make_service: MakeService
+) -> None:
+    """A daemon that is stopped in its tracks: samples go on, with null for its figures."""
+    service = make_service(own_engine, {"metrics.stale_seconds": 1.5})
+    with samples_of(service) as samples:
+        samples.until(lambda sample: sample.docker.images is not None)
+        os.kill(own_engine.pid, signal.SIGSTOP)
+        try:
+            samples.until(lambda sample: sample.docker.images is None)
+            first = clock.nanoseconds(samples.until(lambda _: True).timestamp)
+            arrived = 0
+            while arrived < 4:
+                arrived += len(samples.next())
+            last = clock.nanoseconds(samples.until(lambda _: True).timestamp)
+            assert last - first >= 4 * SECOND
+        finally:
+            os.kill(own_engine.pid, signal.SIGCONT)
+        samples.until(lambda sample: sample.docker.images is not None)
+
+
+def test_restarted_engine_is_found_again(
+    own_engine: PrivateEngine, make_service: MakeService
+) -> None:
+    """The figures are null while no daemon is there, and come back with it."""
+    service = make_service(own_engine)
+    with samples_of(service) as samples:
+        samples.until(lambda sample: sample.docker.images == 1)
+        own_engine.stop()
+        samples.until(lambda sample: sample.docker.images is None)
+        own_engine.start()
+        samples.until(lambda sample: sample.docker.images == 1)
+
+
+def test_killed_sampler_goes_on(engine: PrivateEngine, make_service: MakeService) -> None:
+    """A new sampler continues the numbering: a follower sees neither gap nor repetition."""
+    service = make_service(engine)
+    with samples_of(service) as samples:
+        times = [sample.timestamp for sample in samples.next()]
+        (row,) = service.running("metrics")
+        old = row["pid"]
+        os.kill(old, signal.SIGKILL)
+        wait_until(
+            lambda: any(new["pid"] != old for new in service.running("metrics")), "another sampler"
+        )
+        while len(times) < 6:
+            times += [sample.timestamp for sample in samples.next()]
+        assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize("history", [0, 3])
+def test_history_comes_before_what_is_live(
+    service: Service, admin: str, samples: Samples, open_client: OpenClient, history: int
+) -> None:
+    """The newest sample comes at once, and with ``history`` so many before it."""
+    samples.until(lambda _: True)
+    client = open_client(service.ws_url("metrics", history=history), admin)
+    client.wait_for(lambda messages: len(messages) >= history + 2)
+    times = [message["timestamp"] for message in client.messages]
+    assert times == sorted(set(times))
