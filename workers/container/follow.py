@@ -6,6 +6,7 @@ does.  Each state is a method that does its work and returns the next one:
 ======== ==========================================================================
 begin    look at the container, publish its status and its history
 follow   publish what its stream gives, until the stream breaks or falls silent
+recover  the stream may have left lines out: read them from the log
 look     the stream is over: ask the engine why
 away     the container does not run: it may be back in a moment
 ended    ``end`` or ``error`` was published: watch for the container to come back
@@ -23,7 +24,7 @@ from typing import Final, Protocol
 
 import zmq
 
-from mist import logs
+from mist import clock, logs
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import Settings
 from mist.wire import NO_FLAGS, Flag
@@ -38,8 +39,12 @@ State = Callable[[], "State"]
 _FIRST_DELAY: Final = 0.05
 #: How often a container is looked at that may be back in a moment.
 _AWAY_POLL: Final = 0.1
-#: Entries of the log among which the last published line is looked for first.
-_RECENT: Final = 10_000
+#: Among so many entries of the log the last published line is looked for, one after the other.
+_DEPTHS: Final = (200, 10_000, None)
+#: Faster than that, in bytes a second, no engine writes the log of one container.
+_WRITING_SPEED: Final = 100_000_000
+#: A stream of a log that rotates is trusted while its lines are no older than that.
+_FRESH_NS: Final = 50_000_000
 
 
 class App(Protocol):
@@ -64,7 +69,6 @@ class Collector:
         self._log = logs.logger()
         self._name = ""
         self._seen: Container | None = None
-        self._deep = False
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None
 
@@ -112,39 +116,43 @@ class Collector:
     def follow(self) -> State:
         """Publish lines as they come."""
         assert self._seen is not None
-        deep, self._deep = self._deep, False
         before = self._out.anchor
-        with self._source.follow(self._seen, before, None if deep else _RECENT) as feed:
+        depth = _DEPTHS[0 if self._doubtful(self._seen) else 1] if before else None
+        with self._source.follow(self._seen, before, depth) as feed:
             if self._out.final:
                 self._status(self._seen)
-            following = self._pump(feed, deep)
+            following = self._pump(feed)
         if feed.failure:
             raise EngineError(feed.failure)
-        if self._out.anchor is before and following != self.follow:
+        if self._out.anchor is before and following == self.look:
             self._wait()
         return following
 
-    def _pump(self, feed: Feed, deep: bool) -> State:
+    def _pump(self, feed: Feed) -> State:
         """Publish what the stream gives; the state that follows when it is over."""
         poller = zmq.Poller()
         poller.register(self._out.socket, zmq.POLLIN)
         poller.register(feed.connection, zmq.POLLIN)
-        self._publish(feed.begun())
-        known, check = feed.entries, self._next_check(feed)
-        while not feed.ended:
-            self._receive(feed, poller, check)
+        known, check = 0, self._next_check(feed)
+        fresh = self._pass_on(feed.begun())
+        while fresh and not feed.ended:
+            fresh = self._receive(feed, poller, check)
             due = time.monotonic() >= check
             silent = due and feed.entries == known
             if feed.splice.lost or (silent and not feed.splice.joined):
-                if not deep:
-                    self._deep = True
-                    return self.follow
-                self._publish(feed.splice.release())
+                return self.recover
             if due:
                 if self._stale(silent):
                     return self.look
                 known, check = feed.entries, self._next_check(feed)
-        return self.look
+        return self.look if fresh else self.recover
+
+    def recover(self) -> State:
+        """Read from the log what a stream has not, or may not have, in full."""
+        assert self._seen is not None
+        self._rest(self._seen)
+        self._out.idle(_FIRST_DELAY)
+        return self.follow
 
     def look(self) -> State:
         """Find out why the stream is over."""
@@ -236,7 +244,7 @@ class Collector:
 
     def _rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:
         """Publish what the log holds behind the last published line."""
-        for tail in (_RECENT, None) if self._out.anchor else (None,):
+        for tail in _DEPTHS if self._out.anchor else (None,):
             try:
                 feed = self._source.history(container, self._out.anchor, tail)
             except ContainerNotFound:
@@ -255,16 +263,44 @@ class Collector:
                 if tail is None:
                     self._publish(feed.splice.release(), flags)
 
-    def _receive(self, feed: Feed, poller: zmq.Poller, until: float) -> None:
-        """Publish lines until there are none, or until the time of the next check."""
+    def _receive(self, feed: Feed, poller: zmq.Poller, until: float) -> bool:
+        """Publish lines until there are none, or until the time of the next check.
+
+        False if what came is not to be trusted.
+        """
         wait = max(0, int((until - time.monotonic()) * 1000) + 1) if feed.drained else 0
         events = dict(poller.poll(wait))
         if self._out.socket in events:
             self._out.await_broker()
         while not feed.ended and not feed.splice.lost:
-            self._publish(feed.read())
+            if not self._pass_on(feed.read()):
+                return False
             if feed.drained or time.monotonic() >= until:
-                return
+                break
+        return True
+
+    def _pass_on(self, lines: list[Line]) -> bool:
+        """Publish what a stream gave, unless a rotation may have taken lines out of it.
+
+        The engine's stream goes from the file that it has read to its end to the
+        one that is written now.  If it lags by more than a file, those between
+        are left out, and nothing says so (seen with Docker 20.10).  What is read
+        from the log without following it is complete.
+        """
+        assert self._seen is not None
+        if not lines or self._seen.rotates_at is None:
+            self._publish(lines)
+            return True
+        age = time.time_ns() - clock.nanoseconds(lines[0].timestamp)
+        if self._doubtful(self._seen) or age > _FRESH_NS:
+            return False
+        self._publish(lines)
+        return True
+
+    def _doubtful(self, container: Container) -> bool:
+        """Whether a file of the log can be full before its lines are here."""
+        size = container.rotates_at
+        return size is not None and size * 1_000_000_000 < _WRITING_SPEED * _FRESH_NS
 
     def _publish(self, lines: list[Line], flags: Flag = NO_FLAGS) -> None:
         if lines:

@@ -220,15 +220,15 @@ class Terminal:
             lines.append(Line(timestamp, "stdout", text.decode("utf-8", "replace")))
             return
         stamp = raw[: len(raw) - len(text)]
-        whole = _unstamped(text, stamp)
+        whole = unstamped(text, stamp)
         self.joined += (len(text) - len(whole)) // len(stamp)
         part = _Piecemeal(timestamp, self._limit)
         part.add(whole.removesuffix(b"\r"))
         lines.append(Line(timestamp, "stdout", part.text()))
 
 
-def _unstamped(text: bytes, stamp: bytes) -> bytes:
-    """A long line without the time stamps that its later pieces repeat."""
+def unstamped(text: bytes, stamp: bytes) -> bytes:
+    """A terminal's long line without the time stamps that its later pieces repeat."""
     parts = [text[:PIECE_BYTES]]
     start = PIECE_BYTES
     while text.startswith(stamp, start):

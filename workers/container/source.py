@@ -20,6 +20,10 @@ from workers.container.splice import Anchor, Splice
 #: One read of the stream: several times what the kernel keeps for a socket.
 RECEIVE_BYTES: Final = 262_144
 
+#: Of the driver ``local`` unless it is told otherwise.
+_LOCAL_FILE_BYTES: Final = 20_000_000
+_UNITS: Final = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
 
 class Container(NamedTuple):
     """A container at one moment; another ``started`` of the same ``id`` is a restart."""
@@ -32,6 +36,8 @@ class Container(NamedTuple):
     created: str
     tty: bool
     auto_remove: bool
+    rotates_at: int | None
+    """How large a file of the log becomes before the next is begun, in bytes, if it does."""
 
     def same_run(self, other: Container | None) -> bool:
         """Whether the container has not been started or replaced since ``other``."""
@@ -185,6 +191,20 @@ def _container(answer: Any) -> Container:
             created=answer["Created"],
             tty=answer["Config"]["Tty"],
             auto_remove=answer["HostConfig"]["AutoRemove"],
+            rotates_at=_rotates_at(answer["HostConfig"].get("LogConfig") or {}),
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise EngineUnreachable("its address", "the answer is not the Docker Engine's") from None
+
+
+def _rotates_at(log: dict[str, Any]) -> int | None:
+    """What ``max-size`` says, of the log drivers that keep their log in files of ours to read."""
+    size = (log.get("Config") or {}).get("max-size", "")
+    if not size:
+        return _LOCAL_FILE_BYTES if log.get("Type") == "local" else None
+    number = "".join(part for part in size if part.isdigit() or part == ".")
+    unit = size[len(number) :].strip().lower()[:1]
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (KeyError, ValueError):
+        return 0

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from mist import clock
-from workers.container.frames import Line
+from workers.container.frames import Line, unstamped
 
 #: How far before the anchor the engine is asked, and how far behind it a line
 #: proves that the anchor is gone.  Two copiers of one container stamp their lines
@@ -90,10 +90,15 @@ class Splice:
         return []
 
     def release(self) -> list[Line]:
-        """The anchor will not come: everything that was held is new."""
+        """The anchor will not come: what was held and is younger than it is new.
+
+        A stream that broke before it came to the anchor looks the same, so what
+        is older stays out: no line is published twice.
+        """
+        assert self._anchor is not None
         self.joined = True
-        held, self._held = list(self._held), deque()
-        return held
+        held, self._held = self._held, deque()
+        return [line for line in held if line.timestamp > self._anchor.line.timestamp]
 
     def _meet(self, line: Line) -> bool:
         """Look at one more line; whether it is the last published one."""
@@ -123,4 +128,5 @@ class Splice:
         if match is None:
             return None
         self.joined = True
-        return Line(match[1], line.stream, line.text[match.end() :])
+        rest = unstamped(line.text[match.end() :].encode(), match[0].encode())
+        return Line(match[1], line.stream, rest.decode("utf-8", "replace"))

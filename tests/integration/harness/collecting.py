@@ -64,6 +64,8 @@ class Collecting:
         arguments = (assignment, self.settings, self.paths, theirs)
         self.broker = self._start("supervisor.broker.main:main", *arguments)
         theirs.close()
+        assert self._pipe.poll(PATIENCE), "the broker does not start"
+        assert isinstance(self._pipe.recv(), list)
         return self.broker
 
     def start(self, *, resume: bool = False) -> BaseProcess:

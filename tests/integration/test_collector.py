@@ -1,0 +1,411 @@
+"""The collector of container logs on a real engine, with a real broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from docker.types import LogConfig
+
+from mist import settings as s
+from mist.wire import Kind
+from tests.integration.harness.collecting import Collecting
+from tests.integration.harness.engine import PrivateEngine, wait_until
+
+pytestmark = pytest.mark.engine
+
+#: Writes a number each few milliseconds, for ever.
+COUNT = "i=0; while true; do i=$((i+1)); echo line $i; usleep 2000 2>/dev/null || sleep 0.01; done"
+WAIT = "sleep 1000"
+
+Collect = Callable[..., Collecting]
+
+
+@pytest.fixture
+def collect(container: str) -> Iterator[Collect]:
+    """``collect(engine, **settings of the section collector)``: a broker and a collector."""
+    made: list[Collecting] = []
+
+    def start(engine: PrivateEngine, replay: s.Replay | None = None, **limits: float) -> Collecting:
+        settings = s.Settings(
+            engine=s.Engine(host=engine.host, timeout_seconds=5),
+            collector=s.Collector(**({"retry_seconds": 0.2} | limits)),  # type: ignore[arg-type]
+            replay=replay or s.Replay(lines=10_000),
+        )
+        made.append(Collecting(settings, container))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def ready(one: Collecting) -> bool:
+    """Whether the history is complete."""
+    return one.count(Kind.READY) > 0
+
+
+def numbers(one: Collecting) -> list[int]:
+    """The numbers of the lines "line N"."""
+    return [int(text.split()[1]) for text in one.lines() if text.startswith("line ")]
+
+
+def assert_gapless(one: Collecting) -> None:
+    """Every number once and in order, none lost by the bus either."""
+    got = numbers(one)
+    assert got == list(range(got[0], got[0] + len(got)))
+    assert one.gaps == 0
+
+
+def grown(one: Collecting, by: int = 100) -> Callable[[Collecting], bool]:
+    """A condition: that many more lines than now."""
+    goal = len(one.lines()) + by
+    return lambda _: len(one.lines()) >= goal
+
+
+def test_status_then_tail_then_live(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """The order of the contract, with the engine's time stamps and both streams."""
+    engine.run(container, f"echo one; echo two >&2; {WAIT}")
+    wait_until(lambda: len(engine.lines(container)) == 2, "two lines")
+    one = collect(engine)
+    one.until(ready)
+    assert one.kinds() == [Kind.STATUS, Kind.LOG, Kind.READY]
+    engine.say(container, "echo three")
+    one.until(lambda c: len(c.lines()) == 3)
+    status, *lines = one.events()
+    assert status["data"]["container"] == container
+    assert status["data"]["state"] == "running"
+    assert status["data"]["status"].startswith("Up ")
+    assert sorted(line["data"]["line"] for line in lines[:2]) == ["one", "two"]
+    assert lines[2]["data"] == {"line": "three", "stream": "stdout"}
+    streams = {line["data"]["line"]: line["data"]["stream"] for line in lines}
+    assert streams["two"] == "stderr"
+    assert all(len(line["timestamp"]) == 30 for line in lines)
+    assert not one.got[-1].header.history
+
+
+def test_a_missing_container(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """An error with 4404; when it appears, the stream begins."""
+    one = collect(engine)
+    one.until(lambda c: c.count(Kind.ERROR))
+    assert one.events()[-1]["data"]["message"] == "Container not found"
+    assert one.got[-1].header.code == 4404
+    engine.run(container, f"echo here; {WAIT}")
+    one.until(lambda c: c.lines() == ["here"])
+    assert one.count(Kind.ERROR) == 1
+
+
+def test_a_stopped_container(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """Its tail, then an error with 4409; once started, it is followed."""
+    engine.run(container, "echo last words; exit 3")
+    wait_until(lambda: engine.state(container) == "exited", "the exit")
+    one = collect(engine)
+    one.until(ready)
+    assert one.kinds() == [Kind.STATUS, Kind.LOG, Kind.ERROR, Kind.READY]
+    assert one.got[1].header.history
+    events = one.events()
+    assert events[0]["data"]["state"] == "exited"
+    assert events[0]["data"]["status"].startswith("Exited (3)")
+    assert events[-1]["data"]["message"] == "Container is not running (state: exited)"
+    assert one.got[-2].header.code == 4409
+    engine.client.start(container)
+    one.until(lambda c: c.lines() == ["last words"] * 2 and c.count(Kind.END))
+
+
+def test_long_lines_of_both_streams(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """Joined though the engine cuts them, and cut where the contract says."""
+    script = (
+        "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do x=$x$x; done; "
+        "echo $x; echo $x$x$x$x$x$x$x$x$x >&2"
+    )
+    engine.run(container, f"{script}; echo é; {WAIT}")
+    one = collect(engine)
+    one.until(lambda c: len(c.lines()) == 3)
+    long = "0123456789abcdef" * 2**13
+    assert sorted(one.lines(), key=len) == ["é", long, long * 8 + " … [truncated]"]
+
+
+def test_a_tail_of_long_lines_begins_with_a_whole_one(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """The engine's tail counts pieces of 16 KiB, and may begin within a line."""
+    engine.run(
+        container,
+        "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11; do x=$x$x; done; "
+        f"for i in $(seq 1 60); do echo $i $x$x$x; done; echo done; {WAIT}",
+    )
+    wait_until(lambda: engine.lines(container)[-1:] == ["done"], "sixty long lines")
+    one = collect(engine, s.Replay(lines=50))
+    one.until(ready)
+    heads = [int(line.split()[0]) for line in one.lines()[:-1]]
+    assert heads == list(range(heads[0], 61))
+    assert len(heads) >= 50
+    assert all(len(line) > 3 * 2**15 for line in one.lines()[:-1])
+
+
+def test_a_terminal(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """No frames, CR LF, long lines with repeated time stamps, and a prompt at the end."""
+    engine.run(
+        container,
+        "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11; do x=$x$x; done; "
+        "echo $x; printf '\\033[32mgreen\\033[0m\\n'; printf '$ '; sleep 2",
+        tty=True,
+    )
+    one = collect(engine)
+    one.until(lambda c: c.count(Kind.END) or c.count(Kind.ERROR))
+    assert [len(line) for line in one.lines()] == [2**15, len("\x1b[32mgreen\x1b[0m"), 2]
+    assert one.lines() == ["0123456789abcdef" * 2**11, "\x1b[32mgreen\x1b[0m", "$ "]
+    engine.client.start(container)
+    one.until(lambda c: len(c.lines()) == 6 and c.count(Kind.END) + c.count(Kind.ERROR) == 2)
+    assert one.lines()[3:] == one.lines()[:3]
+
+
+def test_a_natural_exit(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """The last lines, what became of the container, the end, and code 1000."""
+    engine.run(
+        container, "trap 'seq 1 500 | sed s/^/line\\ / 2>/dev/null; exit 7' USR1; sleep 1000 & wait"
+    )
+    one = collect(engine)
+    one.until(ready)
+    engine.client.kill(container, "SIGUSR1")
+    one.until(lambda c: c.count(Kind.END))
+    assert one.kinds()[-2:] == [Kind.STATUS, Kind.END]
+    assert one.got[-1].header.code == 1000
+    assert one.events()[-2]["data"]["status"].startswith("Exited (")
+    assert len(one.lines()) == len(engine.lines(container))
+
+
+def test_docker_stop_ends_at_once(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """Nobody waits ten seconds for a container that was stopped."""
+    engine.run(container, COUNT)
+    one = collect(engine)
+    one.until(grown(one))
+    engine.client.stop(container)
+    stopped = time.monotonic()
+    one.until(lambda c: c.count(Kind.END))
+    assert time.monotonic() - stopped < 5
+    assert_gapless(one)
+    assert one.lines() == engine.lines(container)
+
+
+def test_docker_restart_goes_on(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """A new status, the same stream, every line once."""
+    engine.run(container, f"echo born; {COUNT}")
+    one = collect(engine)
+    one.until(grown(one))
+    for _ in range(3):
+        engine.client.restart(container)
+        one.until(grown(one))
+    engine.client.stop(container)
+    one.until(lambda c: c.count(Kind.END))
+    assert one.lines() == engine.lines(container)
+    assert one.lines().count("born") == 4
+    assert one.count(Kind.STATUS) == 5
+    assert one.count(Kind.END) == 1
+
+
+def test_a_restart_policy_goes_on(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """A container that crashes and is started again by the engine."""
+    engine.run(container, "echo start; sleep 0.3; echo crash; exit 1", restart="always")
+    one = collect(engine)
+    one.until(lambda c: c.lines().count("start") >= 4)
+    assert one.count(Kind.END) + one.count(Kind.ERROR) == 0
+    lines = one.lines()
+    assert lines == ["start", "crash"] * (len(lines) // 2) + ["start"] * (len(lines) % 2)
+
+
+def test_a_container_recreated_under_its_name(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """``rm -f`` and ``run``: the old one's last lines, a status, the new one's first lines."""
+    engine.run(container, f"echo old; {WAIT}")
+    one = collect(engine)
+    one.until(ready)
+    engine.remove(container)
+    engine.run(container, f"echo new; {WAIT}")
+    one.until(lambda c: c.lines() == ["old", "new"])
+    assert one.kinds() == [Kind.STATUS, Kind.LOG, Kind.READY, Kind.STATUS, Kind.LOG]
+
+
+def test_a_container_replaced_by_renaming(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """Compose's way: the old one runs on under another name and is not listened to any more."""
+    engine.run(container, f"echo old; {WAIT}")
+    one = collect(engine, silence_seconds=0.5)
+    one.until(ready)
+    engine.client.rename(container, f"{container}-old")
+    try:
+        engine.run(container, f"echo new; {WAIT}")
+        one.until(lambda c: c.lines() == ["old", "new"])
+    finally:
+        engine.remove(f"{container}-old")
+    assert one.count(Kind.STATUS) == 2
+
+
+def test_a_removed_container_ends(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """It may be recreated, but not for ever."""
+    engine.run(container, f"echo old; {WAIT}")
+    one = collect(engine, restart_seconds=0.6)
+    one.until(ready)
+    engine.remove(container)
+    one.until(lambda c: c.count(Kind.END))
+    assert one.events()[-2]["data"]["state"] == "exited"
+    engine.run(container, f"echo new; {WAIT}")
+    one.until(lambda c: c.lines() == ["old", "new"])
+
+
+def test_rotation_loses_nothing(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """Small files that rotate under the follower."""
+    engine.run(
+        container,
+        f"i=0; while [ $i -lt 8000 ]; do i=$((i+1)); echo line $i; done; {WAIT}",
+        log_options={"max-size": "64k", "max-file": "20"},
+    )
+    one = collect(engine, silence_seconds=0.5)
+    one.until(lambda c: numbers(c)[-1:] == [8000])
+    engine.say(container, "i=8000; while [ $i -lt 12000 ]; do i=$((i+1)); echo line $i; done")
+    one.until(lambda c: numbers(c)[-1:] == [12000])
+    assert_gapless(one)
+
+
+def test_a_killed_collector_resumes(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """Its successor goes on right behind the last published line."""
+    engine.run(container, COUNT)
+    one = collect(engine)
+    one.until(grown(one))
+    for _ in range(3):
+        assert one.collector is not None
+        one.collector.kill()
+        one.collector.join()
+        one.start(resume=True)
+        one.until(grown(one))
+    assert_gapless(one)
+    assert one.count(Kind.READY) == 1
+
+
+def test_a_collector_killed_at_its_start_resumes(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """Wherever the history was cut short, it is completed."""
+    engine.run(container, f"for i in $(seq 1 5000); do echo line $i; done; {WAIT}")
+    wait_until(lambda: len(engine.lines(container)) == 5000, "the lines")
+    one = collect(engine)
+    one.until(lambda c: len(c.lines()) > 0)
+    assert one.collector is not None
+    one.collector.kill()
+    one.collector.join()
+    one.start(resume=True)
+    one.until(lambda c: ready(c) and len(c.lines()) >= 5000)
+    assert_gapless(one)
+
+
+def test_a_restarted_broker_loses_nothing(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """While it is away the engine keeps the lines."""
+    engine.run(container, COUNT)
+    one = collect(engine)
+    one.until(grown(one))
+    one.broker.kill()
+    one.broker.join()
+    wait_until(lambda: engine.lines(container)[-1] != one.lines()[-1], "newer lines")
+    one.start_broker()
+    one.until(grown(one))
+    assert_gapless(one)
+
+
+def test_sigterm_ends_it_cleanly(engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """At once, with status 0."""
+    engine.run(container, COUNT)
+    one = collect(engine)
+    one.until(ready)
+    assert one.collector is not None
+    one.collector.terminate()
+    one.collector.join(2)
+    assert one.collector.exitcode == 0
+
+
+def test_the_engines_restart_shows_in_nothing(
+    own_engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """With live-restore the container runs on, and so does its log."""
+    own_engine.run(container, COUNT)
+    one = collect(own_engine)
+    one.until(grown(one))
+    own_engine.restart()
+    one.until(grown(one, 500))
+    assert_gapless(one)
+    assert one.count(Kind.STATUS) == 1
+    assert one.count(Kind.ERROR) == 0
+
+
+def test_an_engine_that_is_away(
+    own_engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """An error with 1013 when that lasts; when it is back, a status and every line once."""
+    own_engine.run(container, COUNT)
+    one = collect(own_engine, restart_seconds=0.3)
+    one.until(grown(one))
+    own_engine.stop()
+    one.until(lambda c: c.count(Kind.ERROR))
+    assert one.events()[-1]["data"]["message"] == "Docker Engine is unreachable"
+    assert one.got[-1].header.code == 1013
+    own_engine.start()
+    one.until(grown(one, 500))
+    assert_gapless(one)
+    assert one.count(Kind.STATUS) == 2
+
+
+def test_an_engine_that_was_never_there(
+    own_engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """The same from the beginning."""
+    own_engine.run(container, f"echo hello; {WAIT}")
+    own_engine.stop()
+    one = collect(own_engine)
+    one.until(lambda c: c.count(Kind.ERROR))
+    assert one.got[-1].header.code == 1013
+    own_engine.start()
+    one.until(lambda c: c.lines() == ["hello"] and ready(c))
+
+
+def test_an_engine_that_hangs(own_engine: PrivateEngine, container: str, collect: Collect) -> None:
+    """Nothing is lost while the daemon does not move."""
+    own_engine.run(container, COUNT)
+    one = collect(own_engine, silence_seconds=0.3)
+    one.until(grown(one))
+    os.kill(own_engine.pid, signal.SIGSTOP)
+    try:
+        before = len(one.lines())
+        with pytest.raises(AssertionError):
+            one.until(grown(one, 5_000), seconds=3)
+    finally:
+        os.kill(own_engine.pid, signal.SIGCONT)
+    one.until(lambda c: len(c.lines()) > before + 200)
+    assert_gapless(one)
+
+
+def test_a_log_driver_that_cannot_be_read(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """The engine's words, said once."""
+    host = engine.client.create_host_config(network_mode="none", log_config=LogConfig(type="none"))
+    engine.client.create_container(
+        "mist-test/busybox:1", ["/bin/sh", "-c", WAIT], name=container, host_config=host
+    )
+    engine.client.start(container)
+    one = collect(engine)
+    one.until(lambda c: c.count(Kind.ERROR))
+    assert "does not support reading" in one.events()[-1]["data"]["message"]
+    assert one.got[-1].header.code == 1013
