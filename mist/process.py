@@ -8,6 +8,7 @@ anything else is a crash.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -55,6 +56,7 @@ def run(
 
     ``more`` is what only some entries take, such as the broker's pipe.
     """
+    gc.freeze()  # what the fork server loaded is nobody's garbage: leave its pages shared
     logs.configure(settings)
     logs.name_process(assignment.name)
     _name(assignment.name)

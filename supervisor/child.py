@@ -67,6 +67,11 @@ class Child:
         """Whether a process is there."""
         return self.process is not None
 
+    @property
+    def pid(self) -> int | None:
+        """The process's number, if one is there."""
+        return None if self.process is None else self.process.pid
+
     def start(self, why: str, *, resume: bool = False) -> None:
         """Start a process; that it cannot even be started counts as a crash."""
         self._move(Move.START, why)

@@ -94,7 +94,7 @@ def rows(children: Iterable[Child], now: float) -> list[Row]:
     return [
         Row(
             child.spec.name,
-            child.process.pid if child.process else None,
+            child.pid,
             str(child.state),
             clock.rfc3339(time.time_ns() - int((now - child.since) * 1e9)),
             child.restarts,

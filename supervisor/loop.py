@@ -106,7 +106,6 @@ class Loop:
                     self._take(report)
         except (EOFError, OSError):
             self._spawner.close_link()
-            self._supervisor.broker_restarted()
 
     def _take(self, report: Report) -> None:
         if isinstance(report, Ready):
@@ -116,6 +115,7 @@ class Loop:
 
     def _broker_is_ready(self) -> None:
         """Start what needs the bus, the first time; after a restart all of it is there."""
+        self._supervisor.broker_restarted()
         if self._supervisor.stopping or "metrics" in self._supervisor.children:
             return
         self._supervisor.add(specs.metrics(self._settings))

@@ -174,6 +174,7 @@ class Spawner:
             daemon=True,  # should this process end by an exception, it does not wait for children
         )
         with _no_main_module():
+            resource_tracker.ensure_running()  # first: it would let go of what is held back
             with _held_back(signal.SIGTERM):
                 forkserver.ensure_running()
             child.start()

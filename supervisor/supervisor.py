@@ -82,7 +82,7 @@ class Supervisor:
             self._want(demand)
 
     def broker_restarted(self) -> None:
-        """Subscribers of the old broker come to the new one, or are gone."""
+        """Subscribers of the old broker come to the new one now, or are gone."""
         self._demands.restart(self._outside.clock())
 
     def reap(self) -> None:
@@ -145,7 +145,7 @@ class Supervisor:
 
     def _settle(self, child: Child) -> None:
         """Draw the conclusions from a child's new state."""
-        _report(child)
+        _report(child, quiet=self.stopping)
         if self.stopping:
             if not child.active:
                 self._drop(child)
@@ -253,11 +253,8 @@ def _spec(settings: Settings, demand: Demand) -> Spec:
     return make(settings, demand.id)
 
 
-def _report(child: Child) -> None:
-    """Log a child's new state: trouble as such, the rest for those who look closely."""
-    log = logs.logger()
-    trouble = child.state in {State.BACKOFF, State.FAILED, State.KILLING}
-    pid = child.process.pid if child.process else None
-    (log.warning if trouble else log.info)(
-        str(child.state), child=child.spec.name, why=child.why, **({"pid": pid} if pid else {})
-    )
+def _report(child: Child, *, quiet: bool) -> None:
+    """Log a child's new state: trouble as such, but in a shutdown every end is a good one."""
+    trouble = child.state in {State.BACKOFF, State.FAILED, State.KILLING} and not quiet
+    say = logs.logger().warning if trouble else logs.logger().info
+    say(str(child.state), child=child.spec.name, why=child.why, pid=child.pid)

@@ -1,0 +1,349 @@
+"""The service's processes: started, watched, restarted and ended, for real.
+
+No engine is needed here: a collector of an application that does not exist
+lives and dies as any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+import zmq
+
+from mist import bus
+from mist.errors import Exit
+from mist.settings import Settings
+from tests.integration.harness.engine import wait_until
+from tests.integration.harness.service import MIST, Service
+
+NO_ENGINE = "unix:///nonexistent/docker.sock"
+QUICK = {
+    "collector.linger_seconds": 0.5,
+    "supervisor.backoff_seconds": 0.1,
+    "supervisor.poll_seconds": 0.2,
+}
+
+Make = Callable[..., Service]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Makes services that are gone with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def made(settings: dict[str, object] | None = None) -> Service:
+            service = Service(NO_ENGINE, QUICK | (settings or {}))
+            stack.callback(service.destroy)
+            return service
+
+        yield made
+
+
+@pytest.fixture
+def service(make: Make) -> Service:
+    """A service that runs."""
+    service = make()
+    service.start()
+    return service
+
+
+@contextlib.contextmanager
+def subscribed(service: Service, *prefixes: bytes) -> Iterator[zmq.Socket[bytes]]:
+    """A subscriber to the service's bus."""
+    with (
+        zmq.Context() as context,
+        bus.events_socket(context, service.paths, Settings()) as subscriber,
+    ):
+        for prefix in prefixes:
+            subscriber.subscribe(prefix)
+        yield subscriber
+
+
+def row(service: Service, name: str) -> dict[str, Any]:
+    """One row of the table, or an empty one."""
+    return next((each for each in service.status() if each["process"] == name), {})
+
+
+def await_row(service: Service, name: str, **fields: object) -> dict[str, Any]:
+    """The row, once it is as it should be."""
+    wait_until(lambda: fields.items() <= row(service, name).items(), f"{name} {fields}", 30.0)
+    return row(service, name)
+
+
+def await_gone(service: Service, name: str) -> None:
+    """Wait until the table has no such row."""
+    wait_until(lambda: not row(service, name), f"no {name}", 30.0)
+
+
+def started(service: Service, *arguments: str, **more: Any) -> subprocess.Popen[str]:
+    """Another ``mist`` command on the service's state, in the background."""
+    return subprocess.Popen(
+        [MIST, *arguments],
+        env=service.environment | more,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 60.0) -> tuple[int, str]:
+    """Exit status and output of a command."""
+    output, _ = process.communicate(timeout=seconds)
+    return process.returncode, output
+
+
+# The beginning
+
+
+def test_first_start_says_how_to_log_in(service: Service) -> None:
+    """Address and one-time password, once; that no engine answers is a warning."""
+    assert f"http://127.0.0.1:{service.port}" in service.output
+    assert "Docker Engine is unreachable at unix:///nonexistent/docker.sock" in service.output
+    assert service.login()
+    assert service.stop() == 0
+    service.start()
+    assert service.output.count("one-time password") == 1
+
+
+def test_table_of_a_service_at_rest(service: Service) -> None:
+    """Broker, sampler and gunicorn; no collector, for nobody listens."""
+    rows = service.status()
+    assert [each["process"] for each in rows] == ["broker", "metrics", "gunicorn"]
+    assert {each["state"] for each in rows} == {"running"}
+    assert all(psutil.pid_exists(each["pid"]) for each in rows)
+
+
+def test_second_service_on_the_same_state(service: Service) -> None:
+    """It is told who works there, and the first one goes on."""
+    status, output = ended(started(service, "up"))
+    assert status == Exit.TEMPORARY
+    assert f"process {service.pid}" in output
+    assert "Traceback" not in output
+    assert row(service, "broker")["state"] == "running"
+
+
+def test_port_in_use(make: Make) -> None:
+    """Nothing is started, and no password is made that nobody would see again."""
+    service = make()
+    with socket.create_server(("127.0.0.1", service.port)):
+        status, output = ended(started(service, "up", "--bind", f"127.0.0.1:{service.port}"))
+    assert status == Exit.UNAVAILABLE
+    assert f"port {service.port} is in use" in output
+    assert "password" not in output
+    assert service.processes() == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"MIST_SERVER_WORKERS": "many"}, "server.workers"),
+        ({"MIST_SUPERVISOR_NONSENSE": "1"}, "nonsense"),
+        ({"MIST_CONFIG": "/nonexistent/mist.toml"}, "/nonexistent/mist.toml"),
+        ({"MIST_LOG_LEVEL": "loud"}, "log.level"),
+    ],
+)
+def test_wrong_settings(make: Make, environ: dict[str, str], words: str) -> None:
+    """The text names the key or the file."""
+    status, output = ended(started(make(), "up", **environ))
+    assert status == Exit.BAD_CONFIG
+    assert words in output
+    assert "Traceback" not in output
+
+
+def test_status_of_nothing(make: Make) -> None:
+    """The text says how to start a service."""
+    status, output = ended(started(make(), "status"))
+    assert status == Exit.UNAVAILABLE
+    assert "mist up" in output
+
+
+def test_supervisor_without_the_web_tier(make: Make) -> None:
+    """Under systemd gunicorn is a unit of its own; the manager is told how it goes."""
+    service = make()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(service.directory / "notify"))
+        manager.settimeout(30.0)
+        process = started(
+            service,
+            "supervisor",
+            NOTIFY_SOCKET=str(service.directory / "notify"),
+            WATCHDOG_USEC="200000",
+        )
+        words: list[bytes] = []
+        while b"READY=1" not in words or words.count(b"WATCHDOG=1") < 3:
+            words.append(manager.recv(1000))
+        assert b"STATUS=2 of 2 processes run" in words
+        assert [each["process"] for each in service.status()] == ["broker", "metrics"]
+        process.terminate()
+        while manager.recv(1000) != b"STOPPING=1":
+            pass
+    assert ended(process)[0] == 0
+    assert service.processes() == []
+
+
+# Demand
+
+
+def test_collector_lives_while_somebody_listens(service: Service) -> None:
+    """Two subscriptions are one collector; without any it is gone."""
+    with subscribed(service, b"container/7/log", b"container/7/"):
+        await_row(service, "container/7", state="running")
+        assert len(service.running("container/")) == 1
+    await_gone(service, "container/7")
+
+
+def test_tap_on_everything_starts_nothing(service: Service) -> None:
+    """It gets what is there, such as the metrics."""
+    with subscribed(service, b"") as tap:
+        assert tap.poll(10_000)
+        assert service.running("container/") == []
+
+
+def test_killed_collector_comes_back(service: Service) -> None:
+    """The table counts it, and says what happened."""
+    with subscribed(service, b"container/7/"):
+        os.kill(await_row(service, "container/7", state="running")["pid"], signal.SIGKILL)
+        found = await_row(service, "container/7", restarts=1, state="running")
+        assert found["why"] == "crashed: killed by SIGKILL"
+
+
+def test_too_many_collectors(make: Make) -> None:
+    """One more than may run is refused, and its subscribers are told."""
+    service = make({"collector.max_running": 1})
+    service.start()
+    with subscribed(service, b"container/1/"):
+        await_row(service, "container/1", state="running")
+        with subscribed(service, b"container/2/") as refused:
+            assert refused.poll(10_000)
+            assert b"Too many collectors" in refused.recv_multipart()[2]
+        assert len(service.running("container/")) == 1
+
+
+# Crashes
+
+
+@pytest.mark.parametrize("name", ["broker", "metrics", "gunicorn"])
+def test_killed_child_comes_back(service: Service, name: str) -> None:
+    """And the bus carries metrics as before."""
+    before = row(service, name)["pid"]
+    os.kill(before, signal.SIGKILL)
+    after = await_row(service, name, restarts=1, state="running")
+    assert after["pid"] != before
+    with subscribed(service, b"metrics/") as subscriber:
+        assert subscriber.poll(20_000)
+
+
+def test_killed_broker_keeps_the_demand(make: Make) -> None:
+    """Subscribers come back by themselves, and their collector never went."""
+    service = make({"collector.linger_seconds": 2.0})
+    service.start()
+    with subscribed(service, b"container/7/"):
+        collector = await_row(service, "container/7", state="running")["pid"]
+        with subscribed(service, b"container/8/"):
+            await_row(service, "container/8", state="running")
+            os.kill(row(service, "broker")["pid"], signal.SIGKILL)
+        # One that did not come back shows when the linger is over.
+        await_gone(service, "container/8")
+        assert row(service, "container/7")["pid"] == collector
+    await_gone(service, "container/7")
+
+
+def test_killed_fork_server(service: Service) -> None:
+    """Its children cannot be watched any more; all of them are replaced."""
+    before = {each["process"]: each["pid"] for each in service.status()}
+    broker = psutil.Process(before["broker"])
+    parent = broker.parent()
+    assert parent is not None
+    parent.kill()
+    for name in ("broker", "metrics"):
+        after = await_row(service, name, restarts=1, state="running")
+        assert after["pid"] != before[name]
+        assert not psutil.pid_exists(before[name])
+
+
+def test_killed_supervisor_takes_everything_along(service: Service) -> None:
+    """Workers see the end of the pipe, gunicorn the kernel's signal."""
+    with subscribed(service, b"container/7/"):
+        await_row(service, "container/7", state="running")
+        service.kill()
+        wait_until(lambda: not service.processes(), "the end of all children", 30.0)
+
+
+# The end
+
+
+def test_orderly_end(service: Service) -> None:
+    """Exit status 0, and no process is left, also with a collector at work."""
+    with subscribed(service, b"container/7/"):
+        await_row(service, "container/7", state="running")
+        assert service.stop() == 0
+    ends = [line for line in service.output.splitlines() if "event=idle" in line]
+    order = ["gunicorn", "container/7", "metrics", "broker"]
+    assert [name for line in ends for name in order if f"child={name} " in line] == order
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_to_the_whole_group(service: Service, number: int) -> None:
+    """A terminal's ^C, and a manager that signals every process."""
+    os.killpg(service.pid, number)
+    assert service.stop() == 0
+    assert "Traceback" not in service.output
+
+
+def test_child_that_does_not_stop_is_killed(make: Make) -> None:
+    """The shutdown is bounded in time."""
+    service = make({"supervisor.stop_seconds": 0.5})
+    service.start()
+    os.kill(row(service, "metrics")["pid"], signal.SIGSTOP)
+    assert service.stop() == 0
+
+
+def test_hangup_reloads_the_web_tier(service: Service) -> None:
+    """The master stays, its workers are new."""
+    master = psutil.Process(row(service, "gunicorn")["pid"])
+    before = {child.pid for child in master.children()}
+    os.kill(service.pid, signal.SIGHUP)
+    wait_until(
+        lambda: bool(after := {child.pid for child in master.children()}) and not after & before,
+        "new workers",
+        30.0,
+    )
+    assert row(service, "gunicorn")["pid"] == master.pid
+
+
+def test_service_at_rest_costs_next_to_nothing(make: Make) -> None:
+    """All processes together use less than half a percent of a core."""
+    service = make({"supervisor.poll_seconds": 1.0})
+    service.start()
+    wait_until(lambda: _used(service, 2.0) < 0.005, "a service at rest", 60.0)
+
+
+def _used(service: Service, seconds: float) -> float:
+    """The share of a core that the service used in some seconds."""
+    before, began = _on_cpu(service), time.monotonic()
+    time.sleep(seconds)  # what is measured is a length of time
+    return (_on_cpu(service) - before) / (time.monotonic() - began)
+
+
+def _on_cpu(service: Service) -> float:
+    """Seconds on a core, of all threads; schedstat counts nanoseconds, not ticks."""
+    total = 0
+    for process in service.processes():
+        for thread in process.threads():
+            with (
+                contextlib.suppress(FileNotFoundError),
+                open(f"/proc/{process.pid}/task/{thread.id}/schedstat") as file,
+            ):
+                total += int(file.read().split()[0])
+    return total / 1e9
