@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from bench import procs
 from bench.context import Bench
 from bench.load.handshake import Address
+from mist import settings
+from mist.store import open_store
 from tests.integration.harness.engine import wait_until
 from tests.integration.harness.service import Service
 
@@ -21,7 +23,11 @@ class Whole:
 
     def add(self, container: str) -> int:
         """An application for a container of that name; its id."""
-        return self.service.add_app(container, container)
+        store = open_store(settings.load(self.service.environment), self.service.paths)
+        try:
+            return store.apps.add(container, container=container).id
+        finally:
+            store.close()
 
     def logs(self, app_id: int, query: str = "") -> Address:
         """Where the log of an application is."""
@@ -57,10 +63,10 @@ class Whole:
 
 @contextmanager
 def running(
-    bench: Bench, settings: Mapping[str, object] | None = None, workers: int = 1
+    bench: Bench, overrides: Mapping[str, object] | None = None, workers: int = 1
 ) -> Iterator[Whole]:
     """``mist up`` on the bench's engine, ended afterwards."""
-    service = Service(bench.engine.host, settings, workers)
+    service = Service(bench.engine.host, overrides, workers)
     try:
         service.start()
         yield Whole(service)

@@ -53,22 +53,26 @@ class Sequence:
     def fill(self, snapshot: Snapshot) -> Iterator[Message | Gap]:
         """Take a replay; what it does not bring either is lost, and a Gap says so.
 
-        A replay that was under way before the gap showed cannot tell: the broker
-        remembers each message before it forwards it, so one that does not reach
-        up to the messages held here is out of date, and the next one is waited for.
+        A replay that was under way before a gap showed cannot tell: the broker
+        remembers each message before it forwards it, so messages beyond what the
+        replay reaches up to stay held, ``missing`` stays true, and the next one
+        is waited for.
         """
         yield from self._settle_all(snapshot.messages)
-        if self._out_of_date(snapshot):
-            return
         self.missing = False
         held, self._held = self._held, []
-        yield from self._settle_all(held)
+        for message in held:
+            if self.missing or self._may_still_come(snapshot, message):
+                self._hold(message)
+            else:
+                yield from self._settle(message)
 
-    def _out_of_date(self, snapshot: Snapshot) -> bool:
-        if not self._held or not snapshot.epoch:
+    def _may_still_come(self, snapshot: Snapshot, message: Message) -> bool:
+        """Whether a later replay than this one may bring what precedes the message."""
+        epoch, seq = message.header.epoch, message.header.seq
+        if not snapshot.epoch or (epoch, seq) <= (self.position.epoch, self.position.seq + 1):
             return False
-        held = self._held[0].header
-        return (snapshot.epoch, snapshot.seq + 1) < (held.epoch, held.seq)
+        return (snapshot.epoch, snapshot.seq + 1) < (epoch, seq)
 
     def _settle_all(self, arrived: Iterable[Message]) -> Iterator[Message | Gap]:
         for message in arrived:

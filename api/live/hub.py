@@ -118,6 +118,9 @@ class Hub:
             if listener is not None:
                 listener.fill(snapshot)
                 listener.flush()
+                if listener.missing:
+                    # More was lost while this replay was under way.
+                    self._ask(snapshot.topic, listener)
 
     def _reconcile(self) -> None:
         while True:

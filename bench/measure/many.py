@@ -54,8 +54,8 @@ def _run(  # noqa: PLR0913, PLR0917
     names = [f"bench-many-{streams}-{number}" for number in range(streams)]
     with process.start(shared_counter()) as load:
         writer.ask("attach", [containers.start(bench.engine, name) for name in names])
-        for name in names:
-            load.ask("numbered", service.logs(service.add(name)), _CLIENTS)
+        for app in [service.add(name) for name in names]:
+            load.ask("numbered", service.logs(app), _CLIENTS)
         writer.ask("pace", 0, 10, _RATE)
         load.ask("until", 10, _TIMEOUT)
         before = service.cpu

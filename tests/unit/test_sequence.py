@@ -171,6 +171,17 @@ def test_a_replay_from_before_the_gap_is_not_the_last_word() -> None:
     assert not sequence.missing
 
 
+def test_a_second_gap_behind_the_first_is_asked_for_too() -> None:
+    """A subscriber that is late loses more while its replay is under way."""
+    sequence = _begun(_log(1, 1))
+    assert _feed(sequence, _log(3, 3), _log(6, 6)) == []
+    assert _lines(sequence.fill(_snapshot([_log(2, 2), _log(3, 3)]))) == _expected(2, 3)
+    assert sequence.missing
+    rest = _snapshot([_log(4, 4), _log(5, 5), _log(6, 6)])
+    assert _lines(sequence.fill(rest)) == _expected(4, 5, 6)
+    assert not sequence.missing
+
+
 def test_other_messages_keep_their_place() -> None:
     """A status between two lines."""
     sequence = _begun(_log(1, 1))
