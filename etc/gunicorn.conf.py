@@ -8,7 +8,7 @@ import math
 import os
 
 import mist.settings
-from api.worker import note_reload
+from api.worker import note_reload, release
 
 _server = mist.settings.load().server
 
@@ -26,10 +26,11 @@ worker_connections = _server.worker_connections
 backlog = _server.backlog
 
 # All workers share one listening socket, and each takes one connection a turn
-# (gevent does that by itself as soon as there are several workers): connections
-# spread by who is free. SO_REUSEPORT spreads them blindly instead, loses those
-# that wait in the queue of a worker that ends, and lets a second Mist bind the
-# same port without an error.
+# (gevent does that by itself as soon as there are several workers); a worker that
+# has more connections than another lets that one go first, because WebSockets stay
+# for hours where they are. SO_REUSEPORT would spread them blindly, lose those that
+# wait in the queue of a worker that ends, and let a second Mist bind the same port
+# without an error.
 reuse_port = False
 
 # The master kills a worker that takes longer to stop.
@@ -57,3 +58,8 @@ proc_name = "mist-api"
 def on_reload(_arbiter):
     """Let the workers that are replaced tell their clients to come back at once (1012)."""
     note_reload()
+
+
+def child_exit(_arbiter, worker):
+    """Forget how many connections a worker had that has ended."""
+    release(worker.age)

@@ -28,6 +28,7 @@ from api.websocket.connection import Connection
 from api.websocket.frames import CloseCode
 
 if TYPE_CHECKING:
+    from api.websocket.balance import Share
     from api.websocket.keeper import Keeper
     from mist.settings import Settings
 
@@ -35,18 +36,47 @@ log = structlog.get_logger(__name__)
 
 _FIRST_ERROR: Final = 400
 
+#: A worker that has this many connections more than another lets the others
+#: accept first, for so many seconds.
+_LEAD: Final = 8
+_PAUSE_SECONDS: Final = 0.002
+
 
 class Server(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
     """The HTTP server of a gunicorn worker; ``serve_with`` is called before it starts."""
 
     keeper: Keeper
     settings: Settings
+    share: Share
 
-    def serve_with(self, settings: Settings, keeper: Keeper) -> None:
-        """Hand in what the handlers need beyond gunicorn's own."""
+    def serve_with(self, settings: Settings, keeper: Keeper, share: Share) -> None:
+        """Hand in what the server and its handlers need beyond gunicorn's own."""
         self.settings = settings
         self.keeper = keeper
+        self.share = share
         self.idle: set[Handler] = set()
+        self._has_waited = False
+
+    def publish_load(self) -> int:
+        """Tell the other workers how many connections there are here, and return it."""
+        connections = len(self.keeper.connections) + len(self.pool)
+        self.share.publish(connections)
+        return connections
+
+    def _do_read(self) -> None:
+        """Accept, but when ahead of the other workers only after a pause.
+
+        One is accepted after each pause even so: the others may be unable to.
+        """
+        connections = self.publish_load()
+        if self._has_waited or self.share.lead(connections) <= _LEAD:
+            self._has_waited = False
+            super()._do_read()
+            return
+        self._has_waited = True
+        self.stop_accepting()
+        self._timer = self.loop.timer(_PAUSE_SECONDS)
+        self._timer.start(self._start_accepting_if_started)
 
     def stop_accepting_requests(self) -> None:
         """Close the listener, and hang up on those who keep a connection without a request."""

@@ -23,6 +23,7 @@ from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.ggevent import VERSION, GeventPyWSGIWorker
 
 import mist.settings
+from api.websocket.balance import Share
 from api.websocket.frames import CloseCode
 from api.websocket.handler import Handler, Server
 from api.websocket.keeper import Keeper
@@ -67,6 +68,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         self._born = _reload_count()
         self._told = Event()
         self._quick = False
+        self._share = Share(self.age)
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -98,6 +100,8 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         gevent.spawn(keeper.run).link_exception(lambda _: self._stop())
         while self.alive and self.ppid == os.getppid():
             self.notify()
+            for server in servers:
+                server.publish_load()
             self._told.wait(_HEARTBEAT_SECONDS)
         self._shut_down(servers, keeper, settings.server.graceful_timeout)
 
@@ -117,12 +121,13 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
             handler_class=self.wsgi_handler,
             environ=environ,
         )
-        server.serve_with(settings, keeper)
+        server.serve_with(settings, keeper, self._share)
         server.start()
         return server
 
     def _shut_down(self, servers: list[Server], keeper: Keeper, seconds: float) -> None:
         started = time.monotonic()
+        self._share.withdraw()
         for server in servers:
             server.stop_accepting_requests()
         keeper.finish_all(*self._farewell())

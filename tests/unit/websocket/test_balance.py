@@ -1,0 +1,41 @@
+"""How far a worker is ahead of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from api.websocket import balance
+from api.websocket.balance import Share
+
+
+@pytest.fixture
+def shares() -> Iterator[list[Share]]:
+    """Three workers."""
+    yield [Share(age) for age in (1, 2, 3)]
+    for age in (1, 2, 3):
+        balance.release(age)
+
+
+def test_lead_is_over_the_worker_with_the_fewest(shares: list[Share]) -> None:
+    """Not over the average: one that has just started is to catch up."""
+    for share, connections in zip(shares, (10, 20, 50), strict=True):
+        share.publish(connections)
+    assert [shares[0].lead(10), shares[1].lead(20), shares[2].lead(50)] == [0, 10, 40]
+
+
+def test_a_worker_alone_is_never_ahead(shares: list[Share]) -> None:
+    """Whatever it has."""
+    shares[0].publish(1_000)
+    assert shares[0].lead(1_000) == 0
+
+
+def test_a_worker_that_is_gone_does_not_count(shares: list[Share]) -> None:
+    """It withdrew, or the master has seen it end."""
+    for share, connections in zip(shares, (0, 5, 100), strict=True):
+        share.publish(connections)
+    shares[0].withdraw()
+    assert shares[2].lead(100) == 95
+    balance.release(2)
+    assert shares[2].lead(100) == 0
