@@ -1,0 +1,19 @@
+"""What the master may import before it forks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+_PROGRAM = """
+import sys, threading
+import api.worker
+from gevent._hub_local import get_hub_if_exists
+print(get_hub_if_exists(), threading.active_count(), "zmq" in sys.modules, "falcon" in sys.modules)
+"""
+
+
+def test_importing_the_worker_starts_nothing() -> None:
+    """No event loop, no thread, no ZeroMQ, no application: each worker makes its own."""
+    output = subprocess.check_output([sys.executable, "-c", _PROGRAM], text=True)
+    assert output.split() == ["None", "1", "False", "False"]
