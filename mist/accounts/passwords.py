@@ -48,13 +48,13 @@ def verify(stored: str | None, password: str) -> bool:
     """
     if len(password) > MAX_LENGTH:
         return False
-    return _offload(_matches, stored or _nobody(), password) and stored is not None
+    return _offload(_matches, stored, password) and stored is not None
 
 
-def _matches(stored: str, password: str) -> bool:
+def _matches(stored: str | None, password: str) -> bool:
     """The answer as a value: for an exception gevent's pool writes a traceback into the log."""
     try:
-        return _hasher.verify(stored, password)
+        return _hasher.verify(stored or _nobody(), password)
     except (VerificationError, InvalidHashError):
         return False
 

@@ -127,7 +127,7 @@ def _is_duplicate(error: IntegrityError) -> bool:
     codes = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
     if isinstance(cause, sqlite3.Error):
         return cause.sqlite_errorcode in codes
-    return getattr(cause, "sqlstate", None) == "23505"
+    return "23505" in (getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None))
 
 
 def _parse(url: str) -> URL:
