@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from mist import wire
+from mist import topics, wire
 from mist.bus import Position
 from mist.settings import Settings
 from mist.wire import Flag, Header, Kind
@@ -134,7 +134,7 @@ class Buffers:
             buffer.term = header.term
 
     def _new(self, topic: bytes, header: Header) -> Buffer:
-        lines = self._samples if header.kind is Kind.METRICS else self._replay.lines
+        lines = self._samples if topic == topics.METRICS else self._replay.lines
         buffer = Buffer(header.epoch, header.term, lines, self._replay.bytes)
         self._buffers[topic] = buffer
         self._buffers.move_to_end(topic)

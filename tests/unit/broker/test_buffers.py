@@ -188,6 +188,7 @@ def test_last_message_stays_whatever_its_size() -> None:
 def test_samples_are_bounded_by_the_history() -> None:
     """The metrics' buffer is the history that clients may ask for."""
     buffers = make()
+    put(buffers, claim(10, reset=True), topic=b"metrics/system")
     for seq in range(1, 1_000):
         put(buffers, Header(Kind.METRICS, 10, 10, seq), topic=b"metrics/system")
     assert seqs(buffers, topic=b"metrics/system") == list(range(700, 1_000))
