@@ -224,7 +224,6 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         if self._farewell is None:
             return NOTHING
         farewell, self._farewell = self._farewell, None
-        self._start_deadline()
         self.source, self.closing = None, True
         return (farewell,)
 
@@ -332,7 +331,13 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
             self._reader.start(self._on_readable)
 
     def _after_close_frame(self) -> None:
-        """Our close frame is out; once the peer's is in, nothing more is to be said."""
+        """Our close frame is out; once the peer's is in, nothing more is to be said.
+
+        Only now a client that ``finish`` closes has to hurry: until it had everything
+        it was merely slow.
+        """
+        if self._deadline is None:
+            self._start_deadline()
         if not self._peer_closed:
             return
         self._draining = True

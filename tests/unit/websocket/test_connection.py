@@ -140,6 +140,17 @@ def test_silent_peer_ends_the_closing_handshake_late(connect: MakePair) -> None:
     eventually(lambda: pair.connection.closed)
 
 
+def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -> None:
+    """The time for the closing handshake begins when the close frame is out."""
+    pair = connect(close_seconds=0.05)
+    pair.connection.source = Source([text_frame(BIG)] * 20)
+    pair.connection.finish(1000)
+    gevent.sleep(0.2)
+    assert [pair.peer.frame()[1] for _ in range(20)] == [BIG] * 20
+    assert pair.peer.close_frame() == (1000, "")
+    eventually(lambda: pair.connection.closed)
+
+
 def test_violation_is_answered_and_nothing_more_is_read(connect: MakePair) -> None:
     """Our close frame says why; what follows is drained, not parsed."""
     pair = connect()
