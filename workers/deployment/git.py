@@ -23,14 +23,13 @@ from typing import Final, NamedTuple, Protocol
 
 import psutil
 
+from mist import validation
+from mist.errors import UsageError
 from workers.deployment.errors import GitFailed, Refused
 from workers.deployment.guard import SLICE, Guard
-from workers.deployment.text import Lines, without_credentials
+from workers.deployment.text import Lines, basic_credentials, without_credentials
 
 _PROTOCOLS: Final = "https:http:ssh:git:file"
-_URL: Final = re.compile(r"(https?|ssh|git|file)://[^\s]+")
-#: ``user@host:path``, which Git takes for ssh.
-_SCP: Final = re.compile(r"[\w.][\w.-]*@[\w.][\w.-]*:(?!:)[^\s]+")
 _PERCENT: Final = re.compile(r"Receiving objects:\s+(\d+)%")
 _FATAL: Final = re.compile(r"^(?:fatal|error): (.*)")
 
@@ -80,14 +79,13 @@ class Watcher(Protocol):
 
 
 def check_address(url: str, branch: str | None) -> None:
-    """Raise Refused unless this is an address of a transport that runs nothing."""
-    if not _URL.fullmatch(url) and not _SCP.fullmatch(url):
-        raise Refused(
-            "The Git URL is refused: it has to begin with https://, http://, ssh://, git:// or "
-            "file://, or to look like user@host:path"
-        )
-    if branch and (branch.startswith("-") or any(c.isspace() for c in branch)):
-        raise Refused(f"The branch name {branch!r} is refused")
+    """Raise Refused unless Git can be given both; once more, for the row may be old."""
+    try:
+        validation.git_url(url)
+        if branch:
+            validation.branch(branch)
+    except UsageError as error:
+        raise Refused(f"The repository's address is refused: {error}") from None
 
 
 def clone(url: str, branch: str | None, into: Path, guard: Guard, watcher: Watcher) -> Commit:
@@ -131,7 +129,8 @@ class _Output:
         lines = [line.rstrip() for line in lines if not line.startswith("Cloning into ")]
         for line in lines:
             fatal = _FATAL.match(line)
-            if fatal:
+            if fatal and not self.reason:
+                # What follows the first complaint is advice.
                 self.reason = fatal[1]
         if lines:
             self._watcher.lines(lines)
@@ -187,12 +186,12 @@ def _environment(url: str) -> dict[str, str]:
         "GIT_SSH_COMMAND": _SSH,
         "GIT_LFS_SKIP_SMUDGE": "1",
     }
-    plain = without_credentials(url)
-    if plain != url:
+    credentials = basic_credentials(url)
+    if credentials:
         environment |= {
             "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"url.{url}.insteadOf",
-            "GIT_CONFIG_VALUE_0": plain,
+            "GIT_CONFIG_KEY_0": f"http.{without_credentials(url)}.extraHeader",
+            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {credentials}",
         }
     return environment
 

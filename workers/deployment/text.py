@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -85,6 +86,15 @@ def url_secrets(url: str) -> list[str]:
     alone = user if parts.scheme in ("http", "https") and password is None else None
     raw = [secret for secret in (password, alone) if secret]
     return raw + [unquote(secret) for secret in raw]
+
+
+def basic_credentials(url: str) -> str:
+    """User and password of an HTTP URL as its server wants them (RFC 7617), or "" without any."""
+    if without_credentials(url) == url:
+        return ""
+    parts = urlsplit(url)
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return base64.b64encode(pair.encode()).decode()
 
 
 def without_credentials(url: str) -> str:

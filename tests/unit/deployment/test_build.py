@@ -1,0 +1,135 @@
+"""The stream of a build, and what is asked of the engine."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mist.errors import EngineError
+from mist.settings import Deployments, Settings
+from workers.deployment import build
+from workers.deployment.build import Progress, Recipe
+from workers.deployment.errors import BuildFailed
+
+#: A build as Docker 20.10 streams it.
+STREAM = b"".join(
+    json.dumps(event).encode() + b"\r\n"
+    for event in (
+        {"status": "Pulling from library/busybox", "id": "latest"},
+        {"status": "Downloading", "progressDetail": {"current": 1, "total": 2}, "id": "abc"},
+        {"status": "Pull complete", "progressDetail": {}, "id": "abc"},
+        {"stream": "Step 1/2 : FROM busybox"},
+        {"stream": "\n"},
+        {"stream": " ---> 8f0e784b549d\n"},
+        {"stream": "Step 2/2 : RUN seq 3"},
+        {"stream": "\n"},
+        {"stream": "1\n2\n"},
+        {"stream": "3"},
+        {"aux": {"ID": "sha256:cafe"}},
+        {"stream": "\nSuccessfully built cafe\n"},
+    )
+)
+LINES = [
+    *("latest: Pulling from library/busybox", "abc: Pull complete"),
+    *("Step 1/2 : FROM busybox", " ---> 8f0e784b549d", "Step 2/2 : RUN seq 3", "1", "2", "3"),
+    "Successfully built cafe",
+]
+
+
+class Seen:
+    """Remembers lines and steps in their order."""
+
+    def __init__(self) -> None:
+        self.order: list[str | tuple[int, int]] = []
+
+    def lines(self, texts: list[str]) -> None:
+        """Lines of the build's output."""
+        self.order += texts
+
+    def step(self, number: int, count: int) -> None:
+        """Step ``number`` of ``count`` begins."""
+        self.order.append((number, count))
+
+    @property
+    def said(self) -> list[str]:
+        """The lines alone."""
+        return [item for item in self.order if isinstance(item, str)]
+
+
+def outcome(stream: bytes) -> str:
+    """What a stream ends with."""
+    progress = Progress(Seen(), 1_000)
+    progress.feed(stream)
+    return progress.finish()
+
+
+@given(st.lists(st.integers(0, len(STREAM))))
+def test_any_pieces_give_the_same_build(cuts: list[int]) -> None:
+    """Lines, steps and image."""
+    seen = Seen()
+    progress = Progress(seen, 1_000)
+    edges = [0, *sorted(cuts), len(STREAM)]
+    for start, end in pairwise(edges):
+        progress.feed(STREAM[start:end])
+    assert progress.finish() == "sha256:cafe"
+    assert seen.said == LINES
+    assert seen.order[3] == (1, 2)
+    assert seen.order.index((2, 2)) == seen.order.index("Step 2/2 : RUN seq 3") + 1
+
+
+def test_a_failed_command_is_told_by_its_exit_code() -> None:
+    """The engine's sentence is in the log."""
+    event = {"errorDetail": {"code": 7, "message": "…"}, "error": "The command returned 7"}
+    with pytest.raises(BuildFailed) as caught:
+        outcome(json.dumps(event).encode())
+    assert str(caught.value) == "Docker build failed: exit code 7"
+
+
+def test_another_failure_is_told_in_the_engines_words() -> None:
+    """Such as a base image that is not there."""
+    with pytest.raises(BuildFailed, match="Docker build failed: no such image"):
+        outcome(b'{"errorDetail":{"message":"no such image"},"error":"no such image"}\r\n')
+
+
+@pytest.mark.parametrize("stream", [b"", b'{"stream":"Step 1/2 : FROM x\\n"}\r\n', b"\r\n"])
+def test_a_stream_without_an_end_is_a_failure(stream: bytes) -> None:
+    """The engine went away."""
+    with pytest.raises(BuildFailed, match="broke the build off"):
+        outcome(stream)
+
+
+def test_what_is_no_json_is_shown_as_it_is() -> None:
+    """And changes nothing."""
+    seen = Seen()
+    progress = Progress(seen, 1_000)
+    progress.feed(b"<html>\n" + STREAM)
+    assert progress.finish() == "sha256:cafe"
+    assert seen.said[0] == "<html>"
+
+
+def test_an_endless_document_is_refused() -> None:
+    """Memory is bounded."""
+    progress = Progress(Seen(), 1_000)
+    progress.feed(b"x" * 10_000_000)
+    with pytest.raises(EngineError, match="without an end"):
+        progress.feed(b"x" * 10_000_000)
+
+
+def test_the_request_names_everything(tmp_path: Path) -> None:
+    """Tag, Dockerfile, arguments and network, safely quoted."""
+    archive = tmp_path / "context.tar"
+    archive.write_bytes(b"x" * 7)
+    settings = Settings(deployments=Deployments(build_network="none"))
+    recipe = Recipe(archive, "a b/Dockerfile", "mist-app-1:2", {"K": "a&b\r\nX: y"})
+    head = build._request(settings, "1.41", recipe).decode()
+    first, *fields = head.split("\r\n")
+    assert first.startswith("POST /v1.41/build?t=mist-app-1%3A2&dockerfile=a+b%2FDockerfile&")
+    assert first.endswith(" HTTP/1.0")
+    assert "networkmode=none" in first
+    assert "Content-Length: 7" in fields
+    assert not any(field.startswith("X: y") for field in fields)

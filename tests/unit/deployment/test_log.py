@@ -1,0 +1,223 @@
+"""The log's file and what reads it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mist.deployments import (
+    READ_BYTES,
+    Reader,
+    closing_records,
+    is_final,
+    status_of,
+    status_record,
+    text_of,
+)
+from mist.messages import DeploymentStatus
+from mist.store.records import Deployment
+from workers.deployment.errors import LogFailed
+from workers.deployment.log import Log
+from workers.deployment.text import Redactor
+
+LIMIT = 1_000_000
+FAILED = DeploymentStatus(7, "failed", "building_image", 50, "Deployment failed", "It broke")
+SUCCESS = DeploymentStatus(7, "success", "completed", 100, "Deployment complete")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the log is going to be."""
+    return tmp_path / "deployments/7.ndjson"
+
+
+@pytest.fixture
+def log(path: Path) -> Log:
+    """An empty log."""
+    return Log(path, Redactor(["hunter2"]), LIMIT)
+
+
+def texts(path: Path) -> list[str | None]:
+    """The log lines of a file, None for other messages."""
+    return [text_of(record) for record in path.read_bytes().splitlines()]
+
+
+def test_writes_whole_messages(log: Log, path: Path) -> None:
+    """One a line, secrets blotted out, an error after a failed status."""
+    log.lines(["one", "my hunter2"], "stderr")
+    log.status(FAILED)
+    records = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+    assert [record["type"] for record in records] == ["log", "log", "status", "error"]
+    assert records[1]["data"] == {"line": "my ***", "stream": "stderr"}
+    assert records[2]["data"]["error_message"] == records[3]["data"]["message"] == "It broke"
+
+
+def test_goes_on_where_a_dead_runner_left_it(log: Log, path: Path) -> None:
+    """What that one did not finish is cut off: nobody was shown it."""
+    log.lines(["one"])
+    log.close()
+    with path.open("ab") as file:
+        file.write(b'{"type":"log","timest')
+    again = Log(path, Redactor([]), LIMIT)
+    again.lines(["two"])
+    assert texts(path) == ["one", "two"]
+
+
+def test_cuts_a_torn_first_record_off(path: Path) -> None:
+    """Also a long one, and the only one."""
+    path.parent.mkdir()
+    path.write_bytes(b"x" * 100_000)
+    Log(path, Redactor([]), LIMIT).lines(["one"])
+    assert texts(path) == ["one"]
+
+
+def test_is_bounded(path: Path) -> None:
+    """One line says that the log ends; statuses still come."""
+    log = Log(path, Redactor([]), 2_000)
+    for number in range(100):
+        log.lines([f"line {number}"])
+    log.status(SUCCESS)
+    found = texts(path)
+    assert found[-2] == "The log ends here: it has reached its limit of 2000 bytes."
+    assert found[:3] == ["line 0", "line 1", "line 2"]
+    assert len(path.read_bytes()) < 2_500
+    assert log.finished()
+
+
+def test_a_full_disk_leaves_whole_records(
+    log: Log, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written whole stays, for somebody may have read it; the rest goes."""
+    log.lines(["one"])
+    real = os.write
+    monkeypatch.setattr(os, "write", _full_after(120))
+    with pytest.raises(LogFailed, match="No space left on device"):
+        log.lines(["two", "three"])
+    monkeypatch.setattr(os, "write", real)
+    log.lines(["four"])
+    assert texts(path) == ["one", "two", "four"]
+
+
+class _full_after:  # noqa: N801 - stands in for a function
+    """A disk with so many bytes left."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.write = os.write
+
+    def __call__(self, file: int, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        part = data[: self.room]
+        self.room -= len(part)
+        return self.write(file, part)
+
+
+def test_a_log_that_cannot_be_made_says_so_when_it_is_written(tmp_path: Path) -> None:
+    """Not before: then there is somebody to tell."""
+    (tmp_path / "deployments").write_text("in the way")
+    log = Log(tmp_path / "deployments/7.ndjson", Redactor([]), LIMIT)
+    with pytest.raises(LogFailed, match="cannot be written"):
+        log.lines(["one"])
+    log.close()
+
+
+def test_knows_its_last_status(log: Log) -> None:
+    """And whether anything follows."""
+    assert log.last_status() is None
+    log.status(DeploymentStatus(7, "building", "building_image", 50, "Building"))
+    log.lines(["one"])
+    found = log.last_status()
+    assert found is not None
+    assert (found.progress, log.finished()) == (50, False)
+    log.status(FAILED)
+    assert (log.last_status(), log.finished()) == (FAILED, True)
+
+
+def test_only_the_last_record_is_final(log: Log, path: Path) -> None:
+    """Success, or the error after a failure."""
+    log.lines(['{"type":"error"'])
+    log.status(FAILED)
+    log.status(SUCCESS)
+    assert [is_final(record) for record in path.read_bytes().splitlines()] == [
+        *(False, False, True, True)
+    ]
+
+
+class TestReader:
+    """What the web tier and the command read with."""
+
+    def test_reads_nothing_before_there_is_a_file(self, path: Path) -> None:
+        """A deployment in the queue has none."""
+        assert Reader(path).read() == b""
+
+    def test_reads_whole_lines_only(self, path: Path) -> None:
+        """The rest once it is there."""
+        path.parent.mkdir()
+        path.write_bytes(b"one\ntw")
+        reader = Reader(path)
+        assert (reader.read(), reader.line) == (b"one", 1)
+        assert reader.read() == b""
+        with path.open("ab") as file:
+            file.write(b"o\nthree\n")
+        assert (reader.read(), reader.line) == (b"two\nthree", 3)
+
+    def test_reads_a_line_that_is_longer_than_a_piece(self, path: Path) -> None:
+        """Lines of 1 MiB are allowed."""
+        path.parent.mkdir()
+        path.write_bytes(b"x" * (3 * READ_BYTES) + b"\nnext\n")
+        reader = Reader(path)
+        assert len(reader.read()) == 3 * READ_BYTES
+        assert reader.read() == b"next"
+
+    def test_a_reader_beside_a_writer_has_everything_once(self, log: Log, path: Path) -> None:
+        """In order, up to the last record."""
+        expected = [str(number) for number in range(2_000)]
+
+        def write() -> None:
+            for number in expected:
+                log.lines([number])
+            log.status(SUCCESS)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        reader, found = Reader(path), []
+        while not reader.finished:
+            found += reader.read(500).splitlines()
+        writer.join()
+        assert [text_of(record) for record in found[:-1]] == expected
+        assert reader.line == len(found)
+
+
+def test_the_row_stands_in_for_a_log() -> None:
+    """What it says has the messages' shape."""
+    row = Deployment(
+        id=7,
+        app_id=1,
+        status="failed",
+        stage="",
+        progress=0,
+        message="Deployment failed",
+        error_message="It broke",
+        commit_hash=None,
+        commit_message=None,
+        image=None,
+        created_by="ada@example.com",
+        rollback_to=None,
+        cancelled_by=None,
+        created_at="2025-01-15T10:30:00.000000000Z",
+        started_at=None,
+        finished_at=None,
+    )
+    found = status_of(status_record(row))
+    assert found is not None
+    assert (found.stage, found.error_message) == ("pending", "It broke")
+    status, error = closing_records(row)
+    assert not is_final(status)
+    assert is_final(error)
+    assert len(closing_records(msgspec.structs.replace(row, status="success"))) == 1

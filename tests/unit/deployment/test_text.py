@@ -1,0 +1,93 @@
+"""Lines and secrets, whatever pieces the output comes in."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.deployment.text import CUT, Lines, Redactor, url_secrets, without_credentials
+
+
+def split(text: str, cuts: list[int]) -> list[str]:
+    """The text in pieces."""
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    return [text[a:b] for a, b in pairwise(edges)]
+
+
+@given(st.text(alphabet="ab\r\né…"), st.lists(st.integers(0, 40)))
+def test_any_pieces_give_the_same_lines(text: str, cuts: list[int]) -> None:
+    """Where a piece ends means nothing."""
+    whole, pieces = Lines(100), Lines(100)
+    expected = [*whole.feed(text), *whole.rest()]
+    found = [line for piece in split(text, cuts) for line in pieces.feed(piece)]
+    assert found + pieces.rest() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a\nb", ["a", "b"]),
+        ("a\r\nb\r\n", ["a", "b"]),
+        (" 1%\r 50%\r100%\n", ["100%"]),
+        (" 1%\r 50%\r", [" 50%"]),
+        ("\n\n", ["", ""]),
+        ("", []),
+    ],
+)
+def test_lines_are_what_a_terminal_shows(text: str, lines: list[str]) -> None:
+    """A carriage return begins a line anew."""
+    found = Lines(100)
+    assert found.feed(text) + found.rest() == lines
+
+
+def test_long_lines_are_cut() -> None:
+    """In bytes, between characters, and however long the line becomes."""
+    lines = Lines(5)
+    assert lines.feed("abcde\nabcdef\n") == ["abcde", "abcde" + CUT]
+    assert lines.feed("éééé\n") == ["éé" + CUT]
+    for _ in range(1000):
+        assert lines.feed("x" * 100) == []
+    assert lines.feed("\nnext\n") == ["xxxxx" + CUT, "next"]
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("key=hunter2!", "key=***!"),
+        ("hunter2hunter2", "******"),
+        ("the longer one: hunter2-and-more", "the longer one: ***"),
+        ("first line\nof two", "***"),
+        ("first line\rof two", "***\r***"),
+        ("echo of two", "echo ***"),
+        ("mode 1, 12 and 123", "mode 1, 12 and 123"),
+        ("https://joe:whatever@example.com/x", "https://***@example.com/x"),
+        ("ssh://git@example.com/x", "ssh://git@example.com/x"),
+        ("a+b", "a+b"),
+        ("a.+b", "***"),
+    ],
+)
+def test_secrets_are_blotted_out(text: str, clean: str) -> None:
+    """Whole values, each line of one, the longest first; not what is too short to be one."""
+    redact = Redactor(["hunter2", "hunter2-and-more", "first line\nof two", "1", "a.+b", ""])
+    assert redact(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets", "plain"),
+    [
+        ("https://joe:p%40ss@h/x", {"p%40ss", "p@ss"}, "https://h/x"),
+        ("https://token123@h:8443/x", {"token123"}, "https://h:8443/x"),
+        ("ssh://git@h/x", set(), "ssh://git@h/x"),
+        ("ssh://git:pass@h/x", {"pass"}, "ssh://git:pass@h/x"),
+        ("git@h:x", set(), "git@h:x"),
+        ("https://h/x", set(), "https://h/x"),
+        ("file:///srv/x", set(), "file:///srv/x"),
+    ],
+)
+def test_credentials_of_an_address(url: str, secrets: set[str], plain: str) -> None:
+    """Passwords, and tokens in a user's place, as written and as decoded."""
+    assert set(url_secrets(url)) == secrets
+    assert without_credentials(url) == plain
