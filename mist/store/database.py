@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,10 @@ _ADVICE: Final = (
     ("disk I/O error", "the disk does not read or write; look at the kernel's log"),
     ("no such table", "it has no tables yet; start `mist up` once, which makes them"),
 )
+
+
+#: How often a writer looks whether the lock is free; another one holds it for about as long.
+_LOCK_POLL_SECONDS: Final = 0.002
 
 
 class Database:
@@ -150,12 +155,37 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
             connection.execute(f"PRAGMA {pragma}").close()
 
     def begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("mist_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, sqlite3.Connection)
+        if connection.get_execution_options().get("mist_write", False):
+            _begin_immediate(driver, busy_seconds)
+        else:
+            driver.execute("BEGIN")
 
     _listen(engine, "connect", prepare)
     _listen(engine, "begin", begin)
     return engine
+
+
+def _begin_immediate(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    """Take the lock for writing, and wait for it here instead of within SQLite.
+
+    SQLite would sleep in C, and with it everything that a gunicorn worker
+    streams meanwhile; Python's sleep lets gevent go on with the others.
+    """
+    deadline = time.monotonic() + busy_seconds
+    connection.execute("PRAGMA busy_timeout = 0").close()
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(_LOCK_POLL_SECONDS)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}").close()
 
 
 def _listen(engine: Engine, name: str, function: Any) -> None:

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -108,6 +110,40 @@ def test_a_lock_that_is_held_for_too_long(store: Store, tmp_path: Path) -> None:
     holder.close()
     assert hasty.apps.add("web").id == 1
     hasty.close()
+
+
+_IN_GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import sys, gevent
+from pathlib import Path
+from mist.errors import StoreError
+from mist.paths import Paths
+from mist.settings import Settings, Store
+from mist.store import open_store
+home = Path(sys.argv[1])
+ticks = 0
+def tick():
+    global ticks
+    while True:
+        ticks += 1
+        gevent.sleep(0)
+gevent.spawn(tick)
+try:
+    open_store(Settings(store=Store(busy_seconds=0.2)), Paths(home, home)).apps.add("web")
+except StoreError:
+    sys.exit(0 if ticks > 10 else 3)
+sys.exit(4)
+"""
+
+
+def test_waiting_for_a_lock_does_not_stop_a_gevent_loop(store: Store, tmp_path: Path) -> None:
+    """A gunicorn worker goes on with its streams meanwhile."""
+    holder = sqlite3.connect(tmp_path / "mist.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    command = [sys.executable, "-c", _IN_GEVENT, str(tmp_path)]
+    done = subprocess.run(command, check=False, timeout=60)
+    holder.close()
+    assert done.returncode == 0
 
 
 def test_the_file_is_for_its_group(store: Store, tmp_path: Path) -> None:
