@@ -9,19 +9,18 @@ each of which docker-py's sessions would cost several megabytes.
 
 from __future__ import annotations
 
-import json
 import math
 import os
+import re
 import socket
 import ssl
 import time
-from http.client import HTTPException, parse_headers
-from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import docker
+import msgspec
 import requests
 from docker.errors import DockerException, TLSParameterError
 from docker.utils import kwargs_from_env
@@ -34,6 +33,8 @@ DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 #: An answer's head longer than this is none of the engine's.
 _HEAD_BYTES: Final = 65_536
 _RECEIVE_BYTES: Final = 65_536
+
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 
 _TCP: Final = ("tcp", "http", "https")
 
@@ -88,7 +89,6 @@ class Reply(NamedTuple):
     """An answer whose head was read: the connection gives the rest of the body after ``begun``."""
 
     connection: socket.socket
-    content_type: str
     begun: bytes
 
 
@@ -149,7 +149,7 @@ def get(settings: Settings, path: str, **query: object) -> Reply:
     try:
         target = quote(path) + ("?" + urlencode(query) if query else "")
         connection.sendall(f"GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-        status, content_type, begun = _head(connection)
+        status, begun = _head(connection)
         if status != 200:
             raise Refused(status, _words(begun + _rest(connection, settings)))
     except OSError as error:
@@ -158,15 +158,15 @@ def get(settings: Settings, path: str, **query: object) -> Reply:
     except EngineError:
         connection.close()
         raise
-    return Reply(connection, content_type, begun)
+    return Reply(connection, begun)
 
 
 def get_json(settings: Settings, path: str, **query: object) -> Any:
     """Ask for one JSON document, whole within ``engine.timeout_seconds``."""
     reply = get(settings, path, **query)
     try:
-        return json.loads(reply.begun + _rest(reply.connection, settings))
-    except ValueError:
+        return msgspec.json.decode(reply.begun + _rest(reply.connection, settings))
+    except msgspec.DecodeError:
         raise EngineError(f"the engine's answer to {path} is no JSON") from None
     except OSError as error:
         raise EngineUnreachable(host(settings), _reason(error)) from None
@@ -186,21 +186,22 @@ class Refused(EngineError):
         return self.words or f"the engine answered with HTTP status {self.status}"
 
 
-def _head(connection: socket.socket) -> tuple[int, str, bytes]:
-    """Status, content type, and what came of the body with the head."""
+def _head(connection: socket.socket) -> tuple[int, bytes]:
+    """The status, and what came of the body with the head.
+
+    Nothing else of a head matters to a request in HTTP/1.0: its body is neither
+    compressed nor chunked, and ends with the connection.
+    """
     received = b""
     while (end := received.find(b"\r\n\r\n")) < 0:
         data = connection.recv(_RECEIVE_BYTES)
         if not data or len(received) > _HEAD_BYTES:
             raise ConnectionError("the engine hung up in the middle of an answer")
         received += data
-    line, _, fields = received[: end + 4].partition(b"\r\n")
-    try:
-        headers = parse_headers(BufferedReader(BytesIO(fields)))
-        status = int(line.split()[1])
-    except (HTTPException, ValueError, IndexError):
-        raise ConnectionError("what answers does not speak HTTP") from None
-    return status, headers.get_content_type(), received[end + 4 :]
+    match = _STATUS.match(received)
+    if match is None:
+        raise ConnectionError("what answers does not speak HTTP")
+    return int(match[1]), received[end + 4 :]
 
 
 def _rest(connection: socket.socket, settings: Settings) -> bytes:
@@ -216,6 +217,6 @@ def _rest(connection: socket.socket, settings: Settings) -> bytes:
 def _words(body: bytes) -> str:
     """What an error's body says: ``{"message": …}`` or plain text."""
     try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
+        return str(msgspec.json.decode(body)["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
         return body.decode(errors="replace").strip()

@@ -91,6 +91,7 @@ class Collector:
         if container is None:
             return self._refuse("Container not found")
         self._history(container)
+        self._trouble_since = None
         self._seen = container
         if container.running or container.restarting:
             self._out.ready()
@@ -181,6 +182,7 @@ class Collector:
         """Look now and then whether there is something to read again."""
         self._out.idle(self._limits.retry_seconds)
         container = self._source.look(self._name)
+        self._trouble_since = None
         if container is None:
             return self.ended
         if self._seen is None:

@@ -12,42 +12,40 @@ from mist.errors import StoreError
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
-from mist.store import Store, open_store
+from mist.store import open_store
+from workers.container.aside import ask_aside
 from workers.container.follow import Collector
 from workers.container.outlet import Outlet
 from workers.container.source import Source
 
 
 class StoredApp(NamedTuple):
-    """The application in the store, which is open only while it is asked: a collector is small."""
+    """The application in the store."""
 
     app_id: int
     settings: Settings
     paths: Paths
 
     def container(self) -> str | None:
-        """The name of its container, or None if there is no such application."""
-        store = self._open()
-        try:
-            app = store.apps.get(self.app_id)
-        finally:
-            store.close()
-        return app.container if app else None
+        """The name of its container, or None if there is no such application; or StoreError."""
+        name = ask_aside(self._container)
+        return name if isinstance(name, str) else None
 
     def deploying(self) -> bool:
         """Whether a deployment is replacing its container; False if the store does not say."""
-        store = self._open()
         try:
-            unfinished = store.deployments.unfinished()
+            return bool(ask_aside(self._deploying))
         except StoreError as error:
             logs.logger().warning("the store does not say what is deployed", reason=str(error))
             return False
-        finally:
-            store.close()
-        return any(d.app_id == self.app_id and d.status != "pending" for d in unfinished)
 
-    def _open(self) -> Store:
-        return open_store(self.settings, self.paths)
+    def _container(self) -> str | None:
+        app = open_store(self.settings, self.paths).apps.get(self.app_id)
+        return app.container if app else None
+
+    def _deploying(self) -> bool:
+        unfinished = open_store(self.settings, self.paths).deployments.unfinished()
+        return any(d.app_id == self.app_id and d.status != "pending" for d in unfinished)
 
 
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
