@@ -11,7 +11,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from mist.deployments import status_record
 from mist.store.records import App, Deployment
 from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
 from tests.integration.harness.engine import IMAGE, PrivateEngine, wait_until
@@ -375,6 +377,25 @@ class TestInterruption:
         assert deployer.processes[-1].wait(30) == 0
         failed(deployer, deployer.row(stage[1]), "^Interrupted by a restart$")
         assert container_id(deployer, app.container) == before
+
+    def test_killed_after_the_old_container_was_removed(
+        self, deployer: Deployer, old: tuple[App, str], hold: Callable[[str], int]
+    ) -> None:
+        """That is the step after which it has succeeded; all that is left to do is to say so."""
+        app, before = old
+        deployment = hold("starting_new")
+        state = deployer.engine.state
+        wait_until(lambda: state(app.container) == "running", "the new container to run")
+        deployer.processes[-1].kill()
+        deployer.processes[-1].wait()
+        log = deployer.paths.deployment_log(deployment)
+        up = status_record(replace(deployer.row(deployment), progress=90, message="It is up"))
+        log.write_bytes(log.read_bytes() + up + b"\n")
+        deployer.engine.remove(before)
+        assert deployer.run(deployment, resume=True).status == "success"
+        container_id(deployer, app.container)
+        check_log(deployer, deployer.row(deployment))
+        check_clean(deployer, app, containers=1)
 
     def test_the_engine_gone_in_a_build(self, own_engine: PrivateEngine) -> None:
         """The deployment fails; once the engine is back the next one goes well."""

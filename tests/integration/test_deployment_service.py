@@ -14,7 +14,12 @@ from typing import Any
 import psutil
 import pytest
 import requests
+import zmq
 
+from mist import topics
+from mist.follow import Follower
+from mist.sequence import Gap
+from mist.settings import Settings
 from tests.integration.conftest import MakeService
 from tests.integration.harness.clients import ALL, Client
 from tests.integration.harness.deployments import Repository, dockerfile, remove_deployed
@@ -138,6 +143,28 @@ def test_viewers_of_a_long_build_have_the_same_text(
     for other in others:
         assert other.wait_closed() == 1000
         assert other.texts == site.records(deployment)
+
+
+def test_the_bus_carries_the_same_records(site: Site, container: str) -> None:
+    """In the order of their numbers, which are the numbers of their lines."""
+    app, _ = site.app(container, "RUN seq 1 500")
+    deployment = site.deploy(app)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    records: dict[int, str] = {}
+    topic = topics.deployment_log(deployment)
+    with context, Follower(context, site.service.paths, Settings(), topic) as follower:
+
+        def take() -> bool:
+            for item in follower.take(0.2):
+                assert not isinstance(item, Gap)
+                for offset, record in enumerate(item.body.decode().split("\n")):
+                    records[item.header.seq + offset] = record
+            return '"success"' in list(records.values() or [""])[-1]
+
+        wait_until(take, "the last record", seconds=60)
+    lines = site.records(deployment)
+    assert list(records.values()) == lines
+    assert list(records) == list(range(1, len(lines) + 1))
 
 
 def test_two_deployments_of_one_application_follow_each_other(site: Site, container: str) -> None:

@@ -9,6 +9,7 @@ moment after which the deployment has succeeded.
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any, Final
 
@@ -80,10 +81,9 @@ class Swap:
         first = self._client.inspect_container(self._new)
         health = _health(first) not in ("", "none")
         seconds = self._settings.health_seconds if health else self._settings.settle_seconds
-        waited = 0.0
-        while waited < seconds:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             guard.pause(_LOOK_SECONDS)
-            waited += _LOOK_SECONDS
             now = self._client.inspect_container(self._new)
             _check_alive(now)
             if health and _health(now) == "healthy":
@@ -116,8 +116,8 @@ class Swap:
         """Put everything back as it was before this deployment.
 
         Done from what the engine remembers, hence also after a crash, and as
-        often as need be.  Returns False, with the new container left in place,
-        if the old one is gone: the swap was complete.
+        often as need be.  Returns False, with the new container left running,
+        if the old one is gone: there is nothing to go back to.
         """
         return all(self._undo(found) for found in self._made_here())
 

@@ -98,17 +98,11 @@ class Runner:
         self._guard = Guard(self._cancelled_by, self._limits.cancel_poll_seconds)
         self._folder = report.log.path.with_suffix(".work")
         self._tag = images.tag_of(app.id, deployment.id)
-        self._committed = False
 
     def run(self) -> None:
         """Deploy; how it went is in the log and in the store, and no exception."""
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._guard.stop())
-        error = self._attempt()
-        if error is None:
-            self._report.succeed()
-        else:
-            self._report.fail(error)
-        self._tidy_images(failed=error is not None)
+        self._end(self._attempt())
 
     def recover(self) -> None:
         """End a deployment whose runner died: undo what it left, or finish what it had done."""
@@ -117,12 +111,14 @@ class Runner:
         if self._report.log.finished():
             self._report.repeat()
             return
-        trouble = self._undo()
-        if trouble is None and self._committed:
+        self._end(self._give_up(str(Interrupted())))
+
+    def _end(self, error: str | None) -> None:
+        if error is None:
             self._report.succeed()
         else:
-            self._report.fail(" ".join(filter(None, [str(Interrupted()), trouble])))
-        self._tidy_images(failed=not self._committed)
+            self._report.fail(error)
+        self._tidy_images(failed=error is not None)
 
     def _attempt(self) -> str | None:
         """Why it failed, with everything as it was before; None if it succeeded."""
@@ -137,7 +133,14 @@ class Runner:
             return None
         finally:
             self._remove_folder()
-        return " ".join(filter(None, [reason, self._undo()]))
+        return self._give_up(reason)
+
+    def _give_up(self, reason: str) -> str | None:
+        """Undo what was done, and say why; None if all that was left to do was to say so."""
+        undone, trouble = self._undo()
+        if not undone and self._report.stayed_up:
+            return None
+        return f"{reason} ({trouble})" if trouble else reason
 
     def _deploy(self) -> None:
         self._report.begin()
@@ -209,29 +212,30 @@ class Runner:
             self._report.progress(0.5, "Waiting for the new container to stay up...")
             swap.watch(self._guard)
         except (DidNotStay, APIError):
-            self._report.line("The new container's last lines:", stream="stderr")
-            self._report.line(*swap.last_lines(), stream="stderr")
+            lines = swap.last_lines()
+            if lines:
+                self._report.line("The new container's last lines:", *lines, stream="stderr")
             raise
         self._report.progress(1, "New container is up")
         self._guard.check()
         swap.commit()
 
-    def _undo(self) -> str | None:
-        """Bring back what was there before; words on what could not be brought back, or None."""
+    def _undo(self) -> tuple[bool, str]:
+        """Bring back what was there before: whether the old container is there, and trouble."""
         if not self._report.touches_containers:
-            return None
+            return True, ""
         deadline = time.monotonic() + self._limits.recovery_seconds
         while True:
             try:
                 client = engine.connect(self._settings)
                 swap = Swap(client, self._app, self._deployment, self._limits)
-                self._committed = not swap.undo()
+                undone = swap.undo()
             except (EngineError, DockerException, requests.RequestException) as error:
                 if time.monotonic() < deadline and not isinstance(error, APIError):
                     time.sleep(_RETRY_SECONDS)
                     continue
-                return f"(The previous container could not be brought back: {_words(error)})"
-            return None
+                return True, f"the previous container could not be brought back: {_words(error)}"
+            return undone, "" if undone else "the previous container is gone, the new one runs on"
 
     def _tidy_images(self, *, failed: bool) -> None:
         """Keep the newest images; housekeeping, whose failure is no failed deployment."""

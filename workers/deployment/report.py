@@ -38,6 +38,11 @@ class Report:
         """Whether a stage has begun that stops or starts containers."""
         return self._now.stage in (STOPPING.name, STARTING.name)
 
+    @property
+    def stayed_up(self) -> bool:
+        """Whether the new container was watched to the end, and found to be up."""
+        return self._now.stage == STARTING.name and self._now.progress == STARTING.last
+
     def begin(self) -> None:
         """The first record: the deployment left the queue."""
         self.log.status(self._now)

@@ -1,0 +1,107 @@
+"""Status and row go forward together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mist.deployments import BUILDING, CLONING, STARTING, STOPPING, status_of
+from mist.messages import DeploymentStatus
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import Deployment, Store, open_store
+from workers.deployment.log import Log
+from workers.deployment.report import Report
+from workers.deployment.text import Redactor
+
+HIDE = Redactor(["hunter2"])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store with one pending deployment."""
+    opened = open_store(Settings(), Paths(tmp_path, tmp_path))
+    opened.migrate()
+    opened.deployments.create(opened.apps.add("shop", git_url="file:///x").id, "ada@example.com")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    """Its log."""
+    return Log(tmp_path / "1.ndjson", HIDE, 1_000_000)
+
+
+@pytest.fixture
+def report(store: Store, log: Log) -> Report:
+    """Its report."""
+    return Report(store, row(store), log, HIDE)
+
+
+def row(store: Store) -> Deployment:
+    """The deployment."""
+    found = store.deployments.get(1)
+    assert found is not None
+    return found
+
+
+def statuses(log: Log) -> list[DeploymentStatus]:
+    """Those in the log."""
+    return [status for record in log.records() if (status := status_of(record))]
+
+
+def test_row_and_log_say_the_same(report: Report, store: Store, log: Log) -> None:
+    """After each step."""
+    report.begin()
+    assert row(store).started_at is not None
+    for stage in (CLONING, BUILDING, STOPPING, STARTING):
+        report.enter(stage, f"In {stage.name}")
+        now, said = row(store), statuses(log)[-1]
+        assert (now.status, now.stage, now.progress, now.message) == (
+            *(said.status, said.stage, said.progress, said.message),
+        )
+    report.succeed()
+    assert (row(store).status, row(store).progress) == ("success", 100)
+    assert log.finished()
+
+
+def test_progress_is_a_share_of_the_stage_and_never_goes_back(report: Report, log: Log) -> None:
+    """Whatever a build prints."""
+    report.enter(BUILDING, "Building")
+    for share in (0.5, 0.2, 1.0, 0.0):
+        report.progress(share, f"{share}")
+    assert [status.progress for status in statuses(log)] == [25, 50, 50, 75, 75]
+
+
+def test_what_has_been_said_is_not_said_again(report: Report, log: Log) -> None:
+    """A status is a change."""
+    report.enter(BUILDING, "Building")
+    report.progress(0, "Building")
+    assert len(statuses(log)) == 1
+
+
+def test_a_failure_stays_where_it_happened(report: Report, store: Store, log: Log) -> None:
+    """With its reason, from which secrets are blotted out."""
+    report.enter(BUILDING, "Building")
+    report.progress(0.5, "Half of it, with hunter2")
+    report.fail("It broke on hunter2")
+    now = row(store)
+    assert (now.status, now.stage, now.progress) == ("failed", "building_image", 50)
+    assert now.error_message == "It broke on ***"
+    assert statuses(log)[-2].message == "Half of it, with ***"
+    assert now.finished_at is not None
+
+
+def test_another_runner_goes_on_from_the_log(report: Report, store: Store, log: Log) -> None:
+    """Not from the row, which may be behind."""
+    report.enter(STARTING, "Starting")
+    report.progress(1, "It is up")
+    store.deployments.update(1, status="building", stage="building_image", progress=30)
+    again = Report(store, row(store), log, HIDE)
+    assert again.touches_containers
+    assert again.stayed_up
+    again.fail("Interrupted by a restart")
+    assert row(store).progress == 90
