@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pty
 import signal
 import subprocess
 import threading
@@ -279,6 +281,43 @@ def test_the_container_log_goes_on_across_a_deployment(
     assert kinds[0] == "status"
     assert "status" in kinds[kinds.index("log") : -1]
     assert not {"error", "end"} & set(kinds)
+
+
+def test_the_container_log_goes_on_across_a_failed_deployment(
+    site: Site, container: str, open_client: OpenClient
+) -> None:
+    """The old one goes, the new one fails, the old one is back: on one connection."""
+    app, repository = site.app(container, run=CHATTY.format(name="old"))
+    assert site.wait(site.deploy(app))["status"] == "success"
+    viewer = open_client(site.service.ws_url("container/logs", appId=app), site.cookie)
+    viewer.wait_lines(1)
+    repository.commit({"Dockerfile": dockerfile(run="echo new fails; exit 3")}, "New")
+    assert site.wait(site.deploy(app))["status"] == "failed"
+    viewer.wait_for(lambda _: viewer.lines.count("old begins") == 2)
+    assert [line for line in viewer.lines if line != "new fails"] == [
+        *("old begins", "old ends", "old begins")
+    ]
+    assert not {"error", "end"} & {message["type"] for message in viewer.messages}
+
+
+def test_the_command_draws_a_bar_on_a_terminal(site: Site, container: str) -> None:
+    """With the log above it."""
+    site.app(container, "RUN echo built on a terminal")
+    ours, theirs = pty.openpty()
+    environment = site.service.environment | {"TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen([MIST, "deploy", "app1"], env=environment, stdout=theirs) as command:
+        os.close(theirs)
+        shown = b""
+        # A terminal whose other end is closed fails to be read (EIO).
+        with contextlib.suppress(OSError):
+            while piece := os.read(ours, 65_536):
+                shown += piece
+    os.close(ours)
+    assert command.returncode == 0
+    text = shown.decode()
+    assert "━" in text
+    assert "100%" in text
+    assert "built on a terminal" in text
 
 
 def test_the_command_follows_to_the_end(site: Site, container: str) -> None:
