@@ -409,3 +409,57 @@ def test_a_log_driver_that_cannot_be_read(
     one.until(lambda c: c.count(Kind.ERROR))
     assert "does not support reading" in one.events()[-1]["data"]["message"]
     assert one.got[-1].header.code == 1013
+
+
+def test_a_deployment_may_take_its_time(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """While it replaces the container, a stop is no end."""
+    engine.run(container, f"echo old; {WAIT}")
+    one = collect(engine, stop_grace_seconds=0.1)
+    one.until(ready)
+    deployment = one.store.deployments.create(one.app.id, "somebody")
+    one.store.deployments.update(deployment.id, status="deploying", stage="stopping_old")
+    engine.client.stop(container)
+    with pytest.raises(AssertionError):
+        one.until(lambda c: c.count(Kind.END), seconds=1)
+    engine.client.rename(container, f"{container}-old")
+    try:
+        engine.run(container, f"echo new; {WAIT}")
+        one.until(lambda c: c.lines() == ["old", "new"])
+    finally:
+        engine.remove(f"{container}-old")
+    assert one.count(Kind.STATUS) == 2
+
+
+def test_rotation_while_the_broker_is_away(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """A stream that could not be read for a while is not trusted afterwards."""
+    engine.run(
+        container,
+        f"i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo line $i; done; {WAIT}",
+        log_options={"max-size": "128k", "max-file": "50"},
+    )
+    one = collect(engine)
+    one.until(lambda c: numbers(c)[-1:] == [100])
+    one.broker.kill()
+    one.broker.join()
+    engine.say(container, "i=100; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done")
+    one.start_broker()
+    one.until(lambda c: numbers(c)[-1:] == [20000])
+    assert_gapless(one)
+
+
+def test_a_killed_engine_shows_in_nothing(
+    own_engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """SIGKILL to the daemon is an interruption like any other, if it does not last."""
+    own_engine.run(container, COUNT)
+    one = collect(own_engine, restart_seconds=60)
+    one.until(grown(one))
+    own_engine.kill()
+    own_engine.start()
+    one.until(grown(one, 500))
+    assert_gapless(one)
+    assert one.count(Kind.ERROR) == 0

@@ -1,0 +1,120 @@
+"""The plain client of the engine, against servers that answer well and badly."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mist.errors import EngineError, EngineUnreachable, SettingsError
+from mist.settings import Engine, Settings
+from workers import engine
+from workers.container.source import _rotates_at
+
+Serve = Callable[[bytes], Settings]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """``serve(answer)``: settings of an engine that gives this answer to one request."""
+    listener = socket.socket(socket.AF_UNIX)
+    threads = []
+
+    def start(answer: bytes) -> Settings:
+        listener.bind(str(tmp_path / "e"))
+        listener.listen()
+
+        def run() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        threads.append(threading.Thread(target=run, daemon=True))
+        threads[-1].start()
+        return Settings(engine=Engine(host=f"unix://{tmp_path}/e", timeout_seconds=0.5))
+
+    yield start
+    for thread in threads:
+        thread.join(5)
+    listener.close()
+
+
+def test_an_answer_is_decoded(serve: Serve) -> None:
+    """The body is what follows the head."""
+    settings = serve(b'HTTP/1.0 200 OK\r\nServer: x\r\n\r\n{"a": 1}')
+    assert engine.get_json(settings, "/x") == {"a": 1}
+
+
+def test_a_refusal_carries_the_engines_words(serve: Serve) -> None:
+    """Docker puts them into ``message``."""
+    settings = serve(b'HTTP/1.0 404 Not Found\r\n\r\n{"message": "No such container: x"}')
+    with pytest.raises(engine.Refused, match="No such container: x") as caught:
+        engine.get_json(settings, "/x")
+    assert caught.value.status == 404
+
+
+def test_a_refusal_without_words(serve: Serve) -> None:
+    """The status has to do."""
+    with pytest.raises(engine.Refused, match="HTTP status 500"):
+        engine.get_json(serve(b"HTTP/1.0 500 Oops\r\n\r\n"), "/x")
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 200", b"SSH-2.0-OpenSSH\r\n\r\n"])
+def test_what_is_no_engine_is_unreachable(serve: Serve, answer: bytes) -> None:
+    """Whoever listens there hangs up, or speaks another language."""
+    with pytest.raises(EngineUnreachable):
+        engine.get_json(serve(answer), "/x")
+
+
+def test_what_is_no_json_is_an_error(serve: Serve) -> None:
+    """A proxy's page of words."""
+    with pytest.raises(EngineError, match="no JSON"):
+        engine.get_json(serve(b"HTTP/1.0 200 OK\r\n\r\n<html>"), "/x")
+
+
+def test_a_missing_socket_is_unreachable(tmp_path: Path) -> None:
+    """In the operating system's words."""
+    settings = Settings(engine=Engine(host=f"unix://{tmp_path}/nobody"))
+    with pytest.raises(EngineUnreachable, match="no such file"):
+        engine.get(settings, "/x")
+    with pytest.raises(EngineUnreachable, match="no such file"):
+        engine.connect(settings)
+
+
+@pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
+def test_an_address_that_cannot_be_used(host: str) -> None:
+    """The text says which addresses can."""
+    settings = Settings(engine=Engine(host=host))
+    with pytest.raises(SettingsError, match="unix:///PATH"):
+        engine.get(settings, "/x")
+    with pytest.raises(SettingsError, match="unix:///PATH"):
+        engine.connect(settings)
+
+
+def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the settings do."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
+    assert engine.host(Settings()) == "unix:///elsewhere"
+    assert engine.host(Settings(engine=Engine(host="unix:///here"))) == "unix:///here"
+    monkeypatch.delenv("DOCKER_HOST")
+    assert engine.host(Settings()) == engine.DEFAULT_HOST
+
+
+@pytest.mark.parametrize(
+    ("log", "size"),
+    [
+        ({"Type": "json-file", "Config": {}}, None),
+        ({"Type": "json-file", "Config": {"max-size": "10m"}}, 10_000_000),
+        ({"Type": "json-file", "Config": {"max-size": "1.5K"}}, 1_500),
+        ({"Type": "json-file", "Config": {"max-size": "what"}}, 0),
+        ({"Type": "local", "Config": None}, 20_000_000),
+        ({"Type": "journald"}, None),
+    ],
+)
+def test_the_size_at_which_a_log_rotates(log: dict[str, object], size: int | None) -> None:
+    """As the engine reads its option; what cannot be read counts as small."""
+    assert _rotates_at(log) == size
