@@ -79,7 +79,7 @@ class Running:
         found: list[Edge] = []
         while len(found) < count:
             assert self.pipe.poll(PATIENCE), f"only {found}"
-            found += self.pipe.recv()
+            found += [report for report in self.pipe.recv() if isinstance(report, Edge)]
         return found
 
     def replay(self, after: Position = bus.START) -> bus.Snapshot:
