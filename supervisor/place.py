@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -48,7 +49,10 @@ def lock(paths: Paths) -> ExitStack:
 
 
 def _locked(name: Path, place: Path) -> IO[str]:
-    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(name, error) from None
     file = os.fdopen(descriptor, "r+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,10 +60,18 @@ def _locked(name: Path, place: Path) -> IO[str]:
         holder = file.read().strip()
         file.close()
         raise AlreadyRunning(int(holder) if holder.isdigit() else None, str(place)) from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    try:
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        file.close()
+        raise _unwritable(name, error) from None
     return file
+
+
+def _unwritable(name: Path, error: OSError) -> UnsafePlace:
+    advice = "free some space on its disk" if error.errno == errno.ENOSPC else "see to its rights"
+    return UnsafePlace(f"cannot write {name}: {error.strerror}; {advice}")
 
 
 def _make(directory: Path, variable: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,21 @@ def test_directory_that_cannot_be_made(paths: Paths, tmp_path: Path) -> None:
     with pytest.raises(UnsafePlace, match="MIST_HOME") as raised:
         place.prepare(paths)
     assert raised.value.exit_status is Exit.CANNOT_CREATE
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a file system")
+def test_disk_that_is_full(paths: Paths) -> None:
+    """The text names the file and says what to do, before anything else is tried."""
+    place.prepare(paths)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "mist-test", str(paths.home)]
+    subprocess.run(mount, check=True)
+    try:
+        (paths.home / "ballast").write_bytes(b"x" * 4096)
+        with pytest.raises(UnsafePlace, match=f"{paths.lock}: .*free some space") as raised:
+            place.lock(paths)
+        assert raised.value.exit_status is Exit.CANNOT_CREATE
+    finally:
+        subprocess.run(["umount", "--lazy", str(paths.home)], check=True)
 
 
 def test_runtime_that_others_can_change(paths: Paths) -> None:
