@@ -142,14 +142,30 @@ def check_runtime(_limits: Settings, where: Paths) -> Iterator[Finding]:
 
 
 def _nearest(path: Path) -> Path:
-    """The path, or the nearest directory above it that is there."""
-    while not path.exists() and path != path.parent:
+    """The path, or the nearest directory above it that is there, as far as this user may look."""
+    while not os.path.exists(path) and path != path.parent:  # pathlib raises PermissionError
         path = path.parent
     return path
 
 
+def _out_of_reach(path: Path) -> bool:
+    """Whether the path lies in a directory that this user may not enter, or may not be written."""
+    try:
+        return path.exists() and not os.access(path, os.R_OK | os.W_OK)
+    except PermissionError:
+        return True
+
+
+def _as_another(subject: str, path: Path) -> Finding:
+    advice = "run this as the user that the service runs as, or as one of its group"
+    return Finding("fail", subject, f"user {user()} may not use {path}", advice)
+
+
 def check_store(limits: Settings, where: Paths) -> Iterator[Finding]:
     """Whether the store opens and has this program's tables."""
+    if not limits.store.url and _out_of_reach(where.database):
+        yield _as_another("store", where.database)
+        return
     if not limits.store.url and not where.database.exists():
         yield Finding("ok", "store", f"{where.database} will be made by the first `mist up`")
         return
@@ -168,7 +184,11 @@ def check_store(limits: Settings, where: Paths) -> Iterator[Finding]:
 
 def check_bus(_limits: Settings, where: Paths) -> Iterator[Finding]:
     """Whether the service runs."""
-    if not Path(where.endpoint("replay").removeprefix("ipc://")).exists():
+    socket_path = Path(where.endpoint("replay").removeprefix("ipc://"))
+    if _out_of_reach(socket_path):
+        yield _as_another("service", socket_path)
+        return
+    if not socket_path.exists():
         yield Finding("warn", "service", "mist does not run", "start it with `mist up`")
         return
     with terminal.bus_context() as context:

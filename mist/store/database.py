@@ -119,7 +119,10 @@ def create_file(engine: Engine) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise StoreError(f"the store {path} cannot be made: {error.strerror}") from None
+        raise StoreError(
+            f"the store {path} cannot be made: {error.strerror}; run this as the user "
+            "that the service runs as, or set MIST_HOME to another directory"
+        ) from None
     try:
         os.fchmod(descriptor, 0o660)
     finally:

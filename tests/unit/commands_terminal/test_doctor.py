@@ -7,6 +7,8 @@ import json
 import os
 import resource
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +132,37 @@ def test_store_that_is_garbage(where: Paths) -> None:
     finding = only(checks.check_store(Settings(), where))
     assert finding.verdict == "fail"
     assert "database" in finding.text
+
+
+_AS_ANOTHER_USER = """
+import os, sys
+from pathlib import Path
+from mist.commands import checks
+from mist.paths import Paths
+from mist.settings import Settings
+where = Paths(*map(Path, sys.argv[1:]))
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+for check in (checks.check_home, checks.check_runtime, checks.check_store, checks.check_bus):
+    for finding in check(Settings(), where):
+        print(finding.verdict, finding.subject)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_directories_of_another_user(tmp_path: Path) -> None:
+    """Each is a finding of its own; none of them ends the examination."""
+    home, runtime = tmp_path / "home", tmp_path / "run"
+    for directory in (home, runtime):
+        directory.mkdir(mode=0o700)
+    (home / "mist.db").touch()
+    command = [sys.executable, "-c", _AS_ANOTHER_USER, str(home), str(runtime)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split("\n")[:-1] == [
+        "fail state",
+        "fail sockets",
+        "fail store",
+        "fail service",
+    ], done.stderr
 
 
 def test_service_that_does_not_run(where: Paths) -> None:
