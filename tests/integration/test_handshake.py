@@ -166,6 +166,25 @@ def test_access_through_a_grant(
     assert open_client(url, cookie).wait_lines(1) == ["hello"]
 
 
+def test_a_deployment_is_shown_to_whom_its_application_is(
+    service: Service, open_client: OpenClient
+) -> None:
+    """One that is there is refused like one that is not, until there is a grant."""
+    app = service.add_app("shown", None, "--git", "file:///nonexistent.git")
+    service.add_user("viewer@example.org", "correct horse battery")
+    cookie = service.login("viewer@example.org", "correct horse battery")
+    service.mist("deploy", "shown", check=False)
+    answer = requests.get(
+        f"{service.url}/api/apps/{app}/deployments", headers={"Cookie": service.login()}, timeout=30
+    )
+    url = service.ws_url("deployment/logs", deploymentId=answer.json()["data"][0]["id"])
+    refused_one = open_client(url, cookie)
+    assert refused_one.wait_closed() == 4403
+    assert [m["data"] for m in refused_one.messages] == [{"message": "Permission denied"}]
+    service.mist("app", "grant", "shown", "viewer@example.org")
+    assert open_client(url, cookie).wait_closed() == 1000
+
+
 def test_missing_container_is_4404(service: Service, admin: str, open_client: OpenClient) -> None:
     """An application whose container was never made."""
     app = service.add_app("without-container", "no-such-container")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -11,7 +13,7 @@ import psutil
 import pytest
 
 from tests.integration.conftest import MakeService
-from tests.integration.harness.clients import Client
+from tests.integration.harness.clients import Client, WebsocketsClient
 from tests.integration.harness.engine import PrivateEngine, wait_until
 from tests.integration.harness.service import Service
 from tests.integration.test_container_stream import assert_run, numbered
@@ -45,40 +47,46 @@ def finish(clients: list[Client]) -> None:
         assert not client.of_type("skipped")
 
 
+def join_at_random(url: str, cookie: str, disturb: Callable[[], None]) -> list[Client]:
+    """Twenty clients, one after the other; between the first and the second half, ``disturb``."""
+    clients: list[Client] = []
+    chance, rest = random.Random(2), threading.Event()
+    for number in range(20):
+        if number == 10:
+            clients[0].wait_lines(1_000)
+            disturb()
+        clients.append(WebsocketsClient(url, cookie))
+        rest.wait(chance.uniform(0.0, 0.2))
+    return clients
+
+
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("process", ["container/", "broker"])
 def test_killed_process_in_mid_stream(
-    engine: PrivateEngine,
-    make_service: MakeService,
-    container: str,
-    open_client: OpenClient,
-    process: str,
+    engine: PrivateEngine, make_service: MakeService, container: str, process: str
 ) -> None:
     """SIGKILL to the collector, or to the broker, between two lines."""
     service = make_service(engine)
     cookie = service.login()
-    engine.run(container, numbered(LINES, pause_every=100))
+    engine.run(container, numbered(LINES, pause_every=50))
     app = service.add_app(container, container)
     url = service.ws_url("container/logs", appId=app)
-    clients = [open_client(url, cookie) for _ in range(3)]
-    for client in clients:
-        client.wait_lines(1_000)
-    kill(service, process)
-    finish(clients)
+    finish(join_at_random(url, cookie, lambda: kill(service, process)))
 
 
+@pytest.mark.timeout(240)
 def test_docker_daemon_restarted_in_mid_stream(
-    own_engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
+    own_engine: PrivateEngine, make_service: MakeService, container: str
 ) -> None:
     """With live-restore the container writes on; clients see one continuous run."""
     service = make_service(own_engine)
     cookie = service.login()
-    own_engine.run(container, numbered(LINES, pause_every=100))
+    own_engine.run(container, numbered(LINES, pause_every=50))
     app = service.add_app(container, container)
-    client = open_client(service.ws_url("container/logs", appId=app), cookie)
-    client.wait_lines(1_000)
-    own_engine.restart()
-    finish([client])
-    assert client.types.count("status") == 1
+    url = service.ws_url("container/logs", appId=app)
+    clients = join_at_random(url, cookie, own_engine.restart)
+    finish(clients)
+    assert all(client.types.count("status") == 1 for client in clients)
 
 
 def test_killed_web_worker_leaves_no_collector_behind(

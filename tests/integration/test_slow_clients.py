@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +13,6 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-import zmq
 
 from api.websocket.frames import read_header
 from tests.integration.conftest import MakeService
@@ -129,6 +130,17 @@ def test_slow_client_is_told_what_it_missed(
     assert skips
 
 
+#: A program that subscribes, keeps one message at most, and never reads it.
+_TAP = """
+import signal, sys, zmq
+tap = zmq.Context().socket(zmq.SUB)
+tap.rcvhwm = 1
+tap.connect(sys.argv[1])
+tap.subscribe(sys.argv[2])
+signal.pause()
+"""
+
+
 def test_tap_that_reads_nothing_holds_up_nobody(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
@@ -137,21 +149,19 @@ def test_tap_that_reads_nothing_holds_up_nobody(
     cookie = service.login()
     engine.run(container, numbered(200_000))
     app = service.add_app(container, container)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    tap = context.socket(zmq.SUB)
-    tap.rcvhwm = 1
-    tap.connect(service.paths.endpoint("events"))
-    tap.subscribe(b"container/%d/" % app)
+    arguments = (service.paths.endpoint("events"), f"container/{app}/")
+    tap = subprocess.Popen([sys.executable, "-c", _TAP, *arguments])
     try:
         wait_until(lambda: service.running(f"container/{app}"), "the tap's collector")
         client = open_client(service.ws_url("container/logs", appId=app), cookie)
         client.wait_for(lambda _: client.lines[-1:] == ["199999"], 90)
         assert_run(client, 199_999)
         client.close()
+        assert tap.poll() is None
         assert service.running(f"container/{app}"), "the tap is demand, too"
     finally:
-        tap.close(linger=0)
-        context.destroy(linger=0)
+        tap.kill()
+        tap.wait()
     wait_until(lambda: not service.running(f"container/{app}"), "the collector to go")
 
 
