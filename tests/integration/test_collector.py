@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from docker.types import LogConfig
@@ -14,6 +15,7 @@ from mist import settings as s
 from mist.wire import Kind
 from tests.integration.harness.collecting import Collecting
 from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.mute import MutableEngine
 
 pytestmark = pytest.mark.engine
 
@@ -29,7 +31,9 @@ def collect(container: str) -> Iterator[Collect]:
     """``collect(engine, **settings of the section collector)``: a broker and a collector."""
     made: list[Collecting] = []
 
-    def start(engine: PrivateEngine, replay: s.Replay | None = None, **limits: float) -> Collecting:
+    def start(
+        engine: PrivateEngine | MutableEngine, replay: s.Replay | None = None, **limits: float
+    ) -> Collecting:
         settings = s.Settings(
             engine=s.Engine(host=engine.host, timeout_seconds=5),
             collector=s.Collector(**({"retry_seconds": 0.2} | limits)),  # type: ignore[arg-type]
@@ -274,6 +278,21 @@ def test_rotation_loses_nothing(engine: PrivateEngine, container: str, collect: 
     one.until(lambda c: numbers(c)[-1:] == [8000])
     engine.say(container, "i=8000; while [ $i -lt 12000 ]; do i=$((i+1)); echo line $i; done")
     one.until(lambda c: numbers(c)[-1:] == [12000])
+    assert_gapless(one)
+
+
+def test_a_stream_that_falls_silent_is_resumed(
+    engine: PrivateEngine, container: str, collect: Collect, tmp_path: Path
+) -> None:
+    """The engine has newer lines, its stream is open and gives none: every line comes once."""
+    engine.run(container, COUNT)
+    stand_in = MutableEngine(engine.socket, tmp_path / "d.sock")
+    one = collect(stand_in, silence_seconds=0.3)
+    for _ in range(3):
+        one.until(grown(one))
+        stand_in.mute()
+    one.until(grown(one))
+    stand_in.close()
     assert_gapless(one)
 
 

@@ -1,0 +1,57 @@
+"""A proxy in front of an engine, whose log streams can be made to fall silent."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+
+class MutableEngine:
+    """``host`` is the engine's stand-in; what is asked of it, the engine answers.
+
+    After :meth:`mute` the streams that are open give nothing any more and stay
+    open, as some of the engine's do after a rotation of the log; new ones do.
+    """
+
+    def __init__(self, engine: Path, path: Path) -> None:
+        self.host = f"unix://{path}"
+        self._engine = str(engine)
+        self._muted = 0
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def mute(self) -> None:
+        """Let every stream that is open now fall silent."""
+        self._muted += 1
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._relay, args=(client,), daemon=True).start()
+
+    def _relay(self, client: socket.socket) -> None:
+        """One request: they are in HTTP/1.0, so the answer ends with the connection."""
+        begun = self._muted
+        with client, socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(self._engine)
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += client.recv(4096)
+            engine.sendall(request)
+            try:
+                while data := engine.recv(65536):
+                    if b"follow=1" not in request or self._muted == begun:
+                        client.sendall(data)
+            except OSError:
+                return  # whoever asked has enough
