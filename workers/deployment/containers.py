@@ -49,14 +49,10 @@ class Swap:
 
     def prepare(self, image: str) -> None:
         """Make the new container without starting it; the old one is not touched yet."""
+        self._finish_earlier()
         self._old = self._inspect(self._app.container)
         made = self._client.create_container(**self._options(image), name=self._side_name("new"))
         self._new = made["Id"]
-
-    @property
-    def replaces(self) -> bool:
-        """Whether there is an old container."""
-        return self._old is not None
 
     def stop_old(self) -> None:
         """Stop the old container and take its name away."""
@@ -119,7 +115,16 @@ class Swap:
         often as need be.  Returns False, with the new container left running,
         if the old one is gone: there is nothing to go back to.
         """
-        return all(self._undo(found) for found in self._made_here())
+        made_here = self._made_by_mist(f"{DEPLOYMENT_LABEL}={self._id}")
+        return all(self._undo(found) for found in made_here)
+
+    def _finish_earlier(self) -> None:
+        """Undo what an earlier deployment could not, because the engine was away for too long."""
+        for found in self._made_by_mist():
+            replaced = self._inspect(found["Config"]["Labels"][_REPLACES])
+            set_aside = replaced is not None and _name(replaced) == self._side_name("before", found)
+            if set_aside or _name(found) == self._side_name("new", found):
+                self._undo(found)
 
     def _undo(self, new: Inspection) -> bool:
         labels = new["Config"]["Labels"]
@@ -131,22 +136,24 @@ class Swap:
             # The old one may need its port.
             self._client.stop(new["Id"], timeout=0)
         if in_place:
-            self._client.rename(new["Id"], self._side_name("new"))
+            self._client.rename(new["Id"], self._side_name("new", new))
         if old is not None:
-            self._bring_back(old, was_running=labels[_WAS_RUNNING] == "yes")
+            self._bring_back(old, new)
         # Last, for it holds the memory of what was to be undone.
         self._client.remove_container(new["Id"], v=True, force=True)
         return True
 
-    def _bring_back(self, old: Inspection, was_running: bool) -> None:
-        if _name(old) == self._side_name("before"):
+    def _bring_back(self, old: Inspection, new: Inspection) -> None:
+        if _name(old) == self._side_name("before", new):
             self._client.rename(old["Id"], self._app.container)
+        was_running = new["Config"]["Labels"][_WAS_RUNNING] == "yes"
         if was_running and not old["State"]["Running"]:
             self._client.start(old["Id"])
 
-    def _made_here(self) -> list[Inspection]:
-        labels = [f"{APP_LABEL}={self._app.id}", f"{DEPLOYMENT_LABEL}={self._id}"]
-        listed = self._client.containers(all=True, filters={"label": labels})
+    def _made_by_mist(self, *labels: str) -> list[Inspection]:
+        """The application's containers that a deployment made, running or not."""
+        wanted = [f"{APP_LABEL}={self._app.id}", *labels]
+        listed = self._client.containers(all=True, filters={"label": wanted})
         found = (self._inspect(container["Id"]) for container in listed)
         return [new for new in found if new and _REPLACES in new["Config"]["Labels"]]
 
@@ -172,8 +179,10 @@ class Swap:
             _WAS_RUNNING: "yes" if running else "no",
         }
 
-    def _side_name(self, role: str) -> str:
-        return f"{self._app.container}-{role}-{self._id}"
+    def _side_name(self, role: str, new: Inspection | None = None) -> str:
+        """A name beside the application's, for this deployment or the one that made ``new``."""
+        deployment = new["Config"]["Labels"][DEPLOYMENT_LABEL] if new else self._id
+        return f"{self._app.container}-{role}-{deployment}"
 
     def _inspect(self, container: str) -> Inspection | None:
         if not container:

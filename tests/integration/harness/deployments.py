@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from docker.errors import APIError
 
+from mist import process
 from mist.paths import Paths
+from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
 from tests.integration.harness.engine import IMAGE, PrivateEngine, wait_until
 
-#: What the supervisor's fork server does, as a command.
-_RUNNER: Final = """
-import sys, time
-from mist import paths, process, settings
-assignment = process.Assignment("deployment", int(sys.argv[1]), time.time_ns(), sys.argv[2] == "1")
-process.run("workers.deployment.main:main", assignment, settings.load(), paths.resolve())
-"""
+#: Where runners are forked from, as the supervisor does it.
+_FORKS: Final = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["workers.deployment.main"])
 
 #: A program that serves until it is stopped, at once.
 SERVE: Final = "trap exit TERM; echo serving; while :; do sleep 0.1; done"
@@ -92,9 +91,12 @@ def remove_deployed(engine: PrivateEngine) -> None:
 
 
 class Deployer:
-    """A store and a home of their own, and runners that work on them."""
+    """A store and a home of their own, and runners that work on them.
 
-    def __init__(self, engine: PrivateEngine, settings: dict[str, object] | None = None) -> None:
+    ``limits`` are settings of the section ``deployments``, to be changed at any time.
+    """
+
+    def __init__(self, engine: PrivateEngine, **limits: object) -> None:
         self.engine = engine
         self.directory = Path(tempfile.mkdtemp(prefix="mist-dep-", dir="/tmp"))
         self.paths = Paths(self.directory / "home", self.directory / "run")
@@ -102,9 +104,9 @@ class Deployer:
         self.paths.runtime.mkdir()
         self.store: Store = open_store(Settings(), self.paths)
         self.store.migrate()
-        self.settings = {"deployments.settle_seconds": 0.6, "deployments.stop_seconds": 2}
-        self.settings |= settings or {}  # type: ignore[arg-type] # whatever the environment takes
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.limits: dict[str, object] = {"settle_seconds": 0.4, "stop_seconds": 2}
+        self.limits |= limits
+        self.processes: list[BaseProcess] = []
 
     def repository(self, files: Files, name: str = "repo") -> Repository:
         """A repository below this deployer's directory."""
@@ -118,26 +120,31 @@ class Deployer:
         """A pending deployment."""
         return self.store.deployments.create(app.id, "somebody@example.com", rollback_to).id
 
-    def start(self, deployment: int, *, resume: bool = False) -> subprocess.Popen[bytes]:
+    def start(self, deployment: int, *, resume: bool = False) -> BaseProcess:
         """A runner, as a process of its own."""
-        overrides = {
-            f"MIST_{k.upper().replace('.', '_')}": str(v) for k, v in self.settings.items()
-        }
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("MIST_")},
-            "MIST_HOME": str(self.paths.home),
-            "MIST_RUNTIME": str(self.paths.runtime),
-            "DOCKER_HOST": self.engine.host,
-            **overrides,
-        }
-        command = [sys.executable, "-c", _RUNNER, str(deployment), "1" if resume else "0"]
-        process = subprocess.Popen(command, env=environment, start_new_session=True)
-        self.processes.append(process)
-        return process
+        assignment = Assignment("deployment", deployment, time.time_ns(), resume)
+        raw = {"deployments": self.limits, "engine": {"host": self.engine.host}}
+        arguments = (assignment, msgspec.convert(raw, Settings), self.paths)
+        entry = "workers.deployment.main:main"
+        runner = _FORKS.Process(target=process.run, args=(entry, *arguments))
+        runner.start()
+        self.processes.append(runner)
+        return runner
 
-    def run(self, deployment: int, *, resume: bool = False, seconds: float = 60.0) -> Deployment:
+    def join(self, seconds: float = 60.0) -> None:
+        """Wait until the newest runner has ended well."""
+        self.processes[-1].join(seconds)
+        assert self.processes[-1].exitcode == 0
+
+    def kill(self) -> None:
+        """SIGKILL to the newest runner."""
+        self.processes[-1].kill()
+        self.processes[-1].join()
+
+    def run(self, deployment: int, *, resume: bool = False) -> Deployment:
         """Run it to its end."""
-        assert self.start(deployment, resume=resume).wait(seconds) == 0
+        self.start(deployment, resume=resume)
+        self.join()
         return self.row(deployment)
 
     def deploy(self, app: App, rollback_to: int | None = None) -> Deployment:
@@ -180,10 +187,9 @@ class Deployer:
 
     def destroy(self) -> None:
         """End what runs, and remove every container, image and file that was made."""
-        for process in self.processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        for runner in self.processes:
+            runner.kill()
+            runner.join()
         remove_deployed(self.engine)
         self.store.close()
         shutil.rmtree(self.directory, ignore_errors=True)
