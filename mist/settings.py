@@ -115,6 +115,7 @@ class Streams(Section, frozen=True):
     max_message_bytes: Annotated[int, Meta(ge=125)] = 4_096
     unsent_bytes: Bytes = 131_072
     reconcile_seconds: Seconds = 1.0
+    gather_seconds: Seconds = 0.01
 
 
 class MetricsSection(Section, frozen=True):

@@ -8,7 +8,9 @@ else.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeVar, cast
 
 import gevent
@@ -28,6 +30,16 @@ BATCH_MESSAGES: Final = 32
 
 #: How long the broker may take to answer whoever asks whether it is there, in seconds.
 PROBE_SECONDS: Final = 2.0
+
+#: A worker that lines reach one by one spends a tenth of its time on sending them,
+#: unless that would keep them longer than ``streams.gather_seconds``.
+_REST_FACTOR: Final = 9
+
+#: A shorter rest is not worth a timer, which libev counts in milliseconds.
+_REST_SECONDS: Final = 0.001
+
+#: With this much at once lines need not gather any more: each write is large already.
+_LARGE_BYTES: Final = 8_192
 
 _PROBE_TOPIC: Final = b"probe/"
 
@@ -81,17 +93,30 @@ class Hub:
 
     def _read_events(self) -> None:
         while True:
-            touched = {self._take(self._events.recv_multipart())}
-            for _ in range(BATCH_MESSAGES):
-                try:
-                    touched.add(self._take(self._events.recv_multipart(zmq.NOBLOCK)))
-                except zmq.Again:
-                    break
+            touched, size = self._receive()
+            begin = time.monotonic()
             for listener in touched:
-                if listener is not None:
-                    listener.flush()
+                listener.flush()
             # A bus that always has more must not keep the clients' greenlets waiting.
-            gevent.sleep(0)
+            gevent.sleep(self._rest(time.monotonic() - begin, size))
+
+    def _receive(self) -> tuple[set[Listener], int]:
+        """Take what the bus has, at least one message: whom it concerns, and its bytes."""
+        arrived = [self._events.recv_multipart()]
+        with suppress(zmq.Again):
+            while len(arrived) <= BATCH_MESSAGES:
+                arrived.append(self._events.recv_multipart(zmq.NOBLOCK))
+        touched = {listener for frames in arrived if (listener := self._take(frames)) is not None}
+        return touched, sum(len(frames[-1]) for frames in arrived)
+
+    def _rest(self, spent: float, size: int) -> float:
+        """How long to let lines gather after sending ``size`` bytes to clients took ``spent``.
+
+        What a small write costs is the system call, and the same call takes
+        several lines as well as one.
+        """
+        rest = min(_REST_FACTOR * spent, self._settings.streams.gather_seconds)
+        return rest if size < _LARGE_BYTES and rest >= _REST_SECONDS else 0.0
 
     def _take(self, frames: list[bytes]) -> Listener | None:
         try:
