@@ -145,12 +145,13 @@ class Supervisor:
 
     def _settle(self, child: Child) -> None:
         """Draw the conclusions from a child's new state."""
-        _report(child, quiet=self.stopping)
         if self.stopping:
             if not child.active:
                 self._drop(child)
+            _report(child, quiet=True)
             self._stop_phase()
             return
+        _report(child, quiet=False)
         done = child.state is State.FINISHED and child.spec.policy is Policy.ONE_SHOT
         if child.state is State.FAILED:
             self._failed(child)

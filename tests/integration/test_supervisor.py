@@ -304,6 +304,7 @@ def test_signal_to_the_whole_group(service: Service, number: int) -> None:
     os.killpg(service.pid, number)
     assert service.stop() == 0
     assert "Traceback" not in service.output
+    assert "crashed" not in service.output, "it was asked to end"
 
 
 def test_child_that_does_not_stop_is_killed(make: Make) -> None:
