@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import zmq
+from msgspec import structs
 
 from mist import wire
 from mist.errors import BusError, WireError
@@ -21,7 +22,7 @@ from mist.settings import Settings
 from mist.wire import Flag, Header, Kind, Message
 
 _POSITION: Final = struct.Struct("!QQ")
-_STATE: Final = struct.Struct("!QQQ")
+_STATE: Final = struct.Struct("!QQQQQ")
 
 #: How long a blocking send waits before it looks whether the broker has gone.
 _SEND_SLICE_MS: Final = 500
@@ -41,7 +42,7 @@ class Snapshot(NamedTuple):
     """The broker's answer to a replay request.
 
     ``epoch``, ``term`` and ``seq`` say where the topic's buffer ends (zeros when
-    there is none); ``messages`` are those after the position that was asked for.
+    there is none); ``messages`` are those ``after`` the position that was asked for.
     """
 
     topic: bytes
@@ -49,6 +50,7 @@ class Snapshot(NamedTuple):
     term: int
     seq: int
     messages: list[Message]
+    after: Position = START
 
 
 def replay_request(topic: bytes, after: Position) -> list[bytes]:
@@ -64,10 +66,16 @@ def parse_replay_request(frames: list[bytes]) -> tuple[bytes, Position]:
 
 
 def replay_reply(
-    topic: bytes, epoch: int, term: int, seq: int, messages: Iterable[tuple[bytes, bytes]]
+    topic: bytes,
+    state: tuple[int, int, int],
+    messages: Iterable[tuple[bytes, bytes]],
+    after: Position = START,
 ) -> list[bytes]:
-    """The frames of an answer; ``messages`` are pairs of packed header and body."""
-    frames = [topic, _STATE.pack(epoch, term, seq)]
+    """The frames of an answer: epoch, term and last number of the topic, and what it holds.
+
+    ``messages`` are pairs of packed header and body, ``after`` is what was asked for.
+    """
+    frames = [topic, _STATE.pack(*state, *after)]
     for header, body in messages:
         frames += (header, body)
     return frames
@@ -78,10 +86,10 @@ def parse_replay_reply(frames: list[bytes]) -> Snapshot:
     if len(frames) < 2 or len(frames) % 2 or len(frames[1]) != _STATE.size:
         raise WireError("a replay reply has a topic, a state and pairs of header and body")
     topic = frames[0]
-    epoch, term, seq = _STATE.unpack(frames[1])
+    epoch, term, seq, *after = _STATE.unpack(frames[1])
     pairs = zip(frames[2::2], frames[3::2], strict=True)
     messages = [Message(topic, wire.unpack(header), body) for header, body in pairs]
-    return Snapshot(topic, epoch, term, seq, messages)
+    return Snapshot(topic, epoch, term, seq, messages, Position(*after))
 
 
 def events_socket(
@@ -173,10 +181,13 @@ class Publisher:
         """
         self._await_broker(timeout)
         flags = wire.NO_FLAGS if resume else Flag.RESET
-        self._send(wire.pack(Header(Kind.CLAIM, self._epoch, self._term, 1, flags=flags)), b"")
+        self._send(self._claim(flags), b"")
         snapshot = self._await_term(timeout)
         if snapshot.epoch:
             self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
+        for message in snapshot.messages:
+            # The next broker is to have what the predecessor published, too.
+            self._keep(wire.pack(structs.replace(message.header, term=self._term)), message.body)
         return snapshot
 
     def publish(
@@ -197,13 +208,22 @@ class Publisher:
         while self.socket.poll(0, zmq.POLLIN):
             self._connected = self.socket.recv()[:1] == b"\x01"
             if self._connected:
-                for header, body in list(self._sent):
-                    self._send(header, body)
+                self._send_again()
         return self._connected
 
     def close(self) -> None:
         """Hand what is queued to the broker, a second at most, and close."""
         self.socket.close()
+
+    def _send_again(self) -> None:
+        """Give a new broker what was last, and the word that this is all."""
+        if self._sent:
+            for header, body in list(self._sent):
+                self._send(header, body)
+            self._send(self._claim(wire.NO_FLAGS), b"")
+
+    def _claim(self, flags: Flag) -> bytes:
+        return wire.pack(Header(Kind.CLAIM, self._epoch, self._term, 1, flags=flags))
 
     def _keep(self, header: bytes, body: bytes) -> None:
         self._sent.append((header, body))

@@ -53,12 +53,13 @@ class Follower:
         self._paths = paths
         self._reconcile = settings.streams.reconcile_seconds
         self._output = output
-        self._sequence = Sequence()
+        self._sequence = Sequence(settings.bus.subscriber_queue)
         self._events = bus.events_socket(context, paths, settings)
         self._events.subscribe(topic)
         self._replay = bus.replay_socket(context, paths)
         self._asked: float | None = None
         self._unsent = False
+        self._ask_again = time.monotonic()
         self._quiet_since = time.monotonic()
         self._patience = float("inf")
 
@@ -102,8 +103,12 @@ class Follower:
             return
         if self._asked is not None:
             self._drop_request()
-        if self._sequence.missing or now >= self._quiet_since + self._reconcile:
+        if now >= self._next_request():
             self._ask(now)
+
+    def _next_request(self) -> float:
+        """When to ask next, while no request is under way."""
+        return self._ask_again if self._sequence.missing else self._quiet_since + self._reconcile
 
     def _ask(self, now: float) -> None:
         try:
@@ -138,7 +143,7 @@ class Follower:
         if self._asked is not None:
             yield self._asked + ANSWER_SECONDS
         elif not self._unsent:
-            yield self._quiet_since + self._reconcile
+            yield self._next_request()
         if not self.answered:
             yield self._patience
 
@@ -164,5 +169,8 @@ class Follower:
             return
         self._asked = None
         self.answered = True
-        self._quiet_since = time.monotonic()
+        self._quiet_since = self._ask_again = time.monotonic()
+        if not snapshot.epoch:
+            # It knows nothing of the topic yet; its collector has to come first.
+            self._ask_again += self._reconcile
         yield from self._sequence.fill(snapshot)

@@ -71,7 +71,7 @@ class Channel(Listener):
         self._settings = settings
         self._kind = kind
         self._later = later
-        self._sequence = Sequence()
+        self._sequence = Sequence(settings.bus.subscriber_queue)
         self.ring = Ring(settings.streams.ring_lines, settings.streams.ring_bytes)
         self.ending: Ending | None = None
         self._reach = settings.replay.lines

@@ -143,8 +143,9 @@ class Hub:
             if listener is not None:
                 listener.fill(snapshot)
                 listener.flush()
-                if listener.missing:
-                    # More was lost while this replay was under way.
+                if listener.missing and snapshot.epoch:
+                    # More was lost while this replay was under way.  (A broker that
+                    # knows nothing of the topic yet is asked at the next turn.)
                     self._ask(snapshot.topic, listener)
 
     def _reconcile(self) -> None:

@@ -164,10 +164,9 @@ class Broker:
     def _replayed(self, topic: bytes, position: bus.Position) -> list[bytes]:
         buffer = self.buffers.get(topic)
         if buffer is None:
-            return bus.replay_reply(topic, 0, 0, 0, ())
-        return bus.replay_reply(
-            topic, buffer.epoch, buffer.term, buffer.seq, buffer.after(position)
-        )
+            return bus.replay_reply(topic, (0, 0, 0), (), position)
+        state = (buffer.epoch, buffer.term, buffer.seq)
+        return bus.replay_reply(topic, state, buffer.after(position), position)
 
     def _exchange(self, ready: int) -> None:
         """Read the supervisor's commands, and report while it takes them."""

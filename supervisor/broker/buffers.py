@@ -35,7 +35,9 @@ class _Kept(NamedTuple):
 class Buffer:
     """The newest messages of one topic.
 
-    ``epoch``, ``term`` and ``seq`` are those of the last message or claim.  At
+    ``epoch``, ``term`` and ``seq`` are those of the last message or claim.
+    ``whole`` tells that the last message is the last one that was ever numbered:
+    a new broker cannot know before a collector has sent everything again.  At
     least ``max_weight`` lines (or samples) stay as long as the bytes allow it;
     whole messages are dropped, the oldest first.
     """
@@ -44,6 +46,7 @@ class Buffer:
         self.epoch = epoch
         self.term = term
         self.seq = 0
+        self.whole = True
         self._max_weight = max_weight
         self._max_bytes = max_bytes
         self._kept: deque[_Kept] = deque()
@@ -101,6 +104,7 @@ class Buffers:
             if buffer is not None and header.term < buffer.term:
                 return False
             buffer = self._new(topic, header)
+            buffer.whole = False
         if not _is_next(buffer, header):
             return False
         buffer.term = header.term
@@ -128,10 +132,10 @@ class Buffers:
         buffer = self._buffers.get(topic)
         if buffer is not None and header.term < buffer.term:
             return
-        if buffer is None or header.flags & Flag.RESET:
+        if buffer is None or header.flags & Flag.RESET or _may_have_ended_early(buffer, header):
             self._new(topic, header)
         else:
-            buffer.term = header.term
+            buffer.term, buffer.whole = header.term, True
 
     def _new(self, topic: bytes, header: Header) -> Buffer:
         lines = self._samples if topic == topics.METRICS else self._replay.lines
@@ -146,6 +150,14 @@ class Buffers:
 def _weight(header: Header) -> int:
     """What counts against the bound in lines: log lines, and each sample as one."""
     return 1 if header.kind is Kind.METRICS else header.lines
+
+
+def _may_have_ended_early(buffer: Buffer, claim: Header) -> bool:
+    """Whether a collector died before a new broker had all of its messages again.
+
+    Subscribers may have numbers that its successor would give to other messages.
+    """
+    return not buffer.whole and claim.term > buffer.term
 
 
 def _is_next(buffer: Buffer, header: Header) -> bool:

@@ -109,11 +109,46 @@ def test_what_nobody_remembers_is_told_as_a_gap() -> None:
     assert _lines(sequence.fill(_snapshot([_log(4, 4)]))) == ["gap 2", *_expected(4, 5)]
 
 
-def test_an_empty_replay_leaves_what_was_held() -> None:
-    """A broker that was restarted remembers nothing, and life goes on."""
+def test_a_broker_that_knows_nothing_is_asked_again() -> None:
+    """It was restarted, and the collector is about to send again what was last."""
     sequence = _begun(_log(1, 1))
     list(sequence.feed(_log(3, 3)))
-    assert _lines(sequence.fill(_snapshot([]))) == ["gap 1", *_expected(3)]
+    assert _lines(sequence.fill(_snapshot([]))) == []
+    assert sequence.missing
+    assert _lines(sequence.fill(_snapshot([_log(2, 2), _log(3, 3)]))) == _expected(2, 3)
+
+
+def test_a_replay_does_not_overtake_what_is_under_way() -> None:
+    """The broker's memory is short and the subscriber's queue long: nothing is lost, only late."""
+    sequence = _begun(_log(1, 1))
+    assert _lines(sequence.fill(_snapshot([_log(4, 4)]))) == []
+    assert _feed(sequence, _log(2, 2), _log(3, 3), _log(4, 4)) == _expected(2, 3, 4)
+
+
+def test_what_two_replays_in_a_row_do_not_bring_is_lost() -> None:
+    """The last messages were lost on the way, so no later one shows it."""
+    sequence = _begun(_log(1, 1))
+    assert _lines(sequence.fill(_snapshot([_log(4, 4)]))) == []
+    assert _lines(sequence.fill(_snapshot([_log(4, 4)]))) == ["gap 2", *_expected(4)]
+
+
+def test_a_replay_that_a_predecessor_asked_for_is_left() -> None:
+    """It begins where the predecessor was; a new subscriber wants the beginning too."""
+    sequence = Sequence()
+    late = _snapshot([_log(8, 8)])._replace(after=Position(EPOCH, 7))
+    assert _lines(sequence.fill(late)) == []
+    assert sequence.missing
+    assert _lines(sequence.fill(_snapshot([_log(7, 7), _log(8, 8)]))) == _expected(7, 8)
+
+
+def test_what_is_held_is_bounded() -> None:
+    """What is beyond the bound comes with the next replay."""
+    sequence = Sequence(hold=2)
+    assert _feed(sequence, *(_log(number, number) for number in range(1, 6))) == []
+    assert _lines(sequence.fill(_snapshot([_log(1, 1)]))) == _expected(1, 2)
+    assert _feed(sequence, _log(6, 6)) == []
+    rest = [_log(number, number) for number in range(3, 7)]
+    assert _lines(sequence.fill(_snapshot(rest))) == _expected(3, 4, 5, 6)
 
 
 def test_a_replay_that_was_asked_for_in_vain_changes_nothing() -> None:

@@ -92,8 +92,10 @@ def test_a_replay_reply_there_and_back(
 ) -> None:
     """The state of the buffer and its messages."""
     pairs = [(wire.pack(header), body) for header, body in carried]
-    snapshot = bus.parse_replay_reply(bus.replay_reply(b"t", epoch, 3, seq, pairs))
+    frames = bus.replay_reply(b"t", (epoch, 3, seq), pairs, Position(7, 42))
+    snapshot = bus.parse_replay_reply(frames)
     assert snapshot[:4] == (b"t", epoch, 3, seq)
+    assert snapshot.after == Position(7, 42)
     assert snapshot.messages == [Message(b"t", header, body) for header, body in carried]
 
 
@@ -104,8 +106,8 @@ def test_a_wrong_request_is_refused(frames: list[bytes]) -> None:
         bus.parse_replay_request(frames)
 
 
-@pytest.mark.parametrize("frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 24, b"header"]])
+@pytest.mark.parametrize("frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 40, b"header"]])
 def test_a_wrong_reply_is_refused(frames: list[bytes]) -> None:
-    """A state of 24 bytes, then pairs."""
+    """A state of 40 bytes, then pairs."""
     with pytest.raises(WireError):
         bus.parse_replay_reply(frames)

@@ -73,6 +73,23 @@ def test_resuming_claim_without_a_buffer_begins_an_epoch() -> None:
     assert state(buffers) == (20, 20, 0)
 
 
+def test_claim_after_a_resend_that_broke_off_begins_an_epoch() -> None:
+    """Subscribers may have numbers beyond it, which must not be given to other messages."""
+    buffers = make()
+    put(buffers, log(1, 5))
+    put(buffers, claim(20, reset=False))
+    assert state(buffers) == (20, 20, 0)
+
+
+def test_claim_after_a_complete_resend_keeps_epoch_and_numbers() -> None:
+    """A collector's own claim says that a new broker has everything again."""
+    buffers = make()
+    put(buffers, log(1, 5))
+    put(buffers, claim(10, reset=False))
+    put(buffers, claim(20, reset=False))
+    assert state(buffers) == (10, 20, 5)
+
+
 def test_resetting_claim_forgets() -> None:
     """A fresh collector loads the history again."""
     buffers = make()

@@ -1,0 +1,279 @@
+"""A topic's whole way in a model: collector, broker, subscriber, and whatever goes wrong.
+
+The real parts are the broker's memory and the subscriber's order.  Around them
+chance loses messages, answers replays late, and kills collector and broker at
+any moment.  Whatever happens, the subscriber passes each line on once and in
+order, and where lines are missing a Gap stands in their place.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from mist import clock, messages, wire
+from mist.bus import START, Position, Snapshot
+from mist.sequence import Gap, Sequence
+from mist.settings import Replay, Settings
+from mist.wire import Flag, Header, Kind, Message
+from supervisor.broker.buffers import Buffers
+
+TOPIC = b"container/1/log"
+
+
+def _line(number: int) -> bytes:
+    return messages.log(clock.rfc3339(number * 1_000), f"line {number}", "stdout")
+
+
+def _number(line: bytes) -> int:
+    return clock.nanoseconds(messages.log_timestamp(line)) // 1_000
+
+
+class Stream:
+    """The engine's log, a collector, a broker and a subscriber, and what is under way."""
+
+    def __init__(self, chance: random.Random, *, remembered: int, resent: int) -> None:
+        self.chance = chance
+        self.written = 0
+        self.term = self.epoch = self.next = self.published = 0
+        self.settings = Settings(replay=Replay(lines=remembered))
+        self.resent = resent
+        self.kept: deque[Message] = deque()
+        self.buffers: Buffers | None = None
+        self.events: deque[Message] = deque()
+        self.replies: deque[Snapshot] = deque()
+        self.sequence = Sequence()
+        self.passed: list[int | Gap] = []
+        self.start_broker()
+        self.start_collector()
+
+    # The engine and the collector
+
+    def write(self) -> None:
+        """The container writes some lines, and the collector publishes them if it can."""
+        self.written += self.chance.randint(1, 5)
+        self.collect()
+
+    def collect(self) -> None:
+        """Publish what the log holds behind the last published line."""
+        if self.epoch and self.buffers is not None:
+            while self.published < self.written:
+                self.publish_lines(self.chance.randint(1, 4))
+
+    def publish_lines(self, count: int, flags: Flag = wire.NO_FLAGS) -> None:
+        """The next lines in one message."""
+        first = self.published + 1
+        last = min(self.published + count, self.written)
+        self.published = last
+        body = b"\n".join(_line(number) for number in range(first, last + 1))
+        self.publish(Kind.LOG, body, last - first + 1, flags)
+
+    def publish(self, kind: Kind, body: bytes, count: int = 1, flags: Flag = wire.NO_FLAGS) -> None:
+        """Number a message, keep it for a new broker, and send it."""
+        header = Header(kind, self.epoch, self.term, self.next, count, flags)
+        self.next += count
+        message = Message(TOPIC, header, body)
+        self.kept.append(message)
+        self.send(message)
+
+    def send(self, message: Message) -> None:
+        """The broker remembers, then forwards."""
+        header = message.header
+        if self.buffers is not None and self.buffers.accept(
+            TOPIC, wire.pack(header), header, message.body
+        ):
+            self.events.append(message)
+
+    def status(self) -> None:
+        """The container was started again."""
+        if self.epoch and self.buffers is not None:
+            self.publish(Kind.STATUS, b"{}")
+
+    def kill_collector(self) -> None:
+        """What it knew is gone."""
+        self.epoch = 0
+
+    def start_collector(self) -> None:
+        """It claims the topic, and goes on where the broker's memory ends."""
+        if self.buffers is None:
+            return
+        self.term += 1
+        self.epoch = self.term
+        self.claim()
+        snapshot = self.snapshot(START)
+        self.epoch, self.next = snapshot.epoch, snapshot.seq + 1
+        adopted = [
+            message._replace(header=structs.replace(message.header, term=self.term))
+            for message in snapshot.messages
+        ]
+        self.kept = deque(adopted, maxlen=self.resent)
+        lines = [
+            _number(line)
+            for message in snapshot.messages
+            if message.header.kind is Kind.LOG
+            for line in message.body.split(b"\n")
+        ]
+        self.published = lines[-1] if lines else 0
+        ready = any(not m.header.history for m in snapshot.messages)
+        if not ready:
+            if not lines:
+                self.publish(Kind.STATUS, b"{}", flags=Flag.HISTORY)
+            while self.published < self.written:
+                self.publish_lines(self.chance.randint(1, 10), Flag.HISTORY)
+            self.publish(Kind.READY, b"")
+        self.collect()
+
+    def claim(self) -> None:
+        """What a collector says at its start, and to a new broker that has everything again."""
+        assert self.buffers is not None
+        claim = Header(Kind.CLAIM, self.epoch, self.term, 1)
+        self.buffers.accept(TOPIC, wire.pack(claim), claim, b"")
+
+    def restart_collector(self) -> None:
+        """A crash, and the supervisor's answer to it."""
+        self.kill_collector()
+        self.start_collector()
+
+    # The broker
+
+    def start_broker(self) -> None:
+        """A broker that knows nothing."""
+        self.buffers = Buffers(self.settings)
+
+    def kill_broker(self) -> None:
+        """It takes with it what was under way, in part at least."""
+        self.buffers = None
+        for queue in (self.events, self.replies):
+            for _ in range(self.chance.randint(0, len(queue))):
+                queue.pop()
+
+    def restart_broker(self) -> None:
+        """The collector sends again what it kept, and may die over it."""
+        if self.buffers is None:
+            self.start_broker()
+            if not self.epoch:
+                self.start_collector()
+                return
+            again = list(self.kept)
+            dies = self.chance.random() < 0.2
+            for message in again[: self.chance.randint(0, len(again))] if dies else again:
+                self.send(message)
+            if dies:
+                self.restart_collector()
+            else:
+                self.claim()
+            self.collect()
+
+    def snapshot(self, after: Position) -> Snapshot:
+        """What the broker answers."""
+        assert self.buffers is not None
+        buffer = self.buffers.get(TOPIC)
+        if buffer is None:
+            return Snapshot(TOPIC, 0, 0, 0, [], after)
+        pairs = buffer.after(after)
+        found = [Message(TOPIC, wire.unpack(header), body) for header, body in pairs]
+        return Snapshot(TOPIC, buffer.epoch, buffer.term, buffer.seq, found, after)
+
+    # The subscriber
+
+    def deliver(self) -> None:
+        """The next event arrives."""
+        if self.events:
+            self.take(self.sequence.feed(self.events.popleft()))
+
+    def lose(self) -> None:
+        """The next event does not."""
+        if self.events:
+            self.events.popleft()
+
+    def ask(self) -> None:
+        """The subscriber asks, and the broker answers; the answer is under way."""
+        if self.buffers is not None:
+            self.replies.append(self.snapshot(self.sequence.position))
+
+    def answer(self) -> None:
+        """An answer arrives."""
+        if self.replies:
+            self.take(self.sequence.fill(self.replies.popleft()))
+
+    def reopen(self) -> None:
+        """The last client leaves and another comes; answers to the one reach the other."""
+        self.events.clear()
+        self.sequence = Sequence()
+        self.passed = []
+
+    def take(self, passed: Iterable[Message | Gap]) -> None:
+        """Note what the subscriber passes on."""
+        for item in passed:
+            if isinstance(item, Gap):
+                self.passed.append(item)
+            elif item.header.kind is Kind.LOG:
+                lines = item.body.split(b"\n")
+                assert len(lines) == item.header.count
+                self.passed += [_number(line) for line in lines]
+
+    def settle(self) -> None:
+        """All is well again, and everything arrives."""
+        self.restart_broker()
+        if not self.epoch:
+            self.start_collector()
+        self.collect()
+        while self.events or self.replies:
+            self.chance.choice([self.deliver, self.answer])()
+        for _ in range(3):
+            self.ask()
+            self.answer()
+        assert not self.sequence.missing
+
+    def gaps(self) -> list[int]:
+        """The lines that are missing where no Gap says so; AssertionError for a repeated one."""
+        silent, last, gap = [], 0, True
+        for item in self.passed:
+            if isinstance(item, Gap):
+                assert item.lost > 0
+                gap = True
+                continue
+            assert item > last, f"line {item} after line {last}"
+            if not gap:
+                silent += list(range(last + 1, item))
+            last, gap = item, False
+        if self.written and not gap:
+            silent += list(range(last + 1, self.written + 1))
+        return silent
+
+
+USUAL = ("write", "write", "deliver", "deliver", "deliver", "ask", "answer", "lose", "status")
+CRASHES = ("restart_collector", "kill_collector", "kill_broker", "restart_broker", "reopen")
+
+
+def _lived(seed: int, steps: int, remembered: int, resent: int) -> Stream:
+    chance = random.Random(seed)
+    stream = Stream(chance, remembered=remembered, resent=resent)
+    for _ in range(steps):
+        getattr(stream, chance.choice(USUAL * 4 + CRASHES))()
+    stream.settle()
+    return stream
+
+
+SEEDS = st.integers(min_value=0, max_value=2**32)
+
+
+@given(SEEDS, st.integers(1, 300))
+@settings(max_examples=300, deadline=None)
+def test_nothing_is_lost_while_somebody_remembers_it(seed: int, steps: int) -> None:
+    """Whatever dies: with memories that are long enough there is not even a Gap."""
+    stream = _lived(seed, steps, remembered=10_000, resent=10_000)
+    lines = [item for item in stream.passed if not isinstance(item, Gap)]
+    assert lines == list(range(1, stream.written + 1))
+
+
+@given(SEEDS, st.integers(1, 300), st.integers(1, 30), st.integers(1, 10))
+@settings(max_examples=300, deadline=None)
+def test_what_nobody_remembers_is_told(seed: int, steps: int, remembered: int, resent: int) -> None:
+    """Short memories lose lines; the subscriber says where, and repeats none."""
+    assert _lived(seed, steps, remembered, resent).gaps() == []
