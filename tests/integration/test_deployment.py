@@ -355,6 +355,22 @@ class TestCancel:
         assert container_id(deployer, app.container) == before
         check_clean(deployer, app, containers=1)
 
+    def test_a_container_of_an_earlier_store_is_not_taken_for_its_own(
+        self, engine: PrivateEngine, deployed: tuple[App, str]
+    ) -> None:
+        """After a new beginning the ids are the same; what runs is not touched."""
+        app, before = deployed
+        again = Deployer(engine)
+        try:
+            again.repository({"Dockerfile": dockerfile(run="exit 3")})
+            url = f"file://{again.directory}/repo"
+            row = again.deploy(again.app(url, container=app.container))
+            assert (row.id, row.app_id) == (1, 1)
+            failed(again, row, "exited with status 3")
+            assert container_id(again, app.container) == before
+        finally:
+            again.close()
+
     def test_in_the_queue(self, deployer: Deployer, old: tuple[App, str]) -> None:
         """It is never begun."""
         deployment = deployer.create(old[0])

@@ -24,7 +24,7 @@ from mist.sequence import Gap
 from mist.settings import Settings
 from tests.integration.conftest import MakeService
 from tests.integration.harness.clients import ALL, Client
-from tests.integration.harness.deployments import Repository, dockerfile, remove_deployed
+from tests.integration.harness.deployments import SERVE, Repository, dockerfile, remove_deployed
 from tests.integration.harness.engine import PrivateEngine, wait_until
 from tests.integration.harness.service import MIST, Service
 
@@ -48,15 +48,12 @@ class Site:
         self.engine = engine
         self.cookie = service.login()
         self._folder = folder
-        self._count = 0
 
-    def app(self, container: str, *steps: str, run: str = "") -> tuple[int, Repository]:
-        """An application with a repository of its own."""
-        self._count += 1
-        content = dockerfile(*steps, run=run) if run else dockerfile(*steps)
-        repository = Repository(self._folder / f"repo{self._count}", {"Dockerfile": content})
-        name = f"app{self._count}"
-        return self.service.add_app(name, container, "--git", repository.url), repository
+    def app(self, container: str, *steps: str, run: str = SERVE) -> tuple[int, Repository]:
+        """An application with a repository of its own; it is named after its container."""
+        files = {"Dockerfile": dockerfile(*steps, run=run)}
+        repository = Repository(self._folder / container, files)
+        return self.service.add_app(container, container, "--git", repository.url), repository
 
     def request(self, method: str, path: str, **body: object) -> dict[str, Any]:
         """The data of an answer to a request that goes well."""
@@ -98,33 +95,52 @@ class Site:
         return self.service.paths.deployment_log(deployment).read_text("utf-8").splitlines()
 
 
+@pytest.fixture(scope="module")
+def shared(engine: PrivateEngine) -> Iterator[Service]:
+    """One service for the tests that break nothing."""
+    service = Service(engine.host, QUICK)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.destroy()
+        remove_deployed(engine)
+
+
 @pytest.fixture
-def site(make_service: MakeService, engine: PrivateEngine, tmp_path: Path) -> Iterator[Site]:
-    """A service for this test alone."""
-    yield Site(make_service(engine, QUICK), engine, tmp_path)
-    remove_deployed(engine)
+def site(shared: Service, engine: PrivateEngine, tmp_path: Path) -> Site:
+    """The service that is shared."""
+    return Site(shared, engine, tmp_path)
+
+
+@pytest.fixture
+def own_site(make_service: MakeService, engine: PrivateEngine, tmp_path: Path) -> Site:
+    """A service for this test alone, on whose images the others must not depend."""
+    return Site(make_service(engine, QUICK), engine, tmp_path)
 
 
 def test_a_viewer_has_the_whole_log_whenever_it_comes(
-    site: Site, container: str, open_client: OpenClient, client_kind: type[Client]
+    own_site: Site, container: str, open_client: OpenClient
 ) -> None:
-    """From the queue, in the middle and after a restart of everything: the same messages."""
+    """From the queue, and after a restart of everything: the same messages, for any client."""
+    site = own_site
     app, _ = site.app(container, "RUN seq 1 200")
     deployment = site.deploy(app)
-    early = open_client(site.log_url(deployment), site.cookie, kind=client_kind)
-    assert early.wait_closed(90) == 1000
-    assert site.row(deployment)["status"] == "success"
-    late = open_client(site.log_url(deployment), site.cookie, kind=client_kind)
-    assert late.wait_closed() == 1000
-    assert late.texts == site.records(deployment)
-    # Who comes before the file is there reads the row first.
-    assert [text for text in early.texts if text in set(late.texts)] == late.texts
-    assert early.of_type("log") == late.of_type("log")
+    url = site.log_url(deployment)
+    early = [open_client(url, site.cookie, kind=kind) for kind in ALL]
+    codes = [client.wait_closed(90) for client in early]
+    assert codes == [1000] * 3
+    records = site.records(deployment)
+    for client in early:
+        # Who comes before the file is there reads the row first.
+        assert [text for text in client.texts if text in set(records)] == records
+        assert len(client.of_type("log")) == len([r for r in records if '"log"' in r[:14]])
     site.service.stop()
     site.service.start()
-    again = open_client(site.log_url(deployment), site.cookie, kind=client_kind)
-    assert again.wait_closed() == 1000
-    assert again.texts == late.texts
+    for kind in ALL:
+        late = open_client(url, site.cookie, kind=kind)
+        assert late.wait_closed() == 1000
+        assert late.texts == records
 
 
 def test_viewers_of_a_long_build_have_the_same_text(
@@ -203,8 +219,9 @@ def test_four_applications_two_at_a_time(site: Site, container: str) -> None:
     assert [site.row(d)["status"] for d in deployments] == ["success"] * 4
 
 
-def test_a_killed_supervisor_leaves_no_deployment_open(site: Site, container: str) -> None:
+def test_a_killed_supervisor_leaves_no_deployment_open(own_site: Site, container: str) -> None:
     """What ran has failed when it is back, and what waited is run."""
+    site = own_site
     app, repository = site.app(container, "RUN echo never-ends; sleep 600")
     running = site.deploy(app)
     waiting = site.deploy(app)
@@ -305,7 +322,7 @@ def test_the_command_draws_a_bar_on_a_terminal(site: Site, container: str) -> No
     site.app(container, "RUN echo built on a terminal")
     ours, theirs = pty.openpty()
     environment = site.service.environment | {"TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen([MIST, "deploy", "app1"], env=environment, stdout=theirs) as command:
+    with subprocess.Popen([MIST, "deploy", container], env=environment, stdout=theirs) as command:
         os.close(theirs)
         shown = b""
         # A terminal whose other end is closed fails to be read (EIO).
@@ -323,7 +340,7 @@ def test_the_command_draws_a_bar_on_a_terminal(site: Site, container: str) -> No
 def test_the_command_follows_to_the_end(site: Site, container: str) -> None:
     """It prints the log, and its exit status says how it ended."""
     app, repository = site.app(container, "RUN echo built by hand")
-    done = site.service.mist("deploy", f"app{app}")
+    done = site.service.mist("deploy", container)
     assert "built by hand" in done.stdout
     assert "Deployment complete" in done.stdout
     repository.commit({"Dockerfile": dockerfile("RUN exit 9")}, "Break it")
@@ -339,24 +356,25 @@ def test_interrupting_the_command_leaves_the_deployment(site: Site, container: s
     """Ctrl-C says how to cancel; `mist cancel` does it."""
     site.app(container, "RUN sleep 600")
     with subprocess.Popen(
-        [MIST, "deploy", "app1"],
+        [MIST, "deploy", container],
         env=site.service.environment | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
     ) as command:
         assert command.stdout is not None
+        deployment = int(next(command.stdout).split()[1])
         with contextlib.suppress(StopIteration):
             while "Step 2/" not in next(command.stdout):
                 pass
         command.send_signal(signal.SIGINT)
-        assert "`mist cancel 1` cancels it" in command.stdout.read()
+        assert f"`mist cancel {deployment}` cancels it" in command.stdout.read()
     assert command.returncode == 130
-    assert site.row(1)["status"] == "building"
-    site.service.mist("cancel", "1")
-    row = site.wait(1)
+    assert site.row(deployment)["status"] == "building"
+    site.service.mist("cancel", str(deployment))
+    row = site.wait(deployment)
     assert row["status"] == "failed"
     assert row["error_message"].startswith("Cancelled by ")
-    done = site.service.mist("cancel", "1", check=False)
+    done = site.service.mist("cancel", str(deployment), check=False)
     assert (done.returncode, "over already" in done.stderr) == (64, True)
-    done = site.service.mist("cancel", "77", check=False)
-    assert (done.returncode, "no deployment 77" in done.stderr) == (64, True)
+    done = site.service.mist("cancel", "7777", check=False)
+    assert (done.returncode, "no deployment 7777" in done.stderr) == (64, True)

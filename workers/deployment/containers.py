@@ -23,6 +23,8 @@ from workers.deployment.guard import Guard
 
 APP_LABEL: Final = "mist.app"
 DEPLOYMENT_LABEL: Final = "mist.deployment"
+#: When the deployment was asked for: ids begin anew with a new store, moments do not.
+_QUEUED: Final = "mist.queued"
 _REPLACES: Final = "mist.replaces"
 _WAS_RUNNING: Final = "mist.replaces-running"
 
@@ -44,6 +46,7 @@ class Swap:
         self._app = app
         self._settings = settings
         self._id = deployment.id
+        self._queued = deployment.created_at
         self._new = ""
         self._old: Inspection | None = None
 
@@ -115,7 +118,7 @@ class Swap:
         often as need be.  Returns False, with the new container left running,
         if the old one is gone: there is nothing to go back to.
         """
-        made_here = self._made_by_mist(f"{DEPLOYMENT_LABEL}={self._id}")
+        made_here = self._made_by_mist(f"{_QUEUED}={self._queued}")
         return all(self._undo(found) for found in made_here)
 
     def _finish_earlier(self) -> None:
@@ -175,6 +178,7 @@ class Swap:
         return {
             APP_LABEL: str(self._app.id),
             DEPLOYMENT_LABEL: str(self._id),
+            _QUEUED: self._queued,
             _REPLACES: self._old["Id"] if self._old else "",
             _WAS_RUNNING: "yes" if running else "no",
         }

@@ -190,6 +190,10 @@ class Deployer:
         for runner in self.processes:
             runner.kill()
             runner.join()
+        self.close()
         remove_deployed(self.engine)
+
+    def close(self) -> None:
+        """Forget the state; what was deployed stays."""
         self.store.close()
         shutil.rmtree(self.directory, ignore_errors=True)
