@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mist.errors import EngineError
@@ -68,6 +68,7 @@ def outcome(stream: bytes) -> str:
     return progress.finish()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_any_pieces_give_the_same_build(cuts: list[int]) -> None:
     """Lines, steps and image."""
@@ -124,9 +125,9 @@ def test_the_request_names_everything(tmp_path: Path) -> None:
     """Tag, Dockerfile, arguments and network, safely quoted."""
     archive = tmp_path / "context.tar"
     archive.write_bytes(b"x" * 7)
-    settings = Settings(deployments=Deployments(build_network="none"))
+    limits = Settings(deployments=Deployments(build_network="none"))
     recipe = Recipe(archive, "a b/Dockerfile", "mist-app-1:2", {"K": "a&b\r\nX: y"})
-    head = build._request(settings, "1.41", recipe).decode()
+    head = build._request(limits, "1.41", recipe).decode()
     first, *fields = head.split("\r\n")
     assert first.startswith("POST /v1.41/build?t=mist-app-1%3A2&dockerfile=a+b%2FDockerfile&")
     assert first.endswith(" HTTP/1.0")
