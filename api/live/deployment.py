@@ -13,12 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from api.live.listener import Listener
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
 from mist.deployments import Reader, closing_records, status_record
+from mist.errors import StoreError
 from mist.store import Deployment
 from mist.wire import Kind, Message
+
+log = structlog.get_logger(__name__)
 
 NORMAL: Final = 1000
 
@@ -77,7 +82,7 @@ class DeploymentLog(Listener):
         self._sources[connection] = source
         connection.source = source
         connection.flush()
-        row = self._load()
+        row = self._row()
         if row is None:
             return
         if row.finished:
@@ -106,8 +111,17 @@ class DeploymentLog(Listener):
             connection.flush()
         self._look_at_row()
 
+    def _row(self) -> Deployment | None:
+        """What the store says; nothing while it is away: it is asked again soon."""
+        try:
+            return self._load()
+        except StoreError as error:
+            log.warning("deployment_not_read", reason=str(error))
+            self._said = ""
+            return None
+
     def _look_at_row(self) -> None:
-        row = self._load()
+        row = self._row()
         if row is None:
             return
         if row.finished:

@@ -9,8 +9,8 @@ else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar, cast
 
 import gevent
@@ -96,7 +96,8 @@ class Hub:
             touched, size = self._receive()
             begin = time.monotonic()
             for listener in touched:
-                listener.flush()
+                with _apart():
+                    listener.flush()
             # A bus that always has more must not keep the clients' greenlets waiting.
             gevent.sleep(self._rest(time.monotonic() - begin, size))
 
@@ -127,7 +128,8 @@ class Hub:
         listener = self._listeners.get(message.topic)
         if listener is not None:
             knew = listener.missing
-            listener.feed(message)
+            with _apart():
+                listener.feed(message)
             if listener.missing and not knew:
                 self._ask(message.topic, listener)
         return listener
@@ -141,8 +143,9 @@ class Hub:
                 continue
             listener = self._listeners.get(snapshot.topic)
             if listener is not None:
-                listener.fill(snapshot)
-                listener.flush()
+                with _apart():
+                    listener.fill(snapshot)
+                    listener.flush()
                 if listener.missing and snapshot.epoch:
                     # More was lost while this replay was under way.  (A broker that
                     # knows nothing of the topic yet is asked at the next turn.)
@@ -152,13 +155,23 @@ class Hub:
         while True:
             gevent.sleep(self._settings.streams.reconcile_seconds)
             for topic, listener in list(self._listeners.items()):
-                listener.reconcile()
+                with _apart():
+                    listener.reconcile()
                 self._ask(topic, listener)
 
     def _ask(self, topic: bytes, listener: Listener) -> None:
         """Ask for what followed; a broker that is away is asked again at the next turn."""
-        try:
+        if listener.position is None:
+            return
+        with suppress(zmq.Again):
             request = bus.replay_request(topic, listener.position)
             self._replay.send_multipart(request, zmq.NOBLOCK)
-        except zmq.Again:
-            return
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """What fails in one topic is logged, and ends nothing that serves the others."""
+    try:
+        yield
+    except Exception:
+        log.exception("topic_failed")

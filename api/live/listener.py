@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from api.websocket.connection import Connection
-from mist.bus import START, Position, Snapshot
+from mist.bus import Position, Snapshot
 from mist.wire import Message
 
 
@@ -18,9 +18,9 @@ class Listener(ABC):
         """How many clients still want the topic."""
 
     @property
-    def position(self) -> Position:
-        """What a replay is to begin after."""
-        return START
+    def position(self) -> Position | None:
+        """What a replay is to begin after; None where no replay is wanted."""
+        return None
 
     @property
     def missing(self) -> bool:

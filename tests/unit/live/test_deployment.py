@@ -11,6 +11,7 @@ from api.live.deployment import DeploymentLog
 from api.websocket.connection import Connection
 from mist import messages
 from mist.deployments import status_record
+from mist.errors import StoreError
 from mist.store import Deployment
 from tests.unit.live.test_channel import Client
 
@@ -42,7 +43,13 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.row = PENDING
         self.path = folder / "7.ndjson"
-        self.listener = DeploymentLog(self.path, lambda: self.row)
+        self.away = False
+        self.listener = DeploymentLog(self.path, self._load)
+
+    def _load(self) -> Deployment:
+        if self.away:
+            raise StoreError("the database is locked")
+        return self.row
 
     def join(self) -> Client:
         """A new client."""
@@ -122,3 +129,16 @@ def test_cancelled_before_it_began_has_no_file(tmp_path: Path) -> None:
     bench.row = FAILED
     client = bench.join()
     assert client.types() == ["status", "error"]
+
+
+def test_a_store_that_is_away_ends_no_stream(tmp_path: Path) -> None:
+    """It is asked again; until then the file goes on, and so does the worker's bus."""
+    bench = Bench(tmp_path)
+    bench.away = True
+    client = bench.join()
+    bench.write(line("one"))
+    bench.listener.reconcile()
+    assert client.lines() == ["one"]
+    bench.away, bench.row = False, SUCCESS
+    bench.listener.reconcile()
+    assert client.code == 1000

@@ -1,0 +1,80 @@
+"""A worker's end of the bus with a real broker: one topic's trouble is not another's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import gevent
+
+from api.live.hub import Hub
+from api.live.listener import Listener
+from api.websocket.connection import Connection
+from mist.wire import Kind, Message
+from tests import bus_rig
+
+
+class Counter(Listener):
+    """Counts messages."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    @property
+    def clients(self) -> int:
+        """Nobody, as far as it matters."""
+        return 0
+
+    def remove(self, connection: Connection) -> None:
+        """There is none."""
+
+    def feed(self, message: Message) -> None:
+        """Count one more."""
+        self.taken += 1
+
+    def flush(self) -> None:
+        """Nothing is sent."""
+
+
+class Broken(Counter):
+    """Counts, and then fails whatever it is asked to do."""
+
+    def feed(self, message: Message) -> None:
+        """Count and fail."""
+        super().feed(message)
+        raise RuntimeError("feed")
+
+    def flush(self) -> None:
+        """Fail."""
+        raise RuntimeError("flush")
+
+    def reconcile(self) -> None:
+        """Count and fail."""
+        self.taken += 1
+        raise RuntimeError("reconcile")
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + bus_rig.PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        gevent.sleep(0.01)
+
+
+def test_a_topic_that_fails_leaves_the_others_alone() -> None:
+    """Its errors are logged; events and turns go on for everybody."""
+    with bus_rig.running() as rig:
+        hub = Hub(rig.paths, rig.settings)
+        hub.start()
+        broken = hub.open(b"container/1/log", Broken)
+        sound = hub.open(b"container/2/log", Counter)
+        _until(lambda: broken.taken > 1)
+        publishers = [rig.publisher(b"container/%d/log" % number) for number in (1, 2)]
+        for number in range(1, 4):
+            before = broken.taken
+            for publisher in publishers:
+                publisher.publish(Kind.LOG, b"{}")
+            _until(lambda wanted=number: sound.taken == wanted)  # type: ignore[misc]
+            _until(lambda wanted=before: broken.taken > wanted)  # type: ignore[misc]
+        for publisher in publishers:
+            publisher.close()
