@@ -26,6 +26,14 @@ VERSION: Final = 1
 _HEADER = struct.Struct("!BBBxHxxIQQQ")
 HEADER_BYTES: Final = _HEADER.size
 
+#: No number of a message is larger: epochs and terms are nanoseconds since 1970, and
+#: what counts on from here must still fit the header.
+_MAX_NUMBER: Final = 2**63 - 1
+
+#: The WebSocket close codes that a header may carry (RFC 6455 §7.4.1: not 1004 to 1006,
+#: nor 1015, and nothing between those that are assigned and the free ones), and none.
+_CODES: Final = {0, *range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+
 #: A message larger than this is nobody's: one line of 1 MiB whose every byte
 #: needs a six-byte JSON escape stays below it.
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
@@ -125,6 +133,10 @@ def unpack(data: bytes) -> Header:
         raise WireError(f"header version {version}, this program speaks {VERSION}")
     if count < 1 or seq < 1:
         raise WireError(f"a message covers at least one number from 1 on, not {count} from {seq}")
+    if max(term, epoch, seq) > _MAX_NUMBER:
+        raise WireError(f"a number is larger than {_MAX_NUMBER}")
+    if code not in _CODES:
+        raise WireError(f"{code} is no WebSocket close code that may be sent")
     try:
         return Header(Kind(kind), epoch, term, seq, count, Flag(flags), code)
     except ValueError as error:

@@ -12,15 +12,16 @@ from mist.errors import WireError
 from mist.wire import Flag, Header, Kind, Message
 
 _u64 = st.integers(min_value=0, max_value=2**64 - 1)
+_numbers = st.integers(min_value=0, max_value=2**63 - 1)
 headers = st.builds(
     Header,
     kind=st.sampled_from(Kind),
-    epoch=_u64,
-    term=_u64,
-    seq=st.integers(min_value=1, max_value=2**64 - 1),
+    epoch=_numbers,
+    term=_numbers,
+    seq=st.integers(min_value=1, max_value=2**63 - 1),
     count=st.integers(min_value=1, max_value=2**32 - 1),
     flags=st.sampled_from([wire.NO_FLAGS, Flag.HISTORY, Flag.RESET, Flag.HISTORY | Flag.RESET]),
-    code=st.integers(min_value=0, max_value=2**16 - 1),
+    code=st.sampled_from([0, 1000, 1013, 4404, 4999]),
 )
 
 
@@ -60,6 +61,24 @@ def test_numbers_begin_at_one() -> None:
     for header in (Header(Kind.LOG, 1, 1, 0), Header(Kind.LOG, 1, 1, 1, count=0)):
         with pytest.raises(WireError):
             wire.unpack(wire.pack(header))
+
+
+def test_numbers_leave_room_to_count_on() -> None:
+    """Whoever goes on from a number must still be able to pack the next."""
+    for header in (
+        Header(Kind.LOG, 2**63, 1, 1),
+        Header(Kind.LOG, 1, 2**63, 1),
+        Header(Kind.LOG, 1, 1, 2**63),
+    ):
+        with pytest.raises(WireError, match="larger"):
+            wire.unpack(wire.pack(header))
+
+
+@pytest.mark.parametrize("code", [1, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65_535])
+def test_a_code_that_no_client_may_be_sent_is_refused(code: int) -> None:
+    """It would fail in the middle of closing a topic's clients."""
+    with pytest.raises(WireError, match="close code"):
+        wire.unpack(wire.pack(Header(Kind.END, 1, 1, 1, code=code)))
 
 
 def test_what_a_header_says_of_itself() -> None:
