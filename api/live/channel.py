@@ -79,6 +79,7 @@ class Channel(Listener):
         self._ready = False
         self._truncated = False
         self._waiting: dict[Connection, Wish] = {}
+        self._doubting: set[Connection] = set()
         self._joined: dict[Connection, Cursor] = {}
 
     @property
@@ -105,6 +106,7 @@ class Channel(Listener):
     def remove(self, connection: Connection) -> None:
         """Let a client go."""
         self._waiting.pop(connection, None)
+        self._doubting.discard(connection)
         self._joined.pop(connection, None)
 
     def feed(self, message: Message) -> None:
@@ -132,6 +134,7 @@ class Channel(Listener):
 
     def settle(self, connection: Connection) -> None:
         """Serve a client that waits, by what is known now."""
+        self._doubting.discard(connection)
         wish = self._waiting.pop(connection, None)
         if wish is None:
             return
@@ -142,6 +145,7 @@ class Channel(Listener):
 
     def give_up(self, connection: Connection) -> None:
         """Close a client that has waited too long."""
+        self._doubting.discard(connection)
         if self._waiting.pop(connection, None) is not None:
             connection.source = Parts(text_frame(messages.error(NO_COLLECTOR)))
             connection.finish(TRY_AGAIN_LATER)
@@ -158,8 +162,10 @@ class Channel(Listener):
         if self.ending is None:
             self.settle_all()
         else:
-            for connection in self._waiting:
+            # Once for each: many who come at once must not set timers for one another.
+            for connection in self._waiting.keys() - self._doubting:
                 self._later(2 * self._settings.collector.retry_seconds, self.settle, connection)
+            self._doubting.update(self._waiting)
 
     def _apply(self, ordered: Iterable[Message | Gap]) -> None:
         for item in ordered:

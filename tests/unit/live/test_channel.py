@@ -262,3 +262,15 @@ def test_new_epoch_overlaps_with_what_was_seen() -> None:
     bench.channel.flush()
     assert client.lines() == ["0", "1", "2", "3", "4"]
     assert client.types() == ["status", "log", "status", "log"]
+
+
+def test_who_comes_after_the_end_waits_with_one_timer() -> None:
+    """A crowd at a stopped container sets as many timers as it has heads."""
+    bench = Bench()
+    bench.fill(*bench.history(1), bench.end())
+    clients = [bench.join() for _ in range(50)]
+    bench.fill()
+    doubts = [entry for entry in bench.later if entry[1] == bench.channel.settle]
+    assert len(doubts) == len(clients)
+    bench.pass_seconds(1)
+    assert {client.code for client in clients} == {4409}
