@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -70,7 +71,8 @@ class Reader:
         """Run it until it shows the pattern, then interrupt it as ^C does."""
         output = self._directory / "followed"
         with output.open("w") as file:
-            options = self._options() | {"stdout": file}
+            # A terminal's input stays open; wsdump ends when it does not.
+            options = self._options() | {"stdout": file, "stdin": subprocess.PIPE}
             process = subprocess.Popen(self._shell(command), **options, start_new_session=True)
         try:
             wait_until(
@@ -79,8 +81,9 @@ class Reader:
             )
             assert process.poll() is None, f"{command}\n{output.read_text('utf-8')}"
         finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=30)
         assert "Traceback" not in output.read_text("utf-8")
 
     def _shell(self, command: str) -> list[str]:

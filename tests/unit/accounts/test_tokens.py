@@ -24,7 +24,7 @@ def _sign(claims: dict[str, Any], secret: bytes = SECRET, algorithm: str = "HS25
 
 
 def _unsigned(header: dict[str, Any]) -> str:
-    parts = (header, {**VALID, "exp": int(time.time()) + 60})
+    parts = (header, {**VALID, "exp": int(time.time()) + 86_400})
     texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
     return b".".join([*texts, b""]).decode()
 
