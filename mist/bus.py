@@ -8,6 +8,7 @@ bring gevent's, and is made after the fork, never before it.
 from __future__ import annotations
 
 import struct
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -23,6 +24,9 @@ from mist.wire import Flag, Header, Kind, Message
 
 _POSITION: Final = struct.Struct("!QQ")
 _STATE: Final = struct.Struct("!QQQQQ")
+
+#: How long a claim may be under way before it is asked again whether it has come.
+_CLAIM_SLICE_MS: Final = 5
 
 #: How long a blocking send waits before it looks whether the broker has gone.
 _SEND_SLICE_MS: Final = 500
@@ -182,7 +186,7 @@ class Publisher:
         self._await_broker(timeout)
         flags = wire.NO_FLAGS if resume else Flag.RESET
         self._send(self._claim(flags), b"")
-        snapshot = self._await_term(timeout)
+        snapshot = self._await_term(flags, timeout)
         if snapshot.epoch:
             self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
         for message in snapshot.messages:
@@ -244,17 +248,28 @@ class Publisher:
             raise BusError(f"no broker on {self._paths.endpoint('ingest')}")
         self.service()
 
-    def _await_term(self, timeout: float) -> Snapshot:
-        """Ask until the broker has seen the claim: a few requests at most, on one socket."""
+    def _await_term(self, flags: Flag, timeout: float) -> Snapshot:
+        """Ask until the broker has seen the claim; one that is restarted meanwhile gets it again.
+
+        A broker answers at once and takes the claim a moment later, so a few
+        requests do; one whose broker died is never answered.
+        """
+        deadline = time.monotonic() + timeout
         with replay_socket(self._context, self._paths, immediate=False) as socket:
             poller = zmq.Poller()
             poller.register(socket, zmq.POLLIN)
-            for _ in range(max(1, int(timeout * 200))):
+            poller.register(self.socket, zmq.POLLIN)
+            socket.send_multipart(replay_request(self.topic, START))
+            while (left := deadline - time.monotonic()) > 0:
+                ready = dict(poller.poll(int(left * 1000)))
+                if self.socket in ready and self.service():
+                    self._send(self._claim(flags), b"")
+                elif socket in ready:
+                    snapshot = parse_replay_reply(socket.recv_multipart())
+                    if snapshot.term >= self._term:
+                        return snapshot
+                    self.socket.poll(_CLAIM_SLICE_MS)
+                else:
+                    continue
                 socket.send_multipart(replay_request(self.topic, START))
-                if not poller.poll(int(timeout * 1000)):
-                    break
-                snapshot = parse_replay_reply(socket.recv_multipart())
-                if snapshot.term >= self._term:
-                    return snapshot
-                poller.poll(5)
         raise BusError("the broker does not take the claim of a collector")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -216,6 +218,42 @@ def test_broker_restarted_under_a_collector(broker: Running) -> None:
     broker.await_seq(11)
     bodies = [message.body for message in broker.replay().messages]
     assert bodies == [b"%d" % number for number in range(11)]
+
+
+def test_broker_restarted_under_a_claim(broker: Running) -> None:
+    """A collector that begins at that moment claims again, and is not given up."""
+    publisher = broker.publisher(term=5)
+    assert publisher.socket.poll(int(PATIENCE * 1000))
+    os.kill(broker.process.pid or 0, signal.SIGSTOP)
+    with ThreadPoolExecutor() as pool:
+        claim = pool.submit(publisher.claim, resume=False, timeout=PATIENCE)
+        with pytest.raises(TimeoutError):
+            claim.result(timeout=0.2)
+        broker.kill()
+        broker.start()
+        assert claim.result(timeout=PATIENCE).term == 5
+
+
+def test_predecessors_messages_outlive_the_broker(broker: Running) -> None:
+    """A collector that resumed has what a new broker needs, though it published nothing."""
+    first = broker.publisher(term=5)
+    first.claim(resume=False)
+    first.publish(Kind.LOG, b"one\ntwo", count=2)
+    broker.await_seq(2)
+    second = broker.publisher(term=7)
+    assert second.claim(resume=True).seq == 2
+    first.socket.close(0)
+    broker.kill()
+    broker.start()
+    deadline = time.monotonic() + PATIENCE
+    while broker.replay().seq < 2:
+        assert time.monotonic() < deadline
+        if second.socket.poll(100):
+            second.service()
+    third = broker.publisher(term=9)
+    snapshot = third.claim(resume=True)
+    assert snapshot[1:4] == (5, 9, 2)
+    assert [message.body for message in snapshot.messages] == [b"one\ntwo"]
 
 
 def test_malformed_messages_are_dropped(broker: Running) -> None:
