@@ -18,13 +18,14 @@ from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from types import ModuleType
-from typing import Final
+from typing import Final, Protocol
 
 from mist import process
-from mist.errors import Exit
+from mist.errors import Exit, StoreError
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
+from mist.store import App
 from supervisor.child import Process
 from supervisor.specs import PRELOAD, Spec
 
@@ -115,6 +116,17 @@ class Program(Handle):
         )
         super().__init__(self._popen.pid)
 
+    def send_signal(self, number: int) -> None:
+        """Nothing happens if the program has ended; SIGKILL takes its own children along.
+
+        gunicorn's workers would otherwise hold the port for some moments more.
+        """
+        if number == signal.SIGKILL and self._popen.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)  # its number is not given away before it is reaped
+        else:
+            super().send_signal(number)
+
     @property
     def sentinel(self) -> int:
         """The descriptor of the process."""
@@ -126,12 +138,22 @@ class Program(Handle):
         return Exit.BAD_CONFIG if code in _GUNICORN_CANNOT_START else code
 
 
+class Apps(Protocol):
+    """The part of the store's ``apps`` that collectors are started with."""
+
+    def get(self, app_id: int) -> App | None:
+        """The application of this id, or StoreError."""
+
+
 class Spawner:
     """Starts what a specification names."""
 
-    def __init__(self, settings: Settings, paths: Paths, web: Sequence[str] = ()) -> None:
+    def __init__(
+        self, settings: Settings, paths: Paths, apps: Apps, web: Sequence[str] = ()
+    ) -> None:
         self._settings = settings
         self._paths = paths
+        self._apps = apps
         self._web = web
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(PRELOAD))
@@ -142,7 +164,8 @@ class Spawner:
         """Start one process; OSError or EOFError if that fails."""
         if spec.kind is None:
             return Program(self._web, self._environ())
-        assignment = Assignment(spec.kind, spec.target, time.time_ns(), resume)
+        container = self._container(spec)
+        assignment = Assignment(spec.kind, spec.target, time.time_ns(), resume, container)
         if spec.kind != "broker":
             return self._worker(spec, assignment)
         self.close_link()
@@ -165,6 +188,14 @@ class Spawner:
         self.close_link()
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
         resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+
+    def _container(self, spec: Spec) -> str:
+        """The container of a collector's application; empty if the collector is to find out."""
+        if spec.kind == "container":
+            with suppress(StoreError):
+                app = self._apps.get(spec.target)
+                return app.container if app else ""
+        return ""
 
     def _worker(self, spec: Spec, assignment: Assignment, *more: object) -> Worker:
         child = self._context.Process(
