@@ -19,6 +19,7 @@ from mist import clock
 from mist.errors import BusError
 from mist.paths import Paths
 from supervisor.child import Child
+from supervisor.place import for_this_user_alone
 
 #: A request is a word; who sends more is cut off.
 _REQUEST_BYTES: Final = 256
@@ -70,7 +71,8 @@ class Control:
         self.socket.maxmsgsize = _REQUEST_BYTES
         endpoint = paths.endpoint("control")
         try:
-            self.socket.bind(endpoint)
+            with for_this_user_alone():
+                self.socket.bind(endpoint)
             Path(endpoint.removeprefix("ipc://")).chmod(0o600)
         except (zmq.ZMQError, OSError) as error:
             raise BusError(f"cannot listen on {endpoint}: {error}") from None

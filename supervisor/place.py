@@ -6,7 +6,8 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -38,6 +39,16 @@ def prepare(paths: Paths) -> None:
         _make(directory, variable)
     _check(paths.runtime.parent)
     _check(paths.runtime)
+
+
+@contextmanager
+def for_this_user_alone() -> Iterator[None]:
+    """Keep sockets that are made meanwhile from everybody else, until their modes are set."""
+    mask = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(mask)
 
 
 def lock(paths: Paths) -> ExitStack:

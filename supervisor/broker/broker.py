@@ -24,6 +24,7 @@ from mist.paths import Paths
 from mist.settings import Settings
 from supervisor.broker.buffers import Buffers
 from supervisor.broker.link import Command, Edge, Forget, Ready, Refuse, Report
+from supervisor.place import for_this_user_alone
 
 if TYPE_CHECKING:
     from supervisor.broker.tap import Tap
@@ -102,7 +103,8 @@ class Broker:
             socket.sndhwm = self._settings.bus.replay_queue
         endpoint = paths.endpoint(name)
         try:
-            socket.bind(endpoint)
+            with for_this_user_alone():
+                socket.bind(endpoint)
             Path(endpoint.removeprefix("ipc://")).chmod(mode)
         except (zmq.ZMQError, OSError) as error:
             raise BusError(f"cannot listen on {endpoint}: {error}") from None

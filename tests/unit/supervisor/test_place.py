@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
+import zmq
 
 from mist.errors import AlreadyRunning, Exit
 from mist.paths import Paths
@@ -105,3 +107,16 @@ def test_runtime_with_too_long_a_name(tmp_path: Path) -> None:
     """The kernel would refuse the sockets with less of an explanation."""
     with pytest.raises(UnsafePlace, match="too long"):
         place.prepare(Paths(tmp_path, tmp_path / ("x" * 100)))
+
+
+def test_sockets_are_born_for_this_user_alone() -> None:
+    """Between a socket's making and the setting of its mode nobody else gets in."""
+    with tempfile.TemporaryDirectory(prefix="mist-") as name, zmq.Context() as context:
+        mask = os.umask(0)
+        try:
+            with context.socket(zmq.XSUB) as socket, place.for_this_user_alone():
+                socket.bind(f"ipc://{name}/ingest")
+                assert stat.S_IMODE(os.stat(f"{name}/ingest").st_mode) == 0o600
+            assert os.umask(0) == 0
+        finally:
+            os.umask(mask)
