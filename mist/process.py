@@ -42,6 +42,9 @@ class Assignment(NamedTuple):
     """``time.time_ns()`` of the start; goes into the header of bus messages."""
     resume: bool
     """A predecessor crashed: go on where it stopped."""
+    container: str = ""
+    """The application's container at the start, if known: a first query is a collector's dearest
+    step, and whoever starts it has the store open anyway."""
 
     @property
     def name(self) -> str:

@@ -36,7 +36,7 @@ class Loop:
         self._settings = settings
         self._web = web
         self._began = clock.now()
-        self._spawner = Spawner(settings, paths, web)
+        self._spawner = Spawner(settings, paths, store.apps, web)
         queue = Queue(store.deployments, settings.deployments.concurrency)
         outside = Outside(self._spawner, time.monotonic, self._tell, queue)
         self._supervisor = Supervisor(settings, outside)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import zmq
 
 from mist import logs, topics
@@ -19,15 +17,20 @@ from workers.container.outlet import Outlet
 from workers.container.source import Source
 
 
-class StoredApp(NamedTuple):
-    """The application in the store."""
+class StoredApp:
+    """The application in the store; ``known`` is its container as the supervisor just read it."""
 
-    app_id: int
-    settings: Settings
-    paths: Paths
+    def __init__(self, app_id: int, known: str, settings: Settings, paths: Paths) -> None:
+        self.app_id = app_id
+        self.settings = settings
+        self.paths = paths
+        self._known = known
 
     def container(self) -> str | None:
         """The name of its container, or None if there is no such application; or StoreError."""
+        known, self._known = self._known, ""
+        if known:
+            return known
         name = ask_aside(self._container)
         return name if isinstance(name, str) else None
 
@@ -50,7 +53,7 @@ class StoredApp(NamedTuple):
 
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
     """Collect the log of one application's container until SIGTERM."""
-    app = StoredApp(assignment.target, settings, paths)
+    app = StoredApp(assignment.target, assignment.container, settings, paths)
     with zmq.Context() as context:
         topic = topics.container_log(assignment.target)
         publisher = Publisher(context, paths, settings, topic, assignment.term)
