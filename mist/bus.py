@@ -18,7 +18,7 @@ from msgspec import structs
 
 from mist import wire
 from mist.errors import BusError, WireError
-from mist.paths import Paths
+from mist.paths import Paths, out_of_reach
 from mist.settings import Settings
 from mist.wire import Flag, Header, Kind, Message
 
@@ -135,8 +135,22 @@ def ask_replay(
         socket.send_multipart(replay_request(topic, after))
         # Not RCVTIMEO, which gevent's sockets do not know.
         if not socket.poll(int(timeout * 1000), zmq.POLLIN):
-            raise BusError(f"no broker answers on {paths.endpoint('replay')}; is mist up?")
+            endpoint = paths.endpoint("replay")
+            raise unanswered(paths, "replay", f"no broker answers on {endpoint}; is mist up?")
         return parse_replay_reply(socket.recv_multipart())
+
+
+def unanswered(paths: Paths, name: str, text: str) -> BusError:
+    """Why nobody answers at an endpoint: ``text``, unless this user may not connect to it.
+
+    ZeroMQ tries for ever to connect, and tells no reason.
+    """
+    if out_of_reach(paths.runtime / name):
+        text = (
+            f"this user may not connect to {paths.endpoint(name)}; "
+            "run this as root or as the user that the service runs as"
+        )
+    return BusError(text)
 
 
 class Publisher:

@@ -38,6 +38,14 @@ class Paths(NamedTuple):
         return f"ipc://{self.runtime / name}"
 
 
+def out_of_reach(path: Path) -> bool:
+    """Whether the path is there, or may be, but is not for this user to read and write."""
+    try:
+        return path.exists() and not os.access(path, os.R_OK | os.W_OK)
+    except PermissionError:
+        return True
+
+
 def resolve(environ: Mapping[str, str] = os.environ) -> Paths:
     """The directories that the environment names, or the usual ones of this user."""
     root = os.geteuid() == 0

@@ -16,6 +16,7 @@ import zmq
 
 import mist
 from mist import clock
+from mist.bus import unanswered
 from mist.errors import BusError
 from mist.paths import Paths
 from supervisor.child import Child
@@ -117,7 +118,8 @@ def ask_status(context: Context, paths: Paths, timeout: float = 3.0) -> Status:
             socket.send(b"status")
             return msgspec.json.decode(socket.recv(), type=Status)
         except (zmq.Again, msgspec.DecodeError):
-            raise BusError(
+            text = (
                 f"no supervisor answers on {endpoint}; start it with `mist up`, "
                 "or set MIST_RUNTIME to where it runs"
-            ) from None
+            )
+            raise unanswered(paths, "control", text) from None

@@ -20,7 +20,7 @@ from mist import bus, topics
 from mist.commands import terminal
 from mist.commands.top import human
 from mist.errors import BusError, MistError
-from mist.paths import Paths
+from mist.paths import Paths, out_of_reach
 from mist.settings import Settings
 from mist.store import open_store
 
@@ -148,14 +148,6 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _out_of_reach(path: Path) -> bool:
-    """Whether the path lies in a directory that this user may not enter, or may not be written."""
-    try:
-        return path.exists() and not os.access(path, os.R_OK | os.W_OK)
-    except PermissionError:
-        return True
-
-
 def _as_another(subject: str, path: Path) -> Finding:
     advice = "run this as the user that the service runs as, or as one of its group"
     return Finding("fail", subject, f"user {user()} may not use {path}", advice)
@@ -163,7 +155,7 @@ def _as_another(subject: str, path: Path) -> Finding:
 
 def check_store(limits: Settings, where: Paths) -> Iterator[Finding]:
     """Whether the store opens and has this program's tables."""
-    if not limits.store.url and _out_of_reach(where.database):
+    if not limits.store.url and out_of_reach(where.database):
         yield _as_another("store", where.database)
         return
     if not limits.store.url and not where.database.exists():
@@ -185,7 +177,7 @@ def check_store(limits: Settings, where: Paths) -> Iterator[Finding]:
 def check_bus(_limits: Settings, where: Paths) -> Iterator[Finding]:
     """Whether the service runs."""
     socket_path = Path(where.endpoint("replay").removeprefix("ipc://"))
-    if _out_of_reach(socket_path):
+    if out_of_reach(socket_path):
         yield _as_another("service", socket_path)
         return
     if not socket_path.exists():
