@@ -68,9 +68,12 @@ class Sequence:
         lost_before = self._lost_before(snapshot)
         was_missing, self.missing = self.missing, False
         held, self._held = self._held, []
-        late, oldest = False, self.position.epoch or snapshot.epoch
+        late = False
         for message in sorted([*snapshot.messages, *held], key=_place):
-            if message.header.epoch >= oldest and self._joins(message):
+            if not self.position.epoch and message.header.epoch >= snapshot.epoch:
+                # Who comes late does not wait for what the broker has forgotten.
+                self._begin(message.header.epoch, message.header.seq - 1)
+            if self._joins(message):
                 yield from self._pass(message)
             elif message.header.epoch < max(self.position.epoch, snapshot.epoch):
                 continue
@@ -103,7 +106,7 @@ class Sequence:
         epoch, seq = _place(message)
         if epoch == self.position.epoch:
             return seq <= self.position.seq + 1
-        return epoch > self.position.epoch and (seq == 1 or not self.position.epoch)
+        return epoch > self.position.epoch and seq == 1
 
     def _may_still_come(self, snapshot: Snapshot, message: Message) -> bool:
         """Whether a later replay than this one may bring what precedes the message.

@@ -85,6 +85,16 @@ def test_live_messages_pass_at_once() -> None:
     assert not sequence.missing
 
 
+def test_a_first_live_message_that_is_not_the_topics_first_is_held() -> None:
+    """When the subscription began nobody knew the topic; what came before it is asked for."""
+    sequence = Sequence()
+    assert _lines(sequence.fill(_snapshot([]))) == []
+    assert _feed(sequence, _log(3, 3)) == []
+    assert sequence.missing
+    rest = [_log(number, number) for number in (1, 2, 3)]
+    assert _lines(sequence.fill(_snapshot(rest))) == _expected(1, 2, 3)
+
+
 def test_a_repeated_message_is_dropped() -> None:
     """A collector sends again to a new broker what the old one may have forwarded."""
     sequence = _begun(_log(1, 1), _log(2, 2))
