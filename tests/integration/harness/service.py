@@ -25,6 +25,8 @@ from tests.integration.harness.engine import wait_until
 #: The ``mist`` command of the environment that runs the tests.
 MIST: Final = Path(sys.executable).with_name("mist")
 ADMIN: Final = "admin@localhost"
+#: With this variable, a Python process that starts measures its coverage.
+_COVERAGE: Final = "COVERAGE_PROCESS_CONFIG"
 
 
 def free_port() -> int:
@@ -36,13 +38,21 @@ def free_port() -> int:
 class Service:
     """One ``mist up``; ``settings`` are ``{"section.key": value}`` beside the defaults.
 
+    With ``measured`` its processes take part in a measurement of coverage, if
+    there is one; that makes them slow, and so is for tests with little traffic.
+
     ``runtime`` and ``home`` are made, and removed by :meth:`destroy`.  The
     password of the first administrator is taken from what ``mist up`` prints,
     as a person would.
     """
 
     def __init__(
-        self, docker_host: str, settings: Mapping[str, object] | None = None, workers: int = 1
+        self,
+        docker_host: str,
+        settings: Mapping[str, object] | None = None,
+        workers: int = 1,
+        *,
+        measured: bool = False,
     ) -> None:
         # Below /tmp whatever TMPDIR says: the path of a Unix socket has 107 bytes at most.
         self.directory = Path(tempfile.mkdtemp(prefix="mist-", dir="/tmp"))
@@ -52,6 +62,8 @@ class Service:
         self.password = ""
         self.workers = workers
         self.environment = _environment(docker_host, self.paths, settings or {})
+        if not measured:
+            self.environment.pop(_COVERAGE, None)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
