@@ -12,7 +12,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
@@ -28,6 +27,7 @@ from mist.settings import Settings
 from mist.store import App
 from supervisor.child import Process
 from supervisor.specs import PRELOAD, Spec
+from supervisor.terms import next_term
 
 #: What multiprocessing reports when the fork server itself was killed.
 _UNKNOWN: Final = 255
@@ -165,7 +165,7 @@ class Spawner:
         if spec.kind is None:
             return Program(self._web, self._environ())
         container = self._container(spec)
-        assignment = Assignment(spec.kind, spec.target, time.time_ns(), resume, container)
+        assignment = Assignment(spec.kind, spec.target, next_term(), resume, container)
         if spec.kind != "broker":
             return self._worker(spec, assignment)
         self.close_link()

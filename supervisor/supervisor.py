@@ -7,7 +7,6 @@ what was handed in.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from supervisor.demand import Demands
 from supervisor.deployments import Queue
 from supervisor.specs import Policy, Spec
 from supervisor.states import State
+from supervisor.terms import next_term
 
 #: The close code for "try again later" (IANA WebSocket close code registry).
 TRY_AGAIN = 1013
@@ -216,7 +216,7 @@ class Supervisor:
             self._settle(child)
 
     def _forget(self, topic: bytes) -> None:
-        self._outside.tell(Forget(topic, time.time_ns()))
+        self._outside.tell(Forget(topic, next_term()))
 
     def _refuse(self, topic: bytes, text: str) -> None:
         self._outside.tell(Refuse(topic, messages.error(text), TRY_AGAIN))
