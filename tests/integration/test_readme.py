@@ -125,3 +125,13 @@ def test_the_first_five_minutes(make_up: Service, tmp_path: Path) -> None:
         line = command.replace("127.0.0.1:8420", f"127.0.0.1:{make_up.port}")
         line = line.replace("the one-time password", make_up.password)
         reader.run(line.replace("$PWD/.venv", str(VENV)))
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of the README and of docs/ names a file that is there."""
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
