@@ -118,5 +118,5 @@ def metrics(sample: Metrics) -> bytes:
 
 
 def log_timestamp(message: bytes) -> str:
-    """The time stamp of a ``log`` message that :func:`log` made."""
-    return message[LOG_TIMESTAMP].decode()
+    """The time stamp of a ``log`` message that :func:`log` made; of other bytes, anything."""
+    return message[LOG_TIMESTAMP].decode("ascii", "replace")

@@ -91,3 +91,9 @@ def test_metrics() -> None:
         "disk": {"used": 53687091200, "total": 536870912000, "percent": 10.0},
         "docker": {"containers_running": None, "containers_total": None, "images": None},
     }
+
+
+def test_the_time_stamp_of_what_is_no_message() -> None:
+    """Bytes that came from elsewhere stop nobody who looks at them."""
+    assert messages.log_timestamp(b"") == ""
+    assert messages.log_timestamp(b"\xff" * 80) == "\ufffd" * 30
