@@ -5,7 +5,8 @@ through an argument, no transport runs a program of the address's choice, no
 hook, filter or configuration but ours is in force, no submodule is fetched, and
 nobody is asked for a password.  Credentials of an HTTP address are given in the
 environment: arguments are seen by every user of the machine, and ``.git/config``
-by the build.
+by the build.  Git asks a helper of ours for them once the address's own server
+wants them, so that a server it is redirected to never has them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mist import validation
 from mist.errors import UsageError
 from workers.deployment.errors import GitFailed, Refused
 from workers.deployment.guard import SLICE, Guard
-from workers.deployment.text import Lines, basic_credentials, without_credentials
+from workers.deployment.text import Lines, credentials, origin, without_credentials
 
 _PROTOCOLS: Final = "https:http:ssh:git:file"
 _PERCENT: Final = re.compile(r"Receiving objects:\s+(\d+)%")
@@ -40,7 +41,6 @@ _OPTIONS: Final = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.askPass=",
-    "credential.helper=",
     "protocol.ext.allow=never",
     "submodule.recurse=false",
     "http.lowSpeedLimit=1",
@@ -56,6 +56,11 @@ _INHERITED: Final = (
 _SSH: Final = (
     "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15"
     " -o ServerAliveCountMax=4 -o StrictHostKeyChecking=accept-new"
+)
+#: Tells the credentials that its environment holds (git-credential(1)).  Git appends a word for
+#: what it wants, which the ``#`` hides: to store or erase is nothing to do here.
+_CREDENTIAL_HELPER: Final = (
+    r"""!printf 'username=%s\npassword=%s\n' "$MIST_GIT_USER" "$MIST_GIT_PASSWORD" #"""
 )
 #: Git's lines are short; one that is not is cut here.
 _LINE_BYTES: Final = 4_096
@@ -186,12 +191,14 @@ def _environment(url: str) -> dict[str, str]:
         "GIT_SSH_COMMAND": _SSH,
         "GIT_LFS_SKIP_SMUDGE": "1",
     }
-    credentials = basic_credentials(url)
-    if credentials:
+    found = credentials(url)
+    if found is not None:
         environment |= {
             "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"http.{without_credentials(url)}.extraHeader",
-            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {credentials}",
+            "GIT_CONFIG_KEY_0": f"credential.{origin(url)}.helper",
+            "GIT_CONFIG_VALUE_0": _CREDENTIAL_HELPER,
+            "MIST_GIT_USER": found[0],
+            "MIST_GIT_PASSWORD": found[1],
         }
     return environment
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -88,13 +87,18 @@ def url_secrets(url: str) -> list[str]:
     return raw + [unquote(secret) for secret in raw]
 
 
-def basic_credentials(url: str) -> str:
-    """User and password of an HTTP URL as its server wants them (RFC 7617), or "" without any."""
+def credentials(url: str) -> tuple[str, str] | None:
+    """User and password of an HTTP URL, decoded; None without any."""
     if without_credentials(url) == url:
-        return ""
+        return None
     parts = urlsplit(url)
-    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    return base64.b64encode(pair.encode()).decode()
+    return unquote(parts.username or ""), unquote(parts.password or "")
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL, which is where its credentials may be shown."""
+    parts = urlsplit(without_credentials(url))
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def without_credentials(url: str) -> str:

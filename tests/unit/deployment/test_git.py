@@ -8,7 +8,9 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -100,40 +102,67 @@ class TestClone:
         with pytest.raises(GitFailed, match="does not appear to be a git repository"):
             clone(f"file://{tmp_path}/nothing", tmp_path, guard)
 
-    def test_gives_credentials_to_the_server_alone(self, tmp_path: Path) -> None:
+    def test_gives_credentials_to_the_server_alone(self, tmp_path: Path, guard: Guard) -> None:
         """They are in no argument that other users of the machine could read."""
         seen: list[str] = []
 
-        def look() -> str | None:
+        def look() -> None:
             for process in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):
                     seen.append(str(process.cmdline()))
-            return next(requests)
 
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            requests = _requests(server)
-            url = f"http://joe:p%40ss-hunter2@127.0.0.1:{server.getsockname()[1]}/repo.git"
-            guard = Guard(look, 0.01)
-            with pytest.raises(Cancelled) as caught:
+        with GitServer(look=look) as server:
+            url = server.url.replace("://", "://joe:p%40ss-hunter2@")
+            with pytest.raises(GitFailed, match="Authentication failed"):
                 clone(url, tmp_path, guard)
         expected = base64.b64encode(b"joe:p@ss-hunter2").decode()
-        assert f"Authorization: Basic {expected}" in caught.value.by
+        assert server.heard == [None, f"Basic {expected}"]
         assert any("remote-http" in arguments for arguments in seen)
         assert "hunter2" not in str(seen)
         assert expected not in str(seen)
 
+    def test_gives_no_credentials_to_a_server_it_is_redirected_to(
+        self, tmp_path: Path, guard: Guard
+    ) -> None:
+        """Neither unasked nor when that one asks for them."""
+        with GitServer() as other, GitServer(other.url) as server, pytest.raises(GitFailed):
+            clone(server.url.replace("://", "://joe:pass-hunter2@"), tmp_path, guard)
+        assert other.heard
+        assert set(other.heard) == {None}
 
-def _requests(server: socket.socket) -> Iterator[str | None]:
-    """The first request's head once it has come, and None before."""
-    server.setblocking(False)
-    connection = None
-    while connection is None:
-        with contextlib.suppress(BlockingIOError):
-            connection, _ = server.accept()
-        yield None
-    with connection:
-        connection.settimeout(10)
-        yield connection.recv(65_536).decode()
+
+class GitServer:
+    """Refuses everybody who comes, or sends them on to ``target`` once they have credentials.
+
+    ``heard`` are the credentials of each request; ``look`` is called while its client waits.
+    """
+
+    def __init__(self, target: str = "", look: Callable[[], None] = lambda: None) -> None:
+        self.heard: list[str | None] = []
+        heard = self.heard
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                look()
+                heard.append(self.headers["Authorization"])
+                self.send_response(301 if target and heard[-1] else 401)
+                self.send_header("WWW-Authenticate", 'Basic realm="test"')
+                self.send_header("Location", target + self.path.removeprefix("/x.git"))
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/x.git"
+
+    def __enter__(self) -> GitServer:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 @pytest.fixture

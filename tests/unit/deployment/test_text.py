@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.deployment.text import CUT, Lines, Redactor, url_secrets, without_credentials
+from workers.deployment.text import (
+    CUT,
+    Lines,
+    Redactor,
+    credentials,
+    origin,
+    url_secrets,
+    without_credentials,
+)
 
 
 def split(text: str, cuts: list[int]) -> list[str]:
@@ -92,3 +100,17 @@ def test_credentials_of_an_address(url: str, secrets: set[str], plain: str) -> N
     """Passwords, and tokens in a user's place, as written and as decoded."""
     assert set(url_secrets(url)) == secrets
     assert without_credentials(url) == plain
+
+
+@pytest.mark.parametrize(
+    ("url", "pair", "place"),
+    [
+        ("https://joe:p%40ss@h:8443/x", ("joe", "p@ss"), "https://h:8443"),
+        ("https://token123@h/x", ("token123", ""), "https://h"),
+        ("https://h/x", None, "https://h"),
+    ],
+)
+def test_credentials_for_git(url: str, pair: tuple[str, str] | None, place: str) -> None:
+    """Decoded, and for one server."""
+    assert credentials(url) == pair
+    assert origin(url) == place
