@@ -16,6 +16,7 @@ from mist.errors import ContainerNotFound, EngineUnreachable
 from mist.settings import Settings
 from workers import engine
 from workers.container.frames import Line, parser
+from workers.container.gather import Gather
 from workers.container.splice import Anchor, Splice
 
 #: One read of the stream; larger ones are no faster, and the allocator keeps them.
@@ -53,7 +54,8 @@ class Feed:
         self.splice = Splice(anchor)
         self.ended = False
         self.drained = False
-        self._lines = 0
+        self._lines = self._given = 0
+        self._gather = Gather()
         self._parser = parser(tty, limit)
         self._begun = reply.begun
 
@@ -74,6 +76,8 @@ class Feed:
         What the engine says instead of a line ends the stream, as a broken
         connection does; ``failure`` tells them apart.
         """
+        self._gather(self._given)
+        self._given = 0
         try:
             data = self.connection.recv(RECEIVE_BYTES)
             self.drained = False
@@ -107,7 +111,8 @@ class Feed:
 
     def _parse(self, data: bytes) -> list[Line]:
         lines = self._parser.feed(data) if data else []
-        self._lines += len(lines)
+        self._given = len(lines)
+        self._lines += self._given
         self.ended = self.ended or bool(self._parser.failure)
         return self.splice.feed(lines)
 
