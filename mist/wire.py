@@ -47,7 +47,7 @@ class Kind(IntEnum):
     STATUS = 2
     """One ``status`` message."""
     END = 3
-    """One ``end`` message; the stream is over and closes with ``code``."""
+    """One ``end`` message; the stream is over and closes with ``code``, unless it is 0."""
     ERROR = 4
     """One ``error`` message; the stream is over and closes with ``code``, unless it is 0."""
     METRICS = 5
@@ -99,7 +99,7 @@ class Header(msgspec.Struct, frozen=True):
     @property
     def final(self) -> bool:
         """Whether the stream is over with this message."""
-        return self.kind is Kind.END or (self.kind is Kind.ERROR and self.code != 0)
+        return self.code != 0 and self.kind in {Kind.END, Kind.ERROR}
 
 
 class Message(NamedTuple):

@@ -89,6 +89,7 @@ def test_what_a_header_says_of_itself() -> None:
     assert Header(Kind.END, 1, 1, 5, code=1000).final
     assert Header(Kind.ERROR, 1, 1, 5, code=4404).final
     assert not Header(Kind.ERROR, 1, 1, 5).final
+    assert not Header(Kind.END, 1, 1, 5).final
 
 
 def test_a_message_has_three_parts() -> None:
