@@ -87,8 +87,10 @@ class DeploymentLog(Listener):
             return
         if row.finished:
             self._conclude(row)
-        elif not source.begun:
-            self._say(row, [(connection, source)])
+        else:
+            # Those who wait already hear now of a change, for it is not one any more later.
+            changed = row.message != self._said
+            self._say(row, list(self._sources.items()) if changed else [(connection, source)])
 
     def remove(self, connection: Connection) -> None:
         """Let a client go."""
@@ -130,12 +132,18 @@ class DeploymentLog(Listener):
             self._say(row, list(self._sources.items()))
 
     def _say(self, row: Deployment, to: list[tuple[Connection, LogFile]]) -> None:
-        """Tell those who have nothing of the file yet what the deployment waits for."""
+        """Tell those who have nothing of the file yet what the deployment waits for.
+
+        A row that is further than the queue has a file, whose beginning would
+        take back what the row says: that file is all that is to be sent then.
+        """
         self._said = row.message
         for connection, source in to:
-            if not source.begun:
+            if source.begun:
+                continue
+            if row.status == "pending":
                 source.say(status_record(row))
-                connection.flush()
+            connection.flush()
 
     def _conclude(self, row: Deployment) -> None:
         closing = closing_records(row)

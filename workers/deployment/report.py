@@ -64,7 +64,8 @@ class Report:
 
     def note(self, changes: DeploymentChanges) -> None:
         """Fields of the row that are no part of the status."""
-        self._write(changes)
+        subject = changes.get("commit_message")
+        self._write({**changes, "commit_message": self._redact(subject)} if subject else changes)
 
     def succeed(self) -> None:
         """The last record of a deployment that succeeded."""

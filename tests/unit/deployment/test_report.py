@@ -68,6 +68,12 @@ def test_row_and_log_say_the_same(report: Report, store: Store, log: Log) -> Non
     assert log.finished()
 
 
+def test_the_commits_message_holds_no_secret(report: Report, store: Store) -> None:
+    """It is somebody else's text, as the log is."""
+    report.note({"commit_hash": "cafe", "commit_message": "Use hunter2"})
+    assert (row(store).commit_hash, row(store).commit_message) == ("cafe", "Use ***")
+
+
 def test_progress_is_a_share_of_the_stage_and_never_goes_back(report: Report, log: Log) -> None:
     """Whatever a build prints."""
     report.enter(BUILDING, "Building")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +34,7 @@ PENDING = Deployment(
     started_at=None,
     finished_at=None,
 )
+BUILDING = structs.replace(PENDING, status="building", stage="cloning_repo", progress=25)
 FAILED = structs.replace(PENDING, status="failed", stage="building_image", error_message="no disk")
 SUCCESS = structs.replace(PENDING, status="success", stage="completed", progress=100)
 
@@ -44,9 +46,11 @@ class Bench:
         self.row = PENDING
         self.path = folder / "7.ndjson"
         self.away = False
+        self.on_load: Callable[[], None] = lambda: None
         self.listener = DeploymentLog(self.path, self._load)
 
     def _load(self) -> Deployment:
+        self.on_load()
         if self.away:
             raise StoreError("the database is locked")
         return self.row
@@ -76,6 +80,26 @@ def test_pending_deployment_says_its_place_in_the_queue(tmp_path: Path) -> None:
     bench.listener.reconcile()
     bench.listener.reconcile()
     assert [m["data"]["message"] for m in client.received] == ["1st in the queue", "next"]
+
+
+def test_a_place_that_a_newcomer_is_told_first_is_told_to_all(tmp_path: Path) -> None:
+    """Who has been waiting hears of the change as well, and the newcomer only once."""
+    bench = Bench(tmp_path)
+    early = bench.join()
+    bench.row = structs.replace(PENDING, message="next")
+    late = bench.join()
+    bench.listener.reconcile()
+    assert [m["data"]["message"] for m in early.received] == ["1st in the queue", "next"]
+    assert [m["data"]["message"] for m in late.received] == ["next"]
+
+
+def test_the_file_begins_between_two_looks(tmp_path: Path) -> None:
+    """Its first status is not preceded by the row's, which is further by then."""
+    bench = Bench(tmp_path)
+    bench.on_load = lambda: bench.write(status_record(PENDING), status_record(BUILDING))
+    bench.row = BUILDING
+    client = bench.join()
+    assert [m["data"]["progress"] for m in client.received] == [0, 25]
 
 
 def test_everybody_gets_the_whole_file(tmp_path: Path) -> None:
