@@ -16,7 +16,7 @@ from typing import Final, Self
 import zmq
 
 from mist import bus, wire
-from mist.errors import BusError, WireError
+from mist.errors import WireError
 from mist.paths import Paths
 from mist.sequence import Gap, Sequence
 from mist.settings import Settings
@@ -96,7 +96,9 @@ class Follower:
                 return found
             if not self.answered and now >= self._patience:
                 endpoint = self._paths.endpoint("replay")
-                raise BusError(f"no broker answers on {endpoint}; is mist up?")
+                raise bus.unanswered(
+                    self._paths, "replay", f"no broker answers on {endpoint}; is mist up?"
+                )
 
     def _ask_if_due(self, now: float) -> None:
         if self._asked is not None and now < self._asked + ANSWER_SECONDS:
