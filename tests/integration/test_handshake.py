@@ -271,6 +271,21 @@ def test_revoked_session_loses_its_streams(
     assert client.messages[-1]["data"] == {"message": "Session expired"}
 
 
+def test_password_change_ends_open_streams(
+    engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
+) -> None:
+    """Whoever knew the old password is out, at once and everywhere."""
+    service = make_service(engine, {"auth.check_seconds": 1})
+    service.add_user("guest@example.org", "correct horse battery")
+    cookie = service.login("guest@example.org", "correct horse battery")
+    client = open_client(service.ws_url("metrics"), cookie)
+    client.wait_for(lambda messages: messages)
+    new = "a new password that is long enough\n"
+    service.mist("user", "passwd", "guest@example.org", "--password-stdin", input=new)
+    assert client.wait_closed(60) == 4401
+    assert refused(open_client, service.ws_url("metrics"), cookie)[0] == 401
+
+
 def test_expired_session_loses_its_streams(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
