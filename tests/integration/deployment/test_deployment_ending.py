@@ -1,0 +1,167 @@
+"""Deployments that are cancelled or interrupted, at each stage, on a real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from mist.deployments import status_record
+from mist.store.records import App
+from tests.integration.harness.deployment_checks import (
+    change,
+    check_clean,
+    check_containers,
+    check_log,
+    container_id,
+    failed,
+)
+from tests.integration.harness.deployments import Deployer, dockerfile
+from tests.integration.harness.engine import PrivateEngine, wait_until
+
+
+class TestCancel:
+    """A deployment that somebody cancels."""
+
+    def test_at_each_stage(
+        self, deployer: Deployer, old: tuple[App, str], stage: tuple[str, int]
+    ) -> None:
+        """It is failed with the name of who cancelled it, and the old container runs."""
+        app, before = old
+        _, deployment = stage
+        assert deployer.store.deployments.request_cancel(deployment, "boss@example.com")
+        deployer.join()
+        failed(deployer, deployer.row(deployment), "^Cancelled by boss@example.com$")
+        assert container_id(deployer, app.container) == before
+        check_clean(deployer, app, containers=1)
+
+    def test_a_container_of_an_earlier_store_is_not_taken_for_its_own(
+        self, engine: PrivateEngine, deployed: tuple[App, str]
+    ) -> None:
+        """After a new beginning the ids are the same; what runs is not touched."""
+        app, before = deployed
+        again = Deployer(engine)
+        try:
+            again.repository({"Dockerfile": dockerfile(run="exit 3")})
+            url = f"file://{again.directory}/repo"
+            row = again.deploy(again.app(url, container=app.container))
+            assert (row.id, row.app_id) == (1, 1)
+            failed(again, row, "exited with status 3")
+            assert container_id(again, app.container) == before
+        finally:
+            again.close()
+
+    def test_in_the_queue(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """It is never begun."""
+        deployment = deployer.create(old[0])
+        deployer.store.deployments.request_cancel(deployment, "boss@example.com")
+        row = deployer.run(deployment)
+        failed(deployer, row, "^Cancelled by boss@example.com$")
+        assert row.progress == 0
+
+
+class TestInterruption:
+    """A deployment whose runner ends before it does."""
+
+    def test_killed_at_each_stage(
+        self, deployer: Deployer, old: tuple[App, str], stage: tuple[str, int]
+    ) -> None:
+        """The next runner says so, and puts everything back."""
+        app, before = old
+        _, deployment = stage
+        deployer.kill()
+        row = deployer.run(deployment, resume=True)
+        failed(deployer, row, "^Interrupted by a restart$")
+        assert container_id(deployer, app.container) == before
+        check_clean(deployer, app, containers=1)
+
+    def test_stopped_at_each_stage(
+        self, deployer: Deployer, old: tuple[App, str], stage: tuple[str, int]
+    ) -> None:
+        """A runner that is told to stop puts everything back itself."""
+        app, before = old
+        deployer.processes[-1].terminate()
+        deployer.join()
+        failed(deployer, deployer.row(stage[1]), "^Interrupted by a restart$")
+        assert container_id(deployer, app.container) == before
+
+    def test_killed_after_the_old_container_was_removed(
+        self, deployer: Deployer, old: tuple[App, str], hold: Callable[[str], int]
+    ) -> None:
+        """That is the step after which it has succeeded; all that is left to do is to say so."""
+        app, before = old
+        deployment = hold("starting_new")
+        state = deployer.engine.state
+        wait_until(lambda: state(app.container) == "running", "the new container to run")
+        deployer.kill()
+        log = deployer.paths.deployment_log(deployment)
+        up = status_record(replace(deployer.row(deployment), progress=90, message="It is up"))
+        log.write_bytes(log.read_bytes() + up + b"\n")
+        deployer.engine.remove(before)
+        assert deployer.run(deployment, resume=True).status == "success"
+        container_id(deployer, app.container)
+        check_log(deployer, deployer.row(deployment))
+        check_clean(deployer, app, containers=1)
+
+    def test_what_could_not_be_put_back_is_put_back_by_the_next(
+        self, deployer: Deployer, old: tuple[App, str], hold: Callable[[str], int]
+    ) -> None:
+        """The engine was away for longer than a runner tries."""
+        app, before = old
+        deployment = hold("starting_new")
+        deployer.kill()
+        deployer.store.deployments.update(deployment, status="failed")
+        deployer.limits["settle_seconds"] = 0.4
+        assert deployer.deploy(app).status == "success"
+        assert container_id(deployer, app.container) != before
+        check_containers(deployer, app, 1)
+
+    def test_the_engine_gone_in_a_build(self, own_engine: PrivateEngine) -> None:
+        """The deployment fails; once the engine is back the next one goes well."""
+        deployer = Deployer(own_engine)
+        try:
+            repository = deployer.repository({"Dockerfile": dockerfile("RUN sleep 60")})
+            app = deployer.app(repository.url)
+            deployment = deployer.create(app)
+            deployer.start(deployment)
+            deployer.wait_for(deployment, "building_image", " ---> Running in")
+            own_engine.kill()
+            deployer.join()
+            failed(deployer, deployer.row(deployment), "Docker build failed: .*broke the build off")
+            own_engine.start()
+            change(deployer, dockerfile())
+            assert deployer.deploy(app).status == "success"
+        finally:
+            deployer.destroy()
+
+    def test_the_engine_restarted_while_the_new_container_is_watched(
+        self, own_engine: PrivateEngine
+    ) -> None:
+        """Whatever becomes of the deployment, the application runs afterwards."""
+        deployer = Deployer(own_engine, settle_seconds=3)
+        try:
+            app = deployer.app(deployer.repository({"Dockerfile": dockerfile()}).url)
+            deployer.deploy(app)
+            deployment = deployer.create(app)
+            deployer.start(deployment)
+            deployer.wait_for(deployment, "starting_new")
+            own_engine.restart()
+            deployer.join()
+            assert deployer.row(deployment).finished
+            container_id(deployer, app.container)
+            check_clean(deployer, app, containers=1)
+        finally:
+            deployer.destroy()
+
+    def test_a_finished_log_settles_the_row(
+        self, deployer: Deployer, deployed: tuple[App, str]
+    ) -> None:
+        """A runner that died between its last record and the store changes no outcome."""
+        app, _ = deployed
+        deployment = deployer.create(app)
+        path = deployer.paths.deployment_log(deployment)
+        text = deployer.paths.deployment_log(1).read_text()
+        path.write_text(text.replace('"deployment_id":1', f'"deployment_id":{deployment}'))
+        row = deployer.run(deployment, resume=True)
+        assert row.status == "success"
+        assert path.read_text().count('"success"') == 1

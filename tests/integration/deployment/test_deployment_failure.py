@@ -1,0 +1,110 @@
+"""Deployments that go wrong on a real engine, and leave the old container as it was."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from mist.store.records import App
+from tests.integration.harness.deployment_checks import (
+    change,
+    check_clean,
+    check_log,
+    container_id,
+    failed,
+)
+from tests.integration.harness.deployments import Deployer, dockerfile
+from tests.integration.harness.engine import IMAGE
+
+
+class TestFailure:
+    """A deployment that goes wrong leaves the old container as it was."""
+
+    @pytest.fixture(autouse=True)
+    def untouched(self, deployer: Deployer, old: tuple[App, str]) -> Iterator[None]:
+        """Whatever the test does, the old container runs afterwards, and nothing else is there."""
+        yield
+        app, before = old
+        assert container_id(deployer, app.container) == before
+        check_clean(deployer, app, containers=1)
+
+    def test_failing_build_step(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """The exit code is in the error."""
+        change(deployer, dockerfile("RUN echo about to fail; exit 7"))
+        row = deployer.deploy(old[0])
+        failed(deployer, row, "^Docker build failed: exit code 7$")
+        assert "about to fail" in deployer.text(row.id)
+
+    def test_broken_dockerfile(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """The engine's words are the error."""
+        change(deployer, "NONSENSE here\n")
+        failed(deployer, deployer.deploy(old[0]), "Docker build failed: .*unknown instruction")
+
+    def test_missing_dockerfile(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """The file that is missing is named."""
+        app = deployer.app(f"file://{deployer.directory}/repo", dockerfile="Dockerfile.prod")
+        failed(deployer, deployer.deploy(app), "no Dockerfile 'Dockerfile.prod'")
+
+    def test_missing_branch(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """Git's words are the error."""
+        app = deployer.app(f"file://{deployer.directory}/repo", branch="nowhere")
+        failed(deployer, deployer.deploy(app), "Git clone failed: Remote branch nowhere not found")
+
+    def test_missing_repository(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """Git's words are the error, without the credentials in the address."""
+        app = deployer.app("http://joe:pass-word@127.0.0.1:9/x.git")
+        row = deployer.deploy(app)
+        failed(deployer, row, "Git clone failed: ")
+        assert b"pass-word" not in deployer.paths.deployment_log(row.id).read_bytes()
+        assert "pass-word" not in row.error_message
+
+    def test_repository_that_does_not_answer(
+        self, deployer: Deployer, old: tuple[App, str], silent_server: str
+    ) -> None:
+        """It is given up after the time that the settings allow."""
+        deployer.limits["clone_seconds"] = 0.8
+        row = deployer.deploy(deployer.app(silent_server))
+        failed(deployer, row, "Cloning the Git repository: gave up after 0.8 seconds")
+
+    def test_repository_that_is_too_large(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """What the build would be sent is bounded."""
+        (deployer.directory / "repo/large").write_bytes(b"x" * 100_000)
+        subprocess.run(["git", "add", "large"], cwd=deployer.directory / "repo", check=True)
+        change(deployer, dockerfile("COPY large /"))
+        deployer.limits["context_bytes"] = 65_536
+        failed(deployer, deployer.deploy(old[0]), "larger than 65536 bytes")
+
+    def test_container_that_exits_at_once(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """The new one's last lines are in the log, the old one is back."""
+        change(deployer, dockerfile(run="echo cannot find my settings; exit 3"))
+        row = deployer.deploy(old[0])
+        failed(deployer, row, "exited with status 3")
+        assert "cannot find my settings" in deployer.text(row.id)
+        assert "serving" in deployer.engine.lines(old[0].container)
+
+    def test_container_that_is_unhealthy(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """A HEALTHCHECK that fails is a failed deployment."""
+        change(deployer, dockerfile("HEALTHCHECK --interval=1s --retries=1 CMD false"))
+        failed(deployer, deployer.deploy(old[0]), "unhealthy")
+
+    def test_container_that_cannot_start(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """The engine's words are the error."""
+        change(deployer, f'FROM {IMAGE}\nCMD ["/no/such/program"]\n')
+        failed(deployer, deployer.deploy(old[0]), "The Docker Engine refused: .*no such file")
+
+    def test_disk_full_for_the_log(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """The deployment fails and says so in the store; the log keeps what it had."""
+        folder = deployer.paths.home / "deployments"
+        folder.mkdir()
+        change(deployer, dockerfile("RUN seq 1 40000"))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
+        try:
+            row = deployer.deploy(old[0])
+            assert row.status == "failed"
+            assert "log cannot be written" in row.error_message
+            assert "No space left" in row.error_message
+            check_log(deployer, row)
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
