@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from mist import logs
@@ -39,6 +40,9 @@ def serve(
     """
     logs.configure(settings)
     logs.name_process("supervisor")
+    # No Python that is started from here on takes modules from the current directory: in one
+    # with a folder ``api`` or ``workers`` of its own that would be the code that runs.
+    os.environ["PYTHONSAFEPATH"] = "1"
     place.prepare(paths)
     with place.lock(paths):
         store = open_store(settings, paths)

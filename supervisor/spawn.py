@@ -224,7 +224,7 @@ class Spawner:
 
 def gunicorn(configuration: str) -> list[str]:
     """The command of the web tier."""
-    return [sys.executable, "-m", "gunicorn", "-c", configuration]
+    return [sys.executable, "-m", "api.serve", "-c", configuration]
 
 
 @contextmanager

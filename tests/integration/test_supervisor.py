@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -114,6 +115,18 @@ def test_first_start_says_how_to_log_in(service: Service) -> None:
     assert service.stop() == 0
     service.start()
     assert service.output.count("one-time password") == 1
+
+
+def test_code_in_the_current_directory_is_not_run(service: Service, tmp_path: Path) -> None:
+    """Somebody starts it in a project's folder, whose packages have the same names."""
+    assert service.stop() == 0
+    for name in ("api", "workers", "supervisor", "mist", "falcon", "socket"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)\n")
+    bind = f"127.0.0.1:{service.port}"
+    there = ["sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path)]
+    service.start(command=[*there, str(MIST), "up", "--bind", bind, "--workers", "1"])
+    await_row(service, "metrics", state="running", restarts=0)
+    assert row(service, "gunicorn")["restarts"] == 0
 
 
 def test_table_of_a_service_at_rest(service: Service) -> None:
