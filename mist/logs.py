@@ -50,7 +50,9 @@ def _renderer(log: Log) -> list[Processor]:
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "logfmt"
     if style == "console":
-        return [structlog.dev.ConsoleRenderer()]
+        # The traceback alone: structlog's own choice shows local variables, secrets among them.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     if style == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return [

@@ -107,6 +107,11 @@ def _git_url_with_scheme(text: str) -> str:
         raise UsageError("a file URL is like file:///srv/repository.git")
     if not is_file and (not _HOST.fullmatch(host) or (parts.username or "").startswith("-")):
         raise UsageError("the Git URL names no host")
+    # Either would be shown to every user of the machine, as an argument of git's.
+    if parts.scheme in ("http", "https") and (parts.query or parts.fragment):
+        raise UsageError("a Git URL has no '?' and no '#'; credentials stand before its host")
+    if parts.scheme not in ("http", "https") and parts.password is not None:
+        raise UsageError(f"{parts.scheme}:// takes no password; give the service a key instead")
     return text
 
 

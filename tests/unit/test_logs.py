@@ -1,0 +1,36 @@
+"""What the service's own log shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import structlog
+
+from mist import logs
+from mist.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _afterwards() -> Iterator[None]:
+    """Leave structlog as it was."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("style", ["console", "json", "logfmt"])
+def test_a_traceback_shows_no_values(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Local variables hold environments, URLs with passwords, and the secret of sessions."""
+    logs.configure(msgspec.convert({"log": {"format": style}}, Settings))
+    _fail("hunter" + str(2))
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert "hunter2" not in shown
+
+
+def _fail(secret: str) -> None:
+    try:
+        _ = len(secret) / 0
+    except ZeroDivisionError:
+        logs.logger().exception("it failed")
