@@ -73,6 +73,10 @@ class DidNotStay(DeploymentError):
     """The new container ended, or was not healthy, while it was watched."""
 
 
+class NotRecorded(MistError):
+    """The store cannot be told how the deployment goes on; not one of its own failures."""
+
+
 class LogFailed(DeploymentError):
     """The deployment's log cannot be written."""
 

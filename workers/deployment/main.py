@@ -30,6 +30,7 @@ from workers.deployment.errors import (
     DeploymentError,
     DidNotStay,
     Interrupted,
+    NotRecorded,
 )
 from workers.deployment.guard import Guard
 from workers.deployment.log import Log, Wakeups
@@ -44,7 +45,18 @@ _PERCENT_STEP: Final = 10
 
 
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
-    """Run the deployment ``assignment.target``, or end what a dead runner left of it."""
+    """Run the deployment ``assignment.target``, or end what a dead runner left of it.
+
+    A store that fails is a crash to the supervisor: the deployment's end may be
+    in the log and not in the row, which another runner puts right.
+    """
+    try:
+        _run(assignment, settings, paths)
+    except StoreError as error:
+        raise NotRecorded(str(error)) from error
+
+
+def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
     store = open_store(settings, paths)
     with ExitStack() as stack:
         stack.callback(store.close)
