@@ -81,12 +81,15 @@ class Database:
 
 
 def connect(url: str, file: Path, busy_seconds: float) -> Database:
-    """The database that ``url`` names, or the SQLite file; StoreError for a wrong URL."""
+    """The database that ``url`` names, or the SQLite file; StoreError for a wrong URL.
+
+    Its errors do not show what was to be written, which may be secret.
+    """
     target = _parse(url) if url else URL.create("sqlite", database=str(file))
     try:
         if target.get_backend_name() == "sqlite":
             return Database(_sqlite(target, busy_seconds))
-        return Database(create_engine(target, pool_pre_ping=True))
+        return Database(create_engine(target, hide_parameters=True, pool_pre_ping=True))
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(
             f"store.url {target.render_as_string(hide_password=True)!r} cannot be used: {error}"
@@ -149,7 +152,7 @@ def _parse(url: str) -> URL:
 
 
 def _sqlite(url: URL, busy_seconds: float) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": busy_seconds})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": busy_seconds})
 
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         # The driver must not begin transactions by itself; ``begin`` below does.

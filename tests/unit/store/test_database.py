@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import msgspec
@@ -151,6 +152,17 @@ def test_the_file_is_for_its_group(store: Store, tmp_path: Path) -> None:
     store.apps.add("web")
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("mist.db*")}
     assert set(modes.values()) == {0o660}, modes
+
+
+def test_a_failed_write_shows_no_values(store: Store, tmp_path: Path) -> None:
+    """Not in the traceback either: an application's environment is secret."""
+    with sqlite3.connect(tmp_path / "mist.db") as connection:
+        connection.execute("DROP TABLE apps")
+    with pytest.raises(StoreError) as caught:
+        store.apps.add("shop", env={"KEY": "hunter" + str(2)})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "INSERT INTO apps" in shown
+    assert "hunter2" not in shown
 
 
 def test_writers_are_many(store: Store, tmp_path: Path) -> None:
