@@ -45,6 +45,20 @@ def test_a_name_is_taken_once(api: Api, ada: User, store: Store) -> None:
     assert "already" in answer.json["message"]
 
 
+def test_two_applications_deploy_to_no_container(api: Api, ada: User) -> None:
+    """Each would replace the other's; but both may show its log."""
+    answers = [
+        api.ask("POST", "/api/apps", ada, json={"name": name, "container": "box", **more})
+        for name, more in (
+            ("web", {"git_url": "https://example.com/web"}),
+            ("api", {"git_url": "https://example.com/api"}),
+            ("log", {}),
+        )
+    ]
+    assert [answer.status_code for answer in answers] == [201, 409, 201]
+    assert "deployed by web already" in answers[1].json["message"]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
