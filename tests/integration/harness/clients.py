@@ -12,6 +12,7 @@ import json
 import subprocess
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
@@ -59,6 +60,7 @@ class Client:
         self.texts: list[str] = []
         self.messages: list[dict[str, Any]] = []
         self.lines: list[str] = []
+        self._by_type: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.arrivals: list[float] = []
         self.refusal: Refusal | None = None
         self.code: int | None = None
@@ -107,7 +109,7 @@ class Client:
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         """The messages of one type."""
-        return [message for message in list(self.messages) if message.get("type") == kind]
+        return list(self._by_type.get(kind, ()))
 
     def close(self) -> None:
         """Close from our side, and wait until that is done."""
@@ -123,6 +125,7 @@ class Client:
         self.texts.append(text if isinstance(text, str) else text.decode())
         message = json.loads(text)
         self.messages.append(message)
+        self._by_type[message.get("type", "")].append(message)
         if message.get("type") == "log":
             self.lines.append(message["data"]["line"])
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import coverage
 import psutil
 import requests
 
@@ -25,8 +26,6 @@ from tests.integration.harness.engine import wait_until
 #: The ``mist`` command of the environment that runs the tests.
 MIST: Final = Path(sys.executable).with_name("mist")
 ADMIN: Final = "admin@localhost"
-#: With this variable, a Python process that starts measures its coverage.
-_COVERAGE: Final = "COVERAGE_PROCESS_CONFIG"
 
 
 def free_port() -> int:
@@ -62,8 +61,8 @@ class Service:
         self.password = ""
         self.workers = workers
         self.environment = _environment(docker_host, self.paths, settings or {})
-        if not measured:
-            self.environment.pop(_COVERAGE, None)
+        if measured:
+            self.environment.update(_coverage())
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -200,6 +199,17 @@ class Service:
             return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
         except requests.RequestException:
             return False
+
+
+def _coverage() -> dict[str, str]:
+    """What has a Python process that starts take part in this process's measurement."""
+    measurement = coverage.Coverage.current()
+    if measurement is None:
+        return {}
+    return {
+        "COVERAGE_PROCESS_START": str(Path(__file__).with_name("coverage.ini")),
+        "COVERAGE_FILE": str(Path(str(measurement.get_option("run:data_file"))).absolute()),
+    }
 
 
 def _environment(docker_host: str, paths: Paths, settings: Mapping[str, object]) -> dict[str, str]:
