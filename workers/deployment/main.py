@@ -218,6 +218,7 @@ class Runner:
         swap.prepare(image)
         self._guard.check()
         swap.stop_old()
+        self._guard.check()
         self._report.enter(STARTING, "Starting new container...")
         try:
             swap.start_new()

@@ -28,10 +28,11 @@ class TestCancel:
     ) -> None:
         """It is failed with the name of who cancelled it, and the old container runs."""
         app, before = old
-        _, deployment = stage
+        name, deployment = stage
         assert deployer.store.deployments.request_cancel(deployment, "boss@example.com")
         deployer.join()
         failed(deployer, deployer.row(deployment), "^Cancelled by boss@example.com$")
+        assert deployer.row(deployment).stage == name
         assert container_id(deployer, app.container) == before
         check_clean(deployer, app, containers=1)
 
