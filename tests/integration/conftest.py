@@ -74,7 +74,7 @@ def container(engine: PrivateEngine, request: pytest.FixtureRequest) -> Iterator
 @pytest.fixture(scope="session")
 def service(engine: PrivateEngine) -> Iterator[Service]:
     """One service with the default settings (but a short linger) for tests that break nothing."""
-    service = Service(engine.host, {"collector.linger_seconds": 1}, measured=True)
+    service = Service(engine.host, {"collector.linger_seconds": 1})
     try:
         service.start()
         yield service

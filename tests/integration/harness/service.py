@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import coverage
 import psutil
 import requests
 
@@ -37,21 +36,13 @@ def free_port() -> int:
 class Service:
     """One ``mist up``; ``settings`` are ``{"section.key": value}`` beside the defaults.
 
-    With ``measured`` its processes take part in a measurement of coverage, if
-    there is one; that makes them slow, and so is for tests with little traffic.
-
     ``runtime`` and ``home`` are made, and removed by :meth:`destroy`.  The
     password of the first administrator is taken from what ``mist up`` prints,
     as a person would.
     """
 
     def __init__(
-        self,
-        docker_host: str,
-        settings: Mapping[str, object] | None = None,
-        workers: int = 1,
-        *,
-        measured: bool = False,
+        self, docker_host: str, settings: Mapping[str, object] | None = None, workers: int = 1
     ) -> None:
         # Below /tmp whatever TMPDIR says: the path of a Unix socket has 107 bytes at most.
         self.directory = Path(tempfile.mkdtemp(prefix="mist-", dir="/tmp"))
@@ -61,8 +52,6 @@ class Service:
         self.password = ""
         self.workers = workers
         self.environment = _environment(docker_host, self.paths, settings or {})
-        if measured:
-            self.environment.update(_coverage())
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -199,17 +188,6 @@ class Service:
             return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
         except requests.RequestException:
             return False
-
-
-def _coverage() -> dict[str, str]:
-    """What has a Python process that starts take part in this process's measurement."""
-    measurement = coverage.Coverage.current()
-    if measurement is None:
-        return {}
-    return {
-        "COVERAGE_PROCESS_START": str(Path(__file__).with_name("coverage.ini")),
-        "COVERAGE_FILE": str(Path(str(measurement.get_option("run:data_file"))).absolute()),
-    }
 
 
 def _environment(docker_host: str, paths: Paths, settings: Mapping[str, object]) -> dict[str, str]:
