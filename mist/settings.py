@@ -77,6 +77,7 @@ class Bus(Section, frozen=True):
     subscriber_queue: Count = 512
     replay_queue: Count = 8
     resend_bytes: Bytes = 4_194_304
+    gather_seconds: Annotated[float, Meta(ge=0)] = 0.001
     tap_bind: str = ""
     tap_keys: str = ""
 
