@@ -20,7 +20,7 @@ VALID: dict[str, Any] = {"user_id": 7, "email": "ada@example.com", "role": "admi
 
 
 def _sign(claims: dict[str, Any], secret: bytes = SECRET, algorithm: str = "HS256") -> str:
-    return jwt.encode({"exp": int(time.time()) + 60, **claims}, secret, algorithm)
+    return jwt.encode({"exp": int(time.time()) + 86_400, **claims}, secret, algorithm)
 
 
 def _unsigned(header: dict[str, Any]) -> str:
