@@ -28,6 +28,12 @@ _STATE: Final = struct.Struct("!QQQQQ")
 #: How long a claim may be under way before it is asked again whether it has come.
 _CLAIM_SLICE_MS: Final = 5
 
+#: How soon a subscriber tries again to reach a broker that is restarted.
+_RECONNECT_MS: Final = 20
+
+#: How long a collector leaves the subscribers of an old broker to come to the new one.
+_RETURN_SECONDS: Final = 0.25
+
 #: How long a blocking send waits before it looks whether the broker has gone.
 _SEND_SLICE_MS: Final = 500
 
@@ -104,6 +110,7 @@ def events_socket(
     socket.linger = 0
     socket.rcvhwm = settings.bus.subscriber_queue
     socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
+    socket.reconnect_ivl = _RECONNECT_MS
     socket.connect(paths.endpoint("events"))
     return socket
 
@@ -239,6 +246,9 @@ class Publisher:
             for header, body in list(self._sent):
                 self._send(header, body)
             self._send(self._claim(wire.NO_FLAGS), b"")
+            # What came next could be more than the new broker remembers before
+            # the first subscriber is back; with its source it is safe.
+            time.sleep(_RETURN_SECONDS)
 
     def _claim(self, flags: Flag) -> bytes:
         return wire.pack(Header(Kind.CLAIM, self._epoch, self._term, 1, flags=flags))

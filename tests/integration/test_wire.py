@@ -538,8 +538,10 @@ def test_request_under_way_is_answered(own: Callable[..., Gunicorn]) -> None:
     server = own()
     client = Raw(server.port)
     client.send(b"GET /slow?seconds=1 HTTP/1.1\r\nHost: x\r\n\r\n")
-    server.process.terminate()
     assert client.head().startswith("HTTP/1.1 200 ")
+    assert client.exactly(6) == b"begun "
+    server.process.terminate()
+    assert client.exactly(4) == b"done"
     assert server.process.wait(SECONDS) == 0
 
 

@@ -69,7 +69,10 @@ def http(
 ) -> list[bytes]:
     """Answer a request; with the worker's process id where it asks for nothing else."""
     if path == "/slow":
+        write = start_response("200 OK", [("Content-Length", "10")])
+        write(b"begun ")
         gevent.sleep(float(query["seconds"]))
+        return [b"done"]
     if path == "/body":
         return answer(start_response, "200 OK", str(len(environ["wsgi.input"].read())))
     if path == "/memory":

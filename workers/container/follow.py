@@ -32,11 +32,14 @@ from workers.container import history, outlet
 from workers.container.frames import Line
 from workers.container.outlet import Outlet
 from workers.container.source import Container, Feed, Source
+from workers.container.splice import Anchor
 
 State = Callable[[], "State"]
 
 #: The first wait after something went wrong; each further one is twice as long.
 _FIRST_DELAY: Final = 0.05
+#: So many containers are remembered that had the name before; two take turns in a deployment.
+_LEFT: Final = 8
 #: How often a container is looked at that may be back in a moment.
 _AWAY_POLL: Final = 0.1
 #: Among so many entries of the log the last published line is looked for, one after the other.
@@ -69,6 +72,7 @@ class Collector:
         self._log = logs.logger()
         self._name = ""
         self._seen: Container | None = None
+        self._left: dict[str, Anchor | None] = {}
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None
 
@@ -221,11 +225,18 @@ class Collector:
         self._out.status(self._name, container.state, words, flags)
 
     def _replace(self, container: Container) -> None:
-        """Another container has a log of its own, with a beginning; finish the old one's."""
+        """Another container has a log of its own, with a beginning; finish the old one's.
+
+        A deployment that failed brings the old container back, and of its log
+        only what followed the last line published.
+        """
         if self._seen and self._seen.id != container.id:
             self._rest(self._seen)
+            self._left[self._seen.id] = self._out.anchor
+            self._out.anchor = self._left.pop(container.id, None)
+            while len(self._left) > _LEFT:
+                del self._left[next(iter(self._left))]
             self._seen = None
-            self._out.anchor = None
 
     def _history(self, container: Container) -> None:
         """Publish the status and the newest lines that are there already.
