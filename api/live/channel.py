@@ -14,6 +14,7 @@ from gevent import spawn_later
 
 from api.live import ring as rings
 from api.live.listener import Listener
+from api.live.refusal import refuse
 from api.live.ring import Cursor, Parts, Ring
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
@@ -23,7 +24,6 @@ from mist.sequence import Gap, Sequence
 from mist.settings import Settings
 from mist.wire import Kind, Message
 
-NORMAL = 1000
 TRY_AGAIN_LATER = 1013
 NOT_RUNNING = 4409
 
@@ -147,8 +147,7 @@ class Channel(Listener):
         """Close a client that has waited too long."""
         self._doubting.discard(connection)
         if self._waiting.pop(connection, None) is not None:
-            connection.source = Parts(text_frame(messages.error(NO_COLLECTOR)))
-            connection.finish(TRY_AGAIN_LATER)
+            refuse(connection, NO_COLLECTOR, TRY_AGAIN_LATER)
 
     def _settle_known(self) -> None:
         """Serve those who wait by what is known without a live message.
@@ -170,7 +169,7 @@ class Channel(Listener):
     def _apply(self, ordered: Iterable[Message | Gap]) -> None:
         for item in ordered:
             if isinstance(item, Gap):
-                self._append(text_frame(messages.skipped(item.lost)), Kind.STATUS)
+                self.ring.append(text_frame(messages.skipped(item.lost)), Kind.STATUS)
             else:
                 self._take(item)
 
@@ -178,17 +177,14 @@ class Channel(Listener):
         header, body = message.header, message.body
         if header.kind is Kind.LOG:
             last = messages.log_timestamp(body[body.rfind(b"\n") + 1 :][:64])
-            self._append(text_frames(body), Kind.LOG, header.count, last)
+            self.ring.append(text_frames(body), Kind.LOG, header.count, last)
         elif header.kind is not Kind.READY:
-            self._append(text_frame(body), header.kind)
+            self.ring.append(text_frame(body), header.kind)
         if header.kind is Kind.STATUS:
             self._status, self.ending = body, None
         elif header.final:
             self._end(Ending(header.kind, body, header.code))
         self._ready = not header.history
-
-    def _append(self, frames: bytes, kind: Kind, lines: int = 0, last: str = "") -> None:
-        self.ring.append(frames, kind, lines, last)
 
     def _end(self, ending: Ending) -> None:
         """Close everybody once they have what came before the end."""

@@ -18,11 +18,10 @@ from api.live import parameters
 from api.live.channel import TRY_AGAIN_LATER, Channel, Wish
 from api.live.deployment import DeploymentLog
 from api.live.hub import Hub, ListenerT
-from api.live.ring import Parts
+from api.live.refusal import refuse
 from api.live.sessions import Sessions
 from api.websocket.connection import Connection
-from api.websocket.frames import text_frame
-from mist import messages, topics
+from mist import topics
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store
@@ -81,12 +80,6 @@ def enter(req: falcon.Request) -> Identity:
             status, description=message, headers={"Upgrade": "websocket", "Connection": "Upgrade"}
         )
     return identity
-
-
-def refuse(connection: Connection, message: str, code: int) -> None:
-    """Say on the open WebSocket why there is no stream, and close it."""
-    connection.source = Parts(text_frame(messages.error(message)))
-    connection.finish(code)
 
 
 def refuse_absent(connection: Connection, identity: Identity, what: str) -> None:

@@ -6,10 +6,8 @@ import gevent
 import structlog
 
 from api.http.access import Identity, still_valid
-from api.live.ring import Parts
+from api.live.refusal import refuse
 from api.websocket.connection import Connection
-from api.websocket.frames import text_frame
-from mist import messages
 from mist.errors import StoreError
 from mist.store import Store
 
@@ -52,8 +50,7 @@ class Sessions:
             return
         for connection, identity in self._holders.items():
             if identity in ended:
-                connection.source = Parts(text_frame(messages.error("Session expired")))
-                connection.finish(SESSION_EXPIRED)
+                refuse(connection, "Session expired", SESSION_EXPIRED)
 
     def _watch(self) -> None:
         while True:
