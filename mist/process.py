@@ -28,6 +28,9 @@ from mist.settings import Settings
 
 Kind = Literal["broker", "metrics", "container", "deployment"]
 
+#: The broker and the sampler of metrics.
+_NO_COLLECTORS: Final = 2
+
 #: The kernel keeps 15 characters of a process's name.
 _COMM: Final = Path("/proc/self/comm")
 
@@ -76,6 +79,19 @@ def resolve(entry: str) -> Callable[..., Any]:
     module, _, name = entry.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
+
+
+def collectors() -> int:
+    """How many collectors there are beside this one, and itself (``proc_pid_children(5)``).
+
+    Whoever the fork server has started is one, but for the broker and the sampler
+    of metrics.  Where the kernel does not tell, there is one.
+    """
+    parent = os.getppid()
+    with suppress(OSError):
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return max(1, len(children) - _NO_COLLECTORS)
+    return 1
 
 
 def die_with_parent() -> None:

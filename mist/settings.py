@@ -99,6 +99,8 @@ class Collector(Section, frozen=True):
     stop_grace_seconds: Seconds = 0.5
     silence_seconds: Seconds = 5.0
     retry_seconds: Seconds = 0.25
+    gather_seconds: Annotated[float, Meta(ge=0)] = 0.001
+    gather_limit_seconds: Annotated[float, Meta(ge=0)] = 0.1
     line_bytes: Bytes = 1_048_576
 
 

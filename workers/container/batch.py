@@ -21,17 +21,21 @@ class Body(NamedTuple):
 def bodies(lines: Sequence[Line], limit: int) -> Iterator[Body]:
     """``lines`` in as few bodies of at most ``limit`` bytes as their order allows.
 
-    A line whose message alone is larger goes in a body of its own.
+    A line whose message alone is larger goes in a body of its own.  The first body
+    can be on its way before the last lines are encoded.
     """
-    encoded = [messages.log(line.timestamp, line.text, line.stream) for line in lines]
+    encoded: list[bytes] = []
     first = size = 0
-    for index, message in enumerate(encoded):
+    for index, line in enumerate(lines):
+        message = messages.log(line.timestamp, line.text, line.stream)
         if size and size + len(message) > limit:
-            yield Body(b"\n".join(encoded[first:index]), lines[first:index])
+            yield Body(b"\n".join(encoded), lines[first:index])
+            encoded.clear()
             first, size = index, 0
+        encoded.append(message)
         size += len(message) + 1
     if encoded:
-        yield Body(b"\n".join(encoded[first:]), lines[first:])
+        yield Body(b"\n".join(encoded), lines[first:])
 
 
 class _Data(msgspec.Struct):

@@ -18,13 +18,12 @@ and goes on with ``look`` (with ``begin`` as long as the history is not out).
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import zmq
-
-from mist import clock, logs
+from mist import clock, logs, process
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import Settings
 from mist.wire import NO_FLAGS, Flag
@@ -135,10 +134,11 @@ class Collector:
 
     def _pump(self, feed: Feed) -> State:
         """Publish what the stream gives; the state that follows when it is over."""
-        poller = zmq.Poller()
-        poller.register(self._out.socket, zmq.POLLIN)
-        poller.register(feed.connection, zmq.POLLIN)
+        poller = select.poll()
+        poller.register(self._out.socket.fileno(), select.POLLIN)
+        poller.register(feed.connection, select.POLLIN)
         known, check = 0, self._next_check(feed)
+        feed.gather.sharers = process.collectors()
         fresh = self._pass_on(feed.begun())
         while fresh and not feed.ended:
             fresh = self._receive(feed, poller, check)
@@ -150,6 +150,7 @@ class Collector:
                 if self._stale(silent):
                     return self.look
                 known, check = feed.entries, self._next_check(feed)
+                feed.gather.sharers = process.collectors()
         return self.look if fresh else self.recover
 
     def recover(self) -> State:
@@ -276,15 +277,16 @@ class Collector:
                 if tail is None:
                     self._publish(feed.splice.release(), flags)
 
-    def _receive(self, feed: Feed, poller: zmq.Poller, until: float) -> bool:
+    def _receive(self, feed: Feed, poller: select.poll, until: float) -> bool:
         """Publish lines until there are none, or until the time of the next check.
 
         False if what came is not to be trusted.
         """
         wait = max(0, int((until - time.monotonic()) * 1000) + 1) if feed.drained else 0
-        events = dict(poller.poll(wait))
-        if self._out.socket in events:
-            self._out.await_broker()
+        self._out.await_broker()
+        feed.gather.rest()
+        poller.poll(wait)
+        feed.gather.wait()
         while not feed.ended and not feed.splice.lost:
             if not self._pass_on(feed.read()):
                 return False

@@ -1,8 +1,11 @@
-"""Lets the lines of a flood gather before they are read.
+"""Lets lines gather before they are read, while they come faster than they are worth a read each.
 
 The engine writes each line by itself, and wakes its reader for each.  A reader
 that is awake for every line costs both of them more time than the lines do, and
-puts few lines into each message.
+wakes everybody on the way to the clients for each.  So while lines keep coming,
+all collectors of a host together read about a thousand times a second: one that
+is alone lets them gather for a millisecond, one of a hundred for a tenth of a
+second.  A line after a pause goes at once.
 """
 
 from __future__ import annotations
@@ -11,32 +14,49 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: How long lines gather; the engine fills a socket's buffer in no less.
-_SECONDS: Final = 0.001
+from mist.settings import Collector as Limits
 
-#: More lines a second than this are a flood ...
-_FLOOD: Final = 20_000
+#: What may gather in the engine's socket, as the kernel counts it: a quarter of what
+#: it holds (``net.core.wmem_default``), for the engine waits when it is full.
+_ROOM: Final = 53_248
 
-#: ... once so many have come: a tail is not to be held up.
-_BEGINNING: Final = 2_000
+#: What the kernel adds to each line that the engine writes.
+_OVERHEAD: Final = 640
 
 
 class Gather:
-    """Called before each read with what the last one gave; a lone line is never kept waiting."""
+    """The pace of one stream's reads; ``sharers`` are as many collectors as there are."""
 
     def __init__(
         self,
+        limits: Limits,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.sharers = 1
+        self._limits = limits
         self._clock = clock
         self._sleep = sleep
-        self._last = clock()
-        self._total = 0
+        self._read = self._due = clock()
+        self._waited = self._steady = False
 
-    def __call__(self, lines: int) -> None:
-        """Wait a moment if lines come faster than they are worth a read each."""
-        self._total += lines
-        if self._total > _BEGINNING and lines > max(1, _FLOOD * (self._clock() - self._last)):
-            self._sleep(_SECONDS)
-        self._last = self._clock()
+    def rest(self) -> None:
+        """Called when all is read: in a stream that keeps coming, its next line wakes nobody."""
+        if self._steady:
+            self.wait()
+
+    def wait(self) -> None:
+        """Called before a read: returns once it is worth it, which is at once after a pause."""
+        early = self._due - self._clock()
+        if early > 0:
+            self._sleep(early)
+            self._waited = True
+
+    def note(self, lines: int, size: int) -> None:
+        """A read has just brought so many lines and bytes."""
+        now = self._clock()
+        took, self._read = now - self._read, now
+        share = min(self.sharers * self._limits.gather_seconds, self._limits.gather_limit_seconds)
+        full = took * _ROOM / (size + _OVERHEAD * lines + 1)
+        self._due = now + min(share, full)
+        self._steady, self._waited = self._waited and took < 2 * share, False

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 
 from mist.errors import ContainerNotFound, EngineUnreachable
+from mist.settings import Collector as Limits
 from mist.settings import Settings
 from workers import engine
 from workers.container.frames import Line, parser
@@ -49,14 +50,16 @@ class Container(NamedTuple):
 class Feed:
     """The lines of one request for a log, without those that were published before."""
 
-    def __init__(self, reply: engine.Reply, tty: bool, limit: int, anchor: Anchor | None) -> None:
+    def __init__(
+        self, reply: engine.Reply, tty: bool, limits: Limits, anchor: Anchor | None
+    ) -> None:
         self.connection = reply.connection
         self.splice = Splice(anchor)
         self.ended = False
         self.drained = False
-        self._lines = self._given = 0
-        self._gather = Gather()
-        self._parser = parser(tty, limit)
+        self.gather = Gather(limits)
+        self._lines = 0
+        self._parser = parser(tty, limits.line_bytes)
         self._begun = reply.begun
 
     def __enter__(self) -> Self:
@@ -76,8 +79,6 @@ class Feed:
         What the engine says instead of a line ends the stream, as a broken
         connection does; ``failure`` tells them apart.
         """
-        self._gather(self._given)
-        self._given = 0
         try:
             data = self.connection.recv(RECEIVE_BYTES)
             self.drained = False
@@ -93,6 +94,7 @@ class Feed:
         """Everything until the end of the stream."""
         yield self.begun()
         while not self.ended:
+            self.gather.wait()
             yield self.read()
 
     def finish(self) -> list[Line]:
@@ -111,8 +113,8 @@ class Feed:
 
     def _parse(self, data: bytes) -> list[Line]:
         lines = self._parser.feed(data) if data else []
-        self._given = len(lines)
-        self._lines += self._given
+        self._lines += len(lines)
+        self.gather.note(len(lines), len(data))
         self.ended = self.ended or bool(self._parser.failure)
         return self.splice.feed(lines)
 
@@ -181,7 +183,7 @@ class Source:
             if error.status == 404:
                 raise ContainerNotFound(container.id) from None
             raise
-        return Feed(reply, container.tty, self._settings.collector.line_bytes, anchor)
+        return Feed(reply, container.tty, self._settings.collector, anchor)
 
 
 def _container(answer: Any) -> Container:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from mist.settings import Collector as Limits
 from workers.container.gather import Gather
+
+LIMITS = Limits(gather_seconds=0.001, gather_limit_seconds=0.1)
+LINE = 190
 
 
 class Clock:
@@ -22,34 +28,78 @@ class Clock:
         self.slept += seconds
 
 
-def _slept(*reads: tuple[float, int]) -> float:
-    """The sleep after reads, each some seconds after the one before, of so many lines."""
-    clock = Clock()
-    gather = Gather(clock, clock.sleep)
-    for seconds, lines in reads:
-        clock.now += seconds
-        gather(lines)
-    return clock.slept
+class Stream:
+    """A stream that is read whenever its reader wants to, and how long that one slept."""
+
+    def __init__(self, sharers: int = 1) -> None:
+        self.clock = Clock()
+        self.gather = Gather(LIMITS, self.clock, self.clock.sleep)
+        self.gather.sharers = sharers
+
+    def read(self, after: float, lines: int) -> float:
+        """One round: ``lines`` are there after some seconds; the sleep until they are read."""
+        before = self.clock.slept
+        self.gather.rest()
+        self.clock.now += after
+        self.gather.wait()
+        self.gather.note(lines, lines * LINE)
+        return self.clock.slept - before
 
 
-LONG = (1.0, 5_000)
+def test_a_line_after_a_pause_goes_at_once() -> None:
+    """In a stream of one line now and then nothing ever waits."""
+    stream = Stream()
+    assert [stream.read(0.02, 1) for _ in range(5)] == [0.0] * 5
 
 
-def test_a_lone_line_waits_for_nothing() -> None:
-    """However soon it comes after another, and however many came before."""
-    assert _slept(LONG, (1.0, 1), (0.00001, 1), (0.00001, 1)) == 0
+def test_lines_that_keep_coming_gather() -> None:
+    """They are read a thousand times a second."""
+    stream = Stream()
+    stream.read(1.0, 1)
+    assert stream.read(0.0002, 3) == pytest.approx(0.0008)
+    assert stream.read(0.0, 3) == pytest.approx(0.001)
 
 
-def test_a_flood_gathers() -> None:
-    """Each read of it is followed by a moment of rest."""
-    assert _slept(LONG, (0.0001, 20), (0.0001, 20)) == 0.002
+def test_many_collectors_share_the_reads() -> None:
+    """Each of fifty waits for fifty times as long, and the first line of all goes at once."""
+    stream = Stream(sharers=50)
+    assert stream.read(1.0, 1) == 0.0
+    assert stream.read(0.01, 1) == pytest.approx(0.04)
+    assert stream.read(0.0, 5) == pytest.approx(0.05)
 
 
-def test_a_short_history_does_not_wait() -> None:
-    """A client waits for all of it."""
-    assert _slept((0.0001, 500), (0.0001, 500)) == 0
+def test_nobody_waits_longer_than_the_limit() -> None:
+    """However many there are."""
+    stream = Stream(sharers=1_000)
+    stream.read(1.0, 1)
+    assert stream.read(0.0, 1) == pytest.approx(0.1)
 
 
-def test_many_lines_after_a_silence_are_no_flood() -> None:
-    """They were written together, and nothing follows."""
-    assert _slept(LONG, (1.0, 500)) == 0
+@pytest.mark.parametrize(("lines", "size"), [(300, 300 * LINE), (4, 65_536)])
+def test_a_flood_does_not_fill_the_engines_socket(lines: int, size: int) -> None:
+    """Short lines take the kernel's overhead into account, long ones their bytes."""
+    stream = Stream(sharers=50)
+    stream.read(1.0, 1)
+    stream.read(0.01, 1)
+    stream.gather.wait()
+    for _ in range(20):
+        began = stream.clock.now
+        stream.gather.wait()
+        if stream.clock.now - began < 0.0001:
+            stream.clock.now += 0.0001
+        stream.gather.note(lines, size)
+    assert stream.clock.now - began < 0.001
+
+
+def test_a_stream_that_keeps_coming_is_not_waited_for() -> None:
+    """Its reader sleeps first, so that a line wakes nobody; one that has stopped is waited for."""
+    stream = Stream()
+    for _ in range(3):
+        stream.read(0.0001, 3)
+    began = stream.clock.now
+    stream.gather.rest()
+    assert stream.clock.now - began == pytest.approx(0.001)
+    stream.read(1.0, 1)
+    began = stream.clock.now
+    stream.gather.rest()
+    assert stream.clock.now == began
