@@ -230,7 +230,7 @@ class Publisher:
         Call it when ``socket`` is readable.  While the broker is away, do not
         publish: leave what follows with its source.
         """
-        while self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while self.socket.poll(0, zmq.POLLIN):
             self._connected = self.socket.recv()[:1] == b"\x01"
             if self._connected:
                 self._send_again()
