@@ -201,13 +201,14 @@ class Publisher:
 
         With ``resume`` the numbering goes on where a collector that died left
         it; otherwise the broker forgets the topic and a new epoch begins.  The
-        claim travels the same way as messages do, so once the broker shows the
-        new term nothing that an earlier collector sent can follow.
+        claim travels the same way as messages do, so once the broker has it
+        nothing that an earlier collector sent can follow.
         """
         self._await_broker(timeout)
-        flags = wire.NO_FLAGS if resume else Flag.RESET
-        self._send(self._claim(flags), b"")
-        snapshot = self._await_term(flags, timeout)
+        self._send(self._claim(wire.NO_FLAGS if resume else Flag.RESET), b"")
+        if not resume:
+            return Snapshot(self.topic, self._epoch, self._term, 0, [])
+        snapshot = self._await_term(timeout)
         if snapshot.epoch:
             self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
         for message in snapshot.messages:
@@ -272,7 +273,7 @@ class Publisher:
             raise BusError(f"no broker on {self._paths.endpoint('ingest')}")
         self.service()
 
-    def _await_term(self, flags: Flag, timeout: float) -> Snapshot:
+    def _await_term(self, timeout: float) -> Snapshot:
         """Ask until the broker has seen the claim; one that is restarted meanwhile gets it again.
 
         A broker answers at once and takes the claim a moment later, so a few
@@ -287,7 +288,7 @@ class Publisher:
             while (left := deadline - time.monotonic()) > 0:
                 ready = dict(poller.poll(int(left * 1000)))
                 if self.socket in ready and self.service():
-                    self._send(self._claim(flags), b"")
+                    self._send(self._claim(wire.NO_FLAGS), b"")
                 elif socket in ready:
                     snapshot = parse_replay_reply(socket.recv_multipart())
                     if snapshot.term >= self._term:

@@ -27,12 +27,13 @@ class Phase(IntEnum):
     BROKER = 4
 
 
-#: The modules that the fork server loads once, for all children.
+#: The modules that the fork server loads once, for all children.  Those of deployments
+#: are not among them: docker-py and the store's library would double the memory that
+#: each fork copies the tables of, and a deployment takes its time anyway.
 PRELOAD: Final = (
     "mist.process",
     "supervisor.broker.main",
     "workers.container.main",
-    "workers.deployment.main",
     "workers.metrics.main",
 )
 

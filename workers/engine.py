@@ -1,15 +1,14 @@
-"""The way to the Docker Engine, for every worker.
+"""The way to the Docker Engine, for every worker: its address, and questions to it.
 
-Two clients, one address.  ``connect`` gives docker-py's, for whoever talks to
-the engine a lot.  ``get`` asks one question over a plain socket: HTTP/1.0, so
-that the engine's server does not chunk and what follows the head is the body
-as it is.  A collector of logs needs no more, and there may be hundreds of them,
-each of which docker-py's sessions would cost several megabytes.
+``get`` asks one question over a plain socket: HTTP/1.0, so that the engine's
+server does not chunk and what follows the head is the body as it is.  A
+collector of logs needs no more, and there may be hundreds of them, each of
+which docker-py's sessions would cost several megabytes.  Deployments talk to
+the engine a lot, and have docker-py's client (``workers/deployment/client.py``).
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import socket
@@ -19,11 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-import docker
 import msgspec
-import requests
-from docker.errors import DockerException, TLSParameterError
-from docker.utils import kwargs_from_env
 
 from mist.errors import EngineError, EngineUnreachable, SettingsError
 from mist.settings import Settings
@@ -44,35 +39,7 @@ def host(settings: Settings) -> str:
     return settings.engine.host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
 
 
-def connect(settings: Settings) -> docker.APIClient:
-    """docker-py's low-level client; EngineUnreachable if nobody answers.
-
-    Its calls raise EngineUnreachable too where docker-py lets the exceptions of
-    ``requests`` through; answers that are errors stay ``docker.errors``.
-    """
-    address = host(settings)
-    _split(address)
-    try:
-        arguments = kwargs_from_env({**os.environ, "DOCKER_HOST": address})
-        timeout = math.ceil(settings.engine.timeout_seconds)
-        return _Client(version="auto", timeout=timeout, **arguments)
-    except TLSParameterError as error:
-        raise SettingsError("DOCKER_CERT_PATH", str(error)) from None
-    except DockerException as error:
-        raise EngineUnreachable(address, _reason(error)) from None
-
-
-class _Client(docker.APIClient):
-    """docker-py's client, with the exceptions of this project."""
-
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        try:
-            return super().request(*args, **kwargs)
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise EngineUnreachable(self.base_url, _reason(error)) from None
-
-
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The innermost cause in the operating system's words; libraries wrap it many times."""
     seen = error
     while True:
@@ -96,16 +63,16 @@ def dial(settings: Settings) -> socket.socket:
     """A connection whose waits end after ``engine.timeout_seconds``, or EngineUnreachable."""
     address = host(settings)
     timeout = settings.engine.timeout_seconds
-    parts = _split(address)
+    parts = split(address)
     try:
         if parts.scheme == "unix":
             return _dial_unix(parts.netloc + parts.path, timeout)
         return _dial_tcp(parts, timeout)
     except OSError as error:
-        raise EngineUnreachable(address, _reason(error)) from None
+        raise EngineUnreachable(address, reason(error)) from None
 
 
-def _split(address: str) -> SplitResult:
+def split(address: str) -> SplitResult:
     """The address's parts: ``unix`` with a path, or ``tcp``, ``http``, ``https`` with a port."""
     try:
         parts = urlsplit(address if "//" in address else f"tcp://{address}")
@@ -154,7 +121,7 @@ def get(settings: Settings, path: str, **query: object) -> Reply:
             raise Refused(status, _words(begun + _rest(connection, settings)))
     except OSError as error:
         connection.close()
-        raise EngineUnreachable(host(settings), _reason(error)) from None
+        raise EngineUnreachable(host(settings), reason(error)) from None
     except EngineError:
         connection.close()
         raise
@@ -169,7 +136,7 @@ def get_json(settings: Settings, path: str, **query: object) -> Any:
     except msgspec.DecodeError:
         raise EngineError(f"the engine's answer to {path} is no JSON") from None
     except OSError as error:
-        raise EngineUnreachable(host(settings), _reason(error)) from None
+        raise EngineUnreachable(host(settings), reason(error)) from None
     finally:
         reply.connection.close()
 

@@ -18,6 +18,7 @@ and goes on with ``look`` (with ``begin`` as long as the history is not out).
 
 from __future__ import annotations
 
+import itertools
 import select
 import time
 from collections.abc import Callable
@@ -250,10 +251,11 @@ class Collector:
             self._rest(container, Flag.HISTORY)
             return
         newest = history.newest(self._source, container, self._settings)
-        first = next(newest, [])
-        self._status(container, Flag.HISTORY)
-        self._publish(first, Flag.HISTORY)
-        for lines in newest:
+        next(newest)
+        words = self._source.words(container)
+        first = next(newest)
+        self._out.status(self._name, container.state, words, Flag.HISTORY)
+        for lines in itertools.chain([first], newest):
             self._publish(lines, Flag.HISTORY)
 
     def _rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:

@@ -10,6 +10,7 @@ second.  A line after a pause goes at once.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -45,11 +46,11 @@ class Gather:
         if self._steady:
             self.wait()
 
-    def wait(self) -> None:
+    def wait(self, most: float = math.inf) -> None:
         """Called before a read: returns once it is worth it, which is at once after a pause."""
         early = self._due - self._clock()
         if early > 0:
-            self._sleep(early)
+            self._sleep(min(early, most))
             self._waited = True
 
     def note(self, lines: int, size: int) -> None:

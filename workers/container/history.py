@@ -23,6 +23,9 @@ def newest(source: Source, container: Container, settings: Settings) -> Iterator
     Hence one more is asked for and the first left out, and a tail of too few
     lines is asked for again, deeper.  To tell, a short history is held back
     until it is complete; a long one begins as it comes.
+
+    No lines are given when the engine has taken the question: it then has
+    something to do, and whoever asked has the time for something else.
     """
     tail = settings.replay.lines
     wanted = min(settings.streams.tail_lines, tail)
@@ -30,6 +33,7 @@ def newest(source: Source, container: Container, settings: Settings) -> Iterator
         held: list[Line] = []
         size, streaming = 0, False
         with source.history(container, None, tail + 1) as feed:
+            yield []
             for lines in feed.all():
                 if streaming:
                     yield lines

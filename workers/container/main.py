@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import zmq
 
 from mist import logs, topics
@@ -10,11 +12,13 @@ from mist.errors import StoreError
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
-from mist.store import open_store
 from workers.container.aside import ask_aside
 from workers.container.follow import Collector
 from workers.container.outlet import Outlet
 from workers.container.source import Source
+
+if TYPE_CHECKING:
+    from mist.store import Store
 
 
 class StoredApp:
@@ -43,12 +47,17 @@ class StoredApp:
             return False
 
     def _container(self) -> str | None:
-        app = open_store(self.settings, self.paths).apps.get(self.app_id)
+        app = self._store().apps.get(self.app_id)
         return app.container if app else None
 
     def _deploying(self) -> bool:
-        unfinished = open_store(self.settings, self.paths).deployments.unfinished()
+        unfinished = self._store().deployments.unfinished()
         return any(d.app_id == self.app_id and d.status != "pending" for d in unfinished)
+
+    def _store(self) -> Store:
+        from mist.store import open_store  # noqa: PLC0415 - only in a copy, see ask_aside
+
+        return open_store(self.settings, self.paths)
 
 
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:

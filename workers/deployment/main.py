@@ -22,8 +22,8 @@ from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
-from workers import engine
 from workers.deployment import build, context, git, images
+from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
 from workers.deployment.errors import (
     BuildFailed,
@@ -157,7 +157,7 @@ class Runner:
     def _deploy(self) -> None:
         self._report.begin()
         self._guard.check()
-        client = engine.connect(self._settings)
+        client = connect(self._settings)
         if self._deployment.rollback_to is None:
             self._clone()
             image = self._build(client)
@@ -240,7 +240,7 @@ class Runner:
         deadline = time.monotonic() + self._limits.recovery_seconds
         while True:
             try:
-                client = engine.connect(self._settings)
+                client = connect(self._settings)
                 swap = Swap(client, self._app, self._deployment, self._limits)
                 undone = swap.undo()
             except (EngineError, DockerException, requests.RequestException) as error:
@@ -253,7 +253,7 @@ class Runner:
     def _tidy_images(self, *, failed: bool) -> None:
         """Keep the newest images; housekeeping, whose failure is no failed deployment."""
         try:
-            client = engine.connect(self._settings)
+            client = connect(self._settings)
             if failed:
                 images.forget(client, self._tag)
             images.prune(client, self._app.id, self._limits.keep_images)

@@ -13,6 +13,7 @@ from mist.errors import EngineError, EngineUnreachable, SettingsError
 from mist.settings import Engine, Settings
 from workers import engine
 from workers.container.source import _rotates_at
+from workers.deployment.client import connect
 
 Serve = Callable[[bytes], Settings]
 
@@ -82,7 +83,7 @@ def test_a_missing_socket_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(EngineUnreachable, match="no such file"):
         engine.get(settings, "/x")
     with pytest.raises(EngineUnreachable, match="no such file"):
-        engine.connect(settings)
+        connect(settings)
 
 
 @pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
@@ -92,7 +93,7 @@ def test_an_address_that_cannot_be_used(host: str) -> None:
     with pytest.raises(SettingsError, match="unix:///PATH"):
         engine.get(settings, "/x")
     with pytest.raises(SettingsError, match="unix:///PATH"):
-        engine.connect(settings)
+        connect(settings)
 
 
 def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
