@@ -44,6 +44,8 @@ _LEFT: Final = 8
 _AWAY_POLL: Final = 0.1
 #: Among so many entries of the log the last published line is looked for, one after the other.
 _DEPTHS: Final = (200, 10_000, None)
+#: A container whose last line is older than that is not in the middle of a flood.
+_CALM_NS: Final = 100_000_000
 #: Faster than that, in bytes a second, no engine writes the log of one container.
 _WRITING_SPEED: Final = 100_000_000
 #: A stream of a log that rotates is trusted while its lines are no older than that.
@@ -122,8 +124,7 @@ class Collector:
         """Publish lines as they come."""
         assert self._seen is not None
         before = self._out.anchor
-        depth = _DEPTHS[0 if self._doubtful(self._seen) else 1] if before else None
-        with self._source.follow(self._seen, before, depth) as feed:
+        with self._source.follow(self._seen, before, self._depth(before)) as feed:
             if self._out.final:
                 self._status(self._seen)
             following = self._pump(feed)
@@ -132,6 +133,17 @@ class Collector:
         if self._out.anchor is before and following == self.look:
             self._wait()
         return following
+
+    def _depth(self, anchor: Anchor | None) -> int | None:
+        """Among how many entries the engine is to look for the last published line.
+
+        It takes its time for each, and behind a line that is old already there are few.
+        """
+        assert self._seen is not None
+        if anchor is None:
+            return None
+        calm = time.time_ns() - clock.nanoseconds(anchor.line.timestamp) > _CALM_NS
+        return _DEPTHS[0 if calm or self._doubtful(self._seen) else 1]
 
     def _pump(self, feed: Feed) -> State:
         """Publish what the stream gives; the state that follows when it is over."""
