@@ -17,6 +17,7 @@ import gevent
 import structlog
 import zmq.green as zmq
 
+from api.live.events import Events
 from api.live.listener import Listener
 from mist import bus, wire
 from mist.errors import BusError, WireError
@@ -53,7 +54,7 @@ class Hub:
         self._paths = paths
         self._settings = settings
         self._context = zmq.Context()
-        self._events = bus.events_socket(self._context, paths, settings)
+        self._events = Events(paths, settings)
         self._replay = bus.replay_socket(self._context, paths)
         self._listeners: dict[bytes, Listener] = {}
 
@@ -103,10 +104,7 @@ class Hub:
 
     def _receive(self) -> tuple[set[Listener], int]:
         """Take what the bus has, at least one message: whom it concerns, and its bytes."""
-        arrived = [self._events.recv_multipart()]
-        with suppress(zmq.Again):
-            while len(arrived) <= BATCH_MESSAGES:
-                arrived.append(self._events.recv_multipart(zmq.NOBLOCK))
+        arrived = self._events.receive(BATCH_MESSAGES)
         touched = {listener for frames in arrived if (listener := self._take(frames)) is not None}
         return touched, sum(len(frames[-1]) for frames in arrived)
 

@@ -1,0 +1,49 @@
+"""A worker's subscription to the bus: ZeroMQ's own socket, waited for by the event loop.
+
+``zmq.green`` would wait for each message through two events and a timer, which
+takes longer than all that is done with a lone line.  Here one greenlet reads
+what there is, and then sleeps on the socket's descriptor.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Final
+
+import gevent
+import zmq
+
+from mist import bus
+from mist.paths import Paths
+from mist.settings import Settings
+
+#: libev's EV_READ.
+_READ: Final = 1
+
+
+class Events:
+    """What the broker sends for the topics that are subscribed to; for one greenlet to read."""
+
+    def __init__(self, paths: Paths, settings: Settings) -> None:
+        self._socket = bus.events_socket(zmq.Context(), paths, settings)
+        self._readable: Any = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
+        self.subscribe = self._socket.subscribe
+        self.unsubscribe = self._socket.unsubscribe
+
+    def receive(self, most: int) -> list[list[bytes]]:
+        """The frames of one message, or of up to ``most`` if they are there; blocks until then."""
+        while not (arrived := self._available(most)):
+            gevent.get_hub().wait(self._readable)
+        return arrived
+
+    def _available(self, most: int) -> list[list[bytes]]:
+        """What is there now.
+
+        The descriptor tells of a change, not of a state (``zmq_getsockopt(3)``,
+        ZMQ_FD), so it may be waited for only when there was nothing more to receive.
+        """
+        arrived: list[list[bytes]] = []
+        with suppress(zmq.Again):
+            while len(arrived) < most:
+                arrived.append(self._socket.recv_multipart(zmq.NOBLOCK))
+        return arrived
