@@ -20,6 +20,10 @@ from mist.settings import Settings
 #: libev's EV_READ.
 _READ: Final = 1
 
+#: How much is put into rings before the clients are sent what they have.
+_ROUND_MESSAGES: Final = 32
+_ROUND_BYTES: Final = 262_144
+
 
 class Events:
     """What the broker sends for the topics that are subscribed to; for one greenlet to read."""
@@ -30,20 +34,27 @@ class Events:
         self.subscribe = self._socket.subscribe
         self.unsubscribe = self._socket.unsubscribe
 
-    def receive(self, most: int) -> list[list[bytes]]:
-        """The frames of one message, or of up to ``most`` if they are there; blocks until then."""
-        while not (arrived := self._available(most)):
+    def receive(self) -> tuple[list[list[bytes]], int]:
+        """The frames of the messages that are there, and their bytes; blocks until there is one.
+
+        No more than a round's worth: their receivers are to have them, too, while
+        they are still in the processor's cache.
+        """
+        while not (arrived := self._available())[0]:
             gevent.get_hub().wait(self._readable)
         return arrived
 
-    def _available(self, most: int) -> list[list[bytes]]:
+    def _available(self) -> tuple[list[list[bytes]], int]:
         """What is there now.
 
         The descriptor tells of a change, not of a state (``zmq_getsockopt(3)``,
         ZMQ_FD), so it may be waited for only when there was nothing more to receive.
         """
         arrived: list[list[bytes]] = []
+        size = 0
         with suppress(zmq.Again):
-            while len(arrived) < most:
-                arrived.append(self._socket.recv_multipart(zmq.NOBLOCK))
-        return arrived
+            while len(arrived) < _ROUND_MESSAGES and size < _ROUND_BYTES:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                arrived.append(frames)
+                size += len(frames[-1])
+        return arrived, size

@@ -26,9 +26,6 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: How many messages are put into rings before the clients are sent what they have.
-BATCH_MESSAGES: Final = 32
-
 #: How long the broker may take to answer whoever asks whether it is there, in seconds.
 PROBE_SECONDS: Final = 2.0
 
@@ -104,9 +101,9 @@ class Hub:
 
     def _receive(self) -> tuple[set[Listener], int]:
         """Take what the bus has, at least one message: whom it concerns, and its bytes."""
-        arrived = self._events.receive(BATCH_MESSAGES)
+        arrived, size = self._events.receive()
         touched = {listener for frames in arrived if (listener := self._take(frames)) is not None}
-        return touched, sum(len(frames[-1]) for frames in arrived)
+        return touched, size
 
     def _rest(self, spent: float, size: int) -> float:
         """How long to let lines gather after sending ``size`` bytes to clients took ``spent``.
