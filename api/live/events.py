@@ -38,13 +38,16 @@ class Events:
         """The frames of the messages that are there, and their bytes; blocks until there is one.
 
         No more than a round's worth: their receivers are to have them, too, while
-        they are still in the processor's cache.
+        they are still in the processor's cache.  And after a wait only the first,
+        for to find that it is alone takes as long as to receive it.
         """
-        while not (arrived := self._available())[0]:
+        most = _ROUND_MESSAGES
+        while not (arrived := self._available(most))[0]:
             gevent.get_hub().wait(self._readable)
+            most = 1
         return arrived
 
-    def _available(self) -> tuple[list[list[bytes]], int]:
+    def _available(self, most: int) -> tuple[list[list[bytes]], int]:
         """What is there now.
 
         The descriptor tells of a change, not of a state (``zmq_getsockopt(3)``,
@@ -53,7 +56,7 @@ class Events:
         arrived: list[list[bytes]] = []
         size = 0
         with suppress(zmq.Again):
-            while len(arrived) < _ROUND_MESSAGES and size < _ROUND_BYTES:
+            while len(arrived) < most and size < _ROUND_BYTES:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
                 arrived.append(frames)
                 size += len(frames[-1])

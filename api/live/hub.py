@@ -9,8 +9,9 @@ else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
 from typing import Final, TypeVar, cast
 
 import gevent
@@ -94,7 +95,7 @@ class Hub:
             touched, size = self._receive()
             begin = time.monotonic()
             for listener in touched:
-                with _apart():
+                with _apart:
                     listener.flush()
             # A bus that always has more must not keep the clients' greenlets waiting.
             gevent.sleep(self._rest(time.monotonic() - begin, size))
@@ -123,7 +124,7 @@ class Hub:
         listener = self._listeners.get(message.topic)
         if listener is not None:
             knew = listener.missing
-            with _apart():
+            with _apart:
                 listener.feed(message)
             if listener.missing and not knew:
                 self._ask(message.topic, listener)
@@ -138,7 +139,7 @@ class Hub:
                 continue
             listener = self._listeners.get(snapshot.topic)
             if listener is not None:
-                with _apart():
+                with _apart:
                     listener.fill(snapshot)
                     listener.flush()
                 if listener.missing and snapshot.epoch:
@@ -150,7 +151,7 @@ class Hub:
         while True:
             gevent.sleep(self._settings.streams.reconcile_seconds)
             for topic, listener in list(self._listeners.items()):
-                with _apart():
+                with _apart:
                     listener.reconcile()
                 self._ask(topic, listener)
 
@@ -163,10 +164,23 @@ class Hub:
             self._replay.send_multipart(request, zmq.NOBLOCK)
 
 
-@contextmanager
-def _apart() -> Iterator[None]:
+class _Apart:
     """What fails in one topic is logged, and ends nothing that serves the others."""
-    try:
-        yield
-    except Exception:
-        log.exception("topic_failed")
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        log.error("topic_failed", exc_info=(kind, error, trace))
+        return True
+
+
+#: One for all: a generator for each would cost a lone line more than its ring does.
+_apart: Final = _Apart()

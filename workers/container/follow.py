@@ -148,7 +148,7 @@ class Collector:
     def _pump(self, feed: Feed) -> State:
         """Publish what the stream gives; the state that follows when it is over."""
         poller = select.poll()
-        poller.register(self._out.socket.fileno(), select.POLLIN)
+        poller.register(self._out.descriptor, select.POLLIN)
         poller.register(feed.connection, select.POLLIN)
         known, check = 0, self._next_check(feed)
         feed.gather.sharers = process.collectors()
@@ -299,7 +299,8 @@ class Collector:
         wait = max(0, int((until - time.monotonic()) * 1000) + 1) if feed.drained else 0
         self._out.await_broker()
         feed.gather.rest()
-        poller.poll(wait)
+        if self._out.descriptor in dict(poller.poll(wait)):
+            self._out.await_broker()
         feed.gather.wait()
         while not feed.ended and not feed.splice.lost:
             if not self._pass_on(feed.read()):

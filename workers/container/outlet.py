@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import zmq
-
 from mist import messages
 from mist.bus import Publisher, Snapshot
 from mist.messages import ContainerStatus
@@ -30,13 +28,12 @@ class Outlet:
         self.anchor: Anchor | None = None
         self.final = False
         self.opened = False
+        self._there = False
         self._publisher = publisher
         self._limit = settings.bus.batch_bytes
-
-    @property
-    def socket(self) -> zmq.Socket[bytes]:
-        """Readable when the broker comes or goes; call ``await_broker`` then."""
-        return self._publisher.socket
+        #: Readable when the broker comes or goes; call ``await_broker`` then, and before
+        #: waiting, for it tells of a change, not of a state (``zmq_getsockopt(3)``, ZMQ_FD).
+        self.descriptor = publisher.socket.fileno()
 
     def recall(self, snapshot: Snapshot) -> None:
         """Go on where a predecessor stopped, as the broker remembers it."""
@@ -51,20 +48,23 @@ class Outlet:
                 self.final = header.final
 
     def await_broker(self) -> None:
-        """Return once the broker is there, which is at once in all but rare moments."""
+        """Return once the broker is there, which is at once in all but rare moments.
+
+        What is published next relies on it.
+        """
         while not self._publisher.service():
-            self.socket.poll()
+            self._publisher.socket.poll()
+        self._there = True
 
     def idle(self, seconds: float) -> None:
         """Let time pass, but keep answering the broker."""
-        if self.socket.poll(int(seconds * 1000)):
+        if self._publisher.socket.poll(int(seconds * 1000)):
             self.await_broker()
 
     def lines(self, lines: Sequence[Line], flags: Flag = NO_FLAGS) -> None:
         """Publish lines, in as few messages as the limit of a message allows."""
         for body in batch.bodies(lines, self._limit):
-            self.await_broker()
-            self._publisher.publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
+            self._publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
             self.anchor = splice.after(self.anchor, body.lines)
 
     def status(self, container: str, state: str, words: str, flags: Flag = NO_FLAGS) -> None:
@@ -88,6 +88,10 @@ class Outlet:
         self._publish(Kind.ERROR, messages.error(text), code=code)
         self.final = True
 
-    def _publish(self, kind: Kind, body: bytes, *, flags: Flag = NO_FLAGS, code: int = 0) -> None:
-        self.await_broker()
-        self._publisher.publish(kind, body, flags=flags, code=code)
+    def _publish(
+        self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = NO_FLAGS, code: int = 0
+    ) -> None:
+        if not self._there:
+            self.await_broker()
+        self._there = False
+        self._publisher.publish(kind, body, count=count, flags=flags, code=code)
