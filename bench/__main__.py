@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 
 from bench import report
 from bench.context import Bench
@@ -36,16 +35,17 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
     "names",
     multiple=True,
     type=click.Choice(list(MEASUREMENTS)),
-    help="Only this measurement; may be given several times.",
+    help="Only this measurement; more may follow, with or without --only.",
 )
+@click.argument("more", nargs=-1, type=click.Choice(list(MEASUREMENTS)), metavar="")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Also write the rows here.")
-def main(quick: bool, names: tuple[str, ...], file: Path | None) -> None:
+def main(quick: bool, names: tuple[str, ...], more: tuple[str, ...], file: Path | None) -> None:
     """Measure Mist beside its yardsticks."""
     # Whoever ends the bench wants everything ended that it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    console = Console()
+    console = report.console()
     with Bench(quick=quick) as bench:
-        for name in names or MEASUREMENTS:
+        for name in names + more or MEASUREMENTS:
             console.print(f"[dim]{name} …[/dim]")
             bench.result.rows += MEASUREMENTS[name](bench)
             if file is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from rich.console import Console
@@ -10,6 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.rows import Result, Row
+
+#: What the table needs; where the output goes to a file, rich would take 80 columns.
+_COLUMNS: Final = 140
+
+
+def console() -> Console:
+    """Where the result is shown: as wide as the terminal, or as wide as the table."""
+    found = Console()
+    return found if found.is_terminal else Console(width=_COLUMNS)
 
 
 def show(result: Result, console: Console) -> None:

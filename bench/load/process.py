@@ -38,6 +38,11 @@ class Outcome(NamedTuple):
     delays: array[float]
 
     @property
+    def rate(self) -> float:
+        """Lines a second of all clients together, by the clock."""
+        return self.lines / self.seconds
+
+    @property
     def share(self) -> float:
         """The part of one core that the load generator used."""
         return self.cpu / self.seconds if self.seconds else 0.0

@@ -40,7 +40,7 @@ def measure(bench: Bench) -> list[Row]:
         outcome = figure.outcome
         bench.note(
             _NAME,
-            f"{name}: {outcome.lines / outcome.seconds:,.0f} messages a second by the clock, "
+            f"{name}: {outcome.rate:,.0f} messages a second by the clock, "
             f"service {figure.cpu / outcome.seconds:.0%} of a core, "
             f"load generator {outcome.share:.0%}",
         )
