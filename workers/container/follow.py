@@ -24,11 +24,11 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from mist import clock, logs, process
+from mist import logs
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import Settings
 from mist.wire import NO_FLAGS, Flag
-from workers.container import history, outlet
+from workers.container import history, outlet, trust
 from workers.container.frames import Line
 from workers.container.outlet import Outlet
 from workers.container.source import Container, Feed, Source
@@ -42,14 +42,6 @@ _FIRST_DELAY: Final = 0.05
 _LEFT: Final = 8
 #: How often a container is looked at that may be back in a moment.
 _AWAY_POLL: Final = 0.1
-#: Among so many entries of the log the last published line is looked for, one after the other.
-_DEPTHS: Final = (200, 10_000, None)
-#: A container whose last line is older than that is not in the middle of a flood.
-_CALM_NS: Final = 100_000_000
-#: Faster than that, in bytes a second, no engine writes the log of one container.
-_WRITING_SPEED: Final = 100_000_000
-#: A stream of a log that rotates is trusted while its lines are no older than that.
-_FRESH_NS: Final = 50_000_000
 
 
 class App(Protocol):
@@ -124,7 +116,7 @@ class Collector:
         """Publish lines as they come."""
         assert self._seen is not None
         before = self._out.anchor
-        with self._source.follow(self._seen, before, self._depth(before)) as feed:
+        with self._source.follow(self._seen, before, trust.depth(self._seen, before)) as feed:
             if self._out.final:
                 self._status(self._seen)
             following = self._pump(feed)
@@ -134,24 +126,14 @@ class Collector:
             self._wait()
         return following
 
-    def _depth(self, anchor: Anchor | None) -> int | None:
-        """Among how many entries the engine is to look for the last published line.
-
-        It takes its time for each, and behind a line that is old already there are few.
-        """
-        assert self._seen is not None
-        if anchor is None:
-            return None
-        calm = time.time_ns() - clock.nanoseconds(anchor.line.timestamp) > _CALM_NS
-        return _DEPTHS[0 if calm or self._doubtful(self._seen) else 1]
-
     def _pump(self, feed: Feed) -> State:
         """Publish what the stream gives; the state that follows when it is over."""
+        assert self._seen is not None
         poller = select.poll()
         poller.register(self._out.descriptor, select.POLLIN)
         poller.register(feed.connection, select.POLLIN)
         known, check = 0, self._next_check(feed)
-        feed.gather.sharers = process.collectors()
+        feed.gather.sharers = trust.sharers(self._seen)
         fresh = self._pass_on(feed.begun())
         while fresh and not feed.ended:
             fresh = self._receive(feed, poller, check)
@@ -163,7 +145,7 @@ class Collector:
                 if self._stale(silent):
                     return self.look
                 known, check = feed.entries, self._next_check(feed)
-                feed.gather.sharers = process.collectors()
+                feed.gather.sharers = trust.sharers(self._seen)
         return self.look if fresh else self.recover
 
     def recover(self) -> State:
@@ -272,7 +254,7 @@ class Collector:
 
     def _rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:
         """Publish what the log holds behind the last published line."""
-        for tail in _DEPTHS if self._out.anchor else (None,):
+        for tail in trust.DEPTHS if self._out.anchor else (None,):
             try:
                 feed = self._source.history(container, self._out.anchor, tail)
             except ContainerNotFound:
@@ -310,27 +292,12 @@ class Collector:
         return True
 
     def _pass_on(self, lines: list[Line]) -> bool:
-        """Publish what a stream gave, unless a rotation may have taken lines out of it.
-
-        The engine's stream goes from the file that it has read to its end to the
-        one that is written now.  If it lags by more than a file, those between
-        are left out, and nothing says so (seen with Docker 20.10).  What is read
-        from the log without following it is complete.
-        """
+        """Publish what a stream gave, unless a rotation may have taken lines out of it."""
         assert self._seen is not None
-        if not lines or self._seen.rotates_at is None:
-            self._publish(lines)
-            return True
-        age = time.time_ns() - clock.nanoseconds(lines[0].timestamp)
-        if self._doubtful(self._seen) or age > _FRESH_NS:
+        if lines and not trust.complete(self._seen, lines[0]):
             return False
         self._publish(lines)
         return True
-
-    def _doubtful(self, container: Container) -> bool:
-        """Whether a file of the log can be full before its lines are here."""
-        size = container.rotates_at
-        return size is not None and size * 1_000_000_000 < _WRITING_SPEED * _FRESH_NS
 
     def _publish(self, lines: list[Line], flags: Flag = NO_FLAGS) -> None:
         if lines:
