@@ -187,6 +187,7 @@ class Publisher:
         self._sent_bytes = 0
         self._keep_bytes = settings.bus.resend_bytes
         self._connected = False
+        self._claimed = False
         self.socket = context.socket(zmq.XPUB)
         self.socket.linger = 1_000
         self.socket.immediate = True
@@ -202,10 +203,12 @@ class Publisher:
         With ``resume`` the numbering goes on where a collector that died left
         it; otherwise the broker forgets the topic and a new epoch begins.  The
         claim travels the same way as messages do, so once the broker has it
-        nothing that an earlier collector sent can follow.
+        nothing that an earlier collector sent can follow.  Who begins anew has
+        nothing to learn of the broker, and does not wait for that.
         """
         self._await_broker(timeout)
         self._send(self._claim(wire.NO_FLAGS if resume else Flag.RESET), b"")
+        self._claimed = True
         if not resume:
             return Snapshot(self.topic, self._epoch, self._term, 0, [])
         snapshot = self._await_term(timeout)
@@ -243,10 +246,12 @@ class Publisher:
 
     def _send_again(self) -> None:
         """Give a new broker what was last, and the word that this is all."""
+        if not self._claimed:
+            return
+        for header, body in list(self._sent):
+            self._send(header, body)
+        self._send(self._claim(wire.NO_FLAGS), b"")
         if self._sent:
-            for header, body in list(self._sent):
-                self._send(header, body)
-            self._send(self._claim(wire.NO_FLAGS), b"")
             # What came next could be more than the new broker remembers before
             # the first subscriber is back; with its source it is safe.
             time.sleep(_RETURN_SECONDS)
@@ -287,8 +292,8 @@ class Publisher:
             socket.send_multipart(replay_request(self.topic, START))
             while (left := deadline - time.monotonic()) > 0:
                 ready = dict(poller.poll(int(left * 1000)))
-                if self.socket in ready and self.service():
-                    self._send(self._claim(wire.NO_FLAGS), b"")
+                if self.socket in ready:
+                    self.service()
                 elif socket in ready:
                     snapshot = parse_replay_reply(socket.recv_multipart())
                     if snapshot.term >= self._term:

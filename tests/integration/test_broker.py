@@ -180,6 +180,8 @@ def test_forget_drops_the_buffer(broker: Running) -> None:
     """Nothing is remembered of a collector that is gone."""
     publisher = broker.publisher(term=5)
     publisher.claim(resume=False)
+    publisher.publish(Kind.LOG, b"one")
+    broker.await_seq(1)
     broker.pipe.send(Forget(TOPIC, 5))
     deadline = time.monotonic() + PATIENCE
     while broker.replay().epoch and time.monotonic() < deadline:
@@ -220,13 +222,31 @@ def test_broker_restarted_under_a_collector(broker: Running) -> None:
     assert bodies == [b"%d" % number for number in range(11)]
 
 
+def test_broker_restarted_before_the_first_message(broker: Running) -> None:
+    """A collector that has just begun claims again: its successor can go on where it stopped."""
+    publisher = broker.publisher(term=5)
+    assert publisher.socket.poll(int(PATIENCE * 1000))
+    os.kill(broker.process.pid or 0, signal.SIGSTOP)
+    publisher.claim(resume=False)
+    broker.kill()
+    while publisher.service():
+        publisher.socket.poll(100)
+    broker.start()
+    assert publisher.socket.poll(int(PATIENCE * 1000))
+    assert publisher.service()
+    publisher.publish(Kind.LOG, b"one")
+    broker.await_seq(1)
+    snapshot = broker.publisher(term=6).claim(resume=True)
+    assert snapshot[1:4] == (5, 6, 1)
+
+
 def test_broker_restarted_under_a_claim(broker: Running) -> None:
-    """A collector that begins at that moment claims again, and is not given up."""
+    """A collector that resumes at that moment claims again, and is not given up."""
     publisher = broker.publisher(term=5)
     assert publisher.socket.poll(int(PATIENCE * 1000))
     os.kill(broker.process.pid or 0, signal.SIGSTOP)
     with ThreadPoolExecutor() as pool:
-        claim = pool.submit(publisher.claim, resume=False, timeout=PATIENCE)
+        claim = pool.submit(publisher.claim, resume=True, timeout=PATIENCE)
         with pytest.raises(TimeoutError):
             claim.result(timeout=0.2)
         broker.kill()
