@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -46,8 +47,10 @@ def main(quick: bool, names: tuple[str, ...], more: tuple[str, ...], file: Path 
     console = report.console()
     with Bench(quick=quick) as bench:
         for name in names + more or MEASUREMENTS:
-            console.print(f"[dim]{name} …[/dim]")
+            begin = time.monotonic()
+            console.print(f"[dim]{name} …[/dim]", end="")
             bench.result.rows += MEASUREMENTS[name](bench)
+            console.print(f"[dim] {time.monotonic() - begin:.0f} s[/dim]")
             if file is not None:
                 report.save(bench.result, file)
     report.show(bench.result, console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 from bench import procs
 from bench.context import Bench
@@ -12,6 +13,9 @@ from mist import settings
 from mist.store import open_store
 from tests.integration.harness.engine import wait_until
 from tests.integration.harness.service import Service
+
+#: For turns that begin without a collector: it is not waited for.
+SHORT_LINGER: Final[Mapping[str, object]] = {"collector.linger_seconds": 0.1}
 
 
 class Whole:

@@ -68,7 +68,7 @@ def burst(bench: Bench) -> list[Row]:
 
 def drip(bench: Bench) -> list[Row]:
     """500 lines a second, one at a time, to 100 clients."""
-    name, clients, count = "drip, 100 clients", 100, bench.pick(2_000, 1_000)
+    name, clients, count = "drip, 100 clients", 100, bench.pick(2_000, 500)
     with ExitStack() as stack:
         turns = {
             "mist": _mist(stack, clients, count, bench, name, _DRIP_RATE),

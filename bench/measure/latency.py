@@ -26,7 +26,7 @@ def measure(bench: Bench) -> list[Row]:
     sent = shared_numbers((2 * rounds + 1) * count)
     ours, theirs = array("d"), array("d")
     with ExitStack() as stack:
-        service = stack.enter_context(whole.running(bench))
+        service = stack.enter_context(whole.running(bench, whole.SHORT_LINGER))
         writer = stack.enter_context(containers.writer(sent))
         raw = stack.enter_context(Peer(engine.main, sent))
         load = stack.enter_context(process.start(shared_counter(), sent))

@@ -31,7 +31,7 @@ def measure(bench: Bench) -> list[Row]:
     """The same lines a second in all, to five clients each."""
     streams, seconds = bench.pick(100, 5), bench.pick(10, 3)
     with ExitStack() as stack:
-        service = stack.enter_context(whole.running(bench))
+        service = stack.enter_context(whole.running(bench, whole.SHORT_LINGER))
         writer = stack.enter_context(containers.writer())
         many = _run(bench, service, writer, streams, int(seconds * _RATE))
         service.without_collector()  # One that ends takes its CPU seconds out of the sum.

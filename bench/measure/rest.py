@@ -41,7 +41,7 @@ def memory(bench: Bench) -> list[Row]:
 
 def cpu(bench: Bench) -> list[Row]:
     """The whole service without clients, and with 1,000 that only listen."""
-    alone, idle = bench.pick(30, 4), bench.pick(60, 5)
+    alone, idle = bench.pick(30, 3), bench.pick(60, 3)
     with ExitStack() as stack:
         service, load, app = _begin(stack, bench)
         without = _share(service, lambda: time.sleep(alone))

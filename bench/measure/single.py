@@ -58,14 +58,14 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _settings(lines: int) -> dict[str, object]:
-    """Replay buffer and ring large enough for all lines; a collector that ends at once."""
+    """Replay buffer and ring large enough for all lines."""
     room = lines * 1_024
     return {
         "replay.lines": lines + 1_000,
         "replay.bytes": room,
         "streams.ring_lines": lines + 1_000,
         "streams.ring_bytes": room,
-        "collector.linger_seconds": 0.2,
+        **whole.SHORT_LINGER,
     }
 
 

@@ -27,8 +27,7 @@ def measure(bench: Bench) -> list[Row]:
     rounds = bench.pick(15, 4)
     cold, warm, yardstick = [], [], []
     with ExitStack() as stack:
-        settings = {"collector.linger_seconds": 0.1}
-        service = stack.enter_context(whole.running(bench, settings))
+        service = stack.enter_context(whole.running(bench, whole.SHORT_LINGER))
         writer = stack.enter_context(containers.writer())
         writer.ask("attach", [containers.start(bench.engine, _CONTAINER)])
         writer.ask("flood", 0, _LINES)
