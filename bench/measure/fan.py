@@ -137,6 +137,8 @@ def _mist(  # noqa: PLR0913, PLR0917
     writer.ask("begin", APP, lines.STATUS)
     load.ask("stream", Stream(frame(lines.STATUS), count * _count(bench)))
     load.ask("exact", fanout.address("&tail=0"), clients)
+    costs: list[tuple[float, float, float]] = []
+    stack.callback(_sum_up, bench, name, costs)
 
     def send(first: int, number: int) -> float:
         before, broker = fanout.cpu, fanout.broker_cpu
@@ -144,12 +146,19 @@ def _mist(  # noqa: PLR0913, PLR0917
         used = writer.ask("drip" if rate else "burst", *arguments)
         load_done(load)
         whole, broker = fanout.cpu - before, fanout.broker_cpu - broker
-        bench.note(
-            name, f"mist: broker {broker:.2f} s of {whole:.2f} CPU s; publisher {used:.2f} beside"
-        )
+        costs.append((whole, broker, used))
         return whole
 
     return Turn(load, send, count)
+
+
+def _sum_up(bench: Bench, name: str, costs: list[tuple[float, float, float]]) -> None:
+    whole, broker, used = (median(column) for column in zip(*costs, strict=True))
+    bench.note(
+        name,
+        f"mist: {whole:.3f} CPU s in a turn, the broker's share {broker:.3f}; "
+        f"the publisher, which plays the collector, {used:.3f} beside",
+    )
 
 
 def load_done(load: Peer) -> None:
