@@ -84,8 +84,8 @@ def resolve(entry: str) -> Callable[..., Any]:
 def collectors() -> int:
     """How many collectors there are beside this one, and itself (``proc_pid_children(5)``).
 
-    Whoever the fork server has started is one, but for the broker and the sampler
-    of metrics.  Where the kernel does not tell, there is one.
+    Whoever the fork server has started counts as one, but for the broker and the
+    sampler of metrics.  Where the kernel does not tell, there is one.
     """
     parent = os.getppid()
     with suppress(OSError):

@@ -71,7 +71,7 @@ NO_FLAGS: Final = Flag(0)
 
 # Looked up, for calling an enumeration takes as long as all the rest of a header.
 _KINDS: Final = {int(kind): kind for kind in Kind}
-_FLAGS: Final = {number: Flag(number) for number in range(int(~NO_FLAGS) + 1)}
+_FLAGS: Final = {number: Flag(number) for number in range(int(Flag.HISTORY | Flag.RESET) + 1)}
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -58,6 +58,6 @@ class Gather:
         now = self._clock()
         took, self._read = now - self._read, now
         share = min(self.sharers * self._limits.gather_seconds, self._limits.gather_limit_seconds)
-        full = took * _ROOM / (size + _OVERHEAD * lines + 1)
+        full = took * _ROOM / (size + _OVERHEAD * lines)
         self._due = now + min(share, full)
         self._steady, self._waited = self._waited and took < 2 * share, False

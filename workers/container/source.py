@@ -115,7 +115,9 @@ class Feed:
         return self._parser.failure
 
     def _parse(self, data: bytes) -> list[Line]:
-        lines = self._parser.feed(data) if data else []
+        if not data:
+            return []
+        lines = self._parser.feed(data)
         self._lines += len(lines)
         self.gather.note(len(lines), len(data))
         self.ended = self.ended or bool(self._parser.failure)
