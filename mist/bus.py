@@ -246,7 +246,7 @@ class Publisher:
 
     def _send_again(self) -> None:
         """Give a new broker what was last, and the word that this is all."""
-        if not self._claimed:
+        if not (self._claimed or self._sent):
             return
         for header, body in list(self._sent):
             self._send(header, body)

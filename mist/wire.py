@@ -141,9 +141,12 @@ def unpack(data: bytes) -> Header:
         raise WireError(f"a number is larger than {_MAX_NUMBER}")
     if code not in _CODES:
         raise WireError(f"{code} is no WebSocket close code that may be sent")
-    if kind not in _KINDS or flags not in _FLAGS:
-        raise WireError(f"no message has kind {kind} and flags {flags}")
-    return Header(_KINDS[kind], epoch, term, seq, count, _FLAGS[flags], code)
+    if kind not in _KINDS:
+        raise WireError(f"no message has kind {kind}")
+    known = _FLAGS.get(flags)
+    return Header(
+        _KINDS[kind], epoch, term, seq, count, Flag(flags) if known is None else known, code
+    )
 
 
 def parse(frames: list[bytes]) -> Message:

@@ -153,6 +153,8 @@ def _mist(  # noqa: PLR0913, PLR0917
 
 
 def _sum_up(bench: Bench, name: str, costs: list[tuple[float, float, float]]) -> None:
+    if not costs:
+        return  # What kept the first turn from its end is said elsewhere.
     whole, broker, used = (median(column) for column in zip(*costs, strict=True))
     bench.note(
         name,

@@ -222,6 +222,24 @@ def test_broker_restarted_under_a_collector(broker: Running) -> None:
     assert bodies == [b"%d" % number for number in range(11)]
 
 
+def test_broker_restarted_under_one_who_claims_nothing(broker: Running) -> None:
+    """A deployment's runner is the only one there can be; what it sent last is sent again, too."""
+    publisher = broker.publisher(term=5)
+    assert publisher.socket.poll(int(PATIENCE * 1000))
+    assert publisher.service()
+    for number in range(3):
+        publisher.publish(Kind.LOG, b"%d" % number)
+    broker.await_seq(3)
+    broker.kill()
+    while publisher.service():
+        publisher.socket.poll(100)
+    broker.start()
+    assert publisher.socket.poll(int(PATIENCE * 1000))
+    assert publisher.service()
+    broker.await_seq(3)
+    assert [message.body for message in broker.replay().messages] == [b"0", b"1", b"2"]
+
+
 def test_broker_restarted_before_the_first_message(broker: Running) -> None:
     """A collector that has just begun claims again: its successor can go on where it stopped."""
     publisher = broker.publisher(term=5)

@@ -11,6 +11,7 @@ from api.live.hub import Hub
 from api.live.listener import Listener
 from api.websocket.connection import Connection
 from mist.wire import Kind, Message
+from supervisor.broker.link import Edge
 from tests import bus_rig
 
 
@@ -78,3 +79,21 @@ def test_a_topic_that_fails_leaves_the_others_alone() -> None:
             _until(lambda wanted=before: broken.taken > wanted)  # type: ignore[misc]
         for publisher in publishers:
             publisher.close()
+
+
+def test_more_messages_than_a_round_takes() -> None:
+    """Large and small, after a pause and at once: each of them arrives."""
+    with bus_rig.running() as rig:
+        hub = Hub(rig.paths, rig.settings)
+        hub.start()
+        counter = hub.open(b"container/1/log", Counter)
+        while Edge(True, b"container/1/log") not in rig.pipe.recv():
+            pass
+        publisher = rig.publisher(b"container/1/log")
+        wanted = 0
+        for size, count in ((2, 100), (100_000, 20), (2, 1)):
+            for _ in range(count):
+                publisher.publish(Kind.LOG, b"x" * size)
+            wanted += count
+            _until(lambda all_of_them=wanted: counter.taken == all_of_them)  # type: ignore[misc]
+        publisher.close()

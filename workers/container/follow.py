@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from mist import logs
+from mist import logs, process
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import Settings
 from mist.wire import NO_FLAGS, Flag
@@ -67,6 +67,7 @@ class Collector:
         self._name = ""
         self._seen: Container | None = None
         self._left: dict[str, Anchor | None] = {}
+        self._deep = False
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None
 
@@ -116,10 +117,12 @@ class Collector:
         """Publish lines as they come."""
         assert self._seen is not None
         before = self._out.anchor
-        with self._source.follow(self._seen, before, trust.depth(self._seen, before)) as feed:
+        depth = trust.depth(self._seen, before, deep=self._deep)
+        with self._source.follow(self._seen, before, depth) as feed:
             if self._out.final:
                 self._status(self._seen)
             following = self._pump(feed)
+        self._deep = not feed.splice.joined
         if feed.failure:
             raise EngineError(feed.failure)
         if self._out.anchor is before and following == self.look:
@@ -133,7 +136,8 @@ class Collector:
         poller.register(self._out.descriptor, select.POLLIN)
         poller.register(feed.connection, select.POLLIN)
         known, check = 0, self._next_check(feed)
-        feed.gather.sharers = trust.sharers(self._seen)
+        feed.gather.longest = trust.longest(self._seen, self._limits)
+        feed.gather.sharers = process.collectors()
         fresh = self._pass_on(feed.begun())
         while fresh and not feed.ended:
             fresh = self._receive(feed, poller, check)
@@ -145,7 +149,7 @@ class Collector:
                 if self._stale(silent):
                     return self.look
                 known, check = feed.entries, self._next_check(feed)
-                feed.gather.sharers = trust.sharers(self._seen)
+                feed.gather.sharers = process.collectors()
         return self.look if fresh else self.recover
 
     def recover(self) -> State:
@@ -281,27 +285,29 @@ class Collector:
         wait = max(0, int((until - time.monotonic()) * 1000) + 1) if feed.drained else 0
         self._out.await_broker()
         feed.gather.rest()
-        if self._out.descriptor in dict(poller.poll(wait)):
+        told = self._out.descriptor in dict(poller.poll(wait))
+        if feed.gather.wait() or told:
             self._out.await_broker()
-        feed.gather.wait()
+        awaited = True
         while not feed.ended and not feed.splice.lost:
-            if not self._pass_on(feed.read()):
+            if not self._pass_on(feed.read(), awaited=awaited):
                 return False
+            awaited = False
             if feed.drained or time.monotonic() >= until:
                 break
         return True
 
-    def _pass_on(self, lines: list[Line]) -> bool:
+    def _pass_on(self, lines: list[Line], *, awaited: bool = False) -> bool:
         """Publish what a stream gave, unless a rotation may have taken lines out of it."""
         assert self._seen is not None
         if lines and not trust.complete(self._seen, lines[0]):
             return False
-        self._publish(lines)
+        self._publish(lines, awaited=awaited)
         return True
 
-    def _publish(self, lines: list[Line], flags: Flag = NO_FLAGS) -> None:
+    def _publish(self, lines: list[Line], flags: Flag = NO_FLAGS, *, awaited: bool = False) -> None:
         if lines:
-            self._out.lines(lines, flags)
+            self._out.lines(lines, flags, awaited=awaited)
             self._delay = _FIRST_DELAY
             self._trouble_since = None
 

@@ -26,7 +26,11 @@ _OVERHEAD: Final = 640
 
 
 class Gather:
-    """The pace of one stream's reads; ``sharers`` are as many collectors as there are."""
+    """The pace of one stream's reads.
+
+    ``sharers`` are as many collectors as there are, ``longest`` is how long the
+    lines of this stream may gather at the most, in seconds.
+    """
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Gather:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.sharers = 1
+        self.longest = limits.gather_limit_seconds
         self._limits = limits
         self._clock = clock
         self._sleep = sleep
@@ -46,18 +51,23 @@ class Gather:
         if self._steady:
             self.wait()
 
-    def wait(self, most: float = math.inf) -> None:
-        """Called before a read: returns once it is worth it, which is at once after a pause."""
+    def wait(self, most: float = math.inf) -> bool:
+        """Called before a read: returns once it is worth it, which is at once after a pause.
+
+        Whether that took any time.
+        """
         early = self._due - self._clock()
-        if early > 0:
-            self._sleep(min(early, most))
-            self._waited = True
+        if early <= 0:
+            return False
+        self._sleep(min(early, most))
+        self._waited = True
+        return True
 
     def note(self, lines: int, size: int) -> None:
         """A read has just brought so many lines and bytes."""
         now = self._clock()
         took, self._read = now - self._read, now
-        share = min(self.sharers * self._limits.gather_seconds, self._limits.gather_limit_seconds)
+        share = min(self.sharers * self._limits.gather_seconds, self.longest)
         full = took * _ROOM / (size + _OVERHEAD * lines)
         self._due = now + min(share, full)
         self._steady, self._waited = self._waited and took < 2 * share, False

@@ -24,8 +24,9 @@ def newest(source: Source, container: Container, settings: Settings) -> Iterator
     lines is asked for again, deeper.  To tell, a short history is held back
     until it is complete; a long one begins as it comes.
 
-    No lines are given when the engine has taken the question: it then has
-    something to do, and whoever asked has the time for something else.
+    The first item is empty, and comes when the engine has taken the question: it
+    then has something to do, and whoever asked has the time for something else.
+    (So it is at each deeper attempt.)
     """
     tail = settings.replay.lines
     wanted = min(settings.streams.tail_lines, tail)

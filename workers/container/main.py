@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import zmq
 
@@ -12,13 +12,20 @@ from mist.errors import StoreError
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
-from workers.container.aside import ask_aside
+from workers.container.aside import Remembered
 from workers.container.follow import Collector
 from workers.container.outlet import Outlet
 from workers.container.source import Source
 
 if TYPE_CHECKING:
     from mist.store import Store
+
+
+#: How long the store's word holds for which container is the application's ...
+_NAME_SECONDS: Final = 5.0
+
+#: ... and for whether that is being replaced.
+_DEPLOYING_SECONDS: Final = 1.0
 
 
 class StoredApp:
@@ -28,20 +35,20 @@ class StoredApp:
         self.app_id = app_id
         self.settings = settings
         self.paths = paths
-        self._known = known
+        self._name = Remembered(self._container, _NAME_SECONDS)
+        self._replaced = Remembered(self._deploying, _DEPLOYING_SECONDS)
+        if known:
+            self._name.know(known)
 
     def container(self) -> str | None:
         """The name of its container, or None if there is no such application; or StoreError."""
-        known, self._known = self._known, ""
-        if known:
-            return known
-        name = ask_aside(self._container)
+        name = self._name()
         return name if isinstance(name, str) else None
 
     def deploying(self) -> bool:
         """Whether a deployment is replacing its container; False if the store does not say."""
         try:
-            return bool(ask_aside(self._deploying))
+            return bool(self._replaced())
         except StoreError as error:
             logs.logger().warning("the store does not say what is deployed", reason=str(error))
             return False

@@ -28,7 +28,6 @@ class Outlet:
         self.anchor: Anchor | None = None
         self.final = False
         self.opened = False
-        self._there = False
         self._publisher = publisher
         self._limit = settings.bus.batch_bytes
         #: Readable when the broker comes or goes; call ``await_broker`` then, and before
@@ -48,23 +47,27 @@ class Outlet:
                 self.final = header.final
 
     def await_broker(self) -> None:
-        """Return once the broker is there, which is at once in all but rare moments.
-
-        What is published next relies on it.
-        """
+        """Return once the broker is there, which is at once in all but rare moments."""
         while not self._publisher.service():
             self._publisher.socket.poll()
-        self._there = True
 
     def idle(self, seconds: float) -> None:
         """Let time pass, but keep answering the broker."""
         if self._publisher.socket.poll(int(seconds * 1000)):
             self.await_broker()
 
-    def lines(self, lines: Sequence[Line], flags: Flag = NO_FLAGS) -> None:
-        """Publish lines, in as few messages as the limit of a message allows."""
+    def lines(
+        self, lines: Sequence[Line], flags: Flag = NO_FLAGS, *, awaited: bool = False
+    ) -> None:
+        """Publish lines, in as few messages as the limit of a message allows.
+
+        ``awaited``: the broker was there a moment ago, so it is not asked for at first.
+        """
         for body in batch.bodies(lines, self._limit):
-            self._publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
+            if not awaited:
+                self.await_broker()
+            awaited = False
+            self._publisher.publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
             self.anchor = splice.after(self.anchor, body.lines)
 
     def status(self, container: str, state: str, words: str, flags: Flag = NO_FLAGS) -> None:
@@ -88,10 +91,6 @@ class Outlet:
         self._publish(Kind.ERROR, messages.error(text), code=code)
         self.final = True
 
-    def _publish(
-        self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = NO_FLAGS, code: int = 0
-    ) -> None:
-        if not self._there:
-            self.await_broker()
-        self._there = False
-        self._publisher.publish(kind, body, count=count, flags=flags, code=code)
+    def _publish(self, kind: Kind, body: bytes, *, flags: Flag = NO_FLAGS, code: int = 0) -> None:
+        self.await_broker()
+        self._publisher.publish(kind, body, flags=flags, code=code)

@@ -1,4 +1,4 @@
-"""How far the engine's stream of a container's log can be trusted, without I/O of its own.
+"""How far the engine's stream of a container's log can be trusted, without I/O.
 
 The stream goes from the file that it has read to its end to the one that is
 written now.  If it lags by more than a file, those between are left out, and
@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from mist import clock, process
+from mist import clock
+from mist.settings import Collector as Limits
 from workers.container.frames import Line
 from workers.container.source import Container
 from workers.container.splice import Anchor
@@ -36,23 +37,25 @@ def complete(container: Container, line: Line) -> bool:
     return not _outrun(container) and _age(line) <= _FRESH_NS
 
 
-def depth(container: Container, anchor: Anchor | None) -> int | None:
+def depth(container: Container, anchor: Anchor | None, *, deep: bool) -> int | None:
     """Among how many entries the engine is to look for the last published line.
 
-    It takes its time for each, and behind a line that is old already there are few.
+    It takes its time for each, and behind a line that is old already there are
+    few; unless ``deep``: the line was not among them just now.
     """
     if anchor is None:
         return None
-    few = _outrun(container) or _age(anchor.line) > _CALM_NS
-    return DEPTHS[0 if few else 1]
+    calm = _age(anchor.line) > _CALM_NS and not deep
+    return DEPTHS[0 if calm or _outrun(container) else 1]
 
 
-def sharers(container: Container) -> int:
-    """With how many collectors this one shares the reads of the host.
+def longest(container: Container, limits: Limits) -> float:
+    """How long a stream's lines may gather, in seconds.
 
-    With none if the log rotates: gathered for long, its lines would be no longer fresh.
+    Those of a log that rotates have to be fresh when they are read.
     """
-    return process.collectors() if container.rotates_at is None else 1
+    most = limits.gather_limit_seconds
+    return most if container.rotates_at is None else min(most, _FRESH_NS / 2e9)
 
 
 def _age(line: Line) -> int:

@@ -26,8 +26,8 @@ _SAMPLE_BYTES = 350
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
     """Publish a sample a second until the process is told to end.
 
-    Raises SettingsError for a ``metrics.disk_path`` that is none, BusError if no
-    broker takes the topic's claim.
+    Raises SettingsError for a ``metrics.disk_path`` that is none, BusError if there
+    is no broker.
     """
     host = Host(settings.metrics.disk_path)
     counts = Counts(settings)

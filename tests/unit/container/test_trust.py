@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from mist import clock
+from mist.settings import Collector as Limits
 from workers.container import trust
 from workers.container.frames import Line
 from workers.container.source import Container
@@ -41,15 +42,22 @@ def test_small_files_are_never_trusted() -> None:
 
 def test_the_last_line_of_a_quiet_container_is_near() -> None:
     """Behind one that has just been written there may be thousands."""
-    assert trust.depth(_container(), None) is None
-    quiet = trust.depth(_container(), Anchor(_line(60.0)))
-    busy = trust.depth(_container(), Anchor(_line(0.0)))
+    assert trust.depth(_container(), None, deep=False) is None
+    quiet, busy = (trust.depth(_container(), Anchor(_line(age)), deep=False) for age in (60.0, 0.0))
     assert quiet is not None
     assert busy is not None
     assert quiet < busy
 
 
-def test_a_log_that_rotates_shares_its_reads_with_nobody() -> None:
-    """Its lines would not be fresh any more."""
-    assert trust.sharers(_container(100 * MEGABYTE)) == 1
-    assert trust.sharers(_container()) >= 1
+def test_a_line_that_was_not_near_is_looked_for_deeper() -> None:
+    """An engine's clock may be behind, and a line of a flood look old."""
+    anchor = Anchor(_line(60.0))
+    assert trust.depth(_container(), anchor, deep=True) == trust.DEPTHS[1]
+
+
+def test_lines_of_a_log_that_rotates_do_not_gather_for_long() -> None:
+    """They would not be fresh any more when they are read."""
+    limits = Limits(gather_limit_seconds=0.1)
+    assert trust.longest(_container(), limits) == 0.1
+    seconds = trust.longest(_container(100 * MEGABYTE), limits)
+    assert trust.complete(_container(100 * MEGABYTE), _line(seconds))
