@@ -22,7 +22,7 @@ def tick():
     global ticks
     while True:
         ticks += 1
-        gevent.sleep(0.001)  # not 0: a loop that is never idle is late to hear of its threads
+        gevent.sleep(0.001)  # 0 would keep the loop busy, and a thread's result waiting
 ticker = gevent.spawn(tick)
 stored = passwords.make_hash("correct horse")
 assert passwords.verify(stored, "correct horse") and not passwords.verify(stored, "wrong")
