@@ -60,6 +60,15 @@ class Running:
         self.process.kill()
         self.process.join()
 
+    def restart_under(self, publisher: Publisher) -> None:
+        """Put a new broker in the place of this one; return when the publisher knows both."""
+        self.kill()
+        while publisher.service():
+            publisher.socket.poll(100)
+        self.start()
+        assert publisher.socket.poll(int(PATIENCE * 1000))
+        assert publisher.service()
+
     def publisher(self, term: int = 0) -> Publisher:
         """A collector's end of the bus."""
         made = Publisher(self.context, self.paths, self.settings, TOPIC, term or time.time_ns())
@@ -210,12 +219,7 @@ def test_broker_restarted_under_a_collector(broker: Running) -> None:
     publisher.claim(resume=False)
     for number in range(10):
         publisher.publish(Kind.LOG, b"%d" % number)
-    broker.kill()
-    while publisher.service():
-        publisher.socket.poll(100)
-    broker.start()
-    assert publisher.socket.poll(int(PATIENCE * 1000))
-    assert publisher.service()
+    broker.restart_under(publisher)
     publisher.publish(Kind.LOG, b"10")
     broker.await_seq(11)
     bodies = [message.body for message in broker.replay().messages]
@@ -230,12 +234,7 @@ def test_broker_restarted_under_one_who_claims_nothing(broker: Running) -> None:
     for number in range(3):
         publisher.publish(Kind.LOG, b"%d" % number)
     broker.await_seq(3)
-    broker.kill()
-    while publisher.service():
-        publisher.socket.poll(100)
-    broker.start()
-    assert publisher.socket.poll(int(PATIENCE * 1000))
-    assert publisher.service()
+    broker.restart_under(publisher)
     broker.await_seq(3)
     assert [message.body for message in broker.replay().messages] == [b"0", b"1", b"2"]
 
@@ -246,12 +245,7 @@ def test_broker_restarted_before_the_first_message(broker: Running) -> None:
     assert publisher.socket.poll(int(PATIENCE * 1000))
     os.kill(broker.process.pid or 0, signal.SIGSTOP)
     publisher.claim(resume=False)
-    broker.kill()
-    while publisher.service():
-        publisher.socket.poll(100)
-    broker.start()
-    assert publisher.socket.poll(int(PATIENCE * 1000))
-    assert publisher.service()
+    broker.restart_under(publisher)
     publisher.publish(Kind.LOG, b"one")
     broker.await_seq(1)
     snapshot = broker.publisher(term=6).claim(resume=True)
