@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import inspect, text
+from functools import cached_property
+
+from sqlalchemy import inspect, select, text
 
 from mist.errors import StoreError
 from mist.paths import Paths
 from mist.settings import Settings
-from mist.store import database, migrations
+from mist.store import database, migrations, tables
 from mist.store.apps import Apps
 from mist.store.database import Database
 from mist.store.deployments import Deployments
@@ -49,6 +51,15 @@ class Store:
                 f"the store {self._data.name} is of version {revision}, this program of "
                 f"{migrations.HEAD}; restart `mist up` with the newest version of Mist"
             )
+
+    @cached_property
+    def installation(self) -> str:
+        """The random id of this installation, 32 hexadecimal digits, as old as the store.
+
+        Containers that it made carry it as a label, and session tokens as a claim.
+        """
+        with self._data.read() as connection:
+            return str(connection.execute(select(tables.installation.c.id)).scalar_one())
 
     def close(self) -> None:
         """Close the connections."""

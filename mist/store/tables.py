@@ -47,6 +47,9 @@ def _time(name: str, nullable: bool = False) -> Column[str]:
     return Column(name, String(30), nullable=nullable)
 
 
+#: One row: a random id, 32 hexadecimal digits, that was drawn when the store was made.
+installation: Final = Table("installation", metadata, Column("id", String(32), primary_key=True))
+
 users: Final = Table(
     "users",
     metadata,

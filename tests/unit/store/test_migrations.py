@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,30 @@ def test_the_tables_can_be_dropped(store: Store, tmp_path: Path) -> None:
         command.downgrade(config, "base")
     with pytest.raises(StoreError, match=r"has no tables|is of version None"):
         store.check()
+
+
+def test_an_installation_keeps_its_identity(store: Store, tmp_path: Path) -> None:
+    """The id is drawn once, and another store has another."""
+    first = store.installation
+    assert re.fullmatch("[0-9a-f]{32}", first)
+    again = open_store(Settings(), Paths(tmp_path, tmp_path))
+    again.migrate()
+    assert again.installation == first
+    (tmp_path / "other").mkdir()
+    other = open_store(Settings(), Paths(tmp_path / "other", tmp_path))
+    other.migrate()
+    assert other.installation != first
+
+
+def test_a_store_of_the_first_version_gets_an_identity(store: Store, tmp_path: Path) -> None:
+    """An upgrade draws the id, and loses no row."""
+    user = store.users.add("ada@example.com", "a hash")
+    engine = create_engine(f"sqlite:///{tmp_path}/mist.db")
+    config = Config(attributes={"connection": engine.connect()})
+    config.set_main_option("script_location", "mist.store:migrations")
+    with config.attributes["connection"] as connection, connection.begin():
+        command.downgrade(config, "0001")
+    engine.dispose()
+    store.migrate()
+    assert len(store.installation) == 32
+    assert store.users.get(user.id) == user
