@@ -189,7 +189,7 @@ class Runner:
         archive = self._folder / "context.tar"
         with self._guard.at_most(self._limits.build_seconds, "Building the Docker image"):
             dockerfile = context.pack(
-                self._checkout,
+                git.tree(self._checkout, self._guard),
                 self._app.dockerfile,
                 archive,
                 self._limits.context_bytes,

@@ -73,9 +73,10 @@ class Repository:
         }
         environment = os.environ | who | {"GIT_CONFIG_GLOBAL": "/dev/null"}
         command = ["git", *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, check=True, capture_output=True, text=True
-        ).stdout
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, check=True, capture_output=True
+        )
+        return os.fsdecode(done.stdout)
 
 
 def remove_deployed(engine: PrivateEngine) -> None:
@@ -90,10 +91,17 @@ def remove_deployed(engine: PrivateEngine) -> None:
                     client.remove_image(tag, force=True)
 
 
+def _run(umask: int, assignment: Assignment, settings: Settings, paths: Paths) -> None:
+    """Run a runner as the supervisor's fork server does."""
+    os.umask(umask)
+    process.run("workers.deployment.main:main", assignment, settings, paths)
+
+
 class Deployer:
     """A store and a home of their own, and runners that work on them.
 
-    ``limits`` are settings of the section ``deployments``, to be changed at any time.
+    ``limits`` are settings of the section ``deployments``, to be changed at any time,
+    as is ``umask``, the runners' (by default that of ``mist up``).
     """
 
     def __init__(self, engine: PrivateEngine, **limits: object) -> None:
@@ -106,6 +114,7 @@ class Deployer:
         self.store.migrate()
         self.limits: dict[str, object] = {"settle_seconds": 0.4, "stop_seconds": 2}
         self.limits |= limits
+        self.umask = 0o077
         self.processes: list[BaseProcess] = []
 
     def repository(self, files: Files, name: str = "repo") -> Repository:
@@ -125,8 +134,7 @@ class Deployer:
         assignment = Assignment("deployment", deployment, time.time_ns(), resume)
         raw = {"deployments": self.limits, "engine": {"host": self.engine.host}}
         arguments = (assignment, msgspec.convert(raw, Settings), self.paths)
-        entry = "workers.deployment.main:main"
-        runner = _FORKS.Process(target=process.run, args=(entry, *arguments))
+        runner = _FORKS.Process(target=_run, args=(self.umask, *arguments))
         runner.start()
         self.processes.append(runner)
         return runner

@@ -102,6 +102,24 @@ class TestClone:
         with pytest.raises(GitFailed, match="does not appear to be a git repository"):
             clone(f"file://{tmp_path}/nothing", tmp_path, guard)
 
+    def test_takes_a_branch_for_nothing_else(
+        self, repository: Repository, tmp_path: Path, guard: Guard
+    ) -> None:
+        """Not for a tag or a commit of the same name, which Git would check out as well."""
+        first = repository.git("rev-parse", "HEAD").strip()
+        repository.git("tag", "v1")
+        repository.git("tag", "both")
+        for branch in ("both", first[:7]):
+            repository.git("checkout", "-q", "-b", branch)
+            newest = repository.commit({"b.txt": branch}, f"Commit on {branch}")
+            commit = git.clone(repository.url, branch, tmp_path / f"to-{branch}", guard, Heard())
+            assert commit == (newest, f"Commit on {branch}")
+        with pytest.raises(GitFailed, match="'v1' is a tag, not a branch"):
+            clone(repository.url, tmp_path, guard, "v1")
+        for missing in (first, first[:8], "HEAD", "heads/both", "refs/heads/both", "origin/both"):
+            with pytest.raises(GitFailed, match="not found"):
+                git.clone(repository.url, missing, tmp_path / "missing", guard, Heard())
+
     def test_gives_credentials_to_the_server_alone(self, tmp_path: Path, guard: Guard) -> None:
         """They are in no argument that other users of the machine could read."""
         seen: list[str] = []
