@@ -30,12 +30,14 @@ from workers.deployment.errors import (
     DeploymentError,
     DidNotStay,
     Interrupted,
+    LogFailed,
     NotRecorded,
 )
 from workers.deployment.guard import Guard
 from workers.deployment.log import Log, Wakeups
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
+from workers.references import network_mode
 
 #: Between two attempts to reach an engine that is away, in seconds.
 _RETRY_SECONDS: Final = 1.0
@@ -109,7 +111,8 @@ class Runner:
         self._report = report
         self._guard = Guard(self._cancelled_by, self._limits.cancel_poll_seconds)
         self._folder = report.log.path.with_suffix(".work")
-        self._tag = images.tag_of(app.id, deployment.id)
+        self._images = images.Images(store, app.id)
+        self._tag = self._images.tag(deployment.id)
 
     def run(self) -> None:
         """Deploy; how it went is in the log and in the store, and no exception."""
@@ -158,6 +161,7 @@ class Runner:
         self._report.begin()
         self._guard.check()
         client = connect(self._settings)
+        self._swap_with(client).check()
         if self._deployment.rollback_to is None:
             self._clone()
             image = self._build(client)
@@ -195,7 +199,8 @@ class Runner:
                 self._limits.context_bytes,
                 self._guard.check,
             )
-            recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env)
+            network = network_mode(self._settings, self._limits.build_network)
+            recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env, network)
             build.build(
                 self._settings, client.api_version, recipe, self._guard, _BuildWatcher(self._report)
             )
@@ -210,12 +215,16 @@ class Runner:
         self._report.note(
             {"commit_hash": source.commit_hash, "commit_message": source.commit_message}
         )
-        return images.reuse(client, self._app.id, earlier, self._deployment.id)
+        return self._images.reuse(client, source, self._deployment.id)
+
+    def _swap_with(self, client: APIClient) -> Swap:
+        return Swap(client, self._settings, self._store, self._app, self._deployment)
 
     def _swap(self, client: APIClient, image: str) -> None:
-        swap = Swap(client, self._app, self._deployment, self._limits)
+        swap = self._swap_with(client)
         self._report.enter(STOPPING, "Stopping previous container...")
         swap.prepare(image)
+        self._report.line(*swap.notes)
         self._guard.check()
         swap.stop_old()
         self._guard.check()
@@ -240,15 +249,16 @@ class Runner:
         deadline = time.monotonic() + self._limits.recovery_seconds
         while True:
             try:
-                client = connect(self._settings)
-                swap = Swap(client, self._app, self._deployment, self._limits)
+                swap = self._swap_with(connect(self._settings))
                 undone = swap.undo()
             except (EngineError, DockerException, requests.RequestException) as error:
                 if time.monotonic() < deadline and not isinstance(error, APIError):
                     time.sleep(_RETRY_SECONDS)
                     continue
                 return True, f"the previous container could not be brought back: {_words(error)}"
-            return undone, "" if undone else "the previous container is gone, the new one runs on"
+            with suppress(LogFailed):
+                self._report.line(*swap.notes)
+            return undone, "" if undone else "the previous container is gone, the new one stays"
 
     def _tidy_images(self, *, failed: bool) -> None:
         """Keep the newest images; housekeeping, whose failure is no failed deployment."""
@@ -256,7 +266,7 @@ class Runner:
             client = connect(self._settings)
             if failed:
                 images.forget(client, self._tag)
-            images.prune(client, self._app.id, self._limits.keep_images)
+            self._images.prune(client, self._limits.keep_images)
         except (EngineError, DockerException, requests.RequestException) as error:
             logs.logger().warning("old images are not removed", reason=_words(error))
 

@@ -125,6 +125,15 @@ class Deployer:
         """An application; its name is made up."""
         return self.store.apps.add(f"app-{len(self.store.apps.all())}", git_url=git_url, **fields)
 
+    def tag(self, app: App, deployment: int) -> str:
+        """The name of a deployment's image."""
+        return f"mist-app-{app.id}-{self.store.installation[:12]}:{deployment}"
+
+    def tags(self) -> set[str]:
+        """The names of all images that deployments of this store made."""
+        tags = {tag for image in self.engine.client.images() for tag in image["RepoTags"] or ()}
+        return {tag for tag in tags if f"-{self.store.installation[:12]}:" in tag}
+
     def create(self, app: App, rollback_to: int | None = None) -> int:
         """A pending deployment."""
         return self.store.deployments.create(app.id, "somebody@example.com", rollback_to).id
