@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from docker.utils.build import exclude_paths
+from docker.utils.build import PatternMatcher
 
 from workers.deployment.errors import Refused
 from workers.deployment.git import Tree
@@ -49,12 +49,24 @@ def pack(
 
 def _names(root: Path, dockerfile: PurePosixPath) -> list[str]:
     """Return what is sent, each folder before what lies in it."""
-    wanted = exclude_paths(str(root), ignored(root), str(dockerfile))
+    wanted = PatternMatcher(ignored(root)).walk(str(root))
     names = {name for name in wanted if PurePosixPath(name).parts[0] != ".git"}
+    names |= _dockerfile_names(root, dockerfile)
     # A folder that is ignored has no entry for the files in it that are not, and
     # the engine would give it a mode of its own choice.
     folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
-    return sorted(names | folders - {"."})
+    return sorted((names | folders) - {"."})
+
+
+def _dockerfile_names(root: Path, dockerfile: PurePosixPath) -> set[str]:
+    """Return the Dockerfile's path and the one that a link there leads to.
+
+    It is sent whatever .dockerignore says.  As an exception among those patterns a
+    path such as ``[id]/Dockerfile`` would be a pattern itself.
+    """
+    real = Path(os.path.realpath(root / dockerfile)).relative_to(os.path.realpath(root))
+    through_link = any((root / parent).is_symlink() for parent in dockerfile.parents)
+    return {str(real)} if through_link else {str(real), str(dockerfile)}
 
 
 def find_dockerfile(root: Path, dockerfile: str) -> PurePosixPath:

@@ -61,6 +61,28 @@ def test_honours_dockerignore(root: Path) -> None:
     assert pack(root) == {"Dockerfile", ".dockerignore", "keep.log", "deep", "d.txt"}
 
 
+@pytest.mark.parametrize("name", ["[id]/Dockerfile", "*", "a*/Docker?ile", "!x/Dockerfile"])
+def test_takes_the_dockerfiles_path_for_no_pattern(root: Path, name: str) -> None:
+    """It is sent although it is ignored, and nothing else is for its sake."""
+    put(root, name)
+    for other in ("id/Dockerfile", "abc/Dockerfile", "x/Dockerfile", "secret"):
+        put(root, other)
+    put(root, ".dockerignore", "*\n")
+    folders = {str(folder) for folder in Path(name).parents} - {"."}
+    assert pack(root, name) == {".dockerignore", name} | folders
+
+
+def test_sends_what_a_dockerfile_leads_to(root: Path) -> None:
+    """A link to one that is ignored, and one in a folder that is a link."""
+    put(root, "deploy/prod")
+    (root / "folder").symlink_to("deploy")
+    (root / "Link").symlink_to("folder/prod")
+    put(root, ".dockerignore", "deploy\nLink\n")
+    sent = {".dockerignore", "Dockerfile", "folder", "deploy", "deploy/prod"}
+    assert pack(root, "folder/prod") == sent
+    assert pack(root, "Link") == sent | {"Link"}
+
+
 def test_ends_without_padding(root: Path) -> None:
     """Two blocks of zeros and no more: see pack."""
     pack(root)
