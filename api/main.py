@@ -24,9 +24,7 @@ def build() -> App:
     sessions = Sessions(store, configured.auth.check_seconds)
     registry = CollectorRegistry()
     _observe(registry, hub, sessions)
-    services = Services(
-        configured, where, store, secret.load_or_create(where), registry, hub.problem
-    )
+    services = Services(configured, where, store, secret.load(where), registry, hub.problem)
     app = create_app(services)
     add_routes(app, Live(store, configured, where, hub, sessions))
     hub.start()

@@ -62,6 +62,21 @@ class SettingsError(MistError):
         return f"{self.source}: {self.problem}"
 
 
+class UnsafePath(MistError):
+    """A directory or file of ours that other users could change."""
+
+    exit_status = Exit.NO_PERMISSION
+
+    def __init__(self, variable: str, path: object, problem: str) -> None:
+        super().__init__(variable, path, problem)
+        self.variable = variable
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.variable}) is not safe to use: {self.problem}"
+
+
 class EngineError(MistError):
     """The Docker Engine did not do what it was asked to."""
 

@@ -9,7 +9,7 @@ from mist import logs
 from mist.errors import Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
-from mist.store import Store, open_store
+from mist.store import Store, location, open_store
 from supervisor import place
 from supervisor.loop import Loop
 
@@ -45,6 +45,8 @@ def serve(
     os.environ["PYTHONSAFEPATH"] = "1"
     place.prepare(paths)
     with place.lock(paths):
+        if not settings.store.url:
+            location.move(paths)
         store = open_store(settings, paths)
         store.migrate()
         if before is not None:

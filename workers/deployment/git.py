@@ -259,6 +259,7 @@ def _run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,
         )
     except FileNotFoundError:
         raise GitFailed("git is not installed on this machine") from None

@@ -7,7 +7,7 @@ import signal
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import requests
 import zmq
@@ -71,7 +71,8 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         redact = Redactor([*url_secrets(app.git_url or ""), *app.env.values()])
         log = _open_log(stack, assignment, settings, paths, redact)
         report = Report(store, deployment, log, redact)
-        runner = Runner(store, app, deployment, settings, report)
+        job = Job(app, deployment, paths.work_folder(deployment.id))
+        runner = Runner(store, job, settings, report)
         if assignment.resume:
             runner.recover()
         else:
@@ -92,27 +93,32 @@ def _open_log(
     return log
 
 
+class Job(NamedTuple):
+    """One deployment to run, and the folder that it works in, which nobody else may enter."""
+
+    app: App
+    deployment: Deployment
+    folder: Path
+
+
 class Runner:
     """The stages of one deployment, in their order."""
 
     def __init__(
         self,
         store: Store,
-        app: App,
-        deployment: Deployment,
+        job: Job,
         settings: Settings,
         report: Report,
     ) -> None:
         self._store = store
-        self._app = app
-        self._deployment = deployment
+        self._app, self._deployment, self._folder = job
         self._settings = settings
         self._limits = settings.deployments
         self._report = report
         self._guard = Guard(self._cancelled_by, self._limits.cancel_poll_seconds)
-        self._folder = report.log.path.with_suffix(".work")
-        self._images = images.Images(store, app.id)
-        self._tag = self._images.tag(deployment.id)
+        self._images = images.Images(store, job.app.id)
+        self._tag = self._images.tag(job.deployment.id)
 
     def run(self) -> None:
         """Deploy; how it went is in the log and in the store, and no exception."""
@@ -121,8 +127,10 @@ class Runner:
 
     def recover(self) -> None:
         """End a deployment whose runner died: undo what it left, or finish what it had done."""
-        git.kill_leftovers(self._folder)
-        self._remove_folder()
+        # The last version worked next to the log.
+        for folder in (self._folder, self._report.log.path.with_suffix(".work")):
+            git.kill_leftovers(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         if self._report.log.finished():
             self._report.repeat()
             return
@@ -176,6 +184,8 @@ class Runner:
         self._report.enter(CLONING, "Cloning Git repository...")
         branch = f" (branch {self._app.branch})" if self._app.branch else ""
         self._report.line(f"Cloning {self._app.git_url}{branch}")
+        self._remove_folder()
+        self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700)
         with self._guard.at_most(self._limits.clone_seconds, "Cloning the Git repository"):
             commit = git.clone(

@@ -46,7 +46,7 @@ def check_log(deployer: Deployer, row: Deployment) -> None:
 
 def check_clean(deployer: Deployer, app: App, containers: int) -> None:
     """No files, containers or half-built images are left of a deployment."""
-    assert not list(deployer.paths.home.glob("deployments/*.work"))
+    assert not list(deployer.paths.home.glob("work/*"))
     wait_until(lambda: no_build(deployer), "the engine to give the build up")
     check_containers(deployer, app, containers)
 

@@ -182,8 +182,8 @@ def test_a_setting_that_is_wrong_is_named(run: Run, monkeypatch: pytest.MonkeyPa
 
 def test_a_store_that_is_garbage_is_named(run: Run, home: Path) -> None:
     """And stays as it is."""
-    home.mkdir()
-    (home / "mist.db").write_bytes(b"garbage" * 999)
+    (home / "store").mkdir(parents=True)
+    (home / "store" / "mist.db").write_bytes(b"garbage" * 999)
     done = run("user", "list")
     assert done.status == 69
     assert "move it away" in done.err

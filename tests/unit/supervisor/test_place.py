@@ -31,11 +31,20 @@ def test_directories_are_made_for_this_user_and_group(paths: Paths) -> None:
 
 
 def test_directories_that_are_there_are_kept(paths: Paths) -> None:
-    """The second start changes nothing."""
+    """The second start changes nothing, but the group's right to write, which was given once."""
     place.prepare(paths)
     paths.home.chmod(0o2770)
     place.prepare(paths)
-    assert stat.S_IMODE(paths.home.stat().st_mode) == 0o2770
+    assert stat.S_IMODE(paths.home.stat().st_mode) == 0o2750
+
+
+def test_home_that_others_can_change(paths: Paths) -> None:
+    """The state is not kept where every user could replace it, sticky or not."""
+    place.prepare(paths)
+    for mode in (0o777, 0o1777):
+        paths.home.chmod(mode)
+        with pytest.raises(UnsafePlace, match=f"MIST_HOME.*chmod o-w {paths.home}"):
+            place.prepare(paths)
 
 
 def test_second_service_on_the_same_state(paths: Paths) -> None:
