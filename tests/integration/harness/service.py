@@ -51,6 +51,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.password = ""
         self.workers = workers
+        self.program = MIST
         self.environment = _environment(docker_host, self.paths, settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -73,7 +74,14 @@ class Service:
         ``command`` starts it in another way than ``mist up``.
         """
         bind = f"127.0.0.1:{self.port}"
-        command = command or (str(MIST), "up", "--bind", bind, "--workers", str(self.workers))
+        command = command or (
+            str(self.program),
+            "up",
+            "--bind",
+            bind,
+            "--workers",
+            str(self.workers),
+        )
         with (self.directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -138,7 +146,9 @@ class Service:
         options = {"timeout": 60, "capture_output": True, "text": True} | options
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
-        done = subprocess.run([MIST, *arguments], env=self.environment, check=False, **options)
+        done = subprocess.run(
+            [self.program, *arguments], env=self.environment, check=False, **options
+        )
         assert not check or done.returncode == 0, f"{done.args}: {done.stdout}{done.stderr}"
         return done
 
