@@ -33,6 +33,11 @@ class Paths(NamedTuple):
         """The messages of a deployment, newline-delimited JSON."""
         return self.home / "deployments" / f"{deployment_id}.ndjson"
 
+    @property
+    def notify(self) -> Path:
+        """The socket on which the supervisor hears of its web tier (:mod:`mist.notify`)."""
+        return self.runtime / "notify"
+
     def endpoint(self, name: str) -> str:
         """The ZeroMQ address of ``events``, ``ingest``, ``replay`` or ``control``."""
         return f"ipc://{self.runtime / name}"

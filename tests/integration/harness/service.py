@@ -188,16 +188,18 @@ class Service:
             row for row in self.status() if row["process"].startswith(prefix) and row.get("pid")
         ]
 
+    def answers(self, path: str) -> bool:
+        """Whether a request is answered with 200."""
+        try:
+            return requests.get(f"{self.url}{path}", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
     # ----------------------------------------------------------------- within
 
     def _ready_or_ended(self) -> bool:
         assert self._process is not None
-        if self._process.poll() is not None:
-            return True
-        try:
-            return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
+        return self._process.poll() is not None or self.answers("/readyz")
 
 
 def _environment(docker_host: str, paths: Paths, settings: Mapping[str, object]) -> dict[str, str]:
