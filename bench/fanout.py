@@ -112,11 +112,11 @@ class Fanout:
             directory.mkdir(mode=0o700)
         self._cookie = self._fill_store()
         self._broker = Peer(_broker, self.settings, self.paths)
-        command = [sys.executable, "-m", "gunicorn", "-c", str(bundled("gunicorn.conf.py"))]
+        command = [sys.executable, "-m", "api.serve", "-c", str(bundled("gunicorn.conf.py"))]
         self._log = self._directory / "gunicorn.log"
         with self._log.open("wb") as log:
             self._web = subprocess.Popen(
-                [*command, "api.main:build()"],
+                command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

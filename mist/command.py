@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 import mist
-from mist.errors import Exit, MistError
+from mist.errors import BrokenInstallation, Exit, MistError
 
 #: Every subcommand, in the order of the help, with its line there.
 COMMANDS: Final = {
@@ -66,6 +66,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
         cli.main(None if arguments is None else list(arguments), prog_name="mist")
     except MistError as error:
         _fail(str(error), error.exit_status)
+    except (ImportError, SyntaxError) as error:
+        broken = BrokenInstallation("the program", str(error))
+        _fail(str(broken), broken.exit_status)
     except OSError as error:
         _fail(str(error), Exit.FAILURE)
 

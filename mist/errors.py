@@ -18,6 +18,7 @@ class Exit(IntEnum):
     FAILURE = 1
     USAGE = 64
     UNAVAILABLE = 69
+    SOFTWARE = 70
     CANNOT_CREATE = 73
     TEMPORARY = 75
     NO_PERMISSION = 77
@@ -75,6 +76,23 @@ class UnsafePath(MistError):
 
     def __str__(self) -> str:
         return f"{self.path} ({self.variable}) is not safe to use: {self.problem}"
+
+
+class BrokenInstallation(MistError):
+    """A module of the program or of a library cannot be imported; trying again does not help."""
+
+    exit_status = Exit.SOFTWARE
+
+    def __init__(self, part: str, problem: str) -> None:
+        super().__init__(part, problem)
+        self.part = part
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"{self.part} cannot be loaded: {self.problem}; the installation is incomplete "
+            "or damaged, install Mist again"
+        )
 
 
 class EngineError(MistError):

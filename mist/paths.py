@@ -45,6 +45,11 @@ class Paths(NamedTuple):
         """The checkout and build context of a running deployment, for its runner alone."""
         return self.home / "work" / str(deployment_id)
 
+    @property
+    def notify(self) -> Path:
+        """The socket on which the supervisor hears of its web tier (:mod:`mist.notify`)."""
+        return self.runtime / "notify"
+
     def endpoint(self, name: str) -> str:
         """The ZeroMQ address of ``events``, ``ingest``, ``replay`` or ``control``."""
         return f"ipc://{self.runtime / name}"

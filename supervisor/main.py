@@ -23,7 +23,7 @@ class ServiceEnded(MistError):
         self.exit_status = Exit(status) if status in set(Exit) else Exit.FAILURE
 
     def __str__(self) -> str:
-        return f"the service has ended: {self.reason}; the log above says more"
+        return f"the service has ended: {self.reason}"
 
 
 def serve(

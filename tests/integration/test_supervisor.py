@@ -205,6 +205,75 @@ def test_supervisor_without_the_web_tier(make: Make) -> None:
     assert service.processes() == []
 
 
+# The web tier
+
+
+def broken(folder: Path, text: str) -> str:
+    """A PYTHONPATH that has another module in the place of one that only the web tier uses."""
+    (folder / "falcon.py").write_text(text)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        ("import nowhere", Exit.SOFTWARE, "No module named 'nowhere'"),
+        ("raise RuntimeError('a bug')", Exit.FAILURE, "RuntimeError: a bug"),
+        ("import os; os.kill(os.getpid(), 9)", Exit.FAILURE, "killed by SIGKILL"),
+        ("import time; time.sleep(1000)", Exit.FAILURE, "does not serve within 2 s"),
+    ],
+)
+def test_web_tier_that_cannot_start(
+    make: Make, tmp_path: Path, text: str, status: Exit, words: str
+) -> None:
+    """The service ends with its status, and its last line says why."""
+    service = make({"server.start_seconds": 2, "supervisor.crash_limit": 3})
+    bind = f"127.0.0.1:{service.port}"
+    process = started(service, "up", "--bind", bind, PYTHONPATH=broken(tmp_path, text))
+    ended_with, output = ended(process)
+    assert ended_with == status
+    last = output.splitlines()[-1]
+    assert last.startswith("mist: the service has ended: the web tier cannot start")
+    assert words in last
+    assert output.count("the web tier cannot start") == 1
+    assert output.count("Traceback") == ("RuntimeError" in text), "a bug is shown once"
+    assert "event=ready" not in output
+    assert service.processes() == []
+
+
+def test_service_is_ready_when_the_web_tier_serves(make: Make) -> None:
+    """Once, for a service manager that runs all of it as one unit; not when it comes back."""
+    service = make()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
+        manager.bind(str(service.directory / "notify"))
+        service.environment["NOTIFY_SOCKET"] = str(service.directory / "notify")
+        service.start()
+        os.kill(row(service, "gunicorn")["pid"], signal.SIGKILL)
+        await_row(service, "gunicorn", restarts=1, state="running")
+        wait_until(lambda: service.answers("/readyz"), "the web tier", 30.0)
+        assert service.stop() == 0
+        words = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                words.append(manager.recv(1000))
+    assert words.count(b"READY=1") == 1
+    assert service.output.count("event=ready") == 1
+    assert service.output.index("event=running child=gunicorn") < service.output.index(
+        "event=ready"
+    )
+
+
+def test_killed_web_worker_comes_back(service: Service) -> None:
+    """Its master sees to it; to the supervisor nothing has happened."""
+    before = row(service, "gunicorn")
+    (worker,) = psutil.Process(before["pid"]).children()
+    worker.kill()
+    wait_until(lambda: psutil.Process(before["pid"]).children() not in ([], [worker]), "another")
+    wait_until(lambda: service.answers("/readyz"), "the web tier", 30.0)
+    after = row(service, "gunicorn")
+    assert (after["pid"], after["restarts"]) == (before["pid"], 0)
+
+
 # Demand
 
 

@@ -29,6 +29,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websockets
 
 from api.websocket.frames import read_header
+from tests.integration.harness.service import free_port
 from tests.unit.websocket.client import close, frame
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -42,21 +43,20 @@ class Gunicorn:
     def __init__(self, log: Path, **settings: object) -> None:
         self._log = log
         environ = {f"MIST_{name.upper()}": str(value) for name, value in settings.items()}
-        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "etc" / "gunicorn.conf.py")]
+        command = [sys.executable, "-m", "api.serve", "-c", str(ROOT / "etc" / "gunicorn.conf.py")]
+        self.port = free_port()
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [*command, "wire_app:app"],
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent))),
-                    "MIST_SERVER_BIND": "127.0.0.1:0",
+                    "MIST_SERVER_BIND": f"127.0.0.1:{self.port}",
                     **environ,
                 },
                 stdout=output,
                 stderr=output,
             )
-        found = self.await_log(r"Listening at: http://127\.0\.0\.1:(\d+)")
-        self.port = int(found[1])
         self.await_answer()
 
     @property
@@ -64,22 +64,11 @@ class Gunicorn:
         """What gunicorn has said so far."""
         return self._log.read_text()
 
-    def await_log(self, pattern: str) -> re.Match[str]:
-        """The first match of a pattern in the log."""
-        found: list[re.Match[str]] = []
-
-        def look() -> bool:
-            found.extend(re.finditer(pattern, self.log))
-            return bool(found) or self.process.poll() is not None
-
-        eventually(look)
-        assert found, self.log
-        return found[0]
-
     def await_answer(self) -> None:
         """Wait until a worker answers."""
 
         def answers() -> bool:
+            assert self.process.poll() is None, self.log
             with contextlib.suppress(OSError):
                 return self.get("/")[0] == 200
             return False

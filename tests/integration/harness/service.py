@@ -51,6 +51,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.password = ""
         self.workers = workers
+        self.program = MIST
         self.environment = _environment(docker_host, self.paths, settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -73,7 +74,14 @@ class Service:
         ``command`` starts it in another way than ``mist up``.
         """
         bind = f"127.0.0.1:{self.port}"
-        command = command or (str(MIST), "up", "--bind", bind, "--workers", str(self.workers))
+        command = command or (
+            str(self.program),
+            "up",
+            "--bind",
+            bind,
+            "--workers",
+            str(self.workers),
+        )
         with (self.directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -138,7 +146,9 @@ class Service:
         options = {"timeout": 60, "capture_output": True, "text": True} | options
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
-        done = subprocess.run([MIST, *arguments], env=self.environment, check=False, **options)
+        done = subprocess.run(
+            [self.program, *arguments], env=self.environment, check=False, **options
+        )
         assert not check or done.returncode == 0, f"{done.args}: {done.stdout}{done.stderr}"
         return done
 
@@ -178,16 +188,18 @@ class Service:
             row for row in self.status() if row["process"].startswith(prefix) and row.get("pid")
         ]
 
+    def answers(self, path: str) -> bool:
+        """Whether a request is answered with 200."""
+        try:
+            return requests.get(f"{self.url}{path}", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
     # ----------------------------------------------------------------- within
 
     def _ready_or_ended(self) -> bool:
         assert self._process is not None
-        if self._process.poll() is not None:
-            return True
-        try:
-            return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
+        return self._process.poll() is not None or self.answers("/readyz")
 
 
 def _environment(docker_host: str, paths: Paths, settings: Mapping[str, object]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from mist import command
 from mist.command import COMMANDS, main
-from mist.errors import BusError, StoreError
+from mist.errors import BusError, Exit, StoreError
 
 _HELP = """
 import sys
@@ -73,6 +73,18 @@ def test_an_error_is_one_line_and_a_status(
     monkeypatch.setattr(command.LazyGroup, "get_command", lambda *_: _failing(error))
     assert _run("up") == status
     assert capsys.readouterr().err == f"mist: {error}\n"
+
+
+def test_a_module_that_is_missing_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An installation that is incomplete is no bug to be traced."""
+    monkeypatch.setitem(sys.modules, "mist.commands.status", None)
+    assert _run("status") == Exit.SOFTWARE
+    said = capsys.readouterr().err
+    assert said.startswith("mist: ")
+    assert "mist.commands.status" in said
+    assert "install Mist again" in said
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

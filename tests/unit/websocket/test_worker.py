@@ -7,7 +7,7 @@ import sys
 
 _PROGRAM = """
 import sys, threading
-import api.worker
+import api.worker, api.application, api.master
 from gevent._hub_local import get_hub_if_exists
 print(get_hub_if_exists(), threading.active_count(), "zmq" in sys.modules, "falcon" in sys.modules)
 """
