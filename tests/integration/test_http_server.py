@@ -74,7 +74,9 @@ def test_a_logout_counts_in_every_worker(engine: PrivateEngine, make_service: Ma
 def _small_disk(path: Path) -> Iterator[None]:
     """A file system of 2 MiB at ``path``."""
     path.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "mist-test", path], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0750", "mist-test", path], check=True
+    )
     try:
         yield
     finally:
