@@ -131,10 +131,11 @@ class Fanout:
             store.migrate()
             store.apps.add("bench", container="bench")
             user = store.users.add(_EMAIL, "no password", "admin")
+            installation = store.installation
         finally:
             store.close()
         secret = load_or_create(self.paths)
-        return tokens.issue(secret, user, self.settings.auth.session_hours).text
+        return tokens.issue(secret, installation, user, self.settings.auth.session_hours).text
 
     def _wait_until_ready(self) -> None:
         assert self._web is not None
