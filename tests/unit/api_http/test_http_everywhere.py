@@ -28,6 +28,7 @@ def test_ready_is_when_store_and_bus_are(api: Api) -> None:
 
 def test_a_store_that_is_gone_is_not_ready(api: Api, tmp_path: Path) -> None:
     """Its text says what to do."""
+    api.services.store.close()
     for file in (tmp_path / "store").glob("mist.db*"):
         file.unlink()
     answer = api.ask("GET", "/readyz")
