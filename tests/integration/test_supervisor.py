@@ -248,9 +248,13 @@ def test_service_is_ready_when_the_web_tier_serves(make: Make) -> None:
         manager.bind(str(service.directory / "notify"))
         service.environment["NOTIFY_SOCKET"] = str(service.directory / "notify")
         service.start()
-        os.kill(row(service, "gunicorn")["pid"], signal.SIGKILL)
+        master = psutil.Process(row(service, "gunicorn")["pid"])
+        orphans = master.children()
+        master.kill()
         await_row(service, "gunicorn", restarts=1, state="running")
         wait_until(lambda: service.answers("/readyz"), "the web tier", 30.0)
+        # They see within a second that their master is gone, and end by themselves.
+        assert psutil.wait_procs(orphans, timeout=30)[1] == []
         assert service.stop() == 0
         words = []
         with contextlib.suppress(BlockingIOError):

@@ -96,10 +96,14 @@ class TestFailure:
 
     def test_disk_full_for_the_log(self, deployer: Deployer, old: tuple[App, str]) -> None:
         """The deployment fails and says so in the store; the log keeps what it had."""
-        folder = deployer.paths.home / "deployments"
+        folder = deployer.paths.home / "disk"
         folder.mkdir()
         change(deployer, dockerfile("RUN seq 1 40000"))
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
+        # One disk, as usual: what a checkout took is free again for the last status.
+        for name in ("deployments", "work"):
+            (folder / name).mkdir()
+            (deployer.paths.home / name).symlink_to(folder / name)
         try:
             row = deployer.deploy(old[0])
             assert row.status == "failed"
