@@ -101,6 +101,7 @@ test: packages node tox
 	$(VENV)/bin/tox run -e lint
 	$(VENV)/bin/tox run -e bench -- --quick
 	$(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
+	$(VENV)/bin/tox run -qq -e machine
 
 bench: packages tox
 	$(VENV)/bin/tox run -e bench -- $(or $(ARGS),--json bench.json)
@@ -114,6 +115,7 @@ packages:
 	need dockerd docker.io
 	need busybox busybox-static
 	need git git
+	need curl curl
 	need iptables iptables
 	need nginx nginx-light
 	need caddy caddy

@@ -63,7 +63,15 @@ def lock(paths: Paths) -> ExitStack:
     held = ExitStack()
     for name, place in ((paths.lock, paths.home), (paths.runtime / "lock", paths.runtime)):
         held.enter_context(_locked(name, place))
+    # libzmq leaves the files of its sockets; what is gone should look gone.
+    held.callback(_remove_sockets, paths)
     return held
+
+
+def _remove_sockets(paths: Paths) -> None:
+    for path in paths.runtime.iterdir():
+        if path.is_socket():
+            path.unlink(missing_ok=True)
 
 
 def _locked(name: Path, place: Path) -> IO[str]:
