@@ -107,7 +107,7 @@ def test_nothing_in_the_journal_looks_like_a_crash(service: InstalledService) ->
 def test_the_web_tier_has_no_way_to_the_engine(sandboxed: bool, service: InstalledService) -> None:
     """Neither in its unit nor outside of it can its user do what the supervisor does."""
     found = service.attack(sandboxed=sandboxed)
-    database = re.compile(r"writable \S+/(database|mist\.db(-shm|-wal)?)")
+    database = re.compile(r"writable /var/lib/mist/store(/mist\.db(-shm|-wal)?)?")
     open_ways = [each for each in found if not database.fullmatch(each)]
     assert not open_ways, "\n".join(open_ways)
 
