@@ -13,13 +13,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -33,6 +31,7 @@ from mist.paths import Paths, bundled
 from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import open_store
+from tests.integration.harness.janitor import scratch
 from tests.integration.harness.service import free_port
 
 APP: Final = 1
@@ -44,7 +43,7 @@ class Fanout:
     """Broker, gunicorn with ``workers`` workers, one application and one session."""
 
     def __init__(self, workers: int = 1, settings: Mapping[str, object] | None = None) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="mist-bench-", dir="/tmp"))
+        self._directory = scratch("mist-bench-")
         self.paths = Paths(self._directory / "home", self._directory / "run")
         self.port = free_port()
         self._environment = self._environ({"server.workers": workers, **(settings or {})})
@@ -102,7 +101,7 @@ class Fanout:
                 for pid in reversed(procs.tree(self._web.pid)):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                self._web.wait()
+                self._web.wait(20)
         if self._broker is not None:
             self._broker.close()
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -8,6 +8,7 @@ standard error and an exit status, never a traceback.
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Iterable
 from typing import Final
@@ -62,6 +63,7 @@ def cli() -> None:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command line and exit: 0, 2 for a wrong usage, or the error's own status."""
+    _drop_inherited_signals()
     try:
         cli.main(None if arguments is None else list(arguments), prog_name="mist")
     except MistError as error:
@@ -71,6 +73,16 @@ def main(arguments: Iterable[str] | None = None) -> None:
         _fail(str(broken), broken.exit_status)
     except OSError as error:
         _fail(str(error), Exit.FAILURE)
+
+
+def _drop_inherited_signals() -> None:
+    """Unblock what the parent blocked, and do not ignore SIGCHLD even if the parent did.
+
+    A blocked SIGTERM would never arrive. Where SIGCHLD is ignored, the kernel drops
+    the exit status of a child (wait(2)).
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _fail(text: str, status: int) -> None:

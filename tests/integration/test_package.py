@@ -15,6 +15,7 @@ from tests.integration.conftest import MakeService
 from tests.integration.harness.clients import WebsocketsClient
 from tests.integration.harness.deployments import Repository, dockerfile, remove_deployed
 from tests.integration.harness.engine import PrivateEngine
+from tests.integration.harness.programs import run
 from tests.integration.harness.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +68,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     folder = tmp_path_factory.mktemp("package")
     here = Environment(folder / "environment")
     here.folder.mkdir()
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(build, cwd=ROOT, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT)
     (wheel,) = folder.glob("*.whl")
     for command in (
         (sys.executable, "-I", "-m", "venv", here.folder),

@@ -21,6 +21,9 @@ from tests.integration.harness.service import Service
 ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)
 
+#: What the tour uses of the shell and of Debian's packages of priority "required".
+BASE = {"awk", "cd", "export", "mkdir", "printf"}
+
 
 class LocalCommand:
     """A shell's script in a session of its own, its output in a file."""
@@ -107,6 +110,18 @@ def test_the_first_five_minutes(make_up: Service, tmp_path: Path) -> None:
         line = command.replace("127.0.0.1:8420", f"127.0.0.1:{make_up.port}")
         line = line.replace("the one-time password", make_up.password)
         reader.run(line.replace("$PWD/.venv", str(VENV)))
+
+
+def test_the_tour_needs_nothing_that_a_reader_lacks() -> None:
+    """The base system, what the README has installed first, the engine, the environment."""
+    first = re.search(r"`apt-get install ([^`]+)`", (ROOT / "README.md").read_text("utf-8"))
+    assert first is not None
+    told = {*first[1].split(), "docker", *(path.name for path in (VENV / "bin").iterdir())}
+    # At the beginning of a line, or behind what separates two commands or begins a substitution.
+    command = re.compile(r"(?:^|&& |\| |\$\()([a-z][a-z-]*)(?= )", re.MULTILINE)
+    used = set(command.findall("\n".join(tour())))
+    assert {"curl", "docker", "git", "mist", "awk"} <= used
+    assert used - told - BASE == set()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import open_store
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.programs import KILL_SECONDS
 from tests.integration.harness.service import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -165,7 +166,7 @@ class Web:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._process.wait(KILL_SECONDS)
 
 
 @pytest.fixture
@@ -442,7 +443,9 @@ def test_a_worker_that_crashes_all_the_time(web: Web) -> None:
     web.follow()
     web.start()
     web.await_ready()
+    deadline = time.monotonic() + 90
     while web.process.poll() is None:
+        assert time.monotonic() < deadline, web.output
         for worker in web.workers() if web.answering() else ():
             os.kill(worker, signal.SIGKILL)
     assert web.wait() == Exit.FAILURE

@@ -178,8 +178,12 @@ def eventually(condition: Callable[[], object]) -> None:
 def await_workers(server: Gunicorn, count: int) -> None:
     """Wait until so many workers answer."""
     answering: set[str] = set()
-    while len(answering) < count:
+
+    def all_have() -> bool:
         answering.add(server.get("/")[1])
+        return len(answering) >= count
+
+    eventually(all_have)
 
 
 @pytest.fixture(scope="module")
@@ -217,9 +221,9 @@ def own(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
 def test_code_and_reason_reach_the_client(server: Gunicorn) -> None:
     """gevent-websocket drops the code that the application closes with."""
     with server.connect("/ws/numbers?count=3&code=4409&reason=not+running") as client:
-        assert [client.recv()[:1] for _ in range(3)] == ["0", "1", "2"]
+        assert [client.recv(SECONDS)[:1] for _ in range(3)] == ["0", "1", "2"]
         with pytest.raises(ConnectionClosed):
-            client.recv()
+            client.recv(SECONDS)
         assert (client.close_code, client.close_reason) == (4409, "not running")
 
 
@@ -271,7 +275,7 @@ def test_messages_come_and_go(server: Gunicorn) -> None:
     with server.connect("/ws/echo") as client:
         for message in ("", "ü", "x" * 4096, b"\x00\xff"):
             client.send(message)
-            assert client.recv() == message
+            assert client.recv(SECONDS) == message
         assert client.ping().wait(SECONDS)
 
 
@@ -323,7 +327,7 @@ def test_too_large_message_gets_its_answer_while_it_is_sent(server: Gunicorn) ->
         with contextlib.suppress(ConnectionClosed):
             client.send(b"x" * 5_000_000)
         with pytest.raises(ConnectionClosed):
-            client.recv()
+            client.recv(SECONDS)
         assert client.close_code == 1009
 
 
@@ -492,7 +496,7 @@ def test_stopping_says_good_bye(
     if lives:
         eventually(lambda: len(server.workers()) == 2 and not server.workers() & before)
         with server.connect("/ws/pid") as client:
-            assert client.recv() in {str(pid) for pid in server.workers()}
+            assert client.recv(SECONDS) in {str(pid) for pid in server.workers()}
     else:
         assert server.process.wait(SECONDS) == 0
 

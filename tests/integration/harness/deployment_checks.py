@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from itertools import pairwise
 
 from mist.store.records import App, Deployment
 from tests.integration.harness.deployments import Deployer
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.programs import run
 
 #: The progress that the document allows for each status.
 RANGES = {"pending": (0, 0), "building": (25, 75), "deploying": (75, 90), "success": (100, 100)}
@@ -26,7 +26,7 @@ def change(deployer: Deployer, content: str) -> None:
     folder = deployer.directory / "repo"
     (folder / "Dockerfile").write_text(content)
     author = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    subprocess.run(["git", *author, "commit", "-qam", "Change"], cwd=folder, check=True)
+    run("git", *author, "commit", "-qam", "Change", cwd=folder)
 
 
 def check_log(deployer: Deployer, row: Deployment) -> None:

@@ -6,8 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
@@ -24,6 +22,8 @@ from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
 from tests.integration.harness.engine import IMAGE, PrivateEngine, wait_until
+from tests.integration.harness.janitor import scratch
+from tests.integration.harness.programs import kill, run
 
 #: Where runners are forked from, as the supervisor does it.
 _FORKS: Final = multiprocessing.get_context("forkserver")
@@ -71,12 +71,9 @@ class Repository:
             for role in ("AUTHOR", "COMMITTER")
             for what in ("NAME", "EMAIL")
         }
-        environment = os.environ | who | {"GIT_CONFIG_GLOBAL": "/dev/null"}
-        command = ["git", *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, check=True, capture_output=True
-        )
-        return os.fsdecode(done.stdout)
+        environment = os.environ | who
+        # A file name may be any bytes.
+        return run("git", *arguments, cwd=self.folder, env=environment, errors="surrogateescape")
 
 
 def remove_deployed(engine: PrivateEngine) -> None:
@@ -106,7 +103,7 @@ class Deployer:
 
     def __init__(self, engine: PrivateEngine, **limits: object) -> None:
         self.engine = engine
-        self.directory = Path(tempfile.mkdtemp(prefix="mist-dep-", dir="/tmp"))
+        self.directory = scratch("mist-dep-")
         self.paths = Paths(self.directory / "home", self.directory / "run")
         self.paths.home.mkdir()
         self.paths.runtime.mkdir()
@@ -155,8 +152,7 @@ class Deployer:
 
     def kill(self) -> None:
         """SIGKILL to the newest runner."""
-        self.processes[-1].kill()
-        self.processes[-1].join()
+        kill(self.processes[-1])
 
     def run(self, deployment: int, *, resume: bool = False) -> Deployment:
         """Run it to its end."""
@@ -205,8 +201,7 @@ class Deployer:
     def destroy(self) -> None:
         """End what runs, and remove every container, image and file that was made."""
         for runner in self.processes:
-            runner.kill()
-            runner.join()
+            kill(runner)
         self.close()
         remove_deployed(self.engine)
 

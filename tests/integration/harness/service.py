@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +20,8 @@ import requests
 
 from mist.paths import Paths
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.janitor import scratch
+from tests.integration.harness.programs import KILL_SECONDS
 
 #: The ``mist`` command of the environment that runs the tests.
 MIST: Final = Path(sys.executable).with_name("mist")
@@ -44,8 +45,7 @@ class Service:
     def __init__(
         self, docker_host: str, settings: Mapping[str, object] | None = None, workers: int = 1
     ) -> None:
-        # Below /tmp whatever TMPDIR says: the path of a Unix socket has 107 bytes at most.
-        self.directory = Path(tempfile.mkdtemp(prefix="mist-", dir="/tmp"))
+        self.directory = scratch("mist-")
         self.paths = Paths(self.directory / "home", self.directory / "run")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -62,6 +62,12 @@ class Service:
         return self._process.pid
 
     @property
+    def command(self) -> tuple[str, ...]:
+        """What :meth:`start` runs."""
+        bind = f"127.0.0.1:{self.port}"
+        return (str(self.program), "up", "--bind", bind, "--workers", str(self.workers))
+
+    @property
     def output(self) -> str:
         """Everything that ``mist up`` has printed so far, on both streams."""
         return (self.directory / "output").read_text("utf-8", "replace")
@@ -73,18 +79,9 @@ class Service:
 
         ``command`` starts it in another way than ``mist up``.
         """
-        bind = f"127.0.0.1:{self.port}"
-        command = command or (
-            str(self.program),
-            "up",
-            "--bind",
-            bind,
-            "--workers",
-            str(self.workers),
-        )
         with (self.directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                command,
+                command or self.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -109,7 +106,7 @@ class Service:
         """SIGKILL to the supervisor; whatever hangs on its life has to end by itself."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        self._process.wait(KILL_SECONDS)
 
     def destroy(self) -> None:
         """Stop if running, end what is left, remove the state."""
@@ -121,7 +118,7 @@ class Service:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         if self._process is not None:
-            self._process.wait()
+            self._process.wait(KILL_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def processes(self) -> list[psutil.Process]:

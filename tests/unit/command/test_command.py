@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
 
 import click
@@ -12,6 +11,7 @@ import pytest
 from mist import command
 from mist.command import COMMANDS, main
 from mist.errors import BusError, Exit, StoreError
+from tests.integration.harness.programs import run
 
 _HELP = """
 import sys
@@ -46,10 +46,10 @@ def test_every_name_has_its_module(name: str) -> None:
 
 def test_the_help_loads_no_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
     """It is asked for most, and must be there at once."""
-    done = subprocess.run([sys.executable, "-c", _HELP], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    printed = run(sys.executable, "-c", _HELP)
+    assert printed.splitlines()[-1] == "[]"
     for name in COMMANDS:
-        assert f"  {name} " in done.stdout
+        assert f"  {name} " in printed
 
 
 @pytest.mark.parametrize("arguments", [["nope"], ["user", "nope"], ["user", "add"], ["--nope"]])

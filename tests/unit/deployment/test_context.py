@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness.deployments import Repository
+from tests.integration.harness.programs import run
 from workers.deployment import context, git
 from workers.deployment.errors import Refused
 from workers.deployment.git import Tree
@@ -226,7 +226,7 @@ class TestModes:
         """One that keeps no modes shows the same for every file; Git believes it on demand."""
         checkout = tmp_path / "checkout"
         git.clone(repository.url, None, checkout, Guard(lambda: None, 60), _Silent())
-        subprocess.run(["git", "config", "core.fileMode", "false"], cwd=checkout, check=True)
+        run("git", "config", "core.fileMode", "false", cwd=checkout)
         for path in checkout.rglob("*"):
             if not path.is_symlink() and ".git" not in path.parts:
                 path.chmod(mode | 0o100 if path.is_dir() else mode)

@@ -18,6 +18,7 @@ import pytest
 
 from tests.integration.harness.deployments import Repository
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.programs import run
 from workers.deployment import git
 from workers.deployment.errors import Cancelled, GitFailed, Refused, TimedOut
 from workers.deployment.guard import Guard
@@ -90,8 +91,7 @@ class TestClone:
         """History is nothing to a build."""
         repository.commit({"b.txt": ""}, "Second commit")
         checkout = clone(repository.url, tmp_path, guard)
-        counted = subprocess.check_output(["git", "rev-list", "--count", "HEAD"], cwd=checkout)
-        assert counted.strip() == b"1"
+        assert run("git", "rev-list", "--count", "HEAD", cwd=checkout).strip() == "1"
 
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, guard: Guard

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mist.errors import AlreadyRunning, Exit
 from mist.paths import Paths
 from supervisor import place
 from supervisor.place import UnsafePlace
+from tests.integration.harness.programs import run
 
 
 @pytest.fixture
@@ -85,14 +85,14 @@ def test_disk_that_is_full(paths: Paths) -> None:
     """The text names the file and says what to do, before anything else is tried."""
     place.prepare(paths)
     mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "mist-test", str(paths.home)]
-    subprocess.run(mount, check=True)
+    run(*mount)
     try:
         (paths.home / "ballast").write_bytes(b"x" * 4096)
         with pytest.raises(UnsafePlace, match=f"{paths.lock}: .*free some space") as raised:
             place.lock(paths)
         assert raised.value.exit_status is Exit.CANNOT_CREATE
     finally:
-        subprocess.run(["umount", "--lazy", str(paths.home)], check=True)
+        run("umount", "--lazy", paths.home)
 
 
 def test_runtime_that_others_can_change(paths: Paths) -> None:
