@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.machine.harness.machine import ROOT, Machine
-from tests.machine.harness.service import MIST
+from tests.machine.harness.service import MIST, InstalledService
 from tests.machine.harness.trial import Trial
 from tests.machine.harness.visitor import ADMIN, Visitor
 
@@ -35,14 +34,6 @@ YOU: Final = ("a long password", "you@example.com")
 def you(machine: Machine) -> Visitor:
     """A user who is not an administrator."""
     return Visitor(machine)
-
-
-@pytest.fixture(scope="module")
-def old_trial(machine: Machine) -> Iterator[Trial]:
-    """Somebody who tries the old version."""
-    trial = Trial(machine, "old")
-    yield trial
-    trial.close()
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +84,17 @@ def test_data_and_sessions_survive_the_upgrade(
     visitor.watch_deployment(1)
     assert "'success'" in visitor.deploy("shop")
     assert not machine.run("ls /var/lib/mist | grep mist.db || true").output.strip()
+
+
+def test_root_may_try_it_after_the_installation(
+    machine: Machine, trial: Trial, service: InstalledService, visitor: Visitor
+) -> None:
+    """What root leaves behind stops neither the trial nor the service, which runs again."""
+    machine.run("systemctl stop mist.target mist-api mist-supervisor")
+    assert "one-time password" not in trial.make_up(300)
+    visitor.watch("steady")
+    assert "Traceback" not in trial.interrupt()
+    machine.run("systemctl start mist.target")
+    service.wait_running()
+    visitor.watch("steady")
+    assert not machine.run("find /var/lib/mist /run/mist -user root").output.strip()
