@@ -17,6 +17,8 @@ from mist.paths import Paths, owner_of_new, tampering
 #: An ``ipc`` address is the name of a Unix socket: sun_path has 108 bytes with its zero (unix(7)).
 _SOCKET_NAME_BYTES: Final = 107
 
+_SOCKETS: Final = ("events", "ingest", "replay", "control", "notify")
+
 
 class UnsafePlace(MistError):
     """A directory that cannot be used, or that somebody else could tamper with."""
@@ -26,7 +28,7 @@ class UnsafePlace(MistError):
 
 def prepare(paths: Paths) -> None:
     """Make the directories, for this user and group alone; UnsafePlace if that cannot be."""
-    longest = max(len(os.fsencode(paths.runtime / name)) for name in ("ingest", "control"))
+    longest = max(len(os.fsencode(paths.runtime / name)) for name in _SOCKETS)
     if longest > _SOCKET_NAME_BYTES:
         raise UnsafePlace(
             f"{paths.runtime} is too long a name for sockets; set MIST_RUNTIME to a shorter one"
@@ -69,7 +71,9 @@ def lock(paths: Paths) -> ExitStack:
 
 
 def _remove_sockets(paths: Paths) -> None:
-    for path in paths.runtime.iterdir():
+    """Remove the sockets of the service, and no others that MIST_RUNTIME may hold."""
+    for name in _SOCKETS:
+        path = paths.runtime / name
         if path.is_socket():
             path.unlink(missing_ok=True)
 

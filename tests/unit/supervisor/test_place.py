@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -70,6 +71,16 @@ def test_lock_ends_with_its_holder(paths: Paths) -> None:
     place.prepare(paths)
     place.lock(paths).close()
     place.lock(paths).close()
+
+
+def test_sockets_go_with_their_holder(paths: Paths) -> None:
+    """Those of the service alone: the directory may hold sockets of other programs."""
+    place.prepare(paths)
+    with place.lock(paths):
+        for name in ("events", "control", "theirs"):
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(paths.runtime / name))
+    assert [path.name for path in paths.runtime.iterdir() if path.is_socket()] == ["theirs"]
 
 
 def test_directory_that_cannot_be_made(paths: Paths, tmp_path: Path) -> None:
