@@ -44,16 +44,21 @@ class Web(WSGIApplication):  # type: ignore[misc] # gunicorn has no types
             text = str(error).partition("\n")[0] or type(error).__name__
             raise SettingsError("gunicorn's configuration", text) from None
 
-    def get_config_from_filename(self, filename: str) -> dict[str, Any]:
-        """Run the configuration file."""
+    def load_config_from_file(self, filename: str) -> None:
+        """Run the configuration file, and take over what it sets."""
         try:
-            return runpy.run_path(filename)
+            values = runpy.run_path(filename.removeprefix("file:"))
         except (MistError, ImportError):
             raise
         except OSError as error:
             raise SettingsError(filename, error.strerror or str(error)) from None
         except Exception as error:
             raise SettingsError(filename, _located(error, filename)) from None
+        for name in values.keys() & self.cfg.settings.keys():
+            try:
+                self.cfg.set(name, values[name])
+            except Exception as error:
+                raise SettingsError(f"{filename}: {name}", str(error)) from None
 
     def _check(self) -> None:
         if not issubclass(self.cfg.worker_class, MistWorker):

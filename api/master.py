@@ -42,8 +42,8 @@ _PORT_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.05
 
 _ADVICE: Final = {
-    -signal.SIGKILL: "; if memory ran out, the kernel's log says so (`journalctl -k`)",
-    -signal.SIGSYS: "; the sandbox of the service does not allow a system call",
+    -signal.SIGKILL: "if memory ran out, the kernel's log says so (`journalctl -k`)",
+    -signal.SIGSYS: "the sandbox of the service does not allow a system call",
 }
 
 
@@ -66,6 +66,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         self._notifier = notifier
         self._generation = 0
         self._served = False
+        self._refused = ""
         self._stopping = False
         super().__init__(app)
 
@@ -77,7 +78,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     def start(self) -> None:
         """Bind the address; CannotListen if that cannot be."""
-        if not self.master_pid and "LISTEN_FDS" not in os.environ:
+        if not {"LISTEN_FDS", "GUNICORN_FD"} & os.environ.keys():
             _await_port(self.cfg.bind)
         super().start()
         self._begin()
@@ -144,8 +145,9 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
             _check_ports(bind for bind in self.app.cfg.bind if bind not in before.bind)
         except MistError as error:
             self.app.cfg = before
-            log.error("reload refused, the workers go on as before", reason=str(error))
+            self._refuse_reload(str(error))
             return
+        self._refused = ""
         self.setup(self.app)
         self.log.reopen_files()
         if self.cfg.address != before.address:
@@ -195,7 +197,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         if not self._served:
             self._served = True
             self._notifier.ready()
-        self._notifier.status(f"{serving} of {self.num_workers} workers serve")
+        self._notifier.status(f"{serving} of {self.num_workers} workers serve{self._refused}")
 
     def _spawn(self) -> None:
         try:
@@ -214,16 +216,15 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         serves = worker.status.serves
         if self._stopping or worker.dismissed or (serves and code == 0):
             return
-        if serves:
-            reason = f"a worker crashed: {describe(code)}"
-        elif worker.hung:
+        advice = _ADVICE.get(code, "the log above may say why")
+        reason = f"a worker {'crashed' if serves else 'ended while it started'}: {describe(code)}"
+        reason = f"{reason}; {advice}"
+        if worker.hung:
             seconds = self._settings.server.start_seconds
             reason = (
                 f"a worker does not serve within {seconds:g} s of its start; if this machine "
                 "is just slow, raise server.start_seconds"
             )
-        else:
-            reason = f"a worker ended while it started: {describe(code)}{_ADVICE.get(code, '')}"
         if worker.generation != self._generation:
             log.warning("a web worker has ended that was to be replaced", reason=reason)
             return
@@ -250,14 +251,19 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         log.warning("a web worker has ended", reason=reason, next_in_seconds=pause)
         self._last_reason = failure.reason
 
+    def _refuse_reload(self, reason: str) -> None:
+        """Say that nothing has changed, in the log and for ``systemctl status``."""
+        log.error("reload failed, the workers go on as before", reason=reason)
+        self._refused = f"; the last reload failed: {reason}"
+
     def _give_up(self, failure: Failure, times: int) -> None:
         """Go on with the workers that were to be replaced, or else end the service."""
         new, old = self._workers()
         if not old:
             what = "has ended" if self._served else "cannot start"
-            attempts = f" ({times} attempts)" if times > 1 else ""
-            raise HaltServer(f"the web tier {what}{attempts}: {failure.reason}", failure.status)
-        log.error("reload failed, the workers go on as before", reason=failure.reason)
+            failures = f" ({times} workers failed)" if times > 1 else ""
+            raise HaltServer(f"the web tier {what}{failures}: {failure.reason}", failure.status)
+        self._refuse_reload(failure.reason)
         for worker in new:
             self._dismiss(worker)
         for worker in old:

@@ -29,6 +29,10 @@ def main() -> None:
         _fail(error, notifier, manager)
     except (ImportError, SyntaxError) as error:
         _fail(BrokenInstallation("the web tier", str(error)), notifier, manager)
+    except Exception as error:
+        logs.logger().exception("crashed")
+        reason = f"{type(error).__name__}: {error}; the log above says more"
+        _fail(MistError(f"the web tier cannot start: {reason}"), notifier, manager)
 
 
 def _fail(error: MistError, notifier: Notifier, manager: str) -> NoReturn:

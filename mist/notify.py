@@ -38,7 +38,7 @@ class Notifier:
 
     def giving_up(self, reason: str) -> bool:
         """The service ends by itself; return True if a manager was told so."""
-        return self._send(f"STOPPING=1\nSTATUS={' '.join(reason.split())[:_TEXT_CHARACTERS]}")
+        return self._send(f"STOPPING=1\nSTATUS={_line(reason)}")
 
     def watchdog(self) -> None:
         """The loop still turns."""
@@ -48,7 +48,7 @@ class Notifier:
         """One line for ``systemctl status``; the same one again is not sent."""
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={text}")
+            self._send(f"STATUS={_line(text)}")
 
     def _send(self, message: str) -> bool:
         if not self._address:
@@ -60,6 +60,11 @@ class Notifier:
             logs.logger().warning("the service manager is not told", reason=str(error))
             return False
         return True
+
+
+def _line(text: str) -> str:
+    """Return the text as one line, since the next line would be another variable."""
+    return " ".join(text.split())[:_TEXT_CHARACTERS]
 
 
 def _address(name: str) -> str:

@@ -257,7 +257,7 @@ def test_wrong_settings(web: Web, settings: str, words: str) -> None:
     [
         ("workers =", "line 1: SyntaxError"),
         ("\nworkers = nothing", "line 2: NameError: name 'nothing' is not defined"),
-        ("wsgi_app = 'api.main:build()'\nworkers = 'many'", "many"),
+        ("wsgi_app = 'api.main:build()'\nworkers = 'many'", "gunicorn.conf.py: workers: "),
         ("wsgi_app = 'api.main:build()'\nworker_class = 'sync'", "api.worker.MistWorker"),
         ("wsgi_app = 'api.main:build()'\nworker_class = 'no.such.Class'", "no.such.Class"),
         (
@@ -379,7 +379,7 @@ def test_workers_that_end_while_they_start(web: Web, step: str, words: str) -> N
     status = web.run()
     assert status == (Exit.UNAVAILABLE if step == "store" else Exit.FAILURE)
     (said,) = web.said
-    assert said.startswith("mist: the web tier cannot start (5 attempts): ")
+    assert said.startswith("mist: the web tier cannot start (5 workers failed): ")
     assert words in said
     assert web.output.count("Booting worker") == 5
     assert web.output.count("Traceback") == (step == "bug"), "a bug is shown once"
@@ -450,7 +450,7 @@ def test_a_worker_that_crashes_all_the_time(web: Web) -> None:
             os.kill(worker, signal.SIGKILL)
     assert web.wait() == Exit.FAILURE
     (said,) = web.said
-    assert said.startswith("mist: the web tier has ended (5 attempts): a worker crashed")
+    assert said.startswith("mist: the web tier has ended (5 workers failed): a worker crashed")
 
 
 def test_a_worker_that_does_not_come_back(web: Web) -> None:
@@ -461,7 +461,7 @@ def test_a_worker_that_does_not_come_back(web: Web) -> None:
     os.kill(web.workers().pop(), signal.SIGKILL)
     assert web.wait() == Exit.BAD_CONFIG
     (said,) = web.said
-    assert said == "mist: the web tier has ended (2 attempts): server.bind: a wrong value"
+    assert said == "mist: the web tier has ended (2 workers failed): server.bind: a wrong value"
 
 
 def test_a_worker_that_is_asked_to_end_is_replaced_at_once(web: Web) -> None:
@@ -512,7 +512,8 @@ def test_a_reload_with_wrong_settings_changes_nothing(web: Web, text: str, words
     before = web.workers()
     web.settings.write_text(f"[server]\n{text}\n")
     web.process.send_signal(signal.SIGHUP)
-    web.await_output(f"reload refused.*{words}")
+    web.await_output(f"reload failed.*{words}")
+    wait_until(lambda: "the last reload failed: " in web.told, "the manager to be told", 20)
     assert web.workers() == before
     assert web.answering() in before
     web.configure(workers=2)
@@ -532,7 +533,7 @@ def test_a_reload_to_an_address_that_is_taken(web: Web) -> None:
         web.port = taken
         web.configure()
         web.process.send_signal(signal.SIGHUP)
-        web.await_output(f"reload refused.*port {taken} is in use")
+        web.await_output(f"reload failed.*port {taken} is in use")
     web.port = old
     assert web.answering() == before
     web.port = free_port()
