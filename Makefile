@@ -123,13 +123,18 @@ packages:
 	need openssl openssl
 	need node nodejs
 	need npm npm
-	[ $${#missing[@]} = 0 ] || install "$${missing[@]}"
+	[ $${#missing[@]} = 0 ] && exit 0
 	# Debian starts a server that it installs; these are only here to check the examples.
-	for unit in nginx caddy; do
-		if [ -d /run/systemd/system ] && [[ " $${missing[*]}" == *" $$unit"* ]]; then
-			systemctl disable --now -q "$$unit"
+	servers=()
+	for unit in nginx caddy; do [[ " $${missing[*]}" == *" $$unit"* ]] && servers+=("$$unit"); done
+	each_server() {
+		if [ -d /run/systemd/system ] && [ $${#servers[@]} != 0 ]; then
+			systemctl -q "$$@" "$${servers[@]}"
 		fi
-	done
+	}
+	each_server mask --runtime 2>/dev/null
+	trap 'each_server unmask --runtime; each_server disable' EXIT
+	install "$${missing[@]}"
 
 # The clients that come from npm; both ship what they need, nothing is compiled.
 node: node_modules/.installed

@@ -14,9 +14,11 @@ from typing import Final
 from tests.integration.harness.janitor import scratch
 
 #: Variables that would reach the service, its engine, Git or gunicorn, such as the
-#: GIT_DIR of a hook that runs the tests, or the NOTIFY_SOCKET of a systemd unit.
+#: GIT_DIR of a hook that runs the tests, or the NOTIFY_SOCKET of a systemd unit. Where the
+#: tests keep their machines, and whose certificates Git trusts, is for the tests themselves.
 _LEAKS: Final = re.compile(
-    "(MIST|DOCKER|CONTAINERD|GIT|GUNICORN)_.*|NOTIFY_SOCKET|WATCHDOG_(USEC|PID)|LISTEN_(FDS|PID)"
+    "(?!MIST_MACHINES|GIT_SSL_)(MIST|DOCKER|CONTAINERD|GIT|GUNICORN)_.*"
+    "|NOTIFY_SOCKET|WATCHDOG_(USEC|PID)|LISTEN_(FDS|PID)"
 )
 _SIGNALS: Final = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),

@@ -57,9 +57,9 @@ def test_variables_do_not_leak_in(tmp_path: Path) -> None:
         "NOTIFY_SOCKET": "/run/systemd/notify",
         "GUNICORN_CMD_ARGS": "--workers=9",
     }
-    shown = _isolated(tmp_path, LANG="C.UTF-8", **leaks)[0]
+    shown = _isolated(tmp_path, LANG="C.UTF-8", GIT_SSL_CAINFO="/c", **leaks)[0]
     assert not [name for name in leaks if shown.get(name) == leaks[name]]
-    assert shown["LANG"] == "C.UTF-8"
+    assert (shown["LANG"], shown["GIT_SSL_CAINFO"]) == ("C.UTF-8", "/c")
 
 
 def test_the_users_configuration_is_not_read(tmp_path: Path) -> None:
