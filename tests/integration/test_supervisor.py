@@ -248,9 +248,12 @@ def test_service_is_ready_when_the_web_tier_serves(make: Make) -> None:
         manager.bind(str(service.directory / "notify"))
         service.environment["NOTIFY_SOCKET"] = str(service.directory / "notify")
         service.start()
-        os.kill(row(service, "gunicorn")["pid"], signal.SIGKILL)
-        await_row(service, "gunicorn", restarts=1, state="running")
+        master = row(service, "gunicorn")["pid"]
+        (worker,) = psutil.Process(master).children()
+        os.kill(master, signal.SIGKILL)
+        wait_until(lambda: has_ended(worker.pid), "the end of the worker", 30.0)
         wait_until(lambda: service.answers("/readyz"), "the web tier", 30.0)
+        assert row(service, "gunicorn")["restarts"] == 1
         assert service.stop() == 0
         words = []
         with contextlib.suppress(BlockingIOError):
