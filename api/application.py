@@ -67,7 +67,7 @@ class Web(WSGIApplication):  # type: ignore[misc] # gunicorn has no types
         try:
             for bind in self.cfg.bind:
                 if not bind.startswith(("unix:", "fd://")):
-                    split_address(bind.removeprefix("tcp://"))
+                    split_address(bind)
         except UsageError as error:
             raise SettingsError("server.bind", str(error)) from None
 

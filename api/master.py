@@ -22,29 +22,18 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
 import mist.settings
+from api.attempts import Attempts, explain_end, explain_hanging
 from api.websocket.balance import release
 from api.websocket.worker import MistWorker
 from api.worker_status import Failure
-from mist.addresses import PortInUse, check_port
-from mist.crashes import Crashes, describe
+from mist.addresses import await_port, check_port
 from mist.errors import Exit, MistError
 from mist.notify import Notifier
 
 log = structlog.get_logger(__name__)
 
-#: The statuses of a worker that fails because of something that only a person can change.
-_HOPELESS: Final = frozenset(Exit) - {Exit.OK, Exit.FAILURE, Exit.UNAVAILABLE, Exit.TEMPORARY}
-
-#: How long the workers of a master that was killed may hold the port, in seconds.
-_PORT_SECONDS: Final = 5.0
-
 #: How often the master looks whether a worker that is starting serves, in seconds.
 _LOOK_SECONDS: Final = 0.05
-
-_ADVICE: Final = {
-    -signal.SIGKILL: "if memory ran out, the kernel's log says so (`journalctl -k`)",
-    -signal.SIGSYS: "the sandbox of the service does not allow a system call",
-}
 
 
 class WebTierEnded(MistError):
@@ -60,6 +49,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     LISTENERS: list[Any]
     WORKERS: dict[int, MistWorker]
+    num_workers: int
     reexec_pid: int
 
     def __init__(self, app: Any, notifier: Notifier) -> None:
@@ -77,9 +67,10 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         self._begin()
 
     def start(self) -> None:
-        """Bind the address; CannotListen if that cannot be."""
+        """Bind the addresses; CannotListen if that cannot be."""
         if not {"LISTEN_FDS", "GUNICORN_FD"} & os.environ.keys():
-            _await_port(self.cfg.bind)
+            for bind in _tcp(self.cfg.bind):
+                await_port(bind)
         super().start()
         self._begin()
 
@@ -87,8 +78,8 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         """Wait no longer than until there is something to do."""
         if any(not worker.status.serves for worker in self.WORKERS.values()):
             timeout = _LOOK_SECONDS
-        elif self._due > (now := time.monotonic()):
-            timeout = min(timeout, self._due - now)
+        elif self._attempts.due > (now := time.monotonic()):
+            timeout = min(timeout, self._attempts.due - now)
         signals: list[int] = super().wait_for_signals(timeout)
         return signals
 
@@ -96,15 +87,14 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         """Start the workers that are missing, and end those that have been replaced."""
         new, old = self._workers()
         serving = sum(worker.status.serves for worker in new)
-        if serving:
-            self._announce(serving)
-        wanted = self.num_workers if serving else 1
-        for _ in range(wanted - len(new)):
-            if time.monotonic() >= self._due:
+        self._announce(serving)
+        for _ in range((self.num_workers if serving else 1) - len(new)):
+            if time.monotonic() >= self._attempts.due:
                 self._spawn()
-        for worker in old[: max(0, serving + len(old) - self.num_workers)] if serving else ():
-            worker.status.note_replaced()
-            self._dismiss(worker)
+        if serving:
+            for worker in old[: max(0, serving + len(old) - self.num_workers)]:
+                worker.status.note_replaced()
+                self._dismiss(worker)
         for worker in new[: max(0, len(new) - self.num_workers)]:
             self._dismiss(worker)
 
@@ -142,7 +132,8 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         before = self.app.cfg
         try:
             self.app.reload()
-            _check_ports(bind for bind in self.app.cfg.bind if bind not in before.bind)
+            for bind in set(_tcp(self.app.cfg.bind)) - set(before.bind):
+                check_port(bind)
         except MistError as error:
             self.app.cfg = before
             self._refuse_reload(str(error))
@@ -179,9 +170,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     def _begin(self) -> None:
         """Forget the failures so far."""
-        self._crashes = Crashes(self._settings.supervisor)
-        self._last_reason = ""
-        self._due = self._served_at = time.monotonic()
+        self._attempts = Attempts(self._settings, self.num_workers, time.monotonic())
 
     def _workers(self) -> tuple[list[MistWorker], list[MistWorker]]:
         """Return those with the settings in force and those to be replaced, oldest first."""
@@ -193,16 +182,19 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         return new, [worker for worker in there if worker.generation != self._generation]
 
     def _announce(self, serving: int) -> None:
-        self._served_at = time.monotonic()
-        if not self._served:
-            self._served = True
-            self._notifier.ready()
+        if serving:
+            self._attempts.note_serving(time.monotonic())
+            if not self._served:
+                self._served = True
+                self._notifier.ready()
         self._notifier.status(f"{serving} of {self.num_workers} workers serve{self._refused}")
 
     def _spawn(self) -> None:
         try:
             pid = self.spawn_worker()
         except OSError as error:
+            if os.getpid() != self.pid:
+                raise  # of the child, which must not go on as a second master
             self._failed(Failure(Exit.FAILURE, f"no worker can be started: {error.strerror}"))
         else:
             self.WORKERS[pid].generation = self._generation
@@ -216,51 +208,42 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         serves = worker.status.serves
         if self._stopping or worker.dismissed or (serves and code == 0):
             return
-        advice = _ADVICE.get(code, "the log above may say why")
-        reason = f"a worker {'crashed' if serves else 'ended while it started'}: {describe(code)}"
-        reason = f"{reason}; {advice}"
         if worker.hung:
-            seconds = self._settings.server.start_seconds
-            reason = (
-                f"a worker does not serve within {seconds:g} s of its start; if this machine "
-                "is just slow, raise server.start_seconds"
-            )
+            failure = explain_hanging(self._settings.server.start_seconds)
+        else:
+            failure = explain_end(worker.status, code)
         if worker.generation != self._generation:
-            log.warning("a web worker has ended that was to be replaced", reason=reason)
+            log.warning("a web worker has ended that was to be replaced", reason=failure.reason)
             return
         if serves:
-            self._served_at = time.monotonic()
-        self._failed(worker.status.failure or Failure(Exit.FAILURE, reason))
+            self._attempts.note_serving(time.monotonic())
+        self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
-        """Try again after a pause, or not at all."""
-        now = time.monotonic()
-        times = self._crashes.add(now)
-        pause = self._crashes.pause
-        if failure.traceback and failure.reason != self._last_reason:
+        """Have another worker started after a pause, or none."""
+        self._attempts.note_failure(failure, now := time.monotonic())
+        again = self._attempts.again
+        if failure.traceback and not again:
             log.error("a web worker cannot start", exception=failure.traceback)
-        if not any(worker.status.serves for worker in self._workers()[0]) and (
-            failure.status in _HOPELESS
-            or times >= self._settings.supervisor.crash_limit * self.num_workers
-            or now + pause > self._served_at + self._settings.server.start_seconds
-        ):
-            self._give_up(failure, times)
+        serving = any(worker.status.serves for worker in self._workers()[0])
+        if not serving and self._attempts.hopeless(failure):
+            self._give_up(failure)
             return
-        self._due = now + pause
-        reason = "the same" if failure.reason == self._last_reason else failure.reason
+        reason = "the same as before" if again else failure.reason
+        pause = round(self._attempts.due - now, 3)
         log.warning("a web worker has ended", reason=reason, next_in_seconds=pause)
-        self._last_reason = failure.reason
 
     def _refuse_reload(self, reason: str) -> None:
         """Say that nothing has changed, in the log and for ``systemctl status``."""
         log.error("reload failed, the workers go on as before", reason=reason)
         self._refused = f"; the last reload failed: {reason}"
 
-    def _give_up(self, failure: Failure, times: int) -> None:
+    def _give_up(self, failure: Failure) -> None:
         """Go on with the workers that were to be replaced, or else end the service."""
         new, old = self._workers()
         if not old:
             what = "has ended" if self._served else "cannot start"
+            times = self._attempts.failures
             failures = f" ({times} workers failed)" if times > 1 else ""
             raise HaltServer(f"the web tier {what}{failures}: {failure.reason}", failure.status)
         self._refuse_reload(failure.reason)
@@ -272,19 +255,6 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         self._begin()
 
 
-def _await_port(binds: list[str]) -> None:
-    deadline = time.monotonic() + _PORT_SECONDS
-    while True:
-        try:
-            _check_ports(binds)
-            return
-        except PortInUse:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_LOOK_SECONDS)
-
-
-def _check_ports(binds: Iterable[str]) -> None:
-    for bind in binds:
-        if not bind.startswith(("unix:", "fd://")):
-            check_port(bind.removeprefix("tcp://"))
+def _tcp(binds: Iterable[str]) -> list[str]:
+    """Return the addresses that are neither names of sockets nor descriptors."""
+    return [bind for bind in binds if not bind.startswith(("unix:", "fd://"))]

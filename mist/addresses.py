@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import Final
 
 from mist.errors import Exit, MistError, UsageError
+
+#: How long the web workers of a master that was killed may hold its port, in seconds.
+_PORT_SECONDS: Final = 5.0
+_PORT_POLL_SECONDS: Final = 0.05
 
 _HOW: Final = "--bind HOST:PORT or server.bind"
 
@@ -45,6 +50,19 @@ def check_port(bind: str) -> None:
         raise _no_such_host(bind) from None
     except OSError as error:
         raise _explained(bind, port, error) from None
+
+
+def await_port(bind: str) -> None:
+    """Wait a moment for a port in use, and then do as ``check_port`` does."""
+    deadline = time.monotonic() + _PORT_SECONDS
+    while True:
+        try:
+            check_port(bind)
+            return
+        except PortInUse:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_PORT_POLL_SECONDS)
 
 
 def split_address(bind: str) -> tuple[str, int]:

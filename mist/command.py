@@ -8,6 +8,7 @@ standard error and an exit status, never a traceback.
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Iterable
@@ -86,5 +87,9 @@ def _drop_inherited_signals() -> None:
 
 
 def _fail(text: str, status: int) -> None:
+    if "NOTIFY_SOCKET" in os.environ:  # a service: `systemctl status` is to show it, too
+        from mist.notify import Notifier  # noqa: PLC0415 - no other command needs it
+
+        Notifier().giving_up(text)
     click.echo(f"mist: {text}", err=True)
     sys.exit(status)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -73,6 +75,20 @@ def test_an_error_is_one_line_and_a_status(
     monkeypatch.setattr(command.LazyGroup, "get_command", lambda *_: _failing(error))
     assert _run("up") == status
     assert capsys.readouterr().err == f"mist: {error}\n"
+
+
+def test_a_service_manager_is_told_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where the command is a service."""
+    monkeypatch.setattr(command.LazyGroup, "get_command", lambda *_: _failing(BusError("away")))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert _run("supervisor") == Exit.UNAVAILABLE
+        assert manager.recv(1000) == b"STOPPING=1\nSTATUS=away"
+    assert capsys.readouterr().err == "mist: away\n"
 
 
 def test_a_module_that_is_missing_is_said_so(
