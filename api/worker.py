@@ -1,7 +1,7 @@
 """The gunicorn worker class of the web tier, by the name that gunicorn's configuration uses."""
 
-from api.websocket.balance import release
-from api.websocket.worker import MistWorker
+from api.server.accept_balance import release
+from api.server.worker import MistWorker
 
 __all__ = ["MistWorker", "note_reload", "release"]
 

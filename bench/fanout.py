@@ -111,7 +111,7 @@ class Fanout:
             directory.mkdir(mode=0o700)
         self._cookie = self._fill_store()
         self._broker = Peer(_broker, self.settings, self.paths)
-        command = [sys.executable, "-m", "api.serve", "-c", str(bundled("gunicorn.conf.py"))]
+        command = [sys.executable, "-m", "api.server.serve", "-c", str(bundled("gunicorn.conf.py"))]
         self._log = self._directory / "gunicorn.log"
         with self._log.open("wb") as log:
             self._web = subprocess.Popen(
@@ -164,6 +164,6 @@ class Fanout:
 
 def _broker(pipe: Connection[Any, Any], settings: Settings, paths: Paths) -> None:
     """The broker's process; it ends when the bench closes its pipe."""
-    from supervisor.broker.main import main  # noqa: PLC0415 - only in the child
+    from bus.broker.main import main  # noqa: PLC0415 - only in the child
 
     main(Assignment("broker", 0, time.time_ns(), False), settings, paths, pipe)

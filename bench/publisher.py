@@ -15,11 +15,11 @@ import zmq
 
 from bench import lines
 from bench.procs import Peer
-from mist import topics
-from mist.bus import Publisher
+from bus import topics
+from bus.publisher import Publisher
+from bus.wire import Kind
 from mist.paths import Paths
 from mist.settings import Settings
-from mist.wire import Kind
 
 #: How far a burst runs ahead of the slowest client, as a part of the ring: a
 #: client that falls off the ring's end is told so and has no gapless run to check.

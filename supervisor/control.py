@@ -15,12 +15,12 @@ import msgspec
 import zmq
 
 import mist
+from bus.subscriber import unanswered
 from mist import clock
-from mist.bus import unanswered
 from mist.errors import BusError
 from mist.paths import Paths
 from supervisor.child import Child
-from supervisor.place import for_this_user_alone
+from supervisor.directories import for_this_user_alone
 
 #: A request is a word; who sends more is cut off.
 _REQUEST_BYTES: Final = 256

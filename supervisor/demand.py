@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mist import topics
-from mist.topics import Demand
-from supervisor.broker.link import Edge
+from bus import topics
+from bus.broker.control import Edge
+from bus.topics import Demand
 
 
 class Demands:

@@ -12,16 +12,16 @@ from multiprocessing.connection import Connection
 import zmq
 
 import mist
+from bus.broker.control import Command, Ready, Report
 from mist import clock, logs
 from mist.notify import Notifier
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store
 from supervisor import specs
-from supervisor.broker.link import Command, Ready, Report
 from supervisor.control import Control, Status, rows
 from supervisor.deployments import Queue
-from supervisor.notify_socket import NotifySocket
+from supervisor.notify import NotifySocket
 from supervisor.signals import Signals
 from supervisor.spawn import Spawner
 from supervisor.states import State

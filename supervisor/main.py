@@ -10,7 +10,7 @@ from mist.errors import Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store, location, open_store
-from supervisor import place
+from supervisor import directories
 from supervisor.loop import Loop
 
 
@@ -43,8 +43,8 @@ def serve(
     # No Python that is started from here on takes modules from the current directory: in one
     # with a folder ``api`` or ``workers`` of its own that would be the code that runs.
     os.environ["PYTHONSAFEPATH"] = "1"
-    place.prepare(paths)
-    with place.lock(paths):
+    directories.prepare(paths)
+    with directories.lock(paths):
         if not settings.store.url:
             location.move(paths)
         store = open_store(settings, paths)

@@ -26,8 +26,8 @@ from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import App
 from supervisor.child import Process
+from supervisor.fencing import next_term
 from supervisor.specs import PRELOAD, Spec
-from supervisor.terms import next_term
 
 #: What multiprocessing reports when the fork server itself was killed.
 _UNKNOWN: Final = 255
@@ -222,7 +222,7 @@ class Spawner:
 
 def gunicorn(configuration: str) -> list[str]:
     """The command of the web tier."""
-    return [sys.executable, "-m", "api.serve", "-c", configuration]
+    return [sys.executable, "-m", "api.server.serve", "-c", configuration]
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple
 
-from mist import process, topics
+from bus import topics
+from bus.topics import Demand
+from mist import process
 from mist.settings import Settings
-from mist.topics import Demand
 
 
 class Policy(Enum):
@@ -32,7 +33,7 @@ class Phase(IntEnum):
 #: each fork copies the tables of, and a deployment takes its time anyway.
 PRELOAD: Final = (
     "mist.process",
-    "supervisor.broker.main",
+    "bus.broker.main",
     "workers.container.main",
     "workers.metrics.main",
 )
@@ -105,7 +106,7 @@ def topic(spec: Spec) -> bytes:
 def _worker(
     settings: Settings, kind: process.Kind, target: int, policy: Policy, phase: Phase
 ) -> Spec:
-    package = "supervisor.broker" if kind == "broker" else f"workers.{kind}"
+    package = "bus.broker" if kind == "broker" else f"workers.{kind}"
     limits = settings.supervisor
     return Spec(
         f"{kind}/{target}" if target else kind,

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mist import logs, messages, topics
+from bus import topics
+from bus.broker.control import Command, Edge, Forget, Refuse
+from bus.topics import Demand
+from mist import logs, messages
 from mist.settings import Settings
-from mist.topics import Demand
 from supervisor import specs
-from supervisor.broker.link import Command, Edge, Forget, Refuse
 from supervisor.child import Child, Clock, Start
 from supervisor.demand import Demands
 from supervisor.deployments import Queue
+from supervisor.fencing import next_term
 from supervisor.specs import Policy, Spec
 from supervisor.states import State
-from supervisor.terms import next_term
 
 #: The close code for "try again later" (IANA WebSocket close code registry).
 TRY_AGAIN = 1013

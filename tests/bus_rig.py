@@ -12,12 +12,14 @@ from pathlib import Path
 
 import zmq
 
-from mist import bus, process, wire
-from mist.bus import Publisher
+from bus import wire
+from bus.publisher import Publisher
+from bus.subscriber import ask_replay
+from bus.wire import Flag, Kind
+from mist import process
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings, Streams
-from mist.wire import Flag, Kind
 from tests.integration.harness.programs import kill
 
 PATIENCE = 20.0
@@ -41,7 +43,7 @@ class Rig:
         """Start a broker, the first or one after a crash."""
         spawn = multiprocessing.get_context("forkserver")
         self.pipe, theirs = spawn.Pipe()
-        self.broker = self.run("supervisor.broker.main:main", "broker", theirs)
+        self.broker = self.run("bus.broker.main:main", "broker", theirs)
         theirs.close()
 
     def run(
@@ -66,7 +68,7 @@ class Rig:
     def await_seq(self, topic: bytes, seq: int) -> None:
         """Ask until the broker remembers that many messages of the topic."""
         deadline = time.monotonic() + PATIENCE
-        while bus.ask_replay(self.context, self.paths, topic).seq < seq:
+        while ask_replay(self.context, self.paths, topic).seq < seq:
             assert time.monotonic() < deadline, f"{topic!r} does not reach {seq}"
 
 

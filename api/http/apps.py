@@ -8,8 +8,8 @@ from api.http.access import authenticate, check_origin, require_admin, require_a
 from api.http.bodies import read
 from api.http.envelope import reply
 from api.http.ids import path_id
-from mist import applications
-from mist.applications import NewApp, public
+from mist.apps import management
+from mist.apps.management import NewApp, public
 
 
 class Apps:
@@ -24,7 +24,7 @@ class Apps:
         """Add one.  It shows a container's log, or runs a repository's code: for admins only."""
         check_origin(req)
         require_admin(req)
-        app = applications.add(services(req).store, read(req, NewApp))
+        app = management.add(services(req).store, read(req, NewApp))
         reply(resp, public(app), "Application added", falcon.HTTP_201)
 
 

@@ -17,10 +17,10 @@ from api.http.access import (
 from api.http.bodies import Body, read
 from api.http.envelope import reply
 from api.http.ids import limit, path_id
-from mist.deployment_requests import request_deployment
+from bus.topics import MAX_ID
+from mist.deployments.requests import request_deployment
 from mist.errors import Conflict
 from mist.store import Deployment
-from mist.topics import MAX_ID
 
 _DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import falcon
 
-from mist.topics import MAX_ID
+from bus.topics import MAX_ID
 
 
 def path_id(text: str) -> int | None:

@@ -18,11 +18,11 @@ from api.live.refusal import refuse
 from api.live.ring import Cursor, Parts, Ring
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
+from bus.reorder import Gap, Sequence
+from bus.replay import Position, Snapshot
+from bus.wire import Kind, Message
 from mist import messages
-from mist.bus import Position, Snapshot
-from mist.sequence import Gap, Sequence
 from mist.settings import Settings
-from mist.wire import Kind, Message
 
 TRY_AGAIN_LATER = 1013
 NOT_RUNNING = 4409

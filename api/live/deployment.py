@@ -18,10 +18,10 @@ import structlog
 from api.live.listener import Listener
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
-from mist.deployments import Reader, closing_records, status_record
+from bus.wire import Kind, Message
+from mist.deployments.records import Reader, closing_records, status_record
 from mist.errors import StoreError
 from mist.store import Deployment
-from mist.wire import Kind, Message
 
 log = structlog.get_logger(__name__)
 

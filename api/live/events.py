@@ -13,7 +13,7 @@ from typing import Any, Final
 import gevent
 import zmq
 
-from mist import bus
+from bus.subscriber import events_socket
 from mist.paths import Paths
 from mist.settings import Settings
 
@@ -29,7 +29,7 @@ class Events:
     """What the broker sends for the topics that are subscribed to; for one greenlet to read."""
 
     def __init__(self, paths: Paths, settings: Settings) -> None:
-        self._socket = bus.events_socket(zmq.Context(), paths, settings)
+        self._socket = events_socket(zmq.Context(), paths, settings)
         self._readable: Any = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
         self.subscribe = self._socket.subscribe
         self.unsubscribe = self._socket.unsubscribe

@@ -20,7 +20,9 @@ import zmq.green as zmq
 
 from api.live.events import Events
 from api.live.listener import Listener
-from mist import bus, wire
+from bus import wire
+from bus.replay import parse_replay_reply, replay_request
+from bus.subscriber import ask_replay, replay_socket
 from mist.errors import BusError, WireError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -53,7 +55,7 @@ class Hub:
         self._settings = settings
         self._context = zmq.Context()
         self._events = Events(paths, settings)
-        self._replay = bus.replay_socket(self._context, paths)
+        self._replay = replay_socket(self._context, paths)
         self._listeners: dict[bytes, Listener] = {}
 
     def start(self) -> None:
@@ -85,7 +87,7 @@ class Hub:
     def problem(self) -> str | None:
         """Why the broker does not answer; None if it does."""
         try:
-            bus.ask_replay(self._context, self._paths, _PROBE_TOPIC, timeout=PROBE_SECONDS)
+            ask_replay(self._context, self._paths, _PROBE_TOPIC, timeout=PROBE_SECONDS)
         except BusError as error:
             return str(error)
         return None
@@ -133,7 +135,7 @@ class Hub:
     def _read_replays(self) -> None:
         while True:
             try:
-                snapshot = bus.parse_replay_reply(self._replay.recv_multipart())
+                snapshot = parse_replay_reply(self._replay.recv_multipart())
             except WireError as error:
                 log.warning("replay_dropped", reason=str(error))
                 continue
@@ -160,7 +162,7 @@ class Hub:
         if listener.position is None:
             return
         with suppress(zmq.Again):
-            request = bus.replay_request(topic, listener.position)
+            request = replay_request(topic, listener.position)
             self._replay.send_multipart(request, zmq.NOBLOCK)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from api.websocket.connection import Connection
-from mist.bus import Position, Snapshot
-from mist.wire import Message
+from bus.replay import Position, Snapshot
+from bus.wire import Message
 
 
 class Listener(ABC):

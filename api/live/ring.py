@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from api.websocket.frames import payloads, text_frame
+from bus.wire import Kind
 from mist import messages
-from mist.wire import Kind
 
 #: What a cursor gives at once: enough for one system call to fill a socket's buffer.
 TAKE_BUFFERS: Final = 64

@@ -14,18 +14,18 @@ from typing import NamedTuple
 import falcon
 
 from api.http.access import Identity, authenticate, check_origin
-from api.live import parameters
+from api.live import options
 from api.live.channel import TRY_AGAIN_LATER, Channel, Wish
 from api.live.deployment import DeploymentLog
 from api.live.hub import Hub, ListenerT
 from api.live.refusal import refuse
 from api.live.sessions import Sessions
 from api.websocket.connection import Connection
-from mist import topics
+from bus import topics
+from bus.wire import Kind
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store
-from mist.wire import Kind
 
 PERMISSION_DENIED = 4403
 NOT_FOUND = 4404
@@ -99,7 +99,7 @@ class ContainerLogs:
     def on_get(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Stream the log of an application's container."""
         identity = enter(req)
-        app_id = parameters.identifier(req, "appId")
+        app_id = options.identifier(req, "appId")
         wish = self._wish(req)
         app = self._live.store.apps.get(app_id)
         allowed = app is not None and self._live.store.apps.allowed(app_id, identity)
@@ -117,11 +117,11 @@ class ContainerLogs:
         )
 
     def _wish(self, req: falcon.Request) -> Wish:
-        since = parameters.timestamp(req, "since")
-        tail = parameters.count(req, "tail")
+        since = options.timestamp(req, "since")
+        tail = options.count(req, "tail")
         if tail is None and since is None:
             tail = self._live.settings.streams.tail_lines
-        return Wish(tail, since, parameters.switch(req, "stopped"))
+        return Wish(tail, since, options.switch(req, "stopped"))
 
 
 class DeploymentLogs:
@@ -133,7 +133,7 @@ class DeploymentLogs:
     def on_get(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Stream the log and status of a deployment, from its beginning."""
         identity = enter(req)
-        number = parameters.identifier(req, "deploymentId")
+        number = options.identifier(req, "deploymentId")
         store = self._live.store
         row = store.deployments.get(number)
         allowed = row is not None and store.apps.allowed(row.app_id, identity)
@@ -162,7 +162,7 @@ class Metrics:
         """Stream the host's metrics, the newest sample at once."""
         identity = enter(req)
         most = self._live.settings.metrics.history_samples
-        history = parameters.count(req, "history", most) or 1
+        history = options.count(req, "history", most) or 1
         connection = self._live.accept(req, identity)
         if connection is None:
             return

@@ -39,11 +39,11 @@ from geventwebsocket.websocket import WebSocket
 
 from api.websocket import frames
 from api.websocket.frames import CloseCode, Opcode
-from api.websocket.outbox import NOTHING, Buffers, at_boundary, rest, vector
 from api.websocket.parser import Binary, Close, Event, Parser, Ping, ProtocolViolation, Text
+from api.websocket.write_buffer import NOTHING, Buffers, at_boundary, rest, vector
 
 if TYPE_CHECKING:
-    from api.websocket.keeper import Keeper
+    from api.server.keepalive import Keeper
 
 log = structlog.get_logger(__name__)
 

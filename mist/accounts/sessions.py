@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bus.topics import MAX_ID
 from mist import emails
 from mist.accounts import passwords, tokens
 from mist.accounts.tokens import Claims, Token
@@ -18,7 +19,6 @@ from mist.addresses import parse_ip
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
 from mist.settings import Auth
 from mist.store import Store, User
-from mist.topics import MAX_ID
 
 #: The roles of a Mist installation that may do everything.
 _ADMINS = frozenset({"admin", "owner"})

@@ -19,13 +19,16 @@ import pytest
 import zmq
 import zmq.auth
 
-from mist import bus, process, wire
-from mist.bus import Position, Publisher
+from bus import wire
+from bus.broker.control import Edge, Forget, Refuse
+from bus.publisher import Publisher
+from bus.replay import START, Position, Snapshot
+from bus.subscriber import ask_replay, events_socket, replay_socket
+from bus.wire import Flag, Header, Kind, Message
+from mist import process
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Bus, Replay, Settings
-from mist.wire import Flag, Header, Kind, Message
-from supervisor.broker.link import Edge, Forget, Refuse
 from tests.integration.harness.programs import kill
 
 TOPIC = b"container/1/log"
@@ -50,7 +53,7 @@ class Running:
         assignment = Assignment("broker", 0, time.time_ns(), False)
         self.process = spawn.Process(
             target=process.run,
-            args=("supervisor.broker.main:main", assignment, self.settings, self.paths, theirs),
+            args=("bus.broker.main:main", assignment, self.settings, self.paths, theirs),
         )
         self.process.start()
         theirs.close()
@@ -79,9 +82,7 @@ class Running:
 
     def subscriber(self, prefix: bytes = TOPIC) -> Socket:
         """A subscriber whose subscription the broker has seen."""
-        socket = self.stack.enter_context(
-            bus.events_socket(self.context, self.paths, self.settings)
-        )
+        socket = self.stack.enter_context(events_socket(self.context, self.paths, self.settings))
         socket.rcvtimeo = int(PATIENCE * 1000)
         socket.subscribe(prefix)
         assert self.edges(1) == [Edge(True, prefix)]
@@ -95,9 +96,9 @@ class Running:
             found += [report for report in self.pipe.recv() if isinstance(report, Edge)]
         return found
 
-    def replay(self, after: Position = bus.START) -> bus.Snapshot:
+    def replay(self, after: Position = START) -> Snapshot:
         """What the broker remembers of the topic."""
-        return bus.ask_replay(self.context, self.paths, TOPIC, after)
+        return ask_replay(self.context, self.paths, TOPIC, after)
 
     def await_seq(self, seq: int) -> None:
         """Ask until the broker has taken that many messages."""
@@ -139,13 +140,13 @@ def test_forwards_and_remembers(broker: Running) -> None:
     publisher.publish(Kind.LOG, b"one\ntwo", count=2)
     live = receive(subscriber)
     assert live == Message(TOPIC, Header(Kind.LOG, 5, 5, 1, 2), b"one\ntwo")
-    assert broker.replay() == bus.Snapshot(TOPIC, 5, 5, 2, [live])
+    assert broker.replay() == Snapshot(TOPIC, 5, 5, 2, [live])
     assert broker.replay(Position(5, 2)).messages == []
 
 
 def test_unknown_topic_has_an_empty_replay(broker: Running) -> None:
     """Zeros say that there is no buffer."""
-    assert broker.replay() == bus.Snapshot(TOPIC, 0, 0, 0, [])
+    assert broker.replay() == Snapshot(TOPIC, 0, 0, 0, [])
 
 
 def test_demand_edges(broker: Running) -> None:
@@ -172,7 +173,7 @@ def test_killed_subscriber_is_an_edge(broker: Running) -> None:
 
 def _subscribe_and_hang(paths: Paths, pipe: Connection) -> None:
     context: Context = zmq.Context()
-    socket = bus.events_socket(context, paths, Settings())
+    socket = events_socket(context, paths, Settings())
     socket.subscribe(TOPIC)
     pipe.poll(None)
 
@@ -314,7 +315,7 @@ def test_malformed_messages_are_dropped(broker: Running) -> None:
     publisher.socket.send_multipart([TOPIC, b"no header", b"x"])
     publisher.socket.send_multipart([b"x" * 10_000, wire.pack(Header(Kind.LOG, 5, 5, 1)), b"x"])
     publisher.socket.send_multipart([TOPIC])
-    with bus.replay_socket(broker.context, broker.paths) as socket:
+    with replay_socket(broker.context, broker.paths) as socket:
         socket.immediate = False
         socket.send_multipart([b"a", b"b", b"c"])
         subscriber = broker.subscriber()

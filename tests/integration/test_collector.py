@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from docker.types import LogConfig
 
+from bus.wire import Kind
 from mist import settings as s
-from mist.wire import Kind
 from tests.integration.harness.collecting import Collecting
 from tests.integration.harness.engine import PrivateEngine, wait_until
 from tests.integration.harness.mute import MutableEngine

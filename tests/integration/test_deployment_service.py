@@ -19,9 +19,9 @@ import pytest
 import requests
 import zmq
 
-from mist import topics
-from mist.follow import Follower
-from mist.sequence import Gap
+from bus import topics
+from bus.follower import Follower
+from bus.reorder import Gap
 from mist.settings import Settings
 from tests.integration.conftest import MakeService
 from tests.integration.harness.clients import ALL, Client

@@ -10,8 +10,8 @@ import gevent
 from api.live.hub import Hub
 from api.live.listener import Listener
 from api.websocket.connection import Connection
-from mist.wire import Kind, Message
-from supervisor.broker.link import Edge
+from bus.broker.control import Edge
+from bus.wire import Kind, Message
 from tests import bus_rig
 
 

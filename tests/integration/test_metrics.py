@@ -13,11 +13,12 @@ import psutil
 import pytest
 import zmq
 
-from mist import clock, topics
-from mist.follow import Follower
+from bus import topics
+from bus.follower import Follower
+from bus.wire import Message
+from mist import clock
 from mist.messages import Metrics
 from mist.settings import Settings
-from mist.wire import Message
 from tests.integration.conftest import MakeService
 from tests.integration.harness.clients import Client
 from tests.integration.harness.engine import PrivateEngine, wait_until

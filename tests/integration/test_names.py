@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from bus.wire import Kind
 from mist import settings as s
-from mist.wire import Kind
 from tests.integration.harness.collecting import Collecting
 from tests.integration.harness.engine import PrivateEngine, wait_until
 from workers import references

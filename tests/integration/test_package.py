@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mist.command import COMMANDS
+from cli.main import COMMANDS
 from tests.integration.conftest import MakeService
 from tests.integration.harness.clients import WebsocketsClient
 from tests.integration.harness.deployments import Repository, dockerfile, remove_deployed

@@ -23,7 +23,7 @@ import psutil
 import pytest
 import zmq
 
-from mist import bus
+from bus.subscriber import events_socket
 from mist.errors import Exit
 from mist.settings import Settings
 from tests.integration.harness.engine import wait_until
@@ -66,7 +66,7 @@ def subscribed(service: Service, *prefixes: bytes) -> Iterator[zmq.Socket[bytes]
     """A subscriber to the service's bus."""
     with (
         zmq.Context() as context,
-        bus.events_socket(context, service.paths, Settings()) as subscriber,
+        events_socket(context, service.paths, Settings()) as subscriber,
     ):
         for prefix in prefixes:
             subscriber.subscribe(prefix)

@@ -40,7 +40,7 @@ QUICK = {
 
 
 class Web:
-    """``python -m api.serve`` as systemd runs it, with a manager that listens."""
+    """``python -m api.server.serve`` as systemd runs it, with a manager that listens."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = Paths(folder / "home", folder / "run")
@@ -93,7 +93,7 @@ class Web:
         """Start it, and return at once."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "api.serve", *self.arguments],
+                [sys.executable, "-P", "-m", "api.server.serve", *self.arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

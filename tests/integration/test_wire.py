@@ -43,7 +43,13 @@ class Gunicorn:
     def __init__(self, log: Path, **settings: object) -> None:
         self._log = log
         environ = {f"MIST_{name.upper()}": str(value) for name, value in settings.items()}
-        command = [sys.executable, "-m", "api.serve", "-c", str(ROOT / "etc" / "gunicorn.conf.py")]
+        command = [
+            sys.executable,
+            "-m",
+            "api.server.serve",
+            "-c",
+            str(ROOT / "etc" / "gunicorn.conf.py"),
+        ]
         self.port = free_port()
         with log.open("wb") as output:
             self.process = subprocess.Popen(

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mist import clock, messages, wire
-from mist.bus import Position, Snapshot
-from mist.sequence import Gap, Sequence
-from mist.wire import Flag, Header, Kind, Message
+from bus import wire
+from bus.reorder import Gap, Sequence
+from bus.replay import Position, Snapshot
+from bus.wire import Flag, Header, Kind, Message
+from mist import clock, messages
 
 TOPIC = b"container/1/log"
 EPOCH = 100

@@ -16,13 +16,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from mist import clock, messages, wire
-from mist.bus import START, Position, Snapshot
-from mist.sequence import Gap, Sequence
+from bus import wire
+from bus.broker.buffers import Buffers
+from bus.reorder import Gap, Sequence
+from bus.replay import START, Position, Snapshot
+from bus.wire import Flag, Header, Kind, Message
+from mist import clock, messages
 from mist.settings import Replay, Settings
-from mist.wire import Flag, Header, Kind, Message
-from supervisor.broker.buffers import Buffers
-from workers.container.outlet import tells_where_to_resume
+from workers.container.publisher import tells_where_to_resume
 
 TOPIC = b"container/1/log"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mist import topics
-from mist.topics import Demand
+from bus import topics
+from bus.topics import Demand
 
 
 def test_a_topic_is_a_prefix_of_no_other() -> None:

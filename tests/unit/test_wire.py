@@ -6,10 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mist import bus, wire
-from mist.bus import Position
+from bus import wire
+from bus.replay import (
+    Position,
+    parse_replay_reply,
+    parse_replay_request,
+    replay_reply,
+    replay_request,
+)
+from bus.wire import Flag, Header, Kind, Message
 from mist.errors import WireError
-from mist.wire import Flag, Header, Kind, Message
 
 _u64 = st.integers(min_value=0, max_value=2**64 - 1)
 _numbers = st.integers(min_value=0, max_value=2**63 - 1)
@@ -102,8 +108,8 @@ def test_a_message_has_three_parts() -> None:
 
 def test_a_replay_request_there_and_back() -> None:
     """A topic and how far the subscriber has come."""
-    frames = bus.replay_request(b"container/1/log", Position(7, 42))
-    assert bus.parse_replay_request(frames) == (b"container/1/log", Position(7, 42))
+    frames = replay_request(b"container/1/log", Position(7, 42))
+    assert parse_replay_request(frames) == (b"container/1/log", Position(7, 42))
 
 
 @given(st.lists(st.tuples(headers, st.binary(max_size=20)), max_size=4), _u64, _u64)
@@ -112,8 +118,8 @@ def test_a_replay_reply_there_and_back(
 ) -> None:
     """The state of the buffer and its messages."""
     pairs = [(wire.pack(header), body) for header, body in carried]
-    frames = bus.replay_reply(b"t", (epoch, 3, seq), pairs, Position(7, 42))
-    snapshot = bus.parse_replay_reply(frames)
+    frames = replay_reply(b"t", (epoch, 3, seq), pairs, Position(7, 42))
+    snapshot = parse_replay_reply(frames)
     assert snapshot[:4] == (b"t", epoch, 3, seq)
     assert snapshot.after == Position(7, 42)
     assert snapshot.messages == [Message(b"t", header, body) for header, body in carried]
@@ -123,11 +129,11 @@ def test_a_replay_reply_there_and_back(
 def test_a_wrong_request_is_refused(frames: list[bytes]) -> None:
     """The broker drops it; nobody gets a replay by accident."""
     with pytest.raises(WireError):
-        bus.parse_replay_request(frames)
+        parse_replay_request(frames)
 
 
 @pytest.mark.parametrize("frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 40, b"header"]])
 def test_a_wrong_reply_is_refused(frames: list[bytes]) -> None:
     """A state of 40 bytes, then pairs."""
     with pytest.raises(WireError):
-        bus.parse_replay_reply(frames)
+        parse_replay_reply(frames)

@@ -7,8 +7,8 @@ from typing import Final
 
 from mist.errors import EngineError
 from mist.settings import Settings
+from workers.container.docker_logs import Container, Source
 from workers.container.frames import Line
-from workers.container.source import Container, Source
 
 #: So many lines are read before the first is passed on; see ``newest``.
 _HELD: Final = 10_000

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 import zmq
 
-from mist import logs, topics
-from mist.bus import Publisher
+from bus import topics
+from bus.publisher import Publisher
+from mist import logs
 from mist.errors import StoreError
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
 from workers.container.aside import Remembered
-from workers.container.follow import Collector
-from workers.container.outlet import Outlet, tells_where_to_resume
-from workers.container.source import Source
+from workers.container.collector import Collector
+from workers.container.docker_logs import Source
+from workers.container.publisher import Outlet, tells_where_to_resume
 
 if TYPE_CHECKING:
     from mist.store import Store

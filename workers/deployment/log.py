@@ -15,11 +15,13 @@ from typing import Final
 
 import zmq
 
-from mist import bus, clock, messages, wire
-from mist.deployments import Reader, is_final, status_of
+from bus import wire
+from bus.publisher import Publisher
+from bus.wire import Kind
+from mist import clock, messages
+from mist.deployments.records import Reader, is_final, status_of
 from mist.messages import DeploymentStatus, Stream
 from mist.paths import owner_of_new
-from mist.wire import Kind
 from workers.deployment.errors import LogFailed
 from workers.deployment.text import Redactor
 
@@ -125,7 +127,7 @@ class Log:
 class Wakeups:
     """Publishes what the file holds and the bus has not had yet."""
 
-    def __init__(self, publisher: bus.Publisher, path: Path, batch_bytes: int) -> None:
+    def __init__(self, publisher: Publisher, path: Path, batch_bytes: int) -> None:
         self._publisher = publisher
         self._reader = Reader(path)
         self._batch_bytes = batch_bytes

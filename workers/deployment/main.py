@@ -14,8 +14,10 @@ import zmq
 from docker import APIClient
 from docker.errors import APIError, DockerException
 
-from mist import bus, logs, topics
-from mist.deployments import BUILDING, CLONING, STARTING, STOPPING
+from bus import topics
+from bus.publisher import Publisher
+from mist import logs
+from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING
 from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
 from mist.paths import Paths
 from mist.process import Assignment
@@ -85,7 +87,7 @@ def _open_log(
     """The log with its wake-ups; both are closed, and handed over, with ``stack``."""
     context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
     topic = topics.deployment_log(assignment.target)
-    publisher = bus.Publisher(context, paths, settings, topic, assignment.term)
+    publisher = Publisher(context, paths, settings, topic, assignment.term)
     path = paths.deployment_log(assignment.target)
     wakeups = Wakeups(publisher, path, settings.bus.batch_bytes)
     log = Log(path, redact, settings.deployments.log_bytes, wakeups)

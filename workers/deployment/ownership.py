@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from bus.topics import MAX_ID
 from mist.store import Store
 from mist.store.records import App
-from mist.topics import MAX_ID
 from workers.deployment.errors import DeploymentError
 from workers.references import Inspection
 

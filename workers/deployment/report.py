@@ -11,7 +11,7 @@ from contextlib import suppress
 from msgspec import structs
 
 from mist import clock
-from mist.deployments import COMPLETED, PENDING, STARTING, STOPPING, Stage
+from mist.deployments.records import COMPLETED, PENDING, STARTING, STOPPING, Stage
 from mist.messages import DeploymentStatus, Stream
 from mist.store import Store
 from mist.store.records import Deployment, DeploymentChanges

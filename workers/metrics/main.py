@@ -7,16 +7,17 @@ from collections.abc import Callable
 import zmq
 from msgspec import structs
 
-from mist import clock, messages, topics
-from mist.bus import Publisher
+from bus import topics
+from bus.publisher import Publisher
+from bus.wire import Kind
+from mist import clock, messages
 from mist.messages import Metrics
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
-from mist.wire import Kind
 from workers.metrics.counts import Counts
 from workers.metrics.host import Host
-from workers.metrics.ticks import Ticks
+from workers.metrics.timer import Ticks
 
 #: A sample has some 300 bytes; what is sent again to a new broker are as many
 #: samples as the history holds.

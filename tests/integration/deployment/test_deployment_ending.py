@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from mist.deployments import status_record
+from mist.deployments.records import status_record
 from mist.store.records import App
 from tests.integration.harness.deployment_checks import (
     change,

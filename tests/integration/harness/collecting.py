@@ -13,14 +13,15 @@ from typing import Any, Final
 import msgspec
 import zmq
 
-from mist import process, topics
-from mist.follow import Follower
+from bus import topics
+from bus.follower import Follower
+from bus.reorder import Gap
+from bus.wire import Kind, Message
+from mist import process
 from mist.paths import Paths
 from mist.process import Assignment
-from mist.sequence import Gap
 from mist.settings import Settings
 from mist.store import open_store
-from mist.wire import Kind, Message
 from tests.integration.harness.janitor import scratch
 from tests.integration.harness.programs import kill
 
@@ -62,7 +63,7 @@ class Collecting:
         self._pipe, theirs = self._spawn.Pipe()
         assignment = Assignment("broker", 0, time.time_ns(), False)
         arguments = (assignment, self.settings, self.paths, theirs)
-        self.broker = self._start("supervisor.broker.main:main", *arguments)
+        self.broker = self._start("bus.broker.main:main", *arguments)
         theirs.close()
         assert self._pipe.poll(PATIENCE), "the broker does not start"
         assert isinstance(self._pipe.recv(), list)

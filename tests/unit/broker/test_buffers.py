@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from mist import wire
-from mist.bus import START, Position
+from bus import wire
+from bus.broker.buffers import OVERHEAD_BYTES, Buffers
+from bus.replay import START, Position
+from bus.wire import Flag, Header, Kind
 from mist.settings import Replay, Settings
-from mist.wire import Flag, Header, Kind
-from supervisor.broker.buffers import OVERHEAD_BYTES, Buffers
 
 TOPIC = b"container/1/log"
 

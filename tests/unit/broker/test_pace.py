@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervisor.broker.broker import Pace
+from bus.broker.server import Pace
 
 
 class Time:

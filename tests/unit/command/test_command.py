@@ -10,18 +10,17 @@ from pathlib import Path
 import click
 import pytest
 
-from mist import command
-from mist.command import COMMANDS, main
+from cli.main import COMMANDS, LazyGroup, main
 from mist.errors import BusError, Exit, StoreError
 from tests.integration.harness.programs import run
 
 _HELP = """
 import sys
-from mist.command import main
+from cli.main import main
 try:
     main(["--help"])
 finally:
-    print([name for name in sys.modules if name.startswith("mist.commands")])
+    print([name for name in sys.modules if name.startswith("cli")])
 """
 
 
@@ -52,7 +51,7 @@ def _failing(error: Exception) -> click.Command:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_name_has_its_module(name: str) -> None:
     """With a command and its help."""
-    found = importlib.import_module(f"mist.commands.{name}").command
+    found = importlib.import_module(f"cli.{name}").command
     assert isinstance(found, click.Command)
     assert found.help
 
@@ -83,7 +82,7 @@ def test_an_error_is_one_line_and_a_status(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Never a traceback."""
-    monkeypatch.setattr(command.LazyGroup, "get_command", lambda *_: _failing(error))
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(error))
     assert _run("up") == status
     assert capsys.readouterr().err == f"mist: {error}\n"
 
@@ -92,7 +91,7 @@ def test_a_service_manager_is_told_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Where the command is a service."""
-    monkeypatch.setattr(command.LazyGroup, "get_command", lambda *_: _failing(BusError("away")))
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(BusError("away")))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(5.0)
@@ -106,11 +105,11 @@ def test_a_module_that_is_missing_is_said_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An installation that is incomplete is no bug to be traced."""
-    monkeypatch.setitem(sys.modules, "mist.commands.status", None)
+    monkeypatch.setitem(sys.modules, "cli.status", None)
     assert _run("status") == Exit.SOFTWARE
     said = capsys.readouterr().err
     assert said.startswith("mist: ")
-    assert "mist.commands.status" in said
+    assert "cli.status" in said
     assert "install Mist again" in said
 
 

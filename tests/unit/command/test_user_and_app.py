@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
+from cli.main import main
 from mist.accounts import passwords
-from mist.command import main
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store, open_store

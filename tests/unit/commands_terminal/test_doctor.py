@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mist.commands import checks, doctor, terminal
-from mist.commands.checks import Finding
+from cli import doctor, terminal
+from cli.doctor import checks
+from cli.doctor.checks import Finding
 from mist.paths import Paths
 from mist.settings import Engine, Server, Settings
 from tests.bus_rig import Rig
@@ -138,8 +139,8 @@ def test_store_that_is_garbage(where: Paths) -> None:
 _AS_ANOTHER_USER = """
 import os, sys, zmq
 from pathlib import Path
-from mist import bus
-from mist.commands import checks
+from bus.subscriber import ask_replay
+from cli import checks
 from mist.errors import BusError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -151,7 +152,7 @@ for check in (checks.check_home, checks.check_runtime, checks.check_store, check
         print(finding.verdict, finding.subject)
 context = zmq.Context()
 for ask in (
-    lambda: bus.ask_replay(context, where, b"metrics/system", timeout=0.1),
+    lambda: ask_replay(context, where, b"metrics/system", timeout=0.1),
     lambda: ask_status(context, where, timeout=0.1),
 ):
     try:

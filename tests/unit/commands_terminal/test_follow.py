@@ -10,13 +10,13 @@ from contextlib import contextmanager
 import pytest
 import zmq
 
-from mist import bus
+from bus.follower import Follower
+from bus.reorder import Gap
+from bus.subscriber import ask_replay
+from bus.wire import Kind, Message
 from mist.errors import BusError
-from mist.follow import Follower
 from mist.paths import Paths
-from mist.sequence import Gap
 from mist.settings import Bus, Replay, Settings, Streams
-from mist.wire import Kind, Message
 from tests import bus_rig
 from tests.bus_rig import PATIENCE, Rig
 from tests.integration.harness.programs import kill
@@ -85,7 +85,7 @@ def test_a_restarted_broker_is_waited_for(rig: Rig) -> None:
         rig.start()
         deadline = time.monotonic() + PATIENCE
         # The publisher sends to the new broker again what the old one may have lost.
-        while bus.ask_replay(rig.context, rig.paths, TOPIC).seq < 1:
+        while ask_replay(rig.context, rig.paths, TOPIC).seq < 1:
             assert time.monotonic() < deadline
             publisher.service()
             follower.take(0.01)

@@ -6,13 +6,13 @@ from itertools import count
 
 import pytest
 
+from bus.follower import Item
+from bus.reorder import Gap
+from bus.wire import Flag, Header, Kind, Message
+from cli.logs import Printer, Wanted
 from mist import messages
-from mist.commands.logs import Printer, Wanted
 from mist.errors import Exit
-from mist.follow import Item
 from mist.messages import ContainerStatus
-from mist.sequence import Gap
-from mist.wire import Flag, Header, Kind, Message
 
 _numbers = count(1)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from mist.commands.top import Sparkline, dashboard, human, sparkline
+from cli.top import Sparkline, dashboard, human, sparkline
 from mist.messages import Cpu, Docker, Metrics, Space
 
 

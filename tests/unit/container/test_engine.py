@@ -12,7 +12,7 @@ import pytest
 from mist.errors import EngineError, EngineUnreachable, SettingsError
 from mist.settings import Engine, Settings
 from workers import engine
-from workers.container.source import _rotates_at
+from workers.container.docker_logs import _rotates_at
 from workers.deployment.client import connect
 
 Serve = Callable[[bytes], Settings]

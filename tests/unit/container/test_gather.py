@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mist.settings import Collector as Limits
-from workers.container.gather import Gather
+from workers.container.pacing import Gather
 
 LIMITS = Limits(gather_seconds=0.001, gather_limit_seconds=0.1)
 LINE = 190

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.container.frames import Line
-from workers.container.splice import Anchor, Splice, after
+from workers.container.resume import Anchor, Splice, after
 
 
 def line(number: int, text: str = "x") -> Line:

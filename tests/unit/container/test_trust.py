@@ -6,10 +6,10 @@ import time
 
 from mist import clock
 from mist.settings import Collector as Limits
-from workers.container import trust
+from workers.container import rotation
+from workers.container.docker_logs import Container
 from workers.container.frames import Line
-from workers.container.source import Container
-from workers.container.splice import Anchor
+from workers.container.resume import Anchor
 
 MEGABYTE = 1_000_000
 
@@ -25,25 +25,27 @@ def _line(age_seconds: float) -> Line:
 
 def test_a_log_in_one_file_is_complete() -> None:
     """However late its lines are."""
-    assert trust.complete(_container(), _line(60.0))
+    assert rotation.complete(_container(), _line(60.0))
 
 
 def test_a_log_that_rotates_is_complete_while_it_is_fresh() -> None:
     """A stream that lags may have left a file out."""
     container = _container(100 * MEGABYTE)
-    assert trust.complete(container, _line(0.0))
-    assert not trust.complete(container, _line(1.0))
+    assert rotation.complete(container, _line(0.0))
+    assert not rotation.complete(container, _line(1.0))
 
 
 def test_small_files_are_never_trusted() -> None:
     """They are full before anybody has read them."""
-    assert not trust.complete(_container(MEGABYTE), _line(0.0))
+    assert not rotation.complete(_container(MEGABYTE), _line(0.0))
 
 
 def test_the_last_line_of_a_quiet_container_is_near() -> None:
     """Behind one that has just been written there may be thousands."""
-    assert trust.depth(_container(), None, deep=False) is None
-    quiet, busy = (trust.depth(_container(), Anchor(_line(age)), deep=False) for age in (60.0, 0.0))
+    assert rotation.depth(_container(), None, deep=False) is None
+    quiet, busy = (
+        rotation.depth(_container(), Anchor(_line(age)), deep=False) for age in (60.0, 0.0)
+    )
     assert quiet is not None
     assert busy is not None
     assert quiet < busy
@@ -52,12 +54,12 @@ def test_the_last_line_of_a_quiet_container_is_near() -> None:
 def test_a_line_that_was_not_near_is_looked_for_deeper() -> None:
     """An engine's clock may be behind, and a line of a flood look old."""
     anchor = Anchor(_line(60.0))
-    assert trust.depth(_container(), anchor, deep=True) == trust.DEPTHS[1]
+    assert rotation.depth(_container(), anchor, deep=True) == rotation.DEPTHS[1]
 
 
 def test_lines_of_a_log_that_rotates_do_not_gather_for_long() -> None:
     """They would not be fresh any more when they are read."""
     limits = Limits(gather_limit_seconds=0.1)
-    assert trust.longest(_container(), limits) == 0.1
-    seconds = trust.longest(_container(100 * MEGABYTE), limits)
-    assert trust.complete(_container(100 * MEGABYTE), _line(seconds))
+    assert rotation.longest(_container(), limits) == 0.1
+    seconds = rotation.longest(_container(100 * MEGABYTE), limits)
+    assert rotation.complete(_container(100 * MEGABYTE), _line(seconds))

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mist.deployments import (
+from mist.deployments.records import (
     READ_BYTES,
     Reader,
     closing_records,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mist.deployments import BUILDING, CLONING, STARTING, STOPPING, status_of
+from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING, status_of
 from mist.messages import DeploymentStatus
 from mist.paths import Paths
 from mist.settings import Settings

@@ -9,11 +9,11 @@ from typing import Any, cast
 from api.live.channel import Channel, Wish
 from api.websocket.connection import Connection, Source
 from api.websocket.frames import payloads
+from bus.replay import Snapshot
+from bus.wire import Flag, Header, Kind, Message
 from mist import clock, messages
-from mist.bus import Snapshot
 from mist.messages import ContainerStatus
 from mist.settings import Replay, Settings
-from mist.wire import Flag, Header, Kind, Message
 
 TOPIC = b"container/1/log"
 LAST_100 = Wish(100)

@@ -11,7 +11,7 @@ from msgspec import structs
 from api.live.deployment import DeploymentLog
 from api.websocket.connection import Connection
 from mist import messages
-from mist.deployments import status_record
+from mist.deployments.records import status_record
 from mist.errors import StoreError
 from mist.store import Deployment
 from tests.unit.live.test_channel import Client

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from api.live.ring import Cursor, Ring, since, tail
 from api.websocket.frames import payloads, text_frames
+from bus.wire import Kind
 from mist import clock, messages
-from mist.wire import Kind
 
 
 def stamp(number: int) -> str:

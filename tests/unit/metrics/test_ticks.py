@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.metrics.ticks import Ticks
+from workers.metrics.timer import Ticks
 
 
 class Hands:

@@ -6,9 +6,9 @@ import itertools
 import signal
 from collections.abc import Callable
 
+from bus.broker.control import Command, Edge
 from mist.settings import Settings
 from mist.store import Deployment
-from supervisor.broker.link import Command, Edge
 from supervisor.deployments import Queue, Rows
 from supervisor.specs import Spec
 from supervisor.supervisor import Outside, Supervisor

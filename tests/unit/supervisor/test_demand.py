@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mist.topics import Demand
-from supervisor.broker.link import Edge
+from bus.broker.control import Edge
+from bus.topics import Demand
 from supervisor.demand import Demands
 
 ONE = Demand("container", 1)

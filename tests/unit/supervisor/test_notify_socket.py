@@ -9,7 +9,7 @@ import pytest
 
 from mist.errors import BusError
 from mist.notify import Notifier
-from supervisor.notify_socket import NotifySocket
+from supervisor.notify import NotifySocket
 
 
 @pytest.fixture

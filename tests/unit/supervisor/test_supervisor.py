@@ -6,11 +6,11 @@ import signal
 
 import msgspec
 
+from bus.broker.control import Forget, Refuse
 from mist.errors import Exit
 from mist.settings import Collector, Settings
 from mist.settings import Supervisor as Limits
 from supervisor import specs
-from supervisor.broker.link import Forget, Refuse
 from supervisor.states import State
 from tests.unit.supervisor.fakes import FakeRows, History, deployment
 

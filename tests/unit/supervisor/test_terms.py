@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervisor.terms import Terms
+from supervisor.fencing import Terms
 
 
 def test_terms_grow_when_the_clock_is_set_back() -> None:

@@ -12,9 +12,9 @@ import gevent
 import gevent.socket
 import pytest
 
+from api.server.keepalive import Keeper
 from api.websocket import frames
 from api.websocket.connection import Connection
-from api.websocket.keeper import Keeper
 from mist.settings import Streams
 
 _DEADLINE_SECONDS: Final = 10.0

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from api.attempts import Attempts, explain_end, explain_hanging
-from api.worker_status import Failure, WorkerStatus
+from api.server.attempts import Attempts, explain_end, explain_hanging
+from api.server.worker_status import Failure, WorkerStatus
 from mist.errors import Exit, SettingsError
 from mist.settings import Server, Settings, Supervisor
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.websocket import balance
-from api.websocket.balance import Share
+from api.server import accept_balance
+from api.server.accept_balance import Share
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def shares() -> Iterator[list[Share]]:
     """Three workers."""
     yield [Share(age) for age in (1, 2, 3)]
     for age in (1, 2, 3):
-        balance.release(age)
+        accept_balance.release(age)
 
 
 def test_lead_is_over_the_worker_with_the_fewest(shares: list[Share]) -> None:
@@ -37,5 +37,5 @@ def test_a_worker_that_is_gone_does_not_count(shares: list[Share]) -> None:
         share.publish(connections)
     shares[0].withdraw()
     assert shares[2].lead(100) == 95
-    balance.release(2)
+    accept_balance.release(2)
     assert shares[2].lead(100) == 0

@@ -8,7 +8,7 @@ from tests.integration.harness.programs import run
 
 _PROGRAM = """
 import sys, threading
-import api.worker, api.application, api.master
+import api.worker, api.server.application, api.server.master
 from gevent._hub_local import get_hub_if_exists
 print(get_hub_if_exists(), threading.active_count(), "zmq" in sys.modules, "falcon" in sys.modules)
 """

@@ -7,7 +7,7 @@ import os
 import pytest
 from gunicorn.errors import AppImportError
 
-from api.worker_status import Failure, WorkerStatus, explain
+from api.server.worker_status import Failure, WorkerStatus, explain
 from mist.errors import Exit, MistError, SettingsError
 
 

@@ -1,0 +1,1 @@
+"""gunicorn's side of the web tier: master, workers, HTTP."""

@@ -1,0 +1,164 @@
+"""The gunicorn worker: serves HTTP and WebSockets, and ends without leaving anybody hanging.
+
+Stopping takes ``server.graceful_timeout`` seconds at most, in which the listener
+is closed at once, requests under way are answered, and each WebSocket gets what
+is pending for it and a close frame: 1012 when gunicorn reloads, because clients
+may come back at once, and 1001 otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+from gevent.pool import Pool
+from gunicorn.arbiter import Arbiter
+from gunicorn.http.wsgi import base_environ
+from gunicorn.workers.ggevent import VERSION, GeventPyWSGIWorker
+
+import mist.settings
+from api.server.accept_balance import Share
+from api.server.handler import Handler, Server
+from api.server.keepalive import Keeper
+from api.server.worker_status import WorkerStatus
+from api.websocket.frames import CloseCode
+from mist.errors import SettingsError
+
+#: How often the master is told that the worker is alive, in seconds.
+_HEARTBEAT_SECONDS: Final = 1.0
+
+#: Of the time for stopping: how much is for sending what is pending, and for
+#: closing handshakes after that.  The master kills when all of it is over.
+_SENDING: Final = 0.6
+_CLOSING: Final = 0.85
+
+#: What a worker that is to stop quickly (SIGQUIT, SIGINT) takes for closing, in seconds.
+_QUICK_SECONDS: Final = 1.0
+
+#: How often it is looked whether anybody is left, in seconds.
+_LOOK_SECONDS: Final = 0.05
+
+
+class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is untyped
+    """gunicorn's worker on gevent's server, with Mist's handler and its own end."""
+
+    server_class = Server
+    wsgi_handler = Handler
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.status = WorkerStatus()
+        # What the master notes about the worker.
+        self.forked_at = time.monotonic()
+        self.generation = 0
+        self.dismissed = False
+        self.hung = False
+        self._told = Event()
+        self._quick = False
+        self._share = Share(self.age)
+
+    @classmethod
+    def check_config(cls, cfg: Any, _log: Any) -> None:
+        """Refuse what cannot work; gunicorn calls this in the master."""
+        if cfg.is_ssl:
+            problem = "not supported: end TLS in a reverse proxy"
+            raise SettingsError("certfile and keyfile", problem)
+
+    def init_process(self) -> None:
+        """Load the application and serve; the master is told if that cannot be."""
+        try:
+            super().init_process()
+        except Exception as error:
+            if self.status.serves:
+                raise
+            self.status.note_failure(error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def init_signals(self) -> None:
+        """Have the event loop receive the signals that stop; a handler only notes them."""
+        super().init_signals()
+        gevent.signal_handler(signal.SIGTERM, self._stop)
+        for number in (signal.SIGQUIT, signal.SIGINT):
+            gevent.signal_handler(number, self._stop_quickly)
+
+    def _stop(self) -> None:
+        self.alive = False
+        self._told.set()
+
+    def _stop_quickly(self) -> None:
+        self._quick = True
+        self._stop()
+
+    def run(self) -> None:
+        """Serve until told to stop, or until the master is gone."""
+        settings = mist.settings.load()
+        keeper = Keeper(settings.streams)
+        servers = [self._serve(listener, settings, keeper) for listener in self.sockets]
+        gevent.spawn(keeper.run).link_exception(lambda _: self._stop())
+        self.status.note_serving()
+        while self.alive and self.ppid == os.getppid():
+            self.notify()
+            for server in servers:
+                server.publish_load()
+            self._told.wait(_HEARTBEAT_SECONDS)
+        self._shut_down(servers, keeper, settings.server.graceful_timeout)
+
+    def notify(self) -> None:
+        """Tell the master that this worker is alive; ``run`` looks whether there is a master."""
+        self.tmp.notify()
+
+    def _serve(self, listener: Any, settings: mist.settings.Settings, keeper: Keeper) -> Server:
+        listener.setblocking(True)
+        environ = base_environ(self.cfg)
+        environ.update({"wsgi.multithread": True, "SERVER_SOFTWARE": VERSION})
+        server = self.server_class(
+            listener,
+            application=self.wsgi,
+            spawn=Pool(self.worker_connections),
+            log=self.log,
+            handler_class=self.wsgi_handler,
+            environ=environ,
+        )
+        server.serve_with(settings, keeper, self._share)
+        server.start()
+        return server
+
+    def _shut_down(self, servers: list[Server], keeper: Keeper, seconds: float) -> None:
+        started = time.monotonic()
+        self._share.withdraw()
+        for server in servers:
+            server.stop_accepting_requests()
+        keeper.finish_all(*self._farewell())
+        self._wait(servers, keeper, started + seconds * _SENDING, lambda: self._quick)
+        keeper.close_all()
+        if self._quick:
+            seconds = min(seconds, _QUICK_SECONDS)
+        self._wait(servers, keeper, started + seconds * _CLOSING)
+        keeper.abort_all()
+        for server in servers:
+            server.pool.kill(block=False)
+
+    def _farewell(self) -> tuple[int, str]:
+        if self.status.replaced:
+            return CloseCode.SERVICE_RESTART, "server reloads"
+        return CloseCode.GOING_AWAY, "server stops"
+
+    def _wait(
+        self,
+        servers: list[Server],
+        keeper: Keeper,
+        deadline: float,
+        hurry: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Wait until nobody is left, the deadline has come, or somebody is in a hurry."""
+        while time.monotonic() < deadline and not hurry():
+            if not keeper.connections and not any(len(server.pool) for server in servers):
+                return
+            self.notify()
+            gevent.sleep(_LOOK_SECONDS)

@@ -1,0 +1,1 @@
+"""The data plane: topics, wire format, ordering, sockets and the broker."""

@@ -1,0 +1,165 @@
+"""What the broker remembers of each topic, without I/O.
+
+A buffer holds the newest messages of one topic, bounded in lines and in bytes,
+and decides by the numbers in the headers what is new; it never looks into a
+body.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from bus import topics, wire
+from bus.replay import Position
+from bus.wire import Flag, Header, Kind
+from mist.settings import Settings
+
+#: What Python and the header need for a kept message, beside its body.
+OVERHEAD_BYTES: Final = 320
+
+
+class _Kept(NamedTuple):
+    header: bytes
+    body: bytes
+    last: int
+    weight: int
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + OVERHEAD_BYTES
+
+
+class Buffer:
+    """The newest messages of one topic.
+
+    ``epoch``, ``term`` and ``seq`` are those of the last message or claim.
+    ``whole`` tells that the last message is the last one that was ever numbered:
+    a new broker cannot know before a collector has sent everything again.  At
+    least ``max_weight`` lines (or samples) stay as long as the bytes allow it;
+    whole messages are dropped, the oldest first.
+    """
+
+    def __init__(self, epoch: int, term: int, max_weight: int, max_bytes: int) -> None:
+        self.epoch = epoch
+        self.term = term
+        self.seq = 0
+        self.whole = True
+        self._max_weight = max_weight
+        self._max_bytes = max_bytes
+        self._kept: deque[_Kept] = deque()
+        self._weight = 0
+        self._bytes = 0
+
+    def append(self, packed: bytes, header: Header, body: bytes) -> None:
+        """Remember a message that the buffer's owner found to be new."""
+        self.seq = header.last
+        kept = _Kept(packed, body, header.last, _weight(header))
+        self._kept.append(kept)
+        self._weight += kept.weight
+        self._bytes += kept.size
+        while self._too_much():
+            oldest = self._kept.popleft()
+            self._weight -= oldest.weight
+            self._bytes -= oldest.size
+
+    def after(self, position: Position) -> Iterator[tuple[bytes, bytes]]:
+        """Header and body of each message that reaches beyond a position."""
+        seq = position.seq if position.epoch == self.epoch else 0
+        return ((kept.header, kept.body) for kept in self._kept if kept.last > seq)
+
+    def _too_much(self) -> bool:
+        if len(self._kept) <= 1:
+            return False
+        too_long = self._weight > self._max_weight
+        spare = self._weight - self._kept[0].weight >= self._max_weight
+        return self._bytes > self._max_bytes or (too_long and spare)
+
+
+class Buffers:
+    """The buffers of all topics; the one that was silent for longest goes first."""
+
+    def __init__(self, settings: Settings, now: Callable[[], int] = time.time_ns) -> None:
+        self._replay = settings.replay
+        self._samples = settings.metrics.history_samples
+        self._now = now
+        self._buffers: OrderedDict[bytes, Buffer] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buffers)
+
+    def get(self, topic: bytes) -> Buffer | None:
+        """The topic's buffer, if there is one."""
+        return self._buffers.get(topic)
+
+    def accept(self, topic: bytes, packed: bytes, header: Header, body: bytes) -> bool:
+        """Take one message from a collector; whether subscribers are to have it."""
+        if header.kind is Kind.CLAIM:
+            self._claim(topic, header)
+            return False
+        buffer = self._buffers.get(topic)
+        if buffer is None or header.epoch > buffer.epoch:
+            if buffer is not None and header.term < buffer.term:
+                return False
+            buffer = self._new(topic, header)
+            buffer.whole = False
+        if not _is_next(buffer, header):
+            return False
+        buffer.term = header.term
+        buffer.append(packed, header, body)
+        self._buffers.move_to_end(topic)
+        return True
+
+    def refuse(self, topic: bytes, body: bytes, code: int) -> bytes:
+        """Number an ``error`` that no collector sends; returns its packed header."""
+        buffer = self._buffers.get(topic)
+        if buffer is None:
+            buffer = self._new(topic, Header(Kind.ERROR, self._now(), 0, 1))
+        header = Header(Kind.ERROR, buffer.epoch, buffer.term, buffer.seq + 1, code=code)
+        packed = wire.pack(header)
+        buffer.append(packed, header, body)
+        return packed
+
+    def forget(self, topic: bytes, term: int) -> None:
+        """Drop the topic's buffer unless a collector later than ``term`` has claimed it."""
+        buffer = self._buffers.get(topic)
+        if buffer is not None and buffer.term <= term:
+            del self._buffers[topic]
+
+    def _claim(self, topic: bytes, header: Header) -> None:
+        buffer = self._buffers.get(topic)
+        if buffer is not None and header.term < buffer.term:
+            return
+        if buffer is None or header.flags & Flag.RESET or _may_have_ended_early(buffer, header):
+            self._new(topic, header)
+        else:
+            buffer.term, buffer.whole = header.term, True
+
+    def _new(self, topic: bytes, header: Header) -> Buffer:
+        lines = self._samples if topic == topics.METRICS else self._replay.lines
+        buffer = Buffer(header.epoch, header.term, lines, self._replay.bytes)
+        self._buffers[topic] = buffer
+        self._buffers.move_to_end(topic)
+        while len(self._buffers) > self._replay.topics:
+            self._buffers.popitem(last=False)
+        return buffer
+
+
+def _weight(header: Header) -> int:
+    """What counts against the bound in lines: log lines, and each sample as one."""
+    return 1 if header.kind is Kind.METRICS else header.lines
+
+
+def _may_have_ended_early(buffer: Buffer, claim: Header) -> bool:
+    """Whether a collector died before a new broker had all of its messages again.
+
+    Subscribers may have numbers that its successor would give to other messages.
+    """
+    return not buffer.whole and claim.term > buffer.term
+
+
+def _is_next(buffer: Buffer, header: Header) -> bool:
+    """Whether a message is neither a resend nor from a collector that was replaced."""
+    return header.term >= buffer.term and header.epoch == buffer.epoch and header.seq > buffer.seq

@@ -1,0 +1,243 @@
+"""The broker's sockets and its one loop.
+
+Collectors publish to ``ingest``, subscribers read ``events``, and whoever missed
+something asks ``replay``.  Each round takes a bounded number of messages from
+each socket, so that none of them starves.  The broker waits for nobody: a
+subscriber that is too slow loses messages, sees it by their numbers, and asks.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import zmq
+
+from bus import wire
+from bus.broker.buffers import Buffers
+from bus.broker.control import Command, Edge, Forget, Ready, Refuse, Report
+from bus.replay import Position, parse_replay_request, replay_reply
+from mist import logs
+from mist.errors import BusError, WireError
+from mist.paths import Paths
+from mist.settings import Settings
+from supervisor.directories import for_this_user_alone
+
+if TYPE_CHECKING:
+    from bus.broker.tap import Tap
+
+#: Messages that one round takes from a socket before it looks at the others.
+_ROUND: Final = 256
+#: Replays in one round; each may be as large as a whole buffer.
+_REPLAYS: Final = 8
+#: The longest topic; a longer one is a mistake.
+MAX_TOPIC_BYTES: Final = 128
+#: Subscriptions and replay requests are short; whoever sends more is cut off.
+#: (A CURVE handshake needs about 400 bytes.)
+_REQUEST_BYTES: Final = 1024
+#: Reports in one message to the supervisor; a writable pipe takes that many without blocking.
+_REPORTS: Final = 128
+#: So many rounds that follow each other at once are a flood of small messages.
+_FLOOD_ROUNDS: Final = 8
+#: Malformed messages are counted, and told at most this often.
+_COMPLAIN_SECONDS: Final = 10.0
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+
+
+class Broker:
+    """Binds the sockets under ``paths.runtime`` and serves until the pipe closes."""
+
+    def __init__(self, context: Context, settings: Settings, paths: Paths, pipe: Connection):
+        self._settings = settings
+        self._pipe = pipe
+        self._reports: deque[Report] = deque([Ready(os.getpid())])
+        self._complaints = Complaints()
+        self.buffers = Buffers(settings)
+        self._poller = zmq.Poller()
+        self._ingest = self._bound(context.socket(zmq.XSUB), paths, "ingest", 0o600)
+        self._events = self._bound(context.socket(zmq.XPUB), paths, "events", 0o660)
+        self._replay = self._bound(context.socket(zmq.ROUTER), paths, "replay", 0o660)
+        self._ingest.send(b"\x01")  # everything; libzmq tells it to each collector that comes
+        self._poller.register(pipe.fileno(), zmq.POLLIN | zmq.POLLOUT)
+        self._tap = self._tapped(context, settings, paths)
+
+    def serve(self) -> None:
+        """Work until the supervisor is gone."""
+        pace = Pace(self._settings.bus.gather_seconds)
+        with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            while True:
+                self.step(None)
+                pace.rest()
+
+    def step(self, timeout_ms: int | None) -> None:
+        """One round: wait until something is there, and work it off."""
+        ready = dict(self._poller.poll(timeout_ms))
+        if self._events in ready:
+            self._take_subscriptions()
+        if self._ingest in ready:
+            self._forward()
+        if self._replay in ready:
+            self._answer()
+        self._exchange(ready.get(self._pipe.fileno(), 0))
+
+    def close(self) -> None:
+        """Hand over what is queued, as far as peers still take it at once."""
+        if self._tap is not None:
+            self._tap.close()
+        for socket in (self._ingest, self._events, self._replay):
+            socket.close(linger=200)
+
+    def _bound(self, socket: Socket, paths: Paths, name: str, mode: int) -> Socket:
+        """Bind an endpoint with the right of access that ``mode`` gives."""
+        socket.linger = 0
+        if name == "ingest":
+            socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
+            socket.rcvhwm = self._settings.bus.collector_queue
+        else:
+            socket.maxmsgsize = _REQUEST_BYTES
+        if name == "events":
+            socket.sndhwm = self._settings.bus.subscriber_queue
+            socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+        if name == "replay":
+            socket.sndhwm = self._settings.bus.replay_queue
+        endpoint = paths.endpoint(name)
+        try:
+            with for_this_user_alone():
+                socket.bind(endpoint)
+            Path(endpoint.removeprefix("ipc://")).chmod(mode)
+        except (zmq.ZMQError, OSError) as error:
+            raise BusError(f"cannot listen on {endpoint}: {error}") from None
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
+
+    def _tapped(self, context: Context, settings: Settings, paths: Paths) -> Tap | None:
+        if not settings.bus.tap_bind:
+            return None
+        from bus.broker.tap import Tap  # noqa: PLC0415 - brings asyncio and a thread
+
+        tap = Tap(context, settings, paths)
+        tap.bind(self._events)
+        return tap
+
+    def _take_subscriptions(self) -> None:
+        for _ in range(_ROUND):
+            try:
+                message = self._events.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if message[:1] in {b"\x00", b"\x01"}:
+                self._reports.append(Edge(message[:1] == b"\x01", message[1:]))
+
+    def _forward(self) -> None:
+        receive, send, accept = (
+            self._ingest.recv_multipart,
+            self._events.send_multipart,
+            self.buffers.accept,
+        )
+        for _ in range(_ROUND):
+            try:
+                frames = receive(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            try:
+                topic, header, body = wire.parse(frames)
+                if not 0 < len(topic) <= MAX_TOPIC_BYTES:
+                    raise WireError(f"a topic of {len(topic)} bytes")
+            except WireError as error:
+                self._complaints.note("ingest", error)
+                continue
+            if accept(topic, frames[1], header, body):
+                send(frames)
+
+    def _answer(self) -> None:
+        for _ in range(_REPLAYS):
+            try:
+                peer, *request = self._replay.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            try:
+                topic, position = parse_replay_request(request)
+            except WireError as error:
+                self._complaints.note("replay", error)
+                continue
+            self._replay.send_multipart([peer, *self._replayed(topic, position)])
+
+    def _replayed(self, topic: bytes, position: Position) -> list[bytes]:
+        buffer = self.buffers.get(topic)
+        if buffer is None:
+            return replay_reply(topic, (0, 0, 0), (), position)
+        state = (buffer.epoch, buffer.term, buffer.seq)
+        return replay_reply(topic, state, buffer.after(position), position)
+
+    def _exchange(self, ready: int) -> None:
+        """Read the supervisor's commands, and report while it takes them."""
+        if ready & (zmq.POLLIN | zmq.POLLERR):
+            while self._pipe.poll():
+                self._obey(self._pipe.recv())
+        if ready & zmq.POLLOUT:
+            batch = min(len(self._reports), _REPORTS)
+            self._pipe.send([self._reports.popleft() for _ in range(batch)])
+        wanted = zmq.POLLIN | zmq.POLLOUT if self._reports else zmq.POLLIN
+        self._poller.register(self._pipe.fileno(), wanted)
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Forget(topic, term):
+                self.buffers.forget(topic, term)
+            case Refuse(topic, body, code):
+                header = self.buffers.refuse(topic, body, code)
+                self._events.send_multipart([topic, header, body])
+
+
+class Complaints:
+    """Counts messages that are malformed, and logs them at a bounded rate."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._quiet_until = 0.0
+
+    def note(self, socket: str, error: WireError) -> None:
+        """Count one, and log it unless that was done a moment ago."""
+        self.count += 1
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _COMPLAIN_SECONDS
+            logs.logger().warning(
+                "malformed message dropped", socket=socket, reason=str(error), total=self.count
+            )
+
+
+class Pace:
+    """Lets small messages gather while they come faster than one in ``seconds``.
+
+    Each message alone wakes the broker, and the broker every subscriber; those
+    that gather for a moment share the wake-ups.  A message after a pause finds
+    the broker waiting for it, and so do the first few of a flood.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._sleep = sleep
+        self._quick = 0
+        self._last = clock()
+
+    def rest(self) -> None:
+        """Called after each round; sleeps when rounds have followed each other at once."""
+        self._quick = self._quick + 1 if self._clock() - self._last < self._seconds else 0
+        if self._quick > _FLOOD_ROUNDS:
+            self._sleep(self._seconds)
+        self._last = self._clock()

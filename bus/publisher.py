@@ -1,0 +1,179 @@
+"""A collector's end of the bus: numbering, and what a new broker gets again."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Final
+
+import zmq
+from msgspec import structs
+
+from bus import wire
+from bus.replay import START, Snapshot, parse_replay_reply, replay_request
+from bus.subscriber import replay_socket
+from bus.wire import Flag, Header, Kind
+from mist.errors import BusError
+from mist.paths import Paths
+from mist.settings import Settings
+
+#: How long a claim may be under way before it is asked again whether it has come.
+_CLAIM_SLICE_MS: Final = 5
+
+#: How long a collector leaves the subscribers of an old broker to come to the new one.
+_RETURN_SECONDS: Final = 0.25
+
+#: How long a blocking send waits before it looks whether the broker has gone.
+_SEND_SLICE_MS: Final = 500
+
+
+class Publisher:
+    """A collector's end of the bus: numbers messages, and loses none to a restarted broker.
+
+    It sends on an XPUB socket, which is told when the broker comes (it
+    subscribes to everything) and goes.  What was sent last is kept, bounded by
+    ``bus.resend_bytes``, and sent again to a new broker: what the old one had
+    not forwarded is not lost, and subscribers drop by number what they have.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        paths: Paths,
+        settings: Settings,
+        topic: bytes,
+        term: int,
+    ) -> None:
+        self.topic = topic
+        self._term = term
+        self._epoch = term
+        self._next = 1
+        self._paths = paths
+        self._context = context
+        self._sent: deque[tuple[bytes, bytes]] = deque()
+        self._sent_bytes = 0
+        self._keep_bytes = settings.bus.resend_bytes
+        self._connected = False
+        self._claimed = False
+        self.socket = context.socket(zmq.XPUB)
+        self.socket.linger = 1_000
+        self.socket.immediate = True
+        self.socket.sndhwm = settings.bus.collector_queue
+        self.socket.sndtimeo = _SEND_SLICE_MS
+        self.socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self.socket.connect(paths.endpoint("ingest"))
+
+    def claim(self, *, resume: bool, timeout: float = 10.0) -> Snapshot:
+        """Take the topic over, and return what the broker remembers of it.
+
+        With ``resume`` the numbering goes on where a collector that died left
+        it; otherwise the broker forgets the topic and a new epoch begins.  The
+        claim travels the same way as messages do, so once the broker has it
+        nothing that an earlier collector sent can follow.  A collector that begins
+        a new epoch has nothing to learn from the broker and does not wait for it,
+        and may do so after it has looked at what there was.
+        """
+        self._await_broker(timeout)
+        self._epoch, self._next = self._term, 1
+        self._forget()
+        self._send(self._claim(wire.NO_FLAGS if resume else Flag.RESET), b"")
+        self._claimed = True
+        if not resume:
+            return Snapshot(self.topic, self._epoch, self._term, 0, [])
+        snapshot = self._await_term(timeout)
+        if snapshot.epoch:
+            self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
+        for message in snapshot.messages:
+            # The next broker is to have what the predecessor published, too.
+            self._keep(wire.pack(structs.replace(message.header, term=self._term)), message.body)
+        return snapshot
+
+    def publish(
+        self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = wire.NO_FLAGS, code: int = 0
+    ) -> None:
+        """Send one message; blocks while the broker is slow, for the source keeps the rest."""
+        header = wire.pack(Header(kind, self._epoch, self._term, self._next, count, flags, code))
+        self._next += count
+        self._keep(header, body)
+        self._send(header, body)
+
+    def service(self) -> bool:
+        """Handle the broker's coming and going without blocking; whether it is there.
+
+        Call it when ``socket`` is readable.  While the broker is away, do not
+        publish: leave what follows with its source.
+        """
+        while self.socket.poll(0, zmq.POLLIN):
+            self._connected = self.socket.recv()[:1] == b"\x01"
+            if self._connected:
+                self._send_again()
+        return self._connected
+
+    def close(self) -> None:
+        """Hand what is queued to the broker, a second at most, and close."""
+        self.socket.close()
+
+    def _send_again(self) -> None:
+        """Give a new broker what was last, and the word that this is all."""
+        if not (self._claimed or self._sent):
+            return
+        for header, body in list(self._sent):
+            self._send(header, body)
+        self._send(self._claim(wire.NO_FLAGS), b"")
+        if self._sent:
+            # What came next could be more than the new broker remembers before
+            # the first subscriber is back; with its source it is safe.
+            time.sleep(_RETURN_SECONDS)
+
+    def _claim(self, flags: Flag) -> bytes:
+        return wire.pack(Header(Kind.CLAIM, self._epoch, self._term, 1, flags=flags))
+
+    def _keep(self, header: bytes, body: bytes) -> None:
+        self._sent.append((header, body))
+        self._sent_bytes += len(body)
+        while self._sent_bytes > self._keep_bytes and len(self._sent) > 1:
+            self._sent_bytes -= len(self._sent.popleft()[1])
+
+    def _forget(self) -> None:
+        self._sent.clear()
+        self._sent_bytes = 0
+
+    def _send(self, header: bytes, body: bytes) -> None:
+        while True:
+            try:
+                self.socket.send_multipart([self.topic, header, body])
+                return
+            except zmq.Again:
+                continue
+
+    def _await_broker(self, timeout: float) -> None:
+        if not self._connected and not self.socket.poll(int(timeout * 1000), zmq.POLLIN):
+            raise BusError(f"no broker on {self._paths.endpoint('ingest')}")
+        self.service()
+
+    def _await_term(self, timeout: float) -> Snapshot:
+        """Ask until the broker has seen the claim; one that is restarted meanwhile gets it again.
+
+        A broker answers at once and takes the claim a moment later, so a few
+        requests do; one whose broker died is never answered.
+        """
+        deadline = time.monotonic() + timeout
+        with replay_socket(self._context, self._paths, immediate=False) as socket:
+            poller = zmq.Poller()
+            poller.register(socket, zmq.POLLIN)
+            poller.register(self.socket, zmq.POLLIN)
+            socket.send_multipart(replay_request(self.topic, START))
+            while (left := deadline - time.monotonic()) > 0:
+                ready = dict(poller.poll(int(left * 1000)))
+                if self.socket in ready:
+                    self.service()
+                elif socket in ready:
+                    snapshot = parse_replay_reply(socket.recv_multipart())
+                    if snapshot.term >= self._term:
+                        return snapshot
+                    self.socket.poll(_CLAIM_SLICE_MS)
+                else:
+                    continue
+                socket.send_multipart(replay_request(self.topic, START))
+        raise BusError("the broker does not take the claim of a collector")

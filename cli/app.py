@@ -1,0 +1,76 @@
+"""``mist app``: applications."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from cli.adopt import adopt
+from cli.state import opened_store
+from mist import validation
+from mist.apps import management
+from mist.apps.management import NewApp
+from mist.store import App
+
+
+@click.group("app")
+def command() -> None:
+    """Manage applications."""
+
+
+command.add_command(adopt)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--container", help="Name of its container; without it, mist-app-ID.")
+@click.option("--git", "git_url", metavar="URL", help="Repository that it is deployed from.")
+@click.option("--branch", help="Branch; without it, the repository's own default.")
+@click.option("--dockerfile", default="Dockerfile", show_default=True, help="Path in it.")
+@click.option("--port", type=int, help="Port that it listens on in its container.")
+@click.option("--env", "variables", multiple=True, metavar="K=V", help="May be repeated.")
+@click.option("--restart-policy", default="unless-stopped", show_default=True)
+@click.option("--project", help="Project whose members may see it.")
+def add(variables: tuple[str, ...], **fields: str | int | None) -> None:
+    """Add an application: a running container to watch, or a repository to deploy."""
+    new = msgspec.convert({**fields, "env": validation.assignments(variables)}, NewApp)
+    with opened_store() as store:
+        app = management.add(store, new)
+    click.echo(f"Added {app.name}, id {app.id}, container {app.container}.")
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+def show(as_json: bool) -> None:
+    """List the applications."""
+    with opened_store() as store:
+        apps = store.apps.all()
+    if as_json:
+        click.echo(msgspec.json.encode([management.public(each) for each in apps]))
+        return
+    table = Table("ID", "NAME", "CONTAINER", "REPOSITORY", "SINCE", box=None)
+    for each in apps:
+        table.add_row(
+            str(each.id), each.name, each.container, _repository(each), each.created_at[:10]
+        )
+    Console().print(table)
+
+
+@command.command()
+@click.argument("app")
+@click.argument("email")
+def grant(app: str, email: str) -> None:
+    """Let EMAIL see APP (a name or an id) and deploy it."""
+    with opened_store() as store:
+        found, user = management.find_app(store, app), management.find_user(store, email)
+        store.apps.grant(found.id, user.id)
+    click.echo(f"{user.email} may see {found.name}.")
+
+
+def _repository(app: App) -> str:
+    if app.git_url is None:
+        return ""
+    url = validation.public_git_url(app.git_url)
+    return f"{url} ({app.branch})" if app.branch else url

@@ -1,0 +1,23 @@
+"""``mist cancel``: ask for the end of a deployment."""
+
+from __future__ import annotations
+
+import getpass
+
+import click
+
+from bus.topics import MAX_ID
+from cli.state import opened_store
+from mist.errors import Conflict, NotFound
+
+
+@click.command("cancel")
+@click.argument("deployment", type=click.IntRange(1, MAX_ID))
+def command(deployment: int) -> None:
+    """Cancel DEPLOYMENT (its number), which is then failed; what ran before runs on."""
+    with opened_store() as store:
+        if not store.deployments.request_cancel(deployment, getpass.getuser()):
+            if store.deployments.get(deployment) is None:
+                raise NotFound(f"there is no deployment {deployment}")
+            raise Conflict(f"deployment {deployment} is over already")
+    click.echo(f"Deployment {deployment} is being cancelled.")

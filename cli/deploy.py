@@ -1,0 +1,183 @@
+"""``mist deploy``: ask for a deployment, and follow it to its end."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from cli import terminal
+from cli.state import opened_store
+from mist import paths, settings
+from mist.apps import management
+from mist.deployments.records import Reader, closing_records, status_of, text_of
+from mist.deployments.requests import request_deployment
+from mist.errors import BusError, Exit
+from mist.messages import DeploymentStatus
+from mist.paths import Paths
+from mist.store import Deployment, Store
+
+#: How often the log's file is looked at, in seconds; a read of a local file costs next to nothing.
+_LOOK_SECONDS: Final = 0.1
+#: How often the store is, for the place in the queue and for an end that the file lacks.
+_ROW_SECONDS: Final = 0.5
+#: A deployment that still waits after this long makes the command ask whether Mist runs at all.
+_PATIENCE_SECONDS: Final = 3.0
+
+
+@click.command("deploy")
+@click.argument("app")
+@click.option(
+    "--rollback-to",
+    type=click.IntRange(min=1),
+    metavar="DEPLOYMENT",
+    help="Start the image of an earlier deployment again, without building.",
+)
+def command(app: str, rollback_to: int | None) -> None:
+    """Deploy APP (its name or id) and follow the deployment until it ends.
+
+    The exit status is 0 after success and 1 after a failure.  Ctrl-C ends the
+    following, not the deployment.
+    """
+    where = paths.resolve()
+    with terminal.quiet_ending(), opened_store() as store:
+        target = management.find_app(store, app)
+        row = request_deployment(store, settings.load(), target, getpass.getuser(), rollback_to)
+        with Screen(f"Deployment {row.id} of {target.name}") as screen:
+            try:
+                end = follow(store, where, row, screen)
+            except KeyboardInterrupt:
+                screen.note(f"Deployment {row.id} goes on; `mist cancel {row.id}` cancels it.")
+                raise
+    if end.status != "success":
+        raise SystemExit(Exit.FAILURE)
+
+
+class Screen:
+    """Log lines scroll by above a bar; without a terminal, the statuses are lines too."""
+
+    def __init__(self, title: str) -> None:
+        self._console = Console(soft_wrap=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("Queued", total=100)
+        self._said = ""
+        self._print(Text(title, style="bold"))
+
+    def __enter__(self) -> Screen:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def line(self, text: str) -> None:
+        """A line of the log, in the colours that its program gave it."""
+        self._print(Text.from_ansi(text))
+
+    def status(self, status: DeploymentStatus) -> None:
+        """How far it is."""
+        self._bar.update(self._task, completed=status.progress, description=status.message)
+        text = status.error_message or status.message
+        if text != self._said and (self._bar.disable or status.status in ("success", "failed")):
+            style = {"failed": "red", "success": "green"}.get(status.status, "dim")
+            self._print(Text(f"[{status.progress:3} %] {text}", style=style))
+        self._said = text
+
+    def note(self, text: str) -> None:
+        """A word of this command's own."""
+        self._print(Text(text, style="yellow"))
+
+    def _print(self, text: Text) -> None:
+        # Without a terminal there is no width to fold a line to.
+        self._console.print(text, soft_wrap=True)
+
+
+def follow(store: Store, where: Paths, row: Deployment, screen: Screen) -> DeploymentStatus:
+    """Show the log as it grows; the last status, which says how it ended."""
+    reader = Reader(where.deployment_log(row.id))
+    asked = Patience(where, screen)
+    look_at_row = 0.0
+    last = _status(row)
+    while True:
+        last = _show(reader, screen, last)
+        if reader.finished:
+            return last
+        if time.monotonic() >= look_at_row:
+            look_at_row = time.monotonic() + _ROW_SECONDS
+            now = store.deployments.get(row.id) or row
+            if now.finished:
+                # The log is written first: what it does not hold by now it never will.
+                last = _show(reader, screen, last)
+                return last if reader.finished else _show_end(now, screen)
+            if reader.line == 0:
+                screen.status(_status(now))
+                asked.wait()
+        time.sleep(_LOOK_SECONDS)
+
+
+class Patience:
+    """Says once, after a while in the queue, that nobody works on the queue."""
+
+    def __init__(self, where: Paths, screen: Screen) -> None:
+        self._where = where
+        self._screen = screen
+        self._until = time.monotonic() + _PATIENCE_SECONDS
+        self._asked = False
+
+    def wait(self) -> None:
+        """Look at the clock, and perhaps at the service."""
+        if self._asked or time.monotonic() < self._until:
+            return
+        self._asked = True
+        if not _service_runs(self._where):
+            self._screen.note("Mist does not run; the deployment begins when `mist up` does.")
+
+
+def _service_runs(where: Paths) -> bool:
+    from supervisor.control import ask_status  # noqa: PLC0415 - the command alone knows both
+
+    with terminal.bus_context() as context:
+        try:
+            ask_status(context, where)
+        except BusError:
+            return False
+    return True
+
+
+def _show(reader: Reader, screen: Screen, last: DeploymentStatus) -> DeploymentStatus:
+    """Show what is new; the last status of all, or ``last`` while there is none."""
+    while body := reader.read():
+        for record in body.split(b"\n"):
+            status = status_of(record)
+            text = None if status else text_of(record)
+            if status is not None:
+                last = status
+                screen.status(status)
+            elif text is not None:
+                screen.line(text)
+    return last
+
+
+def _show_end(row: Deployment, screen: Screen) -> DeploymentStatus:
+    """The end of a deployment whose log does not tell it."""
+    status = _status(row)
+    screen.status(status)
+    return status
+
+
+def _status(row: Deployment) -> DeploymentStatus:
+    status = status_of(closing_records(row)[0])
+    assert status is not None
+    return status

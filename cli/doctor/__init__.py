@@ -1,0 +1,164 @@
+"""``mist doctor``: checks what the service needs, and says what to do."""
+
+from __future__ import annotations
+
+import grp
+import os
+import platform
+import stat
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import SplitResult, urlsplit
+
+import click
+import msgspec
+import zmq
+from rich.console import Console
+from rich.text import Text
+
+import mist
+from cli import terminal
+from cli.doctor import checks
+from cli.doctor.checks import Finding, Verdict
+from mist import paths, settings
+from mist.errors import Exit, MistError
+from mist.paths import Paths
+from mist.settings import Settings
+
+#: The oldest engine that the service was tried with.
+_ENGINE_API: Final = (1, 41)
+
+_STYLES: Final[dict[Verdict, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+class _Version(msgspec.Struct, frozen=True, rename="pascal"):
+    """What is of interest in the engine's ``GET /version``."""
+
+    version: str
+    api_version: Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+$")]
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def command(as_json: bool) -> None:
+    """Check engine, permissions, ports, file limits and versions, and say what to do.
+
+    Exits with 0 if nothing fails; what is only doubtful is a warning.
+    """
+    findings = list(examine())
+    with terminal.quiet_ending():
+        _print_json(findings) if as_json else _print(findings)
+    failed = any(finding.verdict == "fail" for finding in findings)
+    raise SystemExit(Exit.FAILURE if failed else Exit.OK)
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, in the order in which one would mend them."""
+    yield from versions()
+    try:
+        limits = settings.load()
+    except MistError as error:
+        yield Finding("fail", "settings", str(error), "correct the key, or the variable")
+        return
+    yield Finding("ok", "settings", _settings_source())
+    where = paths.locate()
+    for check in CHECKS:
+        yield from check(limits, where)
+
+
+def versions() -> Iterator[Finding]:
+    """The versions that a bug report needs."""
+    names = ("pyzmq", "gunicorn", "gevent", "falcon")
+    libraries = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    python = platform.python_version()
+    text = f"mist {mist.__version__}, Python {python}, libzmq {zmq.zmq_version()}, {libraries}"
+    yield Finding("ok", "versions", text)
+
+
+def _settings_source() -> str:
+    path = Path(os.environ.get("MIST_CONFIG") or settings.DEFAULT_FILE)
+    return str(path) if path.exists() else f"defaults ({path} does not exist)"
+
+
+def check_engine(limits: Settings, _where: Paths) -> Iterator[Finding]:
+    """Whether the engine answers, and if not, why."""
+    from workers import engine  # noqa: PLC0415 - only the commands know the other packages, and late
+
+    try:
+        address = engine.host(limits)
+        found = msgspec.convert(engine.get_json(limits, "/version"), _Version)
+    except (MistError, msgspec.ValidationError) as error:
+        advice = _engine_advice(urlsplit(engine.host(limits)))
+        yield Finding("fail", "engine", str(error), advice)
+        return
+    text = f"Docker Engine {found.version} (API {found.api_version}) at {address}"
+    if tuple(map(int, found.api_version.split("."))) < _ENGINE_API:
+        yield Finding("warn", "engine", text, "update the engine to 20.10 or later")
+    else:
+        yield Finding("ok", "engine", text)
+
+
+def _engine_advice(address: SplitResult) -> str:
+    """What to do about an engine that does not answer."""
+    if address.scheme != "unix":
+        return (
+            "see that the engine listens there, and that DOCKER_TLS_VERIFY and DOCKER_CERT_PATH fit"
+        )
+    path = Path(address.path)
+    try:
+        status = path.stat()
+    except PermissionError:
+        return f"user {checks.user()} may not even look into {path.parent}"
+    except OSError:
+        return "install and start an engine (`apt install docker.io`), or set DOCKER_HOST"
+    if not stat.S_ISSOCK(status.st_mode):
+        return f"{path} is no socket; set DOCKER_HOST or engine.host to the engine's"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return _group_advice(path, status)
+    return "the socket is there and nobody answers; start the engine (`systemctl start docker`)"
+
+
+def _group_advice(path: Path, status: os.stat_result) -> str:
+    """Who is missing from which group."""
+    try:
+        group = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        group = str(status.st_gid)
+    if not status.st_mode & stat.S_IWGRP or status.st_gid == 0:
+        return f"{path} is root's alone; run mist as root, or give the socket a group"
+    return (
+        f"user {checks.user()} is not in group {group}, which may use {path}: "
+        f"`usermod -aG {group} {checks.user()}`, then log in anew"
+    )
+
+
+CHECKS: Final[tuple[checks.Check, ...]] = (
+    check_engine,
+    checks.check_port,
+    checks.check_files,
+    checks.check_home,
+    checks.check_secret,
+    checks.check_runtime,
+    checks.check_store,
+    checks.check_bus,
+    checks.check_git,
+)
+
+
+def _print(findings: list[Finding]) -> None:
+    console = Console()
+    for finding in findings:
+        line = Text.assemble(
+            (f"{finding.verdict:<5}", _STYLES[finding.verdict]),
+            (f"{finding.subject:<9}", "bold"),
+            finding.text,
+        )
+        console.print(line, soft_wrap=True)
+        if finding.advice:
+            console.print(Text(f"{'':14}→ {finding.advice}"), soft_wrap=True)
+
+
+def _print_json(findings: list[Finding]) -> None:
+    terminal.write(msgspec.json.encode([finding._asdict() for finding in findings]))

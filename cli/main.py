@@ -1,0 +1,106 @@
+"""The ``mist`` command: a table of subcommands, each loaded when it is called.
+
+A subcommand is a module of :mod:`cli` with a ``command``.  Whatever
+goes wrong that has a name (:class:`mist.errors.MistError`) is one line on
+standard error and an exit status, never a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+import click
+
+import mist
+from mist.errors import BrokenInstallation, Exit, MistError, UsageError
+
+#: Every subcommand, in the order of the help, with its line there.
+COMMANDS: Final = {
+    "up": "Run everything in the foreground.",
+    "supervisor": "Run everything but the web tier, as a system service does.",
+    "status": "Show the supervisor's table of processes.",
+    "doctor": "Check what the service needs, and say what to do.",
+    "user": "Manage accounts.",
+    "app": "Manage applications.",
+    "deploy": "Deploy an application and follow it to its end.",
+    "cancel": "Cancel a deployment.",
+    "logs": "Follow an application's container log.",
+    "top": "Watch the host's metrics.",
+    "tap": "Print what the bus carries, newline-delimited JSON.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run: ``mist --help`` loads none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click
+        """The command of that name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click
+        """Write the table without importing what it names."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mist.__version__, prog_name="mist")
+def cli() -> None:
+    """Live container logs, deployments and metrics of a Docker host."""
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Run the command line and exit: 0, 2 for a wrong usage, or the error's own status."""
+    _drop_inherited_signals()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        _check_encoding(given)
+        cli.main(given, prog_name="mist")
+    except MistError as error:
+        _fail(str(error), error.exit_status)
+    except (ImportError, SyntaxError) as error:
+        broken = BrokenInstallation("the program", str(error))
+        _fail(str(broken), broken.exit_status)
+    except OSError as error:
+        _fail(str(error), Exit.FAILURE)
+
+
+def _check_encoding(arguments: Iterable[str]) -> None:
+    """Raise UsageError if an argument is not UTF-8: neither the store nor the engine takes it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"the argument {os.fsencode(argument)!r} is not UTF-8") from None
+
+
+def _drop_inherited_signals() -> None:
+    """Unblock what the parent blocked, and do not ignore SIGCHLD even if the parent did.
+
+    A blocked SIGTERM would never arrive. Where SIGCHLD is ignored, the kernel drops
+    the exit status of a child (wait(2)).
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _fail(text: str, status: int) -> None:
+    if "NOTIFY_SOCKET" in os.environ:  # a service: `systemctl status` is to show it, too
+        from mist.notify import Notifier  # noqa: PLC0415 - no other command needs it
+
+        Notifier().giving_up(text)
+    click.echo(f"mist: {text}", err=True)
+    sys.exit(status)

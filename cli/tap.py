@@ -1,0 +1,65 @@
+"""``mist tap``: what the bus carries, newline-delimited JSON on standard output."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import zmq
+
+from bus import follower, topics, wire
+from bus.subscriber import ask_replay, events_socket
+from cli import terminal
+from mist import paths, settings
+from mist.errors import WireError
+
+_UNFINISHED = re.compile(r"(container|deployment)(/[1-9][0-9]*)?")
+
+
+@click.command("tap")
+@click.argument("topic", default="")
+def command(topic: str) -> None:
+    """Print what the bus carries under TOPIC, a prefix such as metrics/ or container/1/.
+
+    Subscribing to container/ID/ starts the collector of that application's log;
+    an empty TOPIC listens to all that is there and starts nothing.
+    """
+    if hint := _hint(topic):
+        terminal.note(hint)
+    with terminal.quiet_ending(), terminal.bus_context() as context:
+        where, limits = paths.resolve(), settings.load()
+        ask_replay(context, where, topics.METRICS, timeout=follower.ANSWER_SECONDS)
+        with events_socket(context, where, limits) as events:
+            events.subscribe(topic.encode())
+            _print(events)
+
+
+def _hint(topic: str) -> str:
+    """What a topic without its closing slash does, which is seldom what is wanted."""
+    match = _UNFINISHED.fullmatch(topic)
+    if match is None:
+        return ""
+    missing = "/" if match[2] else "/ID/"
+    return f"mist: {topic!r} starts nothing and listens to what is there; try {topic + missing!r}"
+
+
+def _print(events: zmq.Socket[bytes]) -> None:
+    poller = zmq.Poller()
+    poller.register(events, zmq.POLLIN)
+    poller.register(terminal.STDOUT, zmq.POLLERR)
+    while True:
+        ready = dict(poller.poll())
+        if ready.get(terminal.STDOUT):
+            raise BrokenPipeError
+        _print_one(events.recv_multipart())
+
+
+def _print_one(frames: list[bytes]) -> None:
+    try:
+        message = wire.parse(frames)
+    except WireError as error:
+        terminal.note(f"mist: {error}")
+        return
+    if message.body:
+        terminal.write(message.body)
+        terminal.flush()

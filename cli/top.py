@@ -1,0 +1,170 @@
+"""``mist top``: the host's metrics in the terminal, live."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import click
+import msgspec
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.measure import Measurement
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bus import topics
+from bus.follower import Follower
+from bus.wire import Kind, Message
+from cli import terminal
+from mist import paths, settings
+from mist.errors import BusError
+from mist.messages import Docker, Metrics, Space
+
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+
+#: The sampler's pace is a second; after this many without a sample it is said.
+_LATE_SECONDS: Final = 3.0
+
+_metrics = msgspec.json.Decoder(Metrics)
+
+
+@click.command("top")
+@click.option("--once", is_flag=True, help="Print the newest sample and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print samples as JSON, one on each line.")
+def command(once: bool, as_json: bool) -> None:
+    """Show processor, memory, disk and Docker's counts, once a second."""
+    once = once or not (as_json or sys.stdout.isatty())
+    with terminal.quiet_ending(), terminal.bus_context() as context:
+        where, limits = paths.resolve(), settings.load()
+        with Follower(context, where, limits, topics.METRICS, terminal.STDOUT) as follower:
+            if as_json:
+                _print_json(follower, once)
+            elif once:
+                _print_once(follower)
+            else:
+                _draw(follower, limits.metrics.history_samples)
+
+
+def _samples(follower: Follower, timeout: float) -> list[Message]:
+    """The samples that arrive next."""
+    found = follower.take(timeout)
+    return [
+        item for item in found if isinstance(item, Message) and item.header.kind is Kind.METRICS
+    ]
+
+
+def _first(follower: Follower) -> list[Message]:
+    """The history, or BusError if there is not one sample within some seconds."""
+    deadline = time.monotonic() + _LATE_SECONDS
+    while time.monotonic() < deadline:
+        if found := _samples(follower, deadline - time.monotonic()):
+            return found
+    raise BusError("no sampler sends metrics; `mist status` may tell why")
+
+
+def _print_json(follower: Follower, once: bool) -> None:
+    newest = _first(follower)[-1:]
+    while True:
+        for message in newest:
+            terminal.write(message.body)
+        terminal.flush()
+        if once:
+            return
+        newest = _samples(follower, _LATE_SECONDS)
+
+
+def _print_once(follower: Follower) -> None:
+    sample = _metrics.decode(_first(follower)[-1].body)
+    Console().print(_figures(sample), soft_wrap=True)
+
+
+def _draw(follower: Follower, history: int) -> None:
+    samples = deque(map(_decode, _first(follower)), maxlen=history)
+    with Live(dashboard(list(samples)), auto_refresh=False, screen=True) as live:
+        while True:
+            arrived = _samples(follower, _LATE_SECONDS)
+            samples.extend(map(_decode, arrived))
+            live.update(dashboard(list(samples), late=not arrived), refresh=True)
+
+
+def _decode(message: Message) -> Metrics:
+    return _metrics.decode(message.body)
+
+
+def dashboard(samples: Sequence[Metrics], late: bool = False) -> RenderableType:
+    """The newest sample, over the course of processor and memory; ``samples`` is not empty."""
+    newest = samples[-1]
+    title = f"mist top · {newest.timestamp[:19].replace('T', ' ')} UTC"
+    if late:
+        title += " · no news from the sampler"
+    courses = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    courses.add_column(width=6)
+    courses.add_column(ratio=1)
+    courses.add_row("cpu", Sparkline([sample.cpu.usage for sample in samples]))
+    courses.add_row("memory", Sparkline([sample.memory.percent for sample in samples]))
+    return Panel(Group(*_figures(newest).renderables, Text(), courses), title=title)
+
+
+def _figures(sample: Metrics) -> Group:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=6)
+    table.add_column(width=24)
+    table.add_column(width=6, justify="right")
+    table.add_column()
+    cores = "1 core" if sample.cpu.cores == 1 else f"{sample.cpu.cores} cores"
+    table.add_row("cpu", *_gauge(sample.cpu.usage), cores)
+    table.add_row("memory", *_gauge(sample.memory.percent), _bytes(sample.memory))
+    table.add_row("disk", *_gauge(sample.disk.percent), _bytes(sample.disk))
+    return Group(table, Text.assemble("docker  ", _docker(sample.docker)))
+
+
+def _gauge(percent: float) -> tuple[ProgressBar, str]:
+    style = "red" if percent >= 90 else "yellow" if percent >= 70 else "green"
+    bar = ProgressBar(total=100, completed=percent, width=24, complete_style=style)
+    return bar, f"{percent:.1f}%"
+
+
+def _bytes(space: Space) -> str:
+    return f"{human(space.used)} of {human(space.total)}"
+
+
+def human(number: float) -> str:
+    """Bytes in the unit that leaves at most four digits: ``4.0 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.1f} {unit}" if unit != "B" else f"{number:.0f} B"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def _docker(counts: Docker) -> Text:
+    if counts.containers_running is None:
+        return Text("engine unreachable", style="red")
+    return Text(
+        f"{counts.containers_running} of {counts.containers_total} containers running, "
+        f"{counts.images} images"
+    )
+
+
+class Sparkline:
+    """The newest of ``values`` (percentages) that fit the width, the newest at the right."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self._values = values
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, options.max_width)
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(sparkline(self._values[-options.max_width :]).rjust(options.max_width))
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One block for each percentage, an eighth of the height for each 12.5."""
+    return "".join(_BLOCKS[min(7, max(0, int(value / 12.5)))] for value in values)

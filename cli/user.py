@@ -1,0 +1,91 @@
+"""``mist user``: accounts."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from cli.state import opened_store
+from mist import validation
+from mist.accounts import passwords
+from mist.apps.management import find_user, project_id
+from mist.store import Role
+
+
+@click.group("user")
+def command() -> None:
+    """Manage accounts."""
+
+
+@command.command()
+@click.argument("email")
+@click.option("--admin", is_flag=True, help="May see and do everything.")
+@click.option("--project", "projects", multiple=True, help="Make it a member; may be repeated.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool) -> None:
+    """Add an account.
+
+    Without --password-stdin the password is asked for at a terminal, and
+    otherwise made up and printed once.
+    """
+    address = validation.email(email)
+    names = [validation.name(each, "project") for each in projects]
+    password, printed = _password(password_stdin)
+    role: Role = "admin" if admin else "user"
+    with opened_store() as store:
+        user = store.users.add(address, passwords.make_hash(password), role)
+        for each in names:
+            store.projects.add_member(project_id(store, each), user.id)
+    click.echo(f"Added {user.email} ({user.role}), id {user.id}.")
+    _print_once(password, printed)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+def show(as_json: bool) -> None:
+    """List the accounts."""
+    with opened_store() as store:
+        users = store.users.all()
+    if as_json:
+        rows = [
+            {"id": each.id, "email": each.email, "role": each.role, "created_at": each.created_at}
+            for each in users
+        ]
+        click.echo(msgspec.json.encode(rows))
+        return
+    table = Table("ID", "EMAIL", "ROLE", "SINCE", box=None)
+    for each in users:
+        table.add_row(str(each.id), each.email, each.role, each.created_at[:10])
+    Console().print(table)
+
+
+@command.command()
+@click.argument("email")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def passwd(email: str, password_stdin: bool) -> None:
+    """Set another password, which ends every session of the account."""
+    with opened_store() as store:
+        user = find_user(store, email)
+        password, printed = _password(password_stdin)
+        store.users.set_password(user.id, passwords.make_hash(password))
+    click.echo(f"Changed the password of {user.email}; its sessions are over.")
+    _print_once(password, printed)
+
+
+def _password(from_stdin: bool) -> tuple[str, bool]:
+    """The new password, and whether it was made up and has to be shown."""
+    if from_stdin:
+        return passwords.check(sys.stdin.readline().rstrip("\r\n")), False
+    if sys.stdin.isatty():
+        typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return passwords.check(typed), False
+    return passwords.generate(), True
+
+
+def _print_once(password: str, printed: bool) -> None:
+    if printed:
+        click.echo(f"One-time password: {password}")

@@ -1,0 +1,1 @@
+"""Applications: what may be done with them."""

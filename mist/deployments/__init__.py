@@ -1,0 +1,1 @@
+"""Deployments: their requests, stages and records."""
