@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, NamedTuple, cast
 
+from mist.ids import MAX_ID
+
 Kind = Literal["container", "deployment", "metrics"]
 
 METRICS: Final = b"metrics/system"
-
-#: The largest id that a topic may name: SQLite's and PostgreSQL's largest integer.
-MAX_ID: Final = 2**63 - 1
 
 _DEMAND = re.compile(rb"(container|deployment)/([1-9][0-9]{0,18})/")
 

@@ -6,9 +6,9 @@ import getpass
 
 import click
 
-from bus.topics import MAX_ID
 from cli.state import opened_store
 from mist.errors import Conflict, NotFound
+from mist.ids import MAX_ID
 
 
 @click.command("cancel")

@@ -14,8 +14,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from types import FrameType
@@ -133,3 +133,13 @@ def _name(name: str) -> None:
     """Show in ``ps`` and ``top`` which child this is."""
     with suppress(OSError):
         _COMM.write_text(f"mist {name}"[:15])
+
+
+@contextmanager
+def for_this_user_alone() -> Iterator[None]:
+    """Keep sockets that are made meanwhile from everybody else, until their modes are set."""
+    mask = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(mask)

@@ -19,8 +19,8 @@ from bus.subscriber import unanswered
 from mist import clock
 from mist.errors import BusError
 from mist.paths import Paths
+from mist.process import for_this_user_alone
 from supervisor.child import Child
-from supervisor.directories import for_this_user_alone
 
 #: A request is a word; who sends more is cut off.
 _REQUEST_BYTES: Final = 256

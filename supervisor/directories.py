@@ -6,8 +6,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final
 
@@ -45,16 +44,6 @@ def prepare(paths: Paths) -> None:
     _check(paths.runtime.parent, "MIST_RUNTIME", os.geteuid())
     _make(paths.deployment_log(1).parent, "MIST_HOME", 0o750)
     _make(paths.work_folder(1).parent, "MIST_HOME", 0o700)
-
-
-@contextmanager
-def for_this_user_alone() -> Iterator[None]:
-    """Keep sockets that are made meanwhile from everybody else, until their modes are set."""
-    mask = os.umask(0o177)
-    try:
-        yield
-    finally:
-        os.umask(mask)
 
 
 def lock(paths: Paths) -> ExitStack:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mist.errors import BusError
-from supervisor.directories import for_this_user_alone
+from mist.process import for_this_user_alone
 
 #: Longer than any message that :mod:`mist.notify` sends.
 _MESSAGE_BYTES: Final = 65_536

@@ -17,9 +17,9 @@ from api.http.access import (
 from api.http.bodies import Body, read
 from api.http.envelope import reply
 from api.http.ids import limit, path_id
-from bus.topics import MAX_ID
 from mist.deployments.requests import request_deployment
 from mist.errors import Conflict
+from mist.ids import MAX_ID
 from mist.store import Deployment
 
 _DEFAULT_LIMIT: Final = 50

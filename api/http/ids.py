@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import falcon
 
-from bus.topics import MAX_ID
+from mist.ids import MAX_ID
 
 
 def path_id(text: str) -> int | None:

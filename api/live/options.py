@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import falcon
 
-from bus.topics import MAX_ID
 from mist import clock
+from mist.ids import MAX_ID
 
 
 def identifier(req: falcon.Request, name: str) -> int:

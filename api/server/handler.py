@@ -29,7 +29,7 @@ from api.websocket.frames import CloseCode
 
 if TYPE_CHECKING:
     from api.server.accept_balance import Share
-    from api.server.keepalive import Keeper
+    from api.server.keepalive import ConnectionRegistry
     from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -45,21 +45,21 @@ _PAUSE_SECONDS: Final = 0.002
 class Server(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
     """The HTTP server of a gunicorn worker; ``serve_with`` is called before it starts."""
 
-    keeper: Keeper
+    registry: ConnectionRegistry
     settings: Settings
     share: Share
 
-    def serve_with(self, settings: Settings, keeper: Keeper, share: Share) -> None:
+    def serve_with(self, settings: Settings, registry: ConnectionRegistry, share: Share) -> None:
         """Hand in what the server and its handlers need beyond gunicorn's own."""
         self.settings = settings
-        self.keeper = keeper
+        self.registry = registry
         self.share = share
         self.idle: set[Handler] = set()
         self._has_waited = False
 
     def publish_load(self) -> int:
         """Tell the other workers how many connections there are here, and return it."""
-        connections = len(self.keeper.connections) + len(self.pool)
+        connections = len(self.registry.connections) + len(self.pool)
         self.share.publish(connections)
         return connections
 
@@ -160,7 +160,7 @@ class Handler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the lib
         early = self._read_early()
         sock = _socket.socket(fileno=self.socket.detach())
         self.rfile.close()
-        self.connection = Connection(sock, self.server.keeper, early)
+        self.connection = Connection(sock, self.server.registry, early)
         return self.connection
 
     def _note_answer(self, length: int) -> None:
@@ -181,8 +181,8 @@ class Handler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the lib
             return b""
 
     def _tell_if_stopping(self) -> None:
-        if self.connection is not None and self.server.keeper.stopping is not None:
-            self.connection.finish(*self.server.keeper.stopping)
+        if self.connection is not None and self.server.registry.stopping is not None:
+            self.connection.finish(*self.server.registry.stopping)
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None

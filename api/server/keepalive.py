@@ -1,7 +1,7 @@
 """What a gunicorn worker does for all its connections: keepalive, stalls, the end.
 
 Each connection is visited once in ``streams.ping_seconds``: they are spread over
-slots, and the keeper's one greenlet visits one slot each time it wakes up.  Only
+slots, and the registry's one greenlet visits one slot each time it wakes up.  Only
 the connections whose socket is full are looked at every time.
 """
 
@@ -18,14 +18,14 @@ from mist.settings import Streams
 if TYPE_CHECKING:
     from api.websocket.connection import Connection
 
-#: The keeper wakes up this often at least, in seconds.
+#: The registry wakes up this often at least, in seconds.
 _TICK_SECONDS: Final = 1.0
 
 #: A peer may leave fewer pings than this unanswered.
 _PINGS: Final = 2
 
 
-class Keeper:
+class ConnectionRegistry:
     """The connections of one worker; made after the fork."""
 
     def __init__(self, limits: Streams) -> None:

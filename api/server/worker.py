@@ -25,7 +25,7 @@ from gunicorn.workers.ggevent import VERSION, GeventPyWSGIWorker
 import mist.settings
 from api.server.accept_balance import Share
 from api.server.handler import Handler, Server
-from api.server.keepalive import Keeper
+from api.server.keepalive import ConnectionRegistry
 from api.server.worker_status import WorkerStatus
 from api.websocket.frames import CloseCode
 from mist.errors import SettingsError
@@ -98,22 +98,24 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
     def run(self) -> None:
         """Serve until told to stop, or until the master is gone."""
         settings = mist.settings.load()
-        keeper = Keeper(settings.streams)
-        servers = [self._serve(listener, settings, keeper) for listener in self.sockets]
-        gevent.spawn(keeper.run).link_exception(lambda _: self._stop())
+        registry = ConnectionRegistry(settings.streams)
+        servers = [self._serve(listener, settings, registry) for listener in self.sockets]
+        gevent.spawn(registry.run).link_exception(lambda _: self._stop())
         self.status.note_serving()
         while self.alive and self.ppid == os.getppid():
             self.notify()
             for server in servers:
                 server.publish_load()
             self._told.wait(_HEARTBEAT_SECONDS)
-        self._shut_down(servers, keeper, settings.server.graceful_timeout)
+        self._shut_down(servers, registry, settings.server.graceful_timeout)
 
     def notify(self) -> None:
         """Tell the master that this worker is alive; ``run`` looks whether there is a master."""
         self.tmp.notify()
 
-    def _serve(self, listener: Any, settings: mist.settings.Settings, keeper: Keeper) -> Server:
+    def _serve(
+        self, listener: Any, settings: mist.settings.Settings, registry: ConnectionRegistry
+    ) -> Server:
         listener.setblocking(True)
         environ = base_environ(self.cfg)
         environ.update({"wsgi.multithread": True, "SERVER_SOFTWARE": VERSION})
@@ -125,22 +127,24 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
             handler_class=self.wsgi_handler,
             environ=environ,
         )
-        server.serve_with(settings, keeper, self._share)
+        server.serve_with(settings, registry, self._share)
         server.start()
         return server
 
-    def _shut_down(self, servers: list[Server], keeper: Keeper, seconds: float) -> None:
+    def _shut_down(
+        self, servers: list[Server], registry: ConnectionRegistry, seconds: float
+    ) -> None:
         started = time.monotonic()
         self._share.withdraw()
         for server in servers:
             server.stop_accepting_requests()
-        keeper.finish_all(*self._farewell())
-        self._wait(servers, keeper, started + seconds * _SENDING, lambda: self._quick)
-        keeper.close_all()
+        registry.finish_all(*self._farewell())
+        self._wait(servers, registry, started + seconds * _SENDING, lambda: self._quick)
+        registry.close_all()
         if self._quick:
             seconds = min(seconds, _QUICK_SECONDS)
-        self._wait(servers, keeper, started + seconds * _CLOSING)
-        keeper.abort_all()
+        self._wait(servers, registry, started + seconds * _CLOSING)
+        registry.abort_all()
         for server in servers:
             server.pool.kill(block=False)
 
@@ -152,13 +156,13 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
     def _wait(
         self,
         servers: list[Server],
-        keeper: Keeper,
+        registry: ConnectionRegistry,
         deadline: float,
         hurry: Callable[[], bool] = lambda: False,
     ) -> None:
         """Wait until nobody is left, the deadline has come, or somebody is in a hurry."""
         while time.monotonic() < deadline and not hurry():
-            if not keeper.connections and not any(len(server.pool) for server in servers):
+            if not registry.connections and not any(len(server.pool) for server in servers):
                 return
             self.notify()
             gevent.sleep(_LOOK_SECONDS)

@@ -1,6 +1,5 @@
-"""WebSockets (RFC 6455) for the gunicorn worker, on gevent-websocket's classes.
+"""WebSockets (RFC 6455) on gevent-websocket's classes; it imports nothing else of ours.
 
-``frames`` and ``parser`` are the protocol without I/O, ``connection`` one open
-connection, ``keeper`` what a worker does for all of them, ``handshake`` and
-``handler`` the way from an HTTP request to a connection.
+``frames`` and ``parser`` are the protocol without I/O, ``handshake`` the check of the
+request, and ``connection`` one open connection.
 """

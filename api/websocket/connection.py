@@ -30,7 +30,7 @@ from socket import (
 )
 from struct import Struct
 from termios import TIOCOUTQ
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import gevent
 import structlog
@@ -41,9 +41,6 @@ from api.websocket import frames
 from api.websocket.frames import CloseCode, Opcode
 from api.websocket.parser import Binary, Close, Event, Parser, Ping, ProtocolViolation, Text
 from api.websocket.write_buffer import NOTHING, Buffers, at_boundary, rest, vector
-
-if TYPE_CHECKING:
-    from api.server.keepalive import Keeper
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +74,40 @@ class Source(Protocol):
         """
 
 
+class Limits(Protocol):
+    """The bounds of a connection, in bytes and seconds."""
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The longest message that a client may send."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much the kernel queues for the client."""
+
+    @property
+    def close_seconds(self) -> float:
+        """How long the client may take to answer a close frame."""
+
+
+class Registry(Protocol):
+    """What a connection tells about itself; :mod:`api.server.keepalive` implements it."""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of every connection."""
+
+    @property
+    def blocked(self) -> set[Connection]:
+        """The connections whose socket is full."""
+
+    def add(self, connection: Connection) -> None:
+        """Take a new connection in."""
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection that is gone."""
+
+
 class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
     """An accepted connection.
 
@@ -98,12 +129,12 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         "_farewell",
         "_fd",
         "_inbox",
-        "_keeper",
         "_on_close",
         "_out",
         "_parser",
         "_peer_closed",
         "_reader",
+        "_registry",
         "_sent",
         "_socket",
         "_wakeup",
@@ -119,7 +150,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         "unsent",
     )
 
-    def __init__(self, sock: _socket.socket, keeper: Keeper, early: bytes = b"") -> None:
+    def __init__(self, sock: _socket.socket, registry: Registry, early: bytes = b"") -> None:
         """Take over a connected socket; ``early`` is what was read of it beyond the handshake."""
         # The base class's constructor makes a UTF-8 validator and keeps the handler
         # with its environ and buffers: most of what a client would cost.
@@ -132,10 +163,10 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self.last_progress = 0.0
         self.slot = self.unanswered = 0
         self.unsent = 0
-        self._keeper = keeper
+        self._registry = registry
         self._socket = sock
         self._fd = sock.fileno()
-        self._parser: Parser | None = Parser(keeper.limits.max_message_bytes)
+        self._parser: Parser | None = Parser(registry.limits.max_message_bytes)
         self._out: Buffers = NOTHING
         self._sent = 0
         self._control: dict[Opcode, bytes] | None = None
@@ -147,7 +178,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self._inbox: deque[str | bytes] | None = None
         self._wakeup: Wakeup | None = None
         self._prepare()
-        keeper.add(self)
+        registry.add(self)
         self._reader: Any = gevent.get_hub().loop.io(self._fd, _READ)
         self._reader.start(self._on_readable)
         if early:
@@ -171,7 +202,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         if self._socket.family in (AF_INET, AF_INET6):
             self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             self._socket.setsockopt(
-                IPPROTO_TCP, _TCP_NOTSENT_LOWAT, self._keeper.limits.unsent_bytes
+                IPPROTO_TCP, _TCP_NOTSENT_LOWAT, self._registry.limits.unsent_bytes
             )
 
     # Sending
@@ -243,7 +274,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         """Have the event loop go on when the socket takes more."""
         self.blocked = True
         self.last_progress = time.monotonic()
-        self._keeper.blocked.add(self)
+        self._registry.blocked.add(self)
         self._writer = gevent.get_hub().loop.io(self._fd, _WRITE)
         self._writer.start(self._on_writable)
 
@@ -253,7 +284,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
 
     def _unblock(self) -> None:
         self.blocked = False
-        self._keeper.blocked.discard(self)
+        self._registry.blocked.discard(self)
         self._writer.stop()
         self._writer.close()
         self._writer = None
@@ -325,7 +356,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self._start_deadline()
 
     def _start_deadline(self) -> None:
-        self._deadline = gevent.get_hub().loop.timer(self._keeper.limits.close_seconds)
+        self._deadline = gevent.get_hub().loop.timer(self._registry.limits.close_seconds)
         self._deadline.start(self._drop)
         if not self._reader.active:
             self._reader.start(self._on_readable)
@@ -359,7 +390,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
                 watcher.close()
         self._reader = self._writer = self._deadline = None
         self._socket.close()
-        self._keeper.discard(self)
+        self._registry.discard(self)
         self._out, self._sent = NOTHING, 0
         self.source = self._parser = self._control = self._farewell = None
         if self._wakeup is not None:

@@ -26,8 +26,8 @@ from bus.replay import Position, parse_replay_request, replay_reply
 from mist import logs
 from mist.errors import BusError, WireError
 from mist.paths import Paths
+from mist.process import for_this_user_alone
 from mist.settings import Settings
-from supervisor.directories import for_this_user_alone
 
 if TYPE_CHECKING:
     from bus.broker.tap import Tap

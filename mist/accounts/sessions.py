@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from bus.topics import MAX_ID
 from mist import emails
 from mist.accounts import passwords, tokens
 from mist.accounts.tokens import Claims, Token
 from mist.addresses import parse_ip
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
+from mist.ids import MAX_ID
 from mist.settings import Auth
 from mist.store import Store, User
 

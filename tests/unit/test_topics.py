@@ -6,6 +6,7 @@ import pytest
 
 from bus import topics
 from bus.topics import Demand
+from mist.ids import MAX_ID
 
 
 def test_a_topic_is_a_prefix_of_no_other() -> None:
@@ -21,7 +22,7 @@ def test_a_topic_is_a_prefix_of_no_other() -> None:
         (b"container/7/", Demand("container", 7)),
         (b"container/7/log/more", Demand("container", 7)),
         (topics.deployment_log(15), Demand("deployment", 15)),
-        (b"container/%d/" % topics.MAX_ID, Demand("container", topics.MAX_ID)),
+        (b"container/%d/" % MAX_ID, Demand("container", MAX_ID)),
     ],
 )
 def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Demand) -> None:
@@ -43,7 +44,7 @@ def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Dem
         b"container/\xff/",
         b"Container/7/",
         b" container/7/",
-        b"container/%d/" % (topics.MAX_ID + 1),
+        b"container/%d/" % (MAX_ID + 1),
         b"container/99999999999999999999/",
         topics.METRICS,
     ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from bus.topics import MAX_ID
+from mist.ids import MAX_ID
 from mist.store import Store
 from mist.store.records import App
 from workers.deployment.errors import DeploymentError

@@ -20,7 +20,7 @@ from cli.main import main
 try:
     main(["--help"])
 finally:
-    print([name for name in sys.modules if name.startswith("cli")])
+    print([name for name in sys.modules if name.startswith("cli.") and name != "cli.main"])
 """
 
 

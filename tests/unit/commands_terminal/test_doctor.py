@@ -140,7 +140,7 @@ _AS_ANOTHER_USER = """
 import os, sys, zmq
 from pathlib import Path
 from bus.subscriber import ask_replay
-from cli import checks
+from cli.doctor import checks
 from mist.errors import BusError
 from mist.paths import Paths
 from mist.settings import Settings

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from mist import process
 from mist.errors import AlreadyRunning, Exit
 from mist.paths import Paths
 from supervisor import directories
@@ -134,7 +135,7 @@ def test_sockets_are_born_for_this_user_alone() -> None:
     with tempfile.TemporaryDirectory(prefix="mist-") as name, zmq.Context() as context:
         mask = os.umask(0)
         try:
-            with context.socket(zmq.XSUB) as socket, directories.for_this_user_alone():
+            with context.socket(zmq.XSUB) as socket, process.for_this_user_alone():
                 socket.bind(f"ipc://{name}/ingest")
                 assert stat.S_IMODE(os.stat(f"{name}/ingest").st_mode) == 0o600
             assert os.umask(0) == 0

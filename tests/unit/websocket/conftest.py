@@ -12,7 +12,7 @@ import gevent
 import gevent.socket
 import pytest
 
-from api.server.keepalive import Keeper
+from api.server.keepalive import ConnectionRegistry
 from api.websocket import frames
 from api.websocket.connection import Connection
 from mist.settings import Streams
@@ -78,10 +78,10 @@ class Source:
 
 
 class Pair(NamedTuple):
-    """A connection, the keeper of its worker, and its client."""
+    """A connection, the registry of its worker, and its client."""
 
     connection: Connection
-    keeper: Keeper
+    registry: ConnectionRegistry
     peer: Peer
 
 
@@ -94,12 +94,12 @@ def connect() -> Iterator[MakePair]:
     made: list[Pair] = []
 
     def make(early: bytes = b"", **limits: Any) -> Pair:
-        keeper = Keeper(Streams(**limits))
+        registry = ConnectionRegistry(Streams(**limits))
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         sock = _socket.socket(fileno=ours.detach())
         peer = Peer(gevent.socket.socket(socket.AF_UNIX, fileno=theirs.detach()))
-        pair = Pair(Connection(sock, keeper, early), keeper, peer)
+        pair = Pair(Connection(sock, registry, early), registry, peer)
         made.append(pair)
         return pair
 

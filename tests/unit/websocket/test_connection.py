@@ -36,11 +36,11 @@ def test_full_socket_blocks_and_goes_on_by_itself(connect: MakePair) -> None:
     pair.connection.source = Source([text_frame(BIG)] * 50, [text_frame(b"last")])
     pair.connection.flush()
     assert pair.connection.blocked
-    assert pair.connection in pair.keeper.blocked
+    assert pair.connection in pair.registry.blocked
     assert [pair.peer.frame()[1] for _ in range(50)] == [BIG] * 50
     assert pair.peer.frame()[1] == b"last"
     assert not pair.connection.blocked
-    assert not pair.keeper.blocked
+    assert not pair.registry.blocked
 
 
 def test_the_list_of_a_source_is_not_changed(connect: MakePair) -> None:
@@ -114,7 +114,7 @@ def test_closing_handshake_ends_the_connection(connect: MakePair) -> None:
     eventually(lambda: gone)
     assert gone == [pair.connection]
     assert pair.connection.closed
-    assert not pair.keeper.connections
+    assert not pair.registry.connections
 
 
 def test_peers_code_is_echoed(connect: MakePair) -> None:
