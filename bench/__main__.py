@@ -16,7 +16,7 @@ from bench import report
 from bench.context import Bench
 from bench.measure import fan, latency, many, rest, single, stalled, start
 from bench.rows import Row
-from tests.isolation import isolate
+from tests.support.isolation import isolate
 
 #: A measurement that takes longer hangs: the bench ends and shows where.
 _LONGEST_SECONDS: Final = 900.0

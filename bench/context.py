@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.rows import Result
-from tests.integration.harness.engine import PrivateEngine, require
+from tests.support.service.engine import PrivateEngine, require
 
 
 class Bench:

@@ -31,8 +31,8 @@ from mist.paths import Paths, bundled
 from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import open_store
-from tests.integration.harness.janitor import scratch
-from tests.integration.harness.service import free_port
+from tests.support.service.janitor import scratch
+from tests.support.service.service import free_port
 
 APP: Final = 1
 _EMAIL: Final = "bench@localhost"

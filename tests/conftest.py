@@ -15,7 +15,7 @@ import sys
 import pytest
 from pytest_timeout import Settings
 
-from tests import isolation
+from tests.support import isolation
 
 isolation.isolate()
 

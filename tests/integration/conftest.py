@@ -10,10 +10,10 @@ from typing import Protocol, TypeVar
 
 import pytest
 
-from tests.integration.harness import engine as engines
-from tests.integration.harness.clients import ALL, Client
-from tests.integration.harness.engine import PrivateEngine
-from tests.integration.harness.service import Service
+from tests.support.service import engine as engines
+from tests.support.service.clients import ALL, Client
+from tests.support.service.engine import PrivateEngine
+from tests.support.service.service import Service
 
 Engine = TypeVar("Engine", bound=PrivateEngine)
 

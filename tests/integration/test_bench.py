@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bench.rows import Result
-from tests.integration.harness.engine import PrivateEngine
+from tests.support.service.engine import PrivateEngine
 
 KEYS = {"name", "value", "unit", "yardstick", "ratio", "target", "met"}
 

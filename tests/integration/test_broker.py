@@ -29,7 +29,7 @@ from mist import process
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Bus, Replay, Settings
-from tests.integration.harness.programs import kill
+from tests.support.service.programs import kill
 
 TOPIC = b"container/1/log"
 PATIENCE = 10.0

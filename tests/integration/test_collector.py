@@ -13,10 +13,10 @@ from docker.types import LogConfig
 
 from bus.wire import Kind
 from mist import settings as s
-from tests.integration.harness.collecting import Collecting
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.mute import MutableEngine
-from tests.integration.harness.programs import kill
+from tests.support.service.collecting import Collecting
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.mute import MutableEngine
+from tests.support.service.programs import kill
 
 pytestmark = pytest.mark.engine
 

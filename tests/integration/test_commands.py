@@ -13,9 +13,9 @@ import pytest
 
 from mist.errors import Exit
 from tests.integration.conftest import MakeService
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.programs import program
-from tests.integration.harness.service import MIST, Service
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.programs import program
+from tests.support.service.service import MIST, Service
 
 pytestmark = pytest.mark.engine
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.harness.clients import Client, WebsocketsClient
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.service import Service
+from tests.support.service.clients import Client, WebsocketsClient
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.service import Service
 
 pytestmark = pytest.mark.engine
 

@@ -24,11 +24,11 @@ from bus.follower import Follower
 from bus.reorder import Gap
 from mist.settings import Settings
 from tests.integration.conftest import MakeService
-from tests.integration.harness.clients import ALL, Client
-from tests.integration.harness.deployments import SERVE, Repository, dockerfile, remove_deployed
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.programs import program
-from tests.integration.harness.service import MIST, Service
+from tests.support.service.clients import ALL, Client
+from tests.support.service.deployments import SERVE, Repository, dockerfile, remove_deployed
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.programs import program
+from tests.support.service.service import MIST, Service
 
 OpenClient = Callable[..., Client]
 

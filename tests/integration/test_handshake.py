@@ -13,9 +13,9 @@ import pytest
 import requests
 
 from tests.integration.conftest import MakeService
-from tests.integration.harness.clients import Client
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.service import Service
+from tests.support.service.clients import Client
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.service import Service
 
 pytestmark = pytest.mark.engine
 

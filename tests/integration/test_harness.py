@@ -13,9 +13,9 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
-from tests.integration.harness import janitor
-from tests.integration.harness.clients import Client, Refusal
-from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.support.service import janitor
+from tests.support.service.clients import Client, Refusal
+from tests.support.service.engine import PrivateEngine, wait_until
 
 
 def _converse(connection: ServerConnection) -> None:

@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from tests.integration.conftest import MakeService
-from tests.integration.harness.engine import PrivateEngine
-from tests.integration.harness.programs import run
-from tests.integration.harness.service import ADMIN, Service
+from tests.support.service.engine import PrivateEngine
+from tests.support.service.programs import run
+from tests.support.service.service import ADMIN, Service
 
 pytestmark = pytest.mark.engine
 

@@ -12,7 +12,7 @@ from api.live.listener import Listener
 from api.websocket.connection import Connection
 from bus.broker.control import Edge
 from bus.wire import Kind, Message
-from tests import bus_rig
+from tests.support import bus as bus_rig
 
 
 class Counter(Listener):

@@ -20,9 +20,9 @@ from mist import clock
 from mist.messages import Metrics
 from mist.settings import Settings
 from tests.integration.conftest import MakeService
-from tests.integration.harness.clients import Client
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.service import Service
+from tests.support.service.clients import Client
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.service import Service
 
 pytestmark = pytest.mark.engine
 

@@ -9,8 +9,8 @@ import pytest
 
 from bus.wire import Kind
 from mist import settings as s
-from tests.integration.harness.collecting import Collecting
-from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.support.service.collecting import Collecting
+from tests.support.service.engine import PrivateEngine, wait_until
 from workers import references
 
 pytestmark = pytest.mark.engine

@@ -11,17 +11,17 @@ from typing import Final
 import pytest
 
 from tests.integration.conftest import engine_or_skip
-from tests.integration.harness.engine import wait_until
-from tests.integration.harness.neighbour import Neighbour
+from tests.support.service.engine import wait_until
+from tests.support.service.neighbour import Neighbour
 
 pytestmark = pytest.mark.engine
 
 #: All that tests do to an engine, up to its destruction when the input ends.
 _USE: Final = """
 import sys
-from tests.integration.harness.engine import PrivateEngine
-from tests.isolation import isolate
-from tests.integration.harness.engine import wait_until
+from tests.support.service.engine import PrivateEngine
+from tests.support.isolation import isolate
+from tests.support.service.engine import wait_until
 isolate()
 engine = PrivateEngine()
 try:

@@ -12,11 +12,11 @@ import pytest
 
 from cli.main import COMMANDS
 from tests.integration.conftest import MakeService
-from tests.integration.harness.clients import WebsocketsClient
-from tests.integration.harness.deployments import Repository, dockerfile, remove_deployed
-from tests.integration.harness.engine import PrivateEngine
-from tests.integration.harness.programs import run
-from tests.integration.harness.service import Service
+from tests.support.service.clients import WebsocketsClient
+from tests.support.service.deployments import Repository, dockerfile, remove_deployed
+from tests.support.service.engine import PrivateEngine
+from tests.support.service.programs import run
+from tests.support.service.service import Service
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,9 +14,9 @@ from typing import Self
 
 import pytest
 
-from tests.integration.harness.engine import IMAGE, PrivateEngine, wait_until
-from tests.integration.harness.readme import Reader, tour
-from tests.integration.harness.service import Service
+from tests.support.service.engine import IMAGE, PrivateEngine, wait_until
+from tests.support.service.readme import Reader, tour
+from tests.support.service.service import Service
 
 ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)

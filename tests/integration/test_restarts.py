@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from tests.integration.conftest import MakeService
-from tests.integration.harness.clients import Client, WebsocketsClient
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.service import Service
 from tests.integration.test_container_stream import assert_run, numbered
+from tests.support.service.clients import Client, WebsocketsClient
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.service import Service
 
 pytestmark = pytest.mark.engine
 

@@ -13,9 +13,9 @@ from typing import Final
 
 import pytest
 
-from tests.integration.harness import janitor
-from tests.integration.harness.engine import wait_until
-from tests.integration.harness.programs import program
+from tests.support.service import janitor
+from tests.support.service.engine import wait_until
+from tests.support.service.programs import program
 
 pytestmark = pytest.mark.engine
 
@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).parents[2]
 _HANGS: Final = """
 import json, threading
 from pathlib import Path
-from tests.integration.harness.deployments import Deployer, dockerfile
+from tests.support.service.deployments import Deployer, dockerfile
 
 def test_hangs(engine, service):
     engine.run("writer", "while :; do sleep 1; done", restart="always")

@@ -15,12 +15,12 @@ import pytest
 
 from api.websocket.frames import read_header
 from tests.integration.conftest import MakeService
-from tests.integration.harness.clients import Client
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.programs import program
-from tests.integration.harness.service import Service
 from tests.integration.test_container_stream import assert_run, numbered
 from tests.integration.test_restarts import pid_of
+from tests.support.service.clients import Client
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.programs import program
+from tests.support.service.service import Service
 
 pytestmark = pytest.mark.engine
 

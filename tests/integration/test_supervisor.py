@@ -26,9 +26,9 @@ import zmq
 from bus.subscriber import events_socket
 from mist.errors import Exit
 from mist.settings import Settings
-from tests.integration.harness.engine import wait_until
-from tests.integration.harness.programs import program
-from tests.integration.harness.service import MIST, Service
+from tests.support.service.engine import wait_until
+from tests.support.service.programs import program
+from tests.support.service.service import MIST, Service
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
 QUICK = {

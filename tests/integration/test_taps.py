@@ -17,9 +17,9 @@ import pytest
 
 from mist.messages import Metrics
 from tests.integration.conftest import MakeService
-from tests.integration.harness.engine import PrivateEngine, wait_until
-from tests.integration.harness.programs import program
-from tests.integration.harness.service import Service, free_port
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.programs import program
+from tests.support.service.service import Service, free_port
 
 pytestmark = pytest.mark.engine
 

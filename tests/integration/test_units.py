@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness.clients import Client
-from tests.integration.harness.engine import wait_until
-from tests.integration.harness.service import Service, free_port
+from tests.support.service.clients import Client
+from tests.support.service.engine import wait_until
+from tests.support.service.service import Service, free_port
 
 ROOT = Path(__file__).parents[2]
 ETC = ROOT / "etc"

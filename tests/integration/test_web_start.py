@@ -23,9 +23,9 @@ from mist.errors import Exit
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import open_store
-from tests.integration.harness.engine import wait_until
-from tests.integration.harness.programs import KILL_SECONDS
-from tests.integration.harness.service import free_port
+from tests.support.service.engine import wait_until
+from tests.support.service.programs import KILL_SECONDS
+from tests.support.service.service import free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "etc" / "gunicorn.conf.py"
@@ -72,7 +72,7 @@ class Web:
     def follow(self, *steps: str) -> None:
         """Have the next workers start as the steps of ``boot_app`` say."""
         self.plan.write_text("\n".join(steps))
-        self.arguments = ("-c", str(CONFIGURATION), "tests.integration.boot_app:app")
+        self.arguments = ("-c", str(CONFIGURATION), "tests.support.boot_app:app")
         self.environment["PYTHONPATH"] = str(ROOT)
 
     def install(self) -> None:

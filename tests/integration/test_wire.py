@@ -29,8 +29,8 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websockets
 
 from api.websocket.frames import read_header
-from tests.integration.harness.service import free_port
-from tests.unit.websocket.client import close, frame
+from tests.support.service.service import free_port
+from tests.unit.api.websocket.client import close, frame
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEY: Final = base64.b64encode(b"sixteen bytes ok").decode()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.harness import host
-from tests.machine.harness.machine import ROOT, Machine
-from tests.machine.harness.service import InstalledService
-from tests.machine.harness.trial import Trial
-from tests.machine.harness.visitor import Visitor
+from tests.support.machine import host
+from tests.support.machine.machine import ROOT, Machine
+from tests.support.machine.service import InstalledService
+from tests.support.machine.trial import Trial
+from tests.support.machine.visitor import Visitor
 
 _FAILED = pytest.StashKey[str]()
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness.engine import wait_until
-from tests.integration.harness.readme import Reader, tour
-from tests.machine.harness.machine import Machine
-from tests.machine.harness.service import MIST, UNITS, InstalledService
-from tests.machine.harness.trial import Trial
-from tests.machine.harness.visitor import Visitor
+from tests.support.machine.machine import Machine
+from tests.support.machine.service import MIST, UNITS, InstalledService
+from tests.support.machine.trial import Trial
+from tests.support.machine.visitor import Visitor
+from tests.support.service.engine import wait_until
+from tests.support.service.readme import Reader, tour
 
 pytestmark = [pytest.mark.steps, pytest.mark.timeout(600)]
 

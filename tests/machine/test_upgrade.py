@@ -10,10 +10,10 @@ from typing import Final
 
 import pytest
 
-from tests.machine.harness.machine import ROOT, Machine
-from tests.machine.harness.service import MIST, InstalledService
-from tests.machine.harness.trial import Trial
-from tests.machine.harness.visitor import ADMIN, Visitor
+from tests.support.machine.machine import ROOT, Machine
+from tests.support.machine.service import MIST, InstalledService
+from tests.support.machine.trial import Trial
+from tests.support.machine.visitor import ADMIN, Visitor
 
 pytestmark = [pytest.mark.steps, pytest.mark.timeout(600)]
 

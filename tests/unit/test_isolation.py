@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from tests.integration.harness.programs import run
+from tests.support.service.programs import run
 
 ROOT: Final = Path(__file__).parents[2]
 _PROGRAM: Final = """
 import json, os, signal, subprocess
 from docker.utils.config import load_general_config
-from tests.isolation import isolate
+from tests.support.isolation import isolate
 isolate()
 for number in (signal.SIGINT, signal.SIGHUP):
     os.kill(os.getpid(), number)

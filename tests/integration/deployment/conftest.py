@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from mist.store.records import App
-from tests.integration.harness.deployment_checks import (
+from tests.support.service.deployment_checks import (
     change,
     container_id,
 )
-from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
-from tests.integration.harness.engine import PrivateEngine
+from tests.support.service.deployments import SERVE, Deployer, dockerfile
+from tests.support.service.engine import PrivateEngine
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mist.store.records import App
-from tests.integration.harness.deployment_checks import check_clean, container_id, failed
-from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
-from tests.integration.harness.engine import IMAGE
-from tests.integration.harness.service import MIST
+from tests.support.service.deployment_checks import check_clean, container_id, failed
+from tests.support.service.deployments import SERVE, Deployer, dockerfile
+from tests.support.service.engine import IMAGE
+from tests.support.service.service import MIST
 
 Adopt = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from mist.store.records import App
-from tests.integration.harness.deployment_checks import (
+from tests.support.service.deployment_checks import (
     change,
     check_clean,
     check_log,
     container_id,
     failed,
 )
-from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
-from tests.integration.harness.engine import PrivateEngine
+from tests.support.service.deployments import SERVE, Deployer, dockerfile
+from tests.support.service.engine import PrivateEngine
 
 
 class TestSuccess:

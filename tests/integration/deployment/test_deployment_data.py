@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mist.store.records import App
-from tests.integration.harness.deployment_checks import change, check_clean, container_id, failed
-from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
-from tests.integration.harness.engine import IMAGE, PrivateEngine, wait_until
+from tests.support.service.deployment_checks import change, check_clean, container_id, failed
+from tests.support.service.deployments import SERVE, Deployer, dockerfile
+from tests.support.service.engine import IMAGE, PrivateEngine, wait_until
 
 EXITS = "exit 3"
 

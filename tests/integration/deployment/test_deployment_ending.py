@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from mist.deployments.records import status_record
 from mist.store.records import App
-from tests.integration.harness.deployment_checks import (
+from tests.support.service.deployment_checks import (
     change,
     check_clean,
     check_containers,
@@ -16,8 +16,8 @@ from tests.integration.harness.deployment_checks import (
     container_id,
     failed,
 )
-from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
-from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.support.service.deployments import SERVE, Deployer, dockerfile
+from tests.support.service.engine import PrivateEngine, wait_until
 
 
 class TestCancel:

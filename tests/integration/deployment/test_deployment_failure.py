@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from mist.store.records import App
-from tests.integration.harness.deployment_checks import (
+from tests.support.service.deployment_checks import (
     change,
     check_clean,
     check_log,
     container_id,
     failed,
 )
-from tests.integration.harness.deployments import Deployer, dockerfile
-from tests.integration.harness.engine import IMAGE
-from tests.integration.harness.programs import run
+from tests.support.service.deployments import Deployer, dockerfile
+from tests.support.service.engine import IMAGE
+from tests.support.service.programs import run
 
 
 class TestFailure:

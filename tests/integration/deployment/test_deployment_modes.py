@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
-from tests.integration.harness.programs import run
+from tests.support.service.deployments import SERVE, Deployer, dockerfile
+from tests.support.service.programs import run
 
 #: Shows mode and name of everything below /src, as busybox has it.
 SHOW = "/bin/busybox find /src -print0 | /bin/busybox xargs -0 /bin/busybox stat -c '%a %n'"

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from mist.store.records import App
-from tests.integration.harness.deployment_checks import change, check_clean, container_id, failed
-from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
-from tests.integration.harness.engine import PrivateEngine
+from tests.support.service.deployment_checks import change, check_clean, container_id, failed
+from tests.support.service.deployments import SERVE, Deployer, dockerfile
+from tests.support.service.engine import PrivateEngine
 
 Labels = dict[str, str]
 

@@ -13,7 +13,7 @@ from supervisor import specs
 from supervisor.child import Child
 from supervisor.specs import Spec
 from supervisor.states import State
-from tests.unit.supervisor.fakes import World
+from tests.support.supervisor import World
 
 SETTINGS = Settings(
     supervisor=Supervisor(

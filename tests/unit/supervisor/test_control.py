@@ -17,7 +17,7 @@ from mist.errors import BusError, Exit
 from mist.paths import Paths
 from supervisor import specs
 from supervisor.control import Context, Control, Row, Status, ask_status, rows
-from tests.unit.supervisor.fakes import History
+from tests.support.supervisor import History
 from tests.unit.supervisor.test_supervisor import SETTINGS
 
 STATUS = Status("1", 7, "running", clock.now(), [Row("broker", 8, "running", "", 0, "always")])

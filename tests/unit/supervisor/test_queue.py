@@ -8,7 +8,7 @@ from mist.errors import StoreError
 from mist.store import Deployment
 from supervisor.deployments import Queue
 from supervisor.queue import ordinal, plan
-from tests.unit.supervisor.fakes import FakeRows, deployment
+from tests.support.supervisor import FakeRows, deployment
 
 
 class FakeRunners:

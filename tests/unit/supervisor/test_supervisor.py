@@ -12,7 +12,7 @@ from mist.settings import Collector, Settings
 from mist.settings import Supervisor as Limits
 from supervisor import specs
 from supervisor.states import State
-from tests.unit.supervisor.fakes import FakeRows, History, deployment
+from tests.support.supervisor import FakeRows, History, deployment
 
 SETTINGS = Settings(
     collector=Collector(linger_seconds=5.0, max_running=2),

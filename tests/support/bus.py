@@ -1,0 +1,89 @@
+"""A real broker in a process of its own, for tests of what talks to it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import zmq
+
+from bus import wire
+from bus.publisher import Publisher
+from bus.subscriber import ask_replay
+from bus.wire import Flag, Kind
+from mist import process
+from mist.paths import Paths
+from mist.process import Assignment
+from mist.settings import Settings, Streams
+from tests.support.service.programs import kill
+
+PATIENCE = 20.0
+
+
+class Rig:
+    """A broker, and collectors' ends of the bus that a test plays."""
+
+    def __init__(self, stack: ExitStack, paths: Paths, settings: Settings) -> None:
+        self.stack, self.paths, self.settings = stack, paths, settings
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        stack.callback(self.context.destroy, 0)
+        self.start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells the ``mist`` command of this broker."""
+        return {"MIST_HOME": str(self.paths.home), "MIST_RUNTIME": str(self.paths.runtime)}
+
+    def start(self) -> None:
+        """Start a broker, the first or one after a crash."""
+        spawn = multiprocessing.get_context("forkserver")
+        self.pipe, theirs = spawn.Pipe()
+        self.broker = self.run("bus.broker.main:main", "broker", theirs)
+        theirs.close()
+
+    def run(
+        self, entry: str, kind: process.Kind, *more: object, resume: bool = False
+    ) -> BaseProcess:
+        """Start a child as the supervisor does; it is killed at the end of the test."""
+        spawn = multiprocessing.get_context("forkserver")
+        assignment = Assignment(kind, 0, time.time_ns(), resume)
+        child = spawn.Process(
+            target=process.run, args=(entry, assignment, self.settings, self.paths, *more)
+        )
+        child.start()
+        self.stack.callback(kill, child)
+        return child
+
+    def publisher(self, topic: bytes, term: int = 0) -> Publisher:
+        """A collector's end of the bus, its claim made."""
+        made = Publisher(self.context, self.paths, self.settings, topic, term or time.time_ns())
+        made.claim(resume=False)
+        return made
+
+    def await_seq(self, topic: bytes, seq: int) -> None:
+        """Ask until the broker remembers that many messages of the topic."""
+        deadline = time.monotonic() + PATIENCE
+        while ask_replay(self.context, self.paths, topic).seq < seq:
+            assert time.monotonic() < deadline, f"{topic!r} does not reach {seq}"
+
+
+@contextmanager
+def running(settings: Settings | None = None) -> Iterator[Rig]:
+    """A broker below a directory whose name is short enough for sockets."""
+    quick = settings or Settings(streams=Streams(reconcile_seconds=0.1, start_seconds=5.0))
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mist-", dir="/tmp")))
+        yield Rig(stack, Paths(home, home), quick)
+
+
+def history(publisher: Publisher, bodies: list[bytes]) -> None:
+    """What a collector begins with, and the word that it is complete."""
+    for body in bodies:
+        kind = Kind.STATUS if body.startswith(b'{"type":"status"') else Kind.LOG
+        publisher.publish(kind, body, count=body.count(b"\n") + 1, flags=Flag.HISTORY)
+    publisher.publish(Kind.READY, b"", flags=wire.NO_FLAGS)

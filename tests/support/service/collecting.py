@@ -1,0 +1,120 @@
+"""A broker and collectors of container logs as processes, without supervisor and web tier."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+import msgspec
+import zmq
+
+from bus import topics
+from bus.follower import Follower
+from bus.reorder import Gap
+from bus.wire import Kind, Message
+from mist import process
+from mist.paths import Paths
+from mist.process import Assignment
+from mist.settings import Settings
+from mist.store import open_store
+from tests.support.service.janitor import scratch
+from tests.support.service.programs import kill
+
+PATIENCE: Final = 30.0
+
+Events = list[dict[str, Any]]
+
+
+class Collecting:
+    """One application's collector, with a broker, and a subscriber that remembers everything."""
+
+    def __init__(self, settings: Settings, container: str) -> None:
+        self.settings = settings
+        self.directory = scratch("mist-col-")
+        self.paths = Paths(self.directory, self.directory)
+        self._stack = ExitStack()
+        self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        self._spawn = multiprocessing.get_context("forkserver")
+        self.store = open_store(settings, self.paths)
+        self._stack.callback(self.store.close)
+        self.store.migrate()
+        self.app = self.store.apps.add("app", container=container)
+        self.broker = self.start_broker()
+        self.context: zmq.Context[zmq.Socket[bytes]] = self._stack.enter_context(zmq.Context())
+        self.topic = topics.container_log(self.app.id)
+        self.follower = self._stack.enter_context(
+            Follower(self.context, self.paths, settings, self.topic)
+        )
+        self.got: list[Message] = []
+        self.gaps = 0
+        self.collector: BaseProcess | None = None
+
+    def close(self) -> None:
+        """End the processes and forget the state."""
+        self._stack.close()
+
+    def start_broker(self) -> BaseProcess:
+        """Start the broker, at the beginning or after a kill."""
+        self._pipe, theirs = self._spawn.Pipe()
+        assignment = Assignment("broker", 0, time.time_ns(), False)
+        arguments = (assignment, self.settings, self.paths, theirs)
+        self.broker = self._start("bus.broker.main:main", *arguments)
+        theirs.close()
+        assert self._pipe.poll(PATIENCE), "the broker does not start"
+        assert isinstance(self._pipe.recv(), list)
+        return self.broker
+
+    def start(self, *, resume: bool = False) -> BaseProcess:
+        """Start a collector, the first one or one that follows a crash."""
+        assignment = Assignment("container", self.app.id, time.time_ns(), resume)
+        arguments = (assignment, self.settings, self.paths)
+        self.collector = self._start("workers.container.main:main", *arguments)
+        return self.collector
+
+    def take(self, timeout: float) -> list[Message]:
+        """What arrives next; remembered too."""
+        items = self.follower.take(timeout)
+        self.gaps += sum(isinstance(item, Gap) for item in items)
+        fresh = [item for item in items if isinstance(item, Message)]
+        self.got += fresh
+        return fresh
+
+    def until(self, condition: Callable[[Collecting], object], seconds: float = PATIENCE) -> None:
+        """Take messages until the condition holds; AssertionError shows what came instead."""
+        deadline = time.monotonic() + seconds
+        while not condition(self):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"this is what came: {self.events()[-20:]}")
+            self.take(0.05)
+
+    def events(self) -> Events:
+        """Everything that clients would have read, decoded."""
+        bodies = [message.body for message in self.got if message.body]
+        return [msgspec.json.decode(one) for body in bodies for one in body.split(b"\n")]
+
+    def lines(self) -> list[str]:
+        """The text of every line."""
+        return [event["data"]["line"] for event in self.events() if event["type"] == "log"]
+
+    def kinds(self) -> list[Kind]:
+        """The kinds of the messages, lines in a row counted once."""
+        found: list[Kind] = []
+        for message in self.got:
+            if message.header.kind is not Kind.LOG or found[-1:] != [Kind.LOG]:
+                found.append(message.header.kind)
+        return found
+
+    def count(self, kind: Kind) -> int:
+        """How many messages of a kind came."""
+        return sum(message.header.kind is kind for message in self.got)
+
+    def _start(self, entry: str, *arguments: object) -> BaseProcess:
+        child = self._spawn.Process(target=process.run, args=(entry, *arguments))
+        child.start()
+        self._stack.callback(kill, child)
+        return child

@@ -1,0 +1,73 @@
+"""What holds of a deployment, however it ended, and of what it leaves."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from mist.store.records import App, Deployment
+from tests.support.service.deployments import Deployer
+from tests.support.service.engine import wait_until
+from tests.support.service.programs import run
+
+#: The progress that the document allows for each status.
+RANGES = {"pending": (0, 0), "building": (25, 75), "deploying": (75, 90), "success": (100, 100)}
+
+
+def container_id(deployer: Deployer, name: str) -> str:
+    """The id of the container of this name, which must run."""
+    found = deployer.engine.client.inspect_container(name)
+    assert found["State"]["Running"]
+    return str(found["Id"])
+
+
+def change(deployer: Deployer, content: str) -> None:
+    """Commit another Dockerfile to the deployer's repository."""
+    folder = deployer.directory / "repo"
+    (folder / "Dockerfile").write_text(content)
+    author = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    run("git", *author, "commit", "-qam", "Change", cwd=folder)
+
+
+def check_log(deployer: Deployer, row: Deployment) -> None:
+    """The rules that the log of every deployment keeps."""
+    statuses = deployer.statuses(row.id)
+    assert statuses[-1]["status"] == row.status
+    assert statuses[-1]["error_message"] == row.error_message
+    assert all(a["progress"] <= b["progress"] for a, b in pairwise(statuses))
+    for status in statuses:
+        low, high = RANGES.get(status["status"], (0, 100))
+        assert low <= status["progress"] <= high
+    last = deployer.log(row.id)[-1]
+    if row.status == "failed":
+        assert last["data"] == {"message": row.error_message}
+    assert last["type"] == ("error" if row.status == "failed" else "status")
+
+
+def check_clean(deployer: Deployer, app: App, containers: int) -> None:
+    """No files, containers or half-built images are left of a deployment."""
+    assert not list(deployer.paths.home.glob("work/*"))
+    wait_until(lambda: no_build(deployer), "the engine to give the build up")
+    check_containers(deployer, app, containers)
+
+
+def check_containers(deployer: Deployer, app: App, count: int) -> None:
+    """The application has so many containers, under whatever names."""
+    everything = deployer.engine.client.containers(all=True)
+    own = [c for c in everything if any(app.container in name for name in c["Names"])]
+    assert len(own) == count
+
+
+def failed(deployer: Deployer, row: Deployment, error: str) -> None:
+    """The deployment failed with an error that matches."""
+    assert row.status == "failed"
+    assert re.search(error, row.error_message), row.error_message
+    assert row.finished_at is not None
+    check_log(deployer, row)
+
+
+def no_build(deployer: Deployer) -> bool:
+    """Whether no container of a build is left."""
+    return not [
+        c for c in deployer.engine.client.containers(all=True) if "never-ends" in c["Command"]
+    ]

@@ -1,0 +1,264 @@
+"""A private Docker Engine for the tests: own sockets, own state, own containerd, own network.
+
+It disturbs nothing on the machine. In particular it does not use a containerd that
+systemd has started, and it lives in a network namespace of its own: a daemon with
+``--bridge=none`` deletes the ``docker0`` that it finds, and turns on IP forwarding.
+``--live-restore`` lets its containers outlive a restart of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import docker
+from docker.types import LogConfig
+
+from tests.support.service.daemon import Daemon
+from tests.support.service.janitor import clean, scratch
+from tests.support.service.programs import run
+
+IMAGE: Final = "mist-test/busybox:1"
+_BUSYBOX: Final = ("/usr/bin/busybox", "/bin/busybox")
+_APPLETS: Final = ("sh", "echo", "sleep", "seq", "cat", "printf", "date", "kill", "true", "false")
+#: Without the plugins that work outside ``root`` and ``state``: Kubernetes, and /opt/containerd.
+_CONTAINERD: Final = """version = 2
+root = "{directory}/containerd/root"
+state = "{directory}/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = "{directory}/c.sock"
+"""
+
+
+class EngineMissing(Exception):
+    """This machine cannot run a private engine; the text says what it lacks."""
+
+
+def require() -> None:
+    """Raise EngineMissing unless root, ``dockerd``, ``containerd`` and busybox are there."""
+    if os.geteuid() != 0:
+        raise EngineMissing("a private Docker Engine needs root")
+    for program in ("dockerd", "containerd", "runc"):
+        if shutil.which(program) is None:
+            raise EngineMissing(f"{program} is not installed (Debian: apt-get install docker.io)")
+    _busybox()
+
+
+def wait_until(
+    condition: Callable[[], object], what: str, seconds: float = 30.0, every: float = 0.02
+) -> None:
+    """Poll until ``condition`` holds; AssertionError naming ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} s for {what}")
+        time.sleep(every)
+
+
+class PrivateEngine:
+    """One ``dockerd`` and one ``containerd`` with all they own below a directory of their own.
+
+    ``host`` is what DOCKER_HOST wants.  ``client`` is a docker-py APIClient.
+    """
+
+    flags: tuple[str, ...] = ("--bridge=none", "--iptables=false", "--ip6tables=false")
+
+    def __init__(self) -> None:
+        self.directory = scratch("mist-eng-")
+        self.socket = self.directory / "d.sock"
+        self.host = f"unix://{self.socket}"
+        self.client = docker.APIClient(base_url=self.host, timeout=60, version="1.41")
+        self._dockerd = Daemon(self.directory / "dockerd.log")
+        self._containerd = Daemon(self.directory / "containerd.log")
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        return self._dockerd.pid
+
+    # ----------------------------------------------------------- the daemons
+
+    def start(self, seconds: float = 90.0) -> None:
+        """Start what does not run of both daemons, and wait until the engine answers."""
+        deadline = time.monotonic() + seconds
+        inside = self._network()
+        if not self._containerd.running:
+            self._containerd.start([*inside, *self._containerd_command()])
+        self._await(self._containerd, self._containerd_listens, deadline)
+        if not self._dockerd.running:
+            # A daemon that was killed leaves its pid file, and refuses to start
+            # when another process has come to that number since.
+            (self.directory / "d.pid").unlink(missing_ok=True)
+            self._dockerd.start([*inside, *self._dockerd_command()])
+        self._await(self._dockerd, self.answers, deadline)
+
+    def stop(self, seconds: float = 30.0) -> None:
+        """SIGTERM to the daemon; its containerd and the containers live on."""
+        self._dockerd.end(signal.SIGTERM, seconds)
+
+    def kill(self) -> None:
+        """SIGKILL to the daemon and its containerd; containers live on."""
+        self._dockerd.end(signal.SIGKILL)
+        self._containerd.end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """What ``systemctl restart docker`` does, with live-restore."""
+        self.stop()
+        self.start()
+
+    def answers(self) -> bool:
+        """Whether the daemon answers a ping."""
+        try:
+            return bool(self.client.ping())
+        except (docker.errors.DockerException, OSError):
+            return False
+        except Exception as error:
+            # requests and urllib3 each have a tree of exceptions for "nobody is there".
+            if type(error).__module__.partition(".")[0] in {"requests", "urllib3"}:
+                return False
+            raise
+
+    def destroy(self) -> None:
+        """End everything that was started, and leave nothing behind, mounts included."""
+        if self.answers():
+            for container in self.client.containers(all=True, quiet=True):
+                with contextlib.suppress(docker.errors.APIError):
+                    self.client.remove_container(container["Id"], force=True, v=True)
+        self.client.close()
+        self.stop()
+        self._containerd.end(signal.SIGTERM)
+        clean(self.directory)
+
+    # -------------------------------------------------------- its containers
+
+    def load_image(self) -> None:
+        """Import the one image, made from the statically linked busybox of this machine."""
+        repository, _, tag = IMAGE.partition(":")
+        reply = self.client.import_image_from_data(_root_file_system(), repository, tag)
+        assert "error" not in reply, reply
+
+    def run(self, name: str, script: str, **options: Any) -> str:
+        """Start a container that runs ``script`` in a shell, and return its id.
+
+        ``options``: ``tty``, ``labels``, ``environment``, ``healthcheck`` and
+        ``stop_signal`` as for ``docker create``; ``restart`` is the name of a
+        restart policy, ``log_options`` those of the json-file driver,
+        ``auto_remove`` a flag and ``binds`` a list of ``host:container`` paths.
+        A stop kills at once unless ``stop_signal`` says otherwise.
+        """
+        container = self.create(name, script, **options)
+        self.client.start(container)
+        return container
+
+    def create(self, name: str, script: str, **options: Any) -> str:
+        """Like :meth:`run`, without starting it."""
+        restart = options.pop("restart", None)
+        host_config = self.client.create_host_config(
+            network_mode="none",
+            restart_policy={"Name": restart} if restart else None,
+            log_config=LogConfig(type="json-file", config=options.pop("log_options", {})),
+            auto_remove=options.pop("auto_remove", False),
+            binds=options.pop("binds", None),
+        )
+        options.setdefault("stop_signal", "SIGKILL")
+        created = self.client.create_container(
+            IMAGE, ["/bin/sh", "-c", script], name=name, host_config=host_config, **options
+        )
+        return str(created["Id"])
+
+    def say(self, name: str, script: str) -> None:
+        """Run ``script`` in a running container with its output going to the container's log."""
+        command = ["/bin/sh", "-c", f"{{ {script}\n}} >/proc/1/fd/1 2>/proc/1/fd/2"]
+        execution = self.client.exec_create(name, command)["Id"]
+        output = self.client.exec_start(execution)
+        assert self.client.exec_inspect(execution)["ExitCode"] == 0, output
+
+    def remove(self, name: str) -> None:
+        """Remove a container, running or not, if there is one."""
+        with contextlib.suppress(docker.errors.NotFound):
+            self.client.remove_container(name, force=True, v=True)
+
+    def lines(self, name: str) -> list[str]:
+        """The whole log as ``docker logs`` has it, without time stamps."""
+        raw: bytes = self.client.logs(name, stdout=True, stderr=True, stream=False)
+        return raw.decode().splitlines()
+
+    def state(self, name: str) -> str:
+        """``running``, ``exited``, ... or ``missing``."""
+        try:
+            return str(self.client.inspect_container(name)["State"]["Status"])
+        except docker.errors.NotFound:
+            return "missing"
+
+    # ---------------------------------------------------------------- within
+
+    def _network(self) -> list[str]:
+        """Return the command that runs another one in the engine's network namespace.
+
+        The namespace is a file, so that both daemons find it whenever they are
+        started. ``ip netns exec`` would do the same, but hides the cgroups.
+        """
+        file = self.directory / "net"
+        if not file.exists():
+            file.touch()
+            run("unshare", f"--net={file}", _busybox(), "ip", "link", "set", "lo", "up")
+        return ["nsenter", f"--net={file}"]
+
+    def _containerd_command(self) -> list[str]:
+        configuration = self.directory / "containerd.toml"
+        configuration.write_text(_CONTAINERD.format(directory=self.directory), "utf-8")
+        return ["containerd", "--config", str(configuration)]
+
+    def _dockerd_command(self) -> list[str]:
+        directory = self.directory
+        # Without these it reads the machine's /etc/docker/daemon.json and writes a key beside it.
+        settings = {"deprecated-key-path": f"{directory}/key.json"}
+        (directory / "daemon.json").write_text(json.dumps(settings), "utf-8")
+        command = ["dockerd", "--host", self.host, "--config-file", f"{directory}/daemon.json"]
+        command += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec"]
+        command += ["--pidfile", f"{directory}/d.pid", "--containerd", f"{directory}/c.sock"]
+        return [*command, "--live-restore", *self.flags]
+
+    def _containerd_listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(f"{self.directory}/c.sock") == 0
+
+    def _await(self, daemon: Daemon, ready: Callable[[], bool], deadline: float) -> None:
+        """Wait until ``daemon`` is ready; EngineMissing if it ends or takes too long."""
+        while not ready():
+            if time.monotonic() > deadline or not daemon.running:
+                raise EngineMissing(f"{daemon.log.stem} does not answer:\n{daemon.tail()}")
+            time.sleep(0.02)
+
+
+def _busybox() -> Path:
+    for name in _BUSYBOX:
+        if Path(name).exists():
+            return Path(name)
+    raise EngineMissing("busybox is not installed (Debian: apt-get install busybox-static)")
+
+
+def _root_file_system() -> bytes:
+    """A tar archive with busybox, a link for each applet in use, and a /tmp."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.add(_busybox().resolve(), "bin/busybox")
+        for applet in _APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+        scratch = tarfile.TarInfo("tmp")
+        scratch.type, scratch.mode = tarfile.DIRTYPE, 0o1777
+        archive.addfile(scratch)
+    return buffer.getvalue()

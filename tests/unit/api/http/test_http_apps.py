@@ -1,0 +1,129 @@
+"""Applications over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from mist.store import Store, User
+from tests.unit.api.http.conftest import Api
+
+
+def test_an_admin_adds_an_application(api: Api, ada: User, store: Store) -> None:
+    """The answer has it, without the values of its environment."""
+    body = {"name": "web", "git_url": "https://ada:secret@h/r.git", "env": {"KEY": "secret"}}
+    answer = api.ask("POST", "/api/apps", ada, json=body)
+    assert answer.status_code == 201
+    assert answer.json["data"]["container"] == f"mist-app-{answer.json['data']['id']}"
+    assert answer.json["data"]["git_url"] == "https://h/r.git"
+    assert answer.json["data"]["env"] == ["KEY"]
+    assert "secret" not in answer.text
+    added = store.apps.by_name("web")
+    assert added is not None
+    assert added.env == {"KEY": "secret"}
+
+
+def test_a_project_is_made_when_it_is_named(api: Api, ada: User, store: Store) -> None:
+    """And used when it is there."""
+    for name in ("web", "api"):
+        api.ask("POST", "/api/apps", ada, json={"name": name, "project": "shop"})
+    project = store.projects.by_name("shop")
+    assert project is not None
+    assert {app.project_id for app in store.apps.all()} == {project.id}
+
+
+def test_only_an_admin_may_add(api: Api, bob: User) -> None:
+    """For an application shows any container's log."""
+    answer = api.ask("POST", "/api/apps", bob, json={"name": "web"})
+    assert answer.status_code == 403
+
+
+def test_a_name_is_taken_once(api: Api, ada: User, store: Store) -> None:
+    """409 says so."""
+    store.apps.add("web")
+    answer = api.ask("POST", "/api/apps", ada, json={"name": "web"})
+    assert (answer.status_code, answer.json["success"]) == (409, False)
+    assert "already" in answer.json["message"]
+
+
+def test_two_applications_deploy_to_no_container(api: Api, ada: User) -> None:
+    """Each would replace the other's; but both may show its log."""
+    answers = [
+        api.ask("POST", "/api/apps", ada, json={"name": name, "container": "box", **more})
+        for name, more in (
+            ("web", {"git_url": "https://example.com/web"}),
+            ("api", {"git_url": "https://example.com/api"}),
+            ("log", {}),
+        )
+    ]
+    assert [answer.status_code for answer in answers] == [201, 409, 201]
+    assert "deployed by web already" in answers[1].json["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("", "missing required field `name`"),
+        ("{", "no JSON"),
+        ("[]", "Expected `object`"),
+        ("\xff", "no JSON"),
+        ("[" * 2000, "Expected `object`"),
+        ('{"name": 5}', "Expected `str`, got `int` - at `$.name`"),
+        ('{"name": "web", "colour": "red"}', "unknown field `colour`"),
+        ('{"name": "web", "port": "80"}', "at `$.port`"),
+        ('{"name": "web", "port": 1e99}', "at `$.port`"),
+        ('{"name": "web", "port": 70000}', "from 1 to 65535"),
+        ('{"name": "a b"}', "no name of an application"),
+        ('{"name": "17"}', "no name of an application"),
+        ('{"name": "web", "container": "-f"}', "no container's name"),
+        ('{"name": "web", "git_url": "ext::sh -c id"}', "Git URL"),
+        ('{"name": "web", "branch": "main"}', "a branch needs a Git URL"),
+        ('{"name": "web", "dockerfile": "../Dockerfile"}', "stays in it"),
+        ('{"name": "web", "env": {"A B": ""}}', "no variable's name"),
+        ('{"name": "web", "env": {"A": 1}}', "at `$.env[...]`"),
+    ],
+)
+def test_a_body_that_is_wrong_says_where(api: Api, ada: User, body: str, words: str) -> None:
+    """400, with the field and the reason."""
+    answer = api.ask("POST", "/api/apps", ada, body=body.encode("latin-1"))
+    assert (answer.status_code, answer.json["success"]) == (400, False)
+    assert words in answer.json["message"]
+
+
+def test_a_body_has_a_size(api: Api, ada: User) -> None:
+    """413, whether or not its length is announced, and the connection is closed."""
+    body = b'{"name": "' + b"x" * 3_000 + b'"}'
+    announced = api.ask("POST", "/api/apps", ada, body=body)
+    counted = api.ask("POST", "/api/apps", ada, body=body, extras={"CONTENT_LENGTH": ""})
+    for answer in (announced, counted):
+        assert answer.status_code == 413
+        assert "2048 bytes" in answer.json["message"]
+        assert answer.headers["Connection"] == "close"
+
+
+def test_a_list_has_what_the_user_may_see(api: Api, ada: User, bob: User, store: Store) -> None:
+    """The admin all of it."""
+    web, _ = store.apps.add("web"), store.apps.add("api")
+    store.apps.grant(web.id, bob.id)
+    assert [app["name"] for app in api.ask("GET", "/api/apps", bob).json["data"]] == ["web"]
+    assert len(api.ask("GET", "/api/apps", ada).json["data"]) == 2
+    assert api.ask("GET", "/api/apps").status_code == 401
+
+
+def test_one_application_is_shown_to_whom_it_may(api: Api, bob: User, store: Store) -> None:
+    """Who has no access cannot tell whether it exists."""
+    web, other = store.apps.add("web"), store.apps.add("other")
+    store.apps.grant(web.id, bob.id)
+    assert api.ask("GET", f"/api/apps/{web.id}", bob).json["data"]["name"] == "web"
+    refused = [api.ask("GET", f"/api/apps/{number}", bob) for number in (other.id, 99, "x")]
+    assert {(each.status_code, each.json["message"]) for each in refused} == {
+        (403, "Permission denied")
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "1.0", "99", "x", "%00", "%F0%9F%92%A9", str(2**63), "9" * 500, "１"]
+)
+def test_an_admin_is_told_what_is_not_there(api: Api, ada: User, text: str) -> None:
+    """404, whatever stands in the place of the id."""
+    answer = api.ask("GET", f"/api/apps/{text}", ada)
+    assert (answer.status_code, answer.json["message"]) == (404, "Application not found")

@@ -1,0 +1,178 @@
+"""Logging in, out, and the origin of those who do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from mist.store import User
+from tests.support.store import PASSWORD
+from tests.unit.api.http.conftest import SETTINGS, Api
+
+
+def _log_in(api: Api, password: str = PASSWORD, **options: Any) -> Any:
+    body = {"email": "bob@example.com", "password": password}
+    return api.ask("POST", "/api/auth/login", json=body, **options)
+
+
+def test_a_login_sets_the_cookie_of_the_contract(api: Api, bob: User) -> None:
+    """HTTP-only, SameSite=Lax, for every path, and not Secure without TLS."""
+    answer = _log_in(api)
+    assert answer.status_code == 200
+    assert answer.json["success"]
+    assert answer.json["data"]["email"] == "bob@example.com"
+    assert "token" not in answer.json["data"]
+    cookie = answer.cookies["mist_token"]
+    assert (cookie.http_only, cookie.same_site, cookie.path) == (True, "Lax", "/")
+    assert not cookie.secure
+    assert cookie.max_age == 86_400
+
+
+@pytest.mark.parametrize(
+    ("address", "forwarded", "secure"),
+    [("127.0.0.1", "https", True), ("127.0.0.1", "http", False), ("192.0.2.1", "https", False)],
+)
+def test_the_cookie_is_secure_behind_tls(
+    api: Api, bob: User, address: str, forwarded: str, secure: bool
+) -> None:
+    """A trusted proxy says whether TLS ends there; anybody else does not."""
+    answer = _log_in(api, headers={"X-Forwarded-Proto": forwarded}, remote_addr=address)
+    assert bool(answer.cookies["mist_token"].secure) == secure
+
+
+def test_me_says_who_is_logged_in(api: Api, bob: User) -> None:
+    """With the cookie that the log-in has set."""
+    token = _log_in(api).cookies["mist_token"].value
+    answer = api.ask("GET", "/api/auth/me", headers={"Cookie": f"mist_token={token}"})
+    assert answer.status_code == 200
+    data = answer.json["data"]
+    assert (data["user_id"], data["email"], data["role"]) == (bob.id, bob.email, "user")
+    assert data["expires_at"].endswith("Z")
+
+
+def test_a_wrong_password_is_refused(api: Api, bob: User) -> None:
+    """In the envelope, and without a cookie."""
+    answer = _log_in(api, "wrong password")
+    assert answer.status_code == 401
+    assert answer.json == {
+        "success": False,
+        "message": "Wrong e-mail address or password",
+        "data": None,
+    }
+    assert not answer.cookies
+
+
+def test_too_many_attempts_say_when_to_come_back(api: Api, bob: User) -> None:
+    """429, with the seconds in Retry-After."""
+    for _ in range(10):
+        api.services.store.sessions.attempt(["email:bob@example.com"], 10, 300)
+    answer = _log_in(api)
+    assert answer.status_code == 429
+    assert 290 < int(answer.headers["Retry-After"]) <= 300
+
+
+def test_attempts_count_for_the_client_behind_the_proxy(api: Api, bob: User) -> None:
+    """What a client writes into X-Forwarded-For itself does not count."""
+    for _ in range(10):
+        api.services.store.sessions.attempt(["address:192.0.2.7"], 10, 300)
+    forged = {"X-Forwarded-For": "198.51.100.1, 192.0.2.7"}
+    assert _log_in(api, headers=forged).status_code == 429
+    assert _log_in(api, headers={"X-Forwarded-For": "192.0.2.8"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "client", ["::ffff:192.0.2.7", "192.0.2.7:4711", "[::ffff:192.0.2.7]:80", "[::FFFF:C000:207]"]
+)
+@pytest.mark.parametrize("proxy", ["127.0.0.1", "::ffff:127.0.0.1", "::1"])
+def test_an_address_has_one_form(api: Api, bob: User, client: str, proxy: str) -> None:
+    """A dual-stack socket and some proxies write the same client in other ways."""
+    for _ in range(10):
+        api.services.store.sessions.attempt(["address:192.0.2.7"], 10, 300)
+    answer = _log_in(api, headers={"X-Forwarded-For": client}, remote_addr=proxy)
+    assert answer.status_code == 429
+
+
+@pytest.mark.parametrize("trusted", ["::ffff:10.0.0.0/104", "10.0.0.0/8"])
+def test_a_trusted_network_has_one_form(api: Api, bob: User, trusted: str) -> None:
+    """However the operator and the socket write it."""
+    server = msgspec.structs.replace(SETTINGS.server, forwarded_allow_ips=trusted)
+    api = api.with_(settings=msgspec.structs.replace(SETTINGS, server=server))
+    for address, secure in [("::ffff:10.1.2.3", True), ("10.1.2.3", True), ("11.1.2.3", False)]:
+        answer = _log_in(api, headers={"X-Forwarded-Proto": "https"}, remote_addr=address)
+        assert bool(answer.cookies["mist_token"].secure) == secure
+
+
+def test_a_logout_ends_the_session_and_clears_the_cookie(api: Api, bob: User) -> None:
+    """The token counts no more, wherever it was copied to."""
+    headers = {"Cookie": "mist_token=" + _log_in(api).cookies["mist_token"].value}
+    answer = api.ask("POST", "/api/auth/logout", headers=headers)
+    assert (answer.status_code, answer.json["message"]) == (200, "Logged out")
+    assert answer.cookies["mist_token"].value == ""
+    assert answer.cookies["mist_token"].expires < datetime.now(UTC)
+    answer = api.ask("GET", "/api/auth/me", headers=headers)
+    assert (answer.status_code, answer.json["message"]) == (401, "Session expired")
+
+
+def test_a_logout_ends_every_session_of_the_request(api: Api, bob: User) -> None:
+    """Cookies of other paths have the same name; none of them still logs in."""
+    first, second = (_log_in(api).cookies["mist_token"].value for _ in range(2))
+    both = {"Cookie": f"mist_token={first}; mist_token=old; mist_token={second}"}
+    assert api.ask("POST", "/api/auth/logout", headers=both).json["message"] == "Logged out"
+    for token in (first, second):
+        headers = {"Cookie": f"mist_token={token}"}
+        assert api.ask("GET", "/api/auth/me", headers=headers).status_code == 401
+
+
+def test_logging_out_without_a_session_is_fine(api: Api) -> None:
+    """Whoever wants to be logged out is."""
+    assert api.ask("POST", "/api/auth/logout").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("cookie", "reason"),
+    [
+        ("", "Not logged in"),
+        ("mist_token=", "Not logged in"),
+        ("mist_token=garbage", "Invalid session"),
+        ("mist_token=a.b.c", "Invalid session"),
+        ("mist_token=eyJhbGciOiJub25lIn0.e30.", "Invalid session"),
+        ('other=1; mist_token="', "Invalid session"),
+    ],
+)
+def test_who_is_not_logged_in(api: Api, cookie: str, reason: str) -> None:
+    """A missing or garbage cookie is 401, with the reason."""
+    answer = api.ask("GET", "/api/auth/me", headers={"Cookie": cookie})
+    assert (answer.status_code, answer.json["success"]) == (401, False)
+    assert answer.json["message"] == reason
+
+
+def test_the_valid_one_of_two_cookies_counts(api: Api, bob: User) -> None:
+    """An old cookie of another path does not lock anybody out."""
+    token = _log_in(api).cookies["mist_token"].value
+    headers = {"Cookie": f"mist_token=old; mist_token={token}"}
+    assert api.ask("GET", "/api/auth/me", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://falconframework.org", 401),
+        ("http://falconframework.org:80", 401),
+        ("https://dashboard.example.com", 401),
+        ("https://falconframework.org", 403),
+        ("http://falconframework.org:8080", 403),
+        ("http://falconframework.org.evil.example", 403),
+        ("http://evil@falconframework.org", 403),
+        ("http://falconframework.org:port", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+def test_a_page_of_another_origin_changes_nothing(api: Api, origin: str, status: int) -> None:
+    """Only this origin and those of ``allowed_origins`` may; 401 is the log-in's own answer."""
+    answer = _log_in(api, headers={"Origin": origin}, host="falconframework.org")
+    assert answer.status_code == status

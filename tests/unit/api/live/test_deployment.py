@@ -1,0 +1,168 @@
+"""The clients of a deployment: the file is the log, the row says the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from msgspec import structs
+
+from api.live.deployment import DeploymentLog
+from api.websocket.connection import Connection
+from mist import messages
+from mist.deployments.records import status_record
+from mist.errors import StoreError
+from mist.store import Deployment
+from tests.unit.api.live.test_channel import Client
+
+PENDING = Deployment(
+    id=7,
+    app_id=1,
+    status="pending",
+    stage="pending",
+    progress=0,
+    message="1st in the queue",
+    error_message="",
+    commit_hash=None,
+    commit_message=None,
+    image=None,
+    created_by="admin@localhost",
+    rollback_to=None,
+    cancelled_by=None,
+    created_at="2025-01-15T10:30:00.000000000Z",
+    started_at=None,
+    finished_at=None,
+)
+BUILDING = structs.replace(PENDING, status="building", stage="cloning_repo", progress=25)
+FAILED = structs.replace(PENDING, status="failed", stage="building_image", error_message="no disk")
+SUCCESS = structs.replace(PENDING, status="success", stage="completed", progress=100)
+
+
+class Bench:
+    """A deployment with a row, a file and a listener."""
+
+    def __init__(self, folder: Path) -> None:
+        self.row = PENDING
+        self.path = folder / "7.ndjson"
+        self.away = False
+        self.on_load: Callable[[], None] = lambda: None
+        self.listener = DeploymentLog(self.path, self._load)
+
+    def _load(self) -> Deployment:
+        self.on_load()
+        if self.away:
+            raise StoreError("the database is locked")
+        return self.row
+
+    def join(self) -> Client:
+        """A new client."""
+        client = Client()
+        self.listener.add(cast(Connection, client))
+        return client
+
+    def write(self, *records: bytes) -> None:
+        """Add records to the file."""
+        with self.path.open("ab") as file:
+            file.writelines(record + b"\n" for record in records)
+
+
+def line(text: str) -> bytes:
+    """A log record."""
+    return messages.log("2025-01-15T10:30:00.000000000Z", text, "stdout")
+
+
+def test_pending_deployment_says_its_place_in_the_queue(tmp_path: Path) -> None:
+    """Before there is a file, the row's message is all there is, whenever it changes."""
+    bench = Bench(tmp_path)
+    client = bench.join()
+    bench.row = structs.replace(PENDING, message="next")
+    bench.listener.reconcile()
+    bench.listener.reconcile()
+    assert [m["data"]["message"] for m in client.received] == ["1st in the queue", "next"]
+
+
+def test_a_place_that_a_newcomer_is_told_first_is_told_to_all(tmp_path: Path) -> None:
+    """Who has been waiting hears of the change as well, and the newcomer only once."""
+    bench = Bench(tmp_path)
+    early = bench.join()
+    bench.row = structs.replace(PENDING, message="next")
+    late = bench.join()
+    bench.listener.reconcile()
+    assert [m["data"]["message"] for m in early.received] == ["1st in the queue", "next"]
+    assert [m["data"]["message"] for m in late.received] == ["next"]
+
+
+def test_the_file_begins_between_two_looks(tmp_path: Path) -> None:
+    """Its first status is not preceded by the row's, which is further by then."""
+    bench = Bench(tmp_path)
+    bench.on_load = lambda: bench.write(status_record(PENDING), status_record(BUILDING))
+    bench.row = BUILDING
+    client = bench.join()
+    assert [m["data"]["progress"] for m in client.received] == [0, 25]
+
+
+def test_everybody_gets_the_whole_file(tmp_path: Path) -> None:
+    """A client that joins late has the same text as one that was there from the start."""
+    bench = Bench(tmp_path)
+    bench.write(line("one"))
+    early = bench.join()
+    bench.write(line("two"))
+    bench.listener.flush()
+    late = bench.join()
+    assert early.lines() == late.lines() == ["one", "two"]
+
+
+def test_line_being_written_is_left_for_later(tmp_path: Path) -> None:
+    """Half a record is no record."""
+    bench = Bench(tmp_path)
+    whole = line("one") + b"\n"
+    bench.path.write_bytes(whole[:20])
+    client = bench.join()
+    bench.path.write_bytes(whole)
+    bench.listener.reconcile()
+    assert client.lines() == ["one"]
+
+
+def test_finished_deployment_ends_with_1000(tmp_path: Path) -> None:
+    """The file tells the end; the row does not tell it again."""
+    bench = Bench(tmp_path)
+    bench.row = SUCCESS
+    bench.write(line("one"), status_record(SUCCESS))
+    client = bench.join()
+    assert client.types() == ["log", "status"]
+    assert client.code == 1000
+    assert bench.listener.clients == 0
+
+
+def test_end_that_found_no_room_comes_from_the_row(tmp_path: Path) -> None:
+    """A full disk may have swallowed the last records; the client is told all the same."""
+    bench = Bench(tmp_path)
+    bench.write(line("one"))
+    client = bench.join()
+    bench.row = FAILED
+    bench.listener.reconcile()
+    assert client.types() == ["log", "status", "error"]
+    assert client.received[-1]["data"]["message"] == "no disk"
+    assert client.code == 1000
+
+
+def test_cancelled_before_it_began_has_no_file(tmp_path: Path) -> None:
+    """The row alone tells how it ended."""
+    bench = Bench(tmp_path)
+    bench.row = FAILED
+    client = bench.join()
+    assert client.types() == ["status", "error"]
+
+
+def test_a_store_that_is_away_ends_no_stream(tmp_path: Path) -> None:
+    """It is asked again; until then the file goes on, and so does the worker's bus."""
+    bench = Bench(tmp_path)
+    bench.away = True
+    client = bench.join()
+    bench.write(line("one"))
+    bench.listener.reconcile()
+    assert client.lines() == ["one"]
+    bench.away, bench.row = False, SUCCESS
+    bench.listener.reconcile()
+    assert client.code == 1000

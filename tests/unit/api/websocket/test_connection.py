@@ -1,0 +1,265 @@
+"""One connection: what goes out in which order, what comes in, and how it ends."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+
+from api.websocket.connection import Connection
+from api.websocket.frames import Opcode, text_frame
+from tests.unit.api.websocket.client import close, frame
+from tests.unit.api.websocket.conftest import MakePair, Source, eventually
+
+BIG = b"x" * 20_000
+
+
+def test_source_is_sent_in_its_order(connect: MakePair) -> None:
+    """Several turns, of one buffer and of many, and an empty list ends the flush."""
+    pair = connect()
+    turns = [[text_frame(b"a")], [text_frame(b"b"), text_frame(b"c") + text_frame(b"d")]]
+    pair.connection.source = Source(*turns)
+    pair.connection.flush()
+    assert [pair.peer.frame()[1] for _ in range(4)] == [b"a", b"b", b"c", b"d"]
+
+
+def test_more_buffers_than_one_call_takes(connect: MakePair) -> None:
+    """A list longer than a system call's vector is sent whole."""
+    pair = connect()
+    pair.connection.source = Source([text_frame(b"%d" % number) for number in range(3000)])
+    pair.connection.flush()
+    assert [pair.peer.frame()[1] for _ in range(3000)] == [b"%d" % number for number in range(3000)]
+
+
+def test_full_socket_blocks_and_goes_on_by_itself(connect: MakePair) -> None:
+    """Nobody calls flush again; every byte arrives once."""
+    pair = connect()
+    pair.connection.source = Source([text_frame(BIG)] * 50, [text_frame(b"last")])
+    pair.connection.flush()
+    assert pair.connection.blocked
+    assert pair.connection in pair.registry.blocked
+    assert [pair.peer.frame()[1] for _ in range(50)] == [BIG] * 50
+    assert pair.peer.frame()[1] == b"last"
+    assert not pair.connection.blocked
+    assert not pair.registry.blocked
+
+
+def test_the_list_of_a_source_is_not_changed(connect: MakePair) -> None:
+    """All clients of a topic are given the same list."""
+    pair = connect()
+    shared = [text_frame(BIG)] * 10
+    pair.connection.source = Source(shared)
+    pair.connection.flush()
+    pair.connection.ping()
+    for _ in range(11):
+        pair.peer.frame()
+    assert shared == [text_frame(BIG)] * 10
+
+
+def test_control_frame_goes_in_at_the_next_boundary(connect: MakePair) -> None:
+    """A ping waits for the frame under way, and for no other."""
+    pair = connect()
+    pair.connection.source = Source([text_frame(BIG) * 20])
+    pair.connection.flush()
+    pair.connection.ping()
+    opcodes = [pair.peer.frame()[0] for _ in range(21)]
+    assert opcodes.index(Opcode.PING) < 20
+
+
+def test_only_the_newest_pong_waits(connect: MakePair) -> None:
+    """A peer that pings and does not read makes nothing grow (RFC 6455 §5.5.3)."""
+    pair = connect()
+    pair.connection.source = Source([text_frame(BIG) * 3])
+    pair.connection.flush()
+    for number in range(100):
+        pair.peer.send(frame(9, b"%d" % number))
+        gevent.sleep(0)
+    eventually(lambda: not pair.peer.sock.recv(0) and pair.connection.blocked)
+    answers = [pair.peer.frame() for _ in range(4)]
+    assert [payload for opcode, payload in answers if opcode == Opcode.PONG] == [b"99"]
+
+
+def test_finish_sends_what_the_source_holds_first(connect: MakePair) -> None:
+    """The close frame comes after the last line."""
+    pair = connect()
+    pair.connection.source = Source([text_frame(BIG)] * 5, [text_frame(b"end")])
+    pair.connection.finish(4409, "not running")
+    assert [pair.peer.frame()[1] for _ in range(6)][-1] == b"end"
+    assert pair.peer.close_frame() == (4409, "not running")
+
+
+def test_close_drops_what_the_source_holds(connect: MakePair) -> None:
+    """The frame under way is completed, then comes the close frame."""
+    pair = connect()
+    pair.connection.source = Source([text_frame(BIG)] * 50)
+    pair.connection.flush()
+    pair.connection.close(1012, "reload")
+    received = 0
+    while (got := pair.peer.frame())[0] == Opcode.TEXT:
+        received += 1
+    assert got == (Opcode.CLOSE, b"\x03\xf4reload")
+    assert received < 50
+
+
+def test_closing_handshake_ends_the_connection(connect: MakePair) -> None:
+    """Ours, theirs, our end, their end; then somebody is told, once."""
+    pair = connect()
+    gone: list[Connection] = []
+    pair.connection.on_close = gone.append
+    pair.connection.close(4401, "Session expired")
+    assert pair.peer.close_frame() == (4401, "Session expired")
+    assert not pair.connection.closed
+    pair.peer.send(close(4401))
+    assert pair.peer.at_end()
+    pair.peer.sock.close()
+    eventually(lambda: gone)
+    assert gone == [pair.connection]
+    assert pair.connection.closed
+    assert not pair.registry.connections
+
+
+def test_peers_code_is_echoed(connect: MakePair) -> None:
+    """RFC 6455 §5.5.1; the reason is the peer's own business."""
+    pair = connect()
+    pair.peer.send(close(4001, b"x" * 123))
+    assert pair.peer.close_frame() == (4001, "")
+    assert pair.peer.at_end()
+
+
+def test_close_without_a_code_is_answered_without_one(connect: MakePair) -> None:
+    """An empty close frame is a good-bye, too."""
+    pair = connect()
+    pair.peer.send(frame(8))
+    assert pair.peer.close_frame() == (None, "")
+    assert pair.peer.at_end()
+
+
+def test_silent_peer_ends_the_closing_handshake_late(connect: MakePair) -> None:
+    """It has ``close_seconds`` and no more."""
+    pair = connect(close_seconds=0.05)
+    pair.connection.close()
+    eventually(lambda: pair.connection.closed)
+
+
+def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -> None:
+    """The time for the closing handshake begins when the close frame is out."""
+    pair = connect(close_seconds=0.05)
+    pair.connection.source = Source([text_frame(BIG)] * 20)
+    pair.connection.finish(1000)
+    gevent.sleep(0.2)
+    assert [pair.peer.frame()[1] for _ in range(20)] == [BIG] * 20
+    assert pair.peer.close_frame() == (1000, "")
+    eventually(lambda: pair.connection.closed)
+
+
+def test_violation_is_answered_and_nothing_more_is_read(connect: MakePair) -> None:
+    """Our close frame says why; what follows is drained, not parsed."""
+    pair = connect()
+    pair.peer.send(frame(1, b"x", masked=False) + frame(9, b"not answered"))
+    code, reason = pair.peer.close_frame()
+    assert code == 1002
+    assert "mask" in reason
+    assert pair.peer.at_end()
+
+
+def test_peer_that_vanishes_is_noticed(connect: MakePair) -> None:
+    """Without a close frame, at the end of the TCP connection."""
+    pair = connect()
+    gone: list[Connection] = []
+    pair.connection.on_close = gone.append
+    pair.peer.sock.close()
+    eventually(lambda: gone)
+
+
+def test_writing_to_a_peer_that_vanished_tells_later(connect: MakePair) -> None:
+    """``on_close`` never runs within flush: whoever loops over clients may change none."""
+    pair = connect()
+    gone: list[Connection] = []
+    pair.connection.on_close = gone.append
+    pair.peer.sock.close()
+    pair.connection.source = Source([text_frame(b"x")])
+    pair.connection.flush()
+    assert pair.connection.closed
+    assert not gone
+    eventually(lambda: gone)
+
+
+def test_on_close_that_comes_late_is_called(connect: MakePair) -> None:
+    """The application may set it after the client has gone."""
+    pair = connect()
+    pair.connection.abort()
+    gevent.sleep(0.01)
+    gone: list[Connection] = []
+    pair.connection.on_close = gone.append
+    eventually(lambda: gone)
+
+
+def test_failing_source_closes_its_own_client_only(connect: MakePair) -> None:
+    """A bug in a source is 1011 for one client, and no exception for who flushes all."""
+
+    class Broken:
+        def take(self) -> list[bytes]:
+            raise OSError("the disk")
+
+    pair = connect()
+    pair.connection.source = Broken()
+    pair.connection.flush()
+    assert pair.peer.close_frame() == (1011, "internal error")
+
+
+def test_bytes_behind_the_handshake_count(connect: MakePair) -> None:
+    """A client that does not wait for the answer loses nothing."""
+    pair = connect(early=frame(9, b"early"))
+    assert pair.peer.frame() == (Opcode.PONG, b"early")
+
+
+def test_receive_gives_messages_and_then_none(connect: MakePair) -> None:
+    """In order, however many come in one read."""
+    pair = connect()
+    pair.peer.send(frame(1, b"a") + frame(2, b"b"))
+    assert pair.connection.receive() == "a"
+    pair.peer.send(frame(1, b"c") + close(1000))
+    assert pair.connection.receive() == b"b"
+    assert pair.connection.receive() == "c"
+    pair.peer.sock.close()
+    assert pair.connection.receive() is None
+
+
+def test_messages_that_nobody_wants_are_dropped(connect: MakePair) -> None:
+    """Streams take no input; it must not pile up."""
+    pair = connect()
+    pair.peer.send(frame(1, b"x" * 4000) * 50 + frame(9, b"still here"))
+    assert pair.peer.frame() == (Opcode.PONG, b"still here")
+
+
+def test_send_waits_its_turn(connect: MakePair) -> None:
+    """A message of its own comes after what was taken from the source."""
+    pair = connect()
+    pair.connection.source = Source([text_frame(BIG)] * 3)
+    pair.connection.flush()
+    pair.connection.send("own")
+    pair.connection.send(b"bytes")
+    received = [pair.peer.frame() for _ in range(5)]
+    assert received[3:] == [(Opcode.TEXT, b"own"), (Opcode.BINARY, b"bytes")]
+
+
+@pytest.mark.parametrize("closing", ["finish", "close"])
+def test_nothing_follows_the_close_frame(connect: MakePair, closing: str) -> None:
+    """RFC 6455 §5.5.1: neither messages nor pings nor a second close frame."""
+    pair = connect()
+    getattr(pair.connection, closing)(1000)
+    pair.connection.source = Source([text_frame(b"late")])
+    pair.connection.flush()
+    pair.connection.ping()
+    pair.connection.send("late")
+    pair.connection.close(1011)
+    assert pair.peer.close_frame() == (1000, "")
+    pair.peer.send(close(1000))
+    assert pair.peer.at_end()
+
+
+def test_wait_closed_tells_whether(connect: MakePair) -> None:
+    """False while the connection is open, true when it is gone."""
+    pair = connect()
+    assert pair.connection.wait_closed(0.01) is False
+    pair.peer.sock.close()
+    assert pair.connection.wait_closed(10) is True

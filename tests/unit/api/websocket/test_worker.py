@@ -1,0 +1,20 @@
+"""What the master may import before it forks."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.support.service.programs import run
+
+_PROGRAM = """
+import sys, threading
+import api.worker, api.server.application, api.server.master
+from gevent._hub_local import get_hub_if_exists
+print(get_hub_if_exists(), threading.active_count(), "zmq" in sys.modules, "falcon" in sys.modules)
+"""
+
+
+def test_importing_the_worker_starts_nothing() -> None:
+    """No event loop, no thread, no ZeroMQ, no application: each worker makes its own."""
+    output = run(sys.executable, "-c", _PROGRAM)
+    assert output.split() == ["None", "1", "False", "False"]

@@ -1,0 +1,259 @@
+"""What the doctor finds, on directories, ports and sockets that are really so."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from cli import doctor, terminal
+from cli.doctor import checks
+from cli.doctor.checks import Finding
+from mist.paths import Paths
+from mist.settings import Engine, Server, Settings
+from tests.support.bus import Rig
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Paths:
+    """Directories that are there and empty."""
+    return Paths(tmp_path, tmp_path)
+
+
+def only(findings: Iterator[Finding]) -> Finding:
+    """The one finding of a check."""
+    (finding,) = findings
+    return finding
+
+
+def at(port: int, host: str = "127.0.0.1") -> Settings:
+    """Settings of a web tier there."""
+    return Settings(server=Server(bind=f"{host}:{port}"))
+
+
+def test_free_port(where: Paths) -> None:
+    """A port that nobody uses is fine."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert only(checks.check_port(at(port), where)).verdict == "ok"
+
+
+def hang_up(server: socket.socket) -> None:
+    """Take one connection, and end it."""
+    server.accept()[0].close()
+
+
+def test_port_of_a_stranger(where: Paths) -> None:
+    """Another program's port fails, and the advice says how to find it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        # It takes the probe's connection and hangs up, as no web server does.
+        threading.Thread(target=hang_up, args=(server,), daemon=True).start()
+        port = server.getsockname()[1]
+        finding = only(checks.check_port(at(port), where))
+    assert finding.verdict == "fail"
+    assert f":{port}" in finding.advice
+
+
+def test_port_that_mist_serves(where: Paths) -> None:
+    """The service itself may hold its port."""
+
+    class Health(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"success":true,"message":"alive","data":null}')
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        finding = only(checks.check_port(at(server.server_port), where))
+    assert finding == Finding("ok", "port", f"mist listens on 127.0.0.1:{server.server_port}")
+
+
+@pytest.mark.parametrize("bind", ["localhost", "127.0.0.1:", "127.0.0.1:70000", ":http"])
+def test_address_that_is_none(where: Paths, bind: str) -> None:
+    """What is no HOST:PORT is named."""
+    finding = only(checks.check_port(Settings(server=Server(bind=bind)), where))
+    assert finding.verdict == "fail"
+    assert bind in finding.text
+
+
+def test_few_files(where: Paths) -> None:
+    """A limit below the number of clients is a warning with the number to set."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    finding = only(checks.check_files(Settings(server=Server(worker_connections=soft)), where))
+    assert finding.verdict == "warn"
+    assert f"ulimit -n {soft + 256}" in finding.advice
+    few = Settings(server=Server(worker_connections=1))
+    assert only(checks.check_files(few, where)).verdict == "ok"
+
+
+def test_home_that_is_to_be_made(tmp_path: Path) -> None:
+    """A directory that can be made is as good as one that is there."""
+    finding = only(checks.check_home(Settings(), Paths(tmp_path / "a" / "b", tmp_path)))
+    assert "will be made" in finding.text
+
+
+def test_long_path_of_sockets(tmp_path: Path) -> None:
+    """A socket's path has 107 bytes; ZeroMQ's own words for it are hard to understand."""
+    where = Paths(tmp_path, tmp_path / ("long" * 30))
+    finding = only(checks.check_runtime(Settings(), where))
+    assert (finding.verdict, finding.advice) == ("fail", "set MIST_RUNTIME to a shorter path")
+
+
+def test_sockets_where_everybody_writes(where: Paths) -> None:
+    """A stranger could put sockets of his own there."""
+    where.runtime.chmod(0o777)
+    finding = only(checks.check_runtime(Settings(), where))
+    assert finding.verdict == "fail"
+    assert "chmod" in finding.advice
+
+
+def test_store_before_the_first_start(where: Paths) -> None:
+    """No store yet is no fault, and looking makes none."""
+    assert only(checks.check_store(Settings(), where)).verdict == "ok"
+    assert not where.database.exists()
+
+
+def test_store_that_is_garbage(where: Paths) -> None:
+    """A file that is no database fails with the words of the store."""
+    where.database.parent.mkdir()
+    where.database.write_bytes(b"no database" * 500)
+    finding = only(checks.check_store(Settings(), where))
+    assert finding.verdict == "fail"
+    assert "database" in finding.text
+
+
+_AS_ANOTHER_USER = """
+import os, sys, zmq
+from pathlib import Path
+from bus.subscriber import ask_replay
+from cli.doctor import checks
+from mist.errors import BusError
+from mist.paths import Paths
+from mist.settings import Settings
+from supervisor.control import ask_status
+where = Paths(*map(Path, sys.argv[1:]))
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+for check in (checks.check_home, checks.check_runtime, checks.check_store, checks.check_bus):
+    for finding in check(Settings(), where):
+        print(finding.verdict, finding.subject)
+context = zmq.Context()
+for ask in (
+    lambda: ask_replay(context, where, b"metrics/system", timeout=0.1),
+    lambda: ask_status(context, where, timeout=0.1),
+):
+    try:
+        ask()
+    except BusError as error:
+        print(str(error).partition(" ipc://")[0])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_directories_of_another_user(tmp_path: Path) -> None:
+    """Each is a finding of its own; and who asks the service is told why nobody answers."""
+    home, runtime = tmp_path / "home", tmp_path / "run"
+    for directory in (home, runtime):
+        directory.mkdir(mode=0o700)
+    (home / "store").mkdir()
+    (home / "store" / "mist.db").touch()
+    command = [sys.executable, "-c", _AS_ANOTHER_USER, str(home), str(runtime)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split("\n")[:-1] == [
+        "fail state",
+        "fail sockets",
+        "fail store",
+        "fail service",
+        "this user may not connect to",
+        "this user may not connect to",
+    ], done.stderr
+
+
+def test_service_that_does_not_run(where: Paths) -> None:
+    """That is worth a word and no fault."""
+    assert only(checks.check_bus(Settings(), where)).verdict == "warn"
+
+
+def test_service_that_runs(rig: Rig) -> None:
+    """The broker answers."""
+    rig.await_seq(b"metrics/system", 0)
+    assert only(checks.check_bus(rig.settings, rig.paths)).verdict == "ok"
+
+
+def engine_at(path: Path) -> Settings:
+    """Settings of an engine on that socket."""
+    return Settings(engine=Engine(host=f"unix://{path}", timeout_seconds=1))
+
+
+def test_no_engine(where: Paths, tmp_path: Path) -> None:
+    """Without a socket there is none, or DOCKER_HOST is to be set."""
+    finding = only(doctor.check_engine(engine_at(tmp_path / "d.sock"), where))
+    assert finding.verdict == "fail"
+    assert "DOCKER_HOST" in finding.advice
+
+
+def test_engine_that_is_stopped(where: Paths, tmp_path: Path) -> None:
+    """A socket at which nobody listens is a daemon to be started."""
+    path = tmp_path / "d.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    finding = only(doctor.check_engine(engine_at(path), where))
+    assert "start the engine" in finding.advice
+
+
+def test_engine_that_is_a_file(where: Paths, tmp_path: Path) -> None:
+    """A path that is no socket is named as such."""
+    path = tmp_path / "d.sock"
+    path.write_text("")
+    assert "is no socket" in only(doctor.check_engine(engine_at(path), where)).advice
+
+
+def test_who_is_missing_from_which_group(tmp_path: Path) -> None:
+    """The advice is the command to type."""
+    path = tmp_path / "d.sock"
+    path.write_text("")
+    path.chmod(0o660)
+    status = list(path.stat())
+    status[5] = 1  # Debian's group 1 is "daemon"
+    advice = doctor._group_advice(path, os.stat_result(status))
+    assert f"usermod -aG daemon {checks.user()}" in advice
+
+
+def test_advice_for_an_engine_elsewhere() -> None:
+    """TLS is the usual reason there."""
+    assert "DOCKER_TLS_VERIFY" in doctor._engine_advice(urlsplit("tcp://example.com:2376"))
+
+
+def test_wrong_settings_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor goes no further than settings that cannot be read."""
+    monkeypatch.setenv("MIST_SERVER_WORKERS", "none")
+    verdicts = [(finding.verdict, finding.subject) for finding in doctor.examine()]
+    assert verdicts == [("ok", "versions"), ("fail", "settings")]
+
+
+def test_json_is_one_document(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """For programs."""
+    doctor._print_json([Finding("ok", "git", "/usr/bin/git")])
+    terminal.flush()
+    assert json.loads(capfdbinary.readouterr().out) == [
+        {"verdict": "ok", "subject": "git", "text": "/usr/bin/git", "advice": ""}
+    ]
+
+
+def test_text_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """The advice stands below its finding."""
+    doctor._print([Finding("warn", "git", "not found", "install it")])
+    assert capsys.readouterr().out == "warn git      not found\n              → install it\n"

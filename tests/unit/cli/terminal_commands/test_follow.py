@@ -1,0 +1,161 @@
+"""The blocking follower, against a real broker."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import zmq
+
+from bus.follower import Follower
+from bus.reorder import Gap
+from bus.subscriber import ask_replay
+from bus.wire import Kind, Message
+from mist.errors import BusError
+from mist.paths import Paths
+from mist.settings import Bus, Replay, Settings, Streams
+from tests.support import bus as bus_rig
+from tests.support.bus import PATIENCE, Rig
+from tests.support.service.programs import kill
+
+TOPIC = b"metrics/system"
+
+
+@contextmanager
+def following(rig: Rig, topic: bytes = TOPIC) -> Iterator[Follower]:
+    """A follower of the rig's broker."""
+    with Follower(rig.context, rig.paths, rig.settings, topic) as follower:
+        yield follower
+
+
+def take(follower: Follower, count: int) -> list[bytes | int]:
+    """The bodies of the next messages, and the sizes of gaps."""
+    found: list[bytes | int] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(found) < count:
+        assert time.monotonic() < deadline, f"only {found}"
+        for item in follower.take(0.2):
+            found.append(item.body if isinstance(item, Message) else item.lost)
+    return found
+
+
+def test_history_and_live_follow_each_other(rig: Rig) -> None:
+    """What was published before the subscription comes first, each message once."""
+    publisher = rig.publisher(TOPIC)
+    publisher.publish(Kind.METRICS, b"1")
+    rig.await_seq(TOPIC, 1)
+    with following(rig) as follower:
+        assert take(follower, 1) == [b"1"]
+        publisher.publish(Kind.METRICS, b"2")
+        publisher.publish(Kind.METRICS, b"3")
+        assert take(follower, 2) == [b"2", b"3"]
+        assert follower.take(0.3) == []
+
+
+def test_other_topics_of_the_prefix_are_left_out(rig: Rig) -> None:
+    """The subscription is a prefix; the follower's topic is not."""
+    own, other = rig.publisher(b"container/1/log"), rig.publisher(b"container/1/log.old")
+    with following(rig, b"container/1/log") as follower:
+        assert follower.take(0.2) == []
+        other.publish(Kind.STATUS, b"other")
+        own.publish(Kind.STATUS, b"own")
+        assert take(follower, 1) == [b"own"]
+
+
+def test_no_broker_is_an_error(rig: Rig) -> None:
+    """Whoever follows without a service is told so, in bounded time."""
+    elsewhere = Paths(rig.paths.home, rig.paths.home / "nowhere")
+    with (
+        Follower(rig.context, elsewhere, rig.settings, TOPIC) as follower,
+        pytest.raises(BusError, match="is mist up"),
+    ):
+        follower.take(PATIENCE)
+
+
+def test_a_restarted_broker_is_waited_for(rig: Rig) -> None:
+    """The stream goes on over the crash of the broker, without a gap or a repetition."""
+    publisher = rig.publisher(TOPIC)
+    with following(rig) as follower:
+        publisher.publish(Kind.METRICS, b"1")
+        assert take(follower, 1) == [b"1"]
+        kill(rig.broker)
+        rig.start()
+        deadline = time.monotonic() + PATIENCE
+        # The publisher sends to the new broker again what the old one may have lost.
+        while ask_replay(rig.context, rig.paths, TOPIC).seq < 1:
+            assert time.monotonic() < deadline
+            publisher.service()
+            follower.take(0.01)
+        publisher.publish(Kind.METRICS, b"2")
+        assert take(follower, 1) == [b"2"]
+
+
+def test_lost_messages_are_asked_for() -> None:
+    """A follower that does not read loses messages, and gets them by a replay."""
+    settings = Settings(
+        bus=Bus(subscriber_queue=1), streams=Streams(reconcile_seconds=0.1), replay=Replay()
+    )
+    with bus_rig.running(settings) as rig, following(rig) as follower:
+        publisher = rig.publisher(TOPIC)
+        publisher.publish(Kind.METRICS, b"0")
+        assert take(follower, 1) == [b"0"]
+        sent = [b"%d" % number + b" " * 40_000 for number in range(1, 150)]
+        for body in sent:
+            publisher.publish(Kind.METRICS, body)
+        rig.await_seq(TOPIC, 150)
+        assert take(follower, 149) == sent
+
+
+def test_what_nobody_remembers_is_a_gap() -> None:
+    """Beyond the replay buffer a gap says how many are lost."""
+    settings = Settings(
+        bus=Bus(subscriber_queue=1),
+        streams=Streams(reconcile_seconds=0.1),
+        replay=Replay(bytes=100_000),
+    )
+    with bus_rig.running(settings) as rig, following(rig) as follower:
+        publisher = rig.publisher(TOPIC)
+        publisher.publish(Kind.METRICS, b"0")
+        assert take(follower, 1) == [b"0"]
+        for _ in range(150):
+            publisher.publish(Kind.METRICS, b" " * 40_000)
+        rig.await_seq(TOPIC, 151)
+
+        deadline = time.monotonic() + PATIENCE
+        covered = 0
+        while covered < 150:
+            assert time.monotonic() < deadline
+            items = follower.take(0.2)
+            covered += sum(item.lost if isinstance(item, Gap) else 1 for item in items)
+        assert covered == 150
+
+
+def test_a_closed_output_ends_the_following(rig: Rig) -> None:
+    """Nobody reads what would be printed: the demand ends though nothing arrives."""
+    read, write = os.pipe()
+    with Follower(rig.context, rig.paths, rig.settings, TOPIC, write) as follower:
+        assert follower.take(0.1) == []
+        os.close(read)
+        with pytest.raises(BrokenPipeError):
+            follower.take(PATIENCE)
+    os.close(write)
+
+
+def test_waiting_for_a_broker_costs_nothing(rig: Rig) -> None:
+    """While the broker is away the follower sleeps; it does not spin."""
+    with following(rig) as follower:
+        assert follower.take(0.05) == []
+        kill(rig.broker)
+        before = time.thread_time()
+        follower.take(1.0)
+        assert time.thread_time() - before < 0.2
+
+
+def test_context_ends_with_nothing_queued(rig: Rig) -> None:
+    """A follower that is closed holds nothing back."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    Follower(context, rig.paths, rig.settings, TOPIC).close()
+    context.term()

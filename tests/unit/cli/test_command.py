@@ -1,0 +1,119 @@
+"""The frame of the command: the table, the help, and how errors end it."""
+
+from __future__ import annotations
+
+import importlib
+import socket
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from cli.main import COMMANDS, LazyGroup, main
+from mist.errors import BusError, Exit, StoreError
+from tests.support.service.programs import run
+
+_HELP = """
+import sys
+from cli.main import main
+try:
+    main(["--help"])
+finally:
+    print([name for name in sys.modules if name.startswith("cli.") and name != "cli.main"])
+"""
+
+
+def _run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("user", "passwd", "\udcff@x"), ("logs", "\udcffweb"), ("\udcff",)]
+)
+def test_arguments_that_are_not_utf8(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line that shows the bytes, before anything is opened."""
+    assert _run(*arguments) == Exit.USAGE
+    assert "is not UTF-8" in capsys.readouterr().err
+
+
+def _failing(error: Exception) -> click.Command:
+    def fail() -> None:
+        raise error
+
+    return click.Command("fail", callback=fail)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_name_has_its_module(name: str) -> None:
+    """With a command and its help."""
+    found = importlib.import_module(f"cli.{name}").command
+    assert isinstance(found, click.Command)
+    assert found.help
+
+
+def test_the_help_loads_no_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is asked for most, and must be there at once."""
+    printed = run(sys.executable, "-c", _HELP)
+    assert printed.splitlines()[-1] == "[]"
+    for name in COMMANDS:
+        assert f"  {name} " in printed
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["user", "nope"], ["user", "add"], ["--nope"]])
+def test_a_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """With the usage on standard error."""
+    assert _run(*arguments) == 2
+    assert "Usage: mist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(BusError("no broker"), 69), (StoreError("no space"), 69), (PermissionError(13, "denied"), 1)],
+)
+def test_an_error_is_one_line_and_a_status(
+    error: Exception,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Never a traceback."""
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(error))
+    assert _run("up") == status
+    assert capsys.readouterr().err == f"mist: {error}\n"
+
+
+def test_a_service_manager_is_told_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where the command is a service."""
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(BusError("away")))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert _run("supervisor") == Exit.UNAVAILABLE
+        assert manager.recv(1000) == b"STOPPING=1\nSTATUS=away"
+    assert capsys.readouterr().err == "mist: away\n"
+
+
+def test_a_module_that_is_missing_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An installation that is incomplete is no bug to be traced."""
+    monkeypatch.setitem(sys.modules, "cli.status", None)
+    assert _run("status") == Exit.SOFTWARE
+    said = capsys.readouterr().err
+    assert said.startswith("mist: ")
+    assert "cli.status" in said
+    assert "install Mist again" in said
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    """As ``pip`` knows it."""
+    assert _run("--version") == 0
+    assert "mist, version 0.1.0" in capsys.readouterr().out

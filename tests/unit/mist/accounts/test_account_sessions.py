@@ -1,0 +1,249 @@
+"""Logging in and out, and what ends a session."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jwt
+import pytest
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
+
+from mist.accounts import sessions, tokens
+from mist.accounts.first_admin import EMAIL, ensure_admin
+from mist.accounts.sessions import Credentials, Identity, Login
+from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
+from mist.settings import Auth
+from mist.store import Store
+from tests.support.store import PASSWORD, add_user, password_hash
+
+SECRET = b"s" * 32
+ADA = "ada@example.com"
+
+
+def _log_in(
+    store: Store,
+    email: str = ADA,
+    password: str = PASSWORD,
+    address: str = "192.0.2.1",
+    limit: int = 3,
+) -> Login:
+    auth = Auth(login_attempts=limit)
+    return sessions.log_in(store, SECRET, auth, Credentials(email, password, address))
+
+
+def _identify(store: Store, token: str) -> Identity:
+    return sessions.identify(store, SECRET, token)
+
+
+def _foreign(**claims: Any) -> str:
+    return jwt.encode({"exp": int(time.time()) + 60, **claims}, SECRET, "HS256")
+
+
+def test_a_session_says_who(store: Store) -> None:
+    """The e-mail address is compared in lower case."""
+    user = add_user(store, ADA, "admin")
+    login = _log_in(store, "Ada@Example.COM")
+    who = _identify(store, login.token.text)
+    assert (who.user_id, who.email, who.admin) == (user.id, ADA, True)
+    assert who.expires_at == login.token.expires_at
+
+
+@pytest.mark.parametrize(("email", "password"), [(ADA, "wrong"), ("bob@example.com", PASSWORD)])
+def test_a_refusal_does_not_say_why(store: Store, email: str, password: str) -> None:
+    """Who has an account is nobody's business."""
+    add_user(store, ADA)
+    with pytest.raises(LoginRefused, match=r"^Wrong e-mail address or password$"):
+        _log_in(store, email, password)
+
+
+def test_failures_of_an_account_are_limited(store: Store) -> None:
+    """From wherever they come, and the right password has to wait as well."""
+    add_user(store, ADA)
+    for number in range(3):
+        with pytest.raises(LoginRefused):
+            _log_in(store, password="wrong", address=f"192.0.2.{number}")
+    with pytest.raises(TooManyAttempts) as caught:
+        _log_in(store, address="192.0.2.9")
+    assert 290 < caught.value.retry_after <= 300
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1", "::ffff:192.0.2.1"),
+        ("2001:db8::1", "2001:db8::2"),
+        ("fe80::1%eth0", "fe80::2%eth1"),
+    ],
+)
+def test_failures_of_an_address_are_limited(store: Store, first: str, last: str) -> None:
+    """Whatever accounts are tried; an IPv6 network of 64 bits is one address."""
+    add_user(store, ADA)
+    for number in range(3):
+        with pytest.raises(LoginRefused):
+            _log_in(store, f"user{number}@example.com", address=first)
+    with pytest.raises(TooManyAttempts):
+        _log_in(store, address=last)
+    _log_in(store, address="198.51.100.1")
+    _log_in(store, address="::ffff:198.51.100.2")
+
+
+def test_a_success_forgives_the_failures_of_the_account(store: Store) -> None:
+    """Whoever mistypes now and then is never locked out."""
+    add_user(store, ADA)
+    for _ in range(3):
+        with pytest.raises(LoginRefused):
+            _log_in(store, password="wrong", limit=100)
+        _log_in(store, limit=3 + 100)
+    assert _log_in(store, address="198.51.100.1", limit=1)
+
+
+def test_a_weak_hash_is_made_anew(store: Store) -> None:
+    """At the log-in, which is when the password is known."""
+    user = store.users.add(ADA, PasswordHasher.from_parameters(CHEAPEST).hash(PASSWORD))
+    _log_in(store)
+    found = store.users.credentials(user.email)
+    assert found is not None
+    assert "m=65536" in found.password_hash
+
+
+def test_logging_out_ends_this_session_alone(store: Store) -> None:
+    """Another one of the same user goes on."""
+    add_user(store, ADA)
+    first, second = _log_in(store).token.text, _log_in(store).token.text
+    sessions.log_out(store, _identify(store, first))
+    with pytest.raises(NotLoggedIn, match="Session expired"):
+        _identify(store, first)
+    assert _identify(store, second)
+
+
+def test_a_new_password_ends_every_session(store: Store) -> None:
+    """And one that begins after it is valid, also within the same second."""
+    user = add_user(store, ADA)
+    before = _log_in(store).token.text
+    store.users.set_password(user.id, password_hash())
+    with pytest.raises(NotLoggedIn, match="Session expired"):
+        _identify(store, before)
+    assert _identify(store, _log_in(store).token.text)
+
+
+def test_ended_names_the_sessions_that_are_over(store: Store) -> None:
+    """Logged out, older than the password, expired, of a user that is gone; no other one."""
+    add_user(store, ADA)
+    bob = add_user(store, "bob@example.com")
+    going, out = (_identify(store, _log_in(store).token.text) for _ in range(2))
+    older = _identify(store, _log_in(store, "bob@example.com").token.text)
+    stranger = _identify(store, _foreign(email="eve@example.com", role="user"))
+    sessions.log_out(store, out)
+    store.users.set_password(bob.id, password_hash())
+    expired = Identity(going.user_id, ADA, "user", "digest", time.time(), time.time() - 1)
+    gone = Identity(99, ADA, "user", "digest", time.time(), time.time() + 60)
+    everybody = [going, out, older, stranger, expired, gone]
+    assert sessions.ended(store, everybody) == {out, older, expired, gone}
+
+
+def test_a_token_of_ours_is_of_a_user_who_is_there(store: Store) -> None:
+    """A store that was made anew does not know the sessions of the old one."""
+    user = add_user(store, ADA)
+    token = tokens.issue(SECRET, store.installation, user, 1.0).text
+    claims = jwt.decode(token, SECRET, ["HS256"])
+    for user_id in (99, "7", None, 2**80):
+        with pytest.raises(NotLoggedIn):
+            _identify(store, jwt.encode({**claims, "user_id": user_id}, SECRET, "HS256"))
+
+
+def test_a_login_of_a_mist_installation_works_here(store: Store) -> None:
+    """Its user is ours by e-mail address, with our role and our id."""
+    user = add_user(store, ADA)
+    who = _identify(store, _foreign(user_id=1000, email=ADA, role="owner"))
+    assert (who.user_id, who.email, who.admin) == (user.id, ADA, False)
+
+
+@pytest.mark.parametrize("address", ["\u212aate@example.com", "\uff4bate@example.com"])
+def test_an_address_that_looks_like_anothers(store: Store, address: str) -> None:
+    """The lower case of the Kelvin sign is k, and yet it is not Kate's address."""
+    add_user(store, "kate@example.com", "admin")
+    who = _identify(store, _foreign(email=address, role="owner"))
+    assert (who.user_id, who.admin) == (None, False)
+    with pytest.raises(LoginRefused):
+        _log_in(store, address)
+
+
+@pytest.mark.parametrize("role", ["owner", "admin", "user", "Admin", ""])
+def test_a_stranger_has_no_rights(store: Store, role: str) -> None:
+    """Without an account here there are no grants, whatever role the token claims."""
+    store.apps.add("web")
+    who = _identify(store, _foreign(user_id=1, email="eve@example.com", role=role))
+    assert (who.user_id, who.admin, who.role) == (None, False, "user")
+    assert store.apps.visible_to(who) == []
+
+
+@pytest.mark.parametrize("installation", ["e" * 32, None, 7, ""])
+def test_ids_of_another_installation_mean_nothing_here(store: Store, installation: object) -> None:
+    """With one secret in two installations their user 1 is not our administrator."""
+    admin = add_user(store, EMAIL, "admin")
+    ours = {"user_id": admin.id, "iss": "mist", "role": "admin", "iat": time.time()}
+    theirs = _foreign(email="mallory@example.com", installation=installation, **ours)
+    with pytest.raises(NotLoggedIn, match=r"no account 'mallory@example\.com' here"):
+        _identify(store, theirs)
+    user = add_user(store, "mallory@example.com")
+    who = _identify(store, theirs)
+    assert (who.user_id, who.admin) == (user.id, False)
+
+
+def test_a_session_of_the_version_before_goes_on(store: Store) -> None:
+    """It names no installation; its user is found by the address."""
+    user = add_user(store, ADA, "admin")
+    now = time.time()
+    token = _foreign(user_id=user.id, email=ADA, role="admin", iss="mist", iat=now, jti="0f")
+    who = _identify(store, token)
+    assert (who.user_id, who.admin) == (user.id, True)
+
+
+def test_what_was_revoked_before_stays_revoked(store: Store) -> None:
+    """The version before remembered the text of the token."""
+    user = add_user(store, ADA)
+    now = time.time()
+    token = _foreign(user_id=user.id, email=ADA, role="user", iss="mist", iat=now, jti="0f")
+    store.sessions.revoke(tokens.digest(token), now + 60)
+    with pytest.raises(NotLoggedIn, match="Session expired"):
+        _identify(store, token)
+
+
+def test_a_session_is_not_older_than_its_account(store: Store) -> None:
+    """It was somebody else's who had the address; what begins with the account is its own."""
+    user = add_user(store, ADA)
+    born = int(time.time())
+    for iat in (born - 1, born - 86_400.5, 0):
+        with pytest.raises(NotLoggedIn, match="Session expired"):
+            _identify(store, _foreign(email=ADA, role="user", iat=iat))
+    assert _identify(store, _foreign(email=ADA, role="user", iat=born)).user_id == user.id
+
+
+def test_nobody_logs_another_installations_session_out(store: Store) -> None:
+    """Whoever holds the secret elsewhere may choose a jti, and revokes only their own."""
+    add_user(store, ADA)
+    token = _log_in(store).token.text
+    jti = jwt.decode(token, SECRET, ["HS256"])["jti"]
+    alike = _foreign(email=ADA, role="user", iss="mist", iat=time.time(), jti=jti)
+    sessions.log_out(store, _identify(store, alike))
+    assert _identify(store, token)
+
+
+def test_a_new_password_ends_foreign_sessions_too(store: Store) -> None:
+    """A token that does not say when it began is taken for an old one."""
+    user = add_user(store, ADA)
+    token = _foreign(email=ADA, role="user")
+    store.users.set_password(user.id, password_hash())
+    with pytest.raises(NotLoggedIn):
+        _identify(store, token)
+
+
+def test_the_first_admin_is_made_once(store: Store) -> None:
+    """Its one-time password logs in; later starts make nobody."""
+    password = ensure_admin(store)
+    assert password is not None
+    assert _log_in(store, EMAIL, password).user.admin
+    assert ensure_admin(store) is None

@@ -1,0 +1,130 @@
+"""The settings: defaults, file, environment, and what is said about mistakes."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mist import settings
+from mist.errors import Exit, SettingsError
+from mist.settings import Settings
+
+ETC = Path(__file__).parents[3] / "etc" / "mist.toml"
+
+
+def _load(path: Path, text: str, **environment: str) -> Settings:
+    path.write_text(text, "utf-8")
+    return settings.load({"MIST_CONFIG": str(path), **environment})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A settings file that does not exist yet."""
+    return tmp_path / "mist.toml"
+
+
+def test_the_shipped_file_holds_every_default() -> None:
+    """``etc/mist.toml`` names every key there is, each with its default."""
+    shipped = tomllib.loads(ETC.read_text("utf-8"))
+    assert shipped == msgspec.json.decode(msgspec.json.encode(Settings()))
+
+
+def test_the_shipped_file_explains_every_section() -> None:
+    """No key stands there without a comment above it or above its neighbour."""
+    lines = ETC.read_text("utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("["):
+            assert lines[number + 1].startswith("#"), line
+
+
+def test_no_file_means_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The usual file need not exist."""
+    monkeypatch.setattr(settings, "DEFAULT_FILE", tmp_path / "none.toml")
+    assert settings.load({}) == Settings()
+
+
+def test_file_wins_over_defaults(file: Path) -> None:
+    """What the file leaves out keeps its default."""
+    loaded = _load(file, "[server]\nworkers = 4\n")
+    assert (loaded.server.workers, loaded.server.backlog) == (4, 2048)
+
+
+def test_environment_wins_over_the_file(file: Path) -> None:
+    """A number, a text and a list from variables."""
+    loaded = _load(
+        file,
+        "[server]\nworkers = 4\n",
+        MIST_SERVER_WORKERS="2",
+        MIST_SERVER_BIND="0.0.0.0:80",
+        MIST_SERVER_ALLOWED_ORIGINS="https://a.example https://b.example",
+        MIST_COLLECTOR_LINGER_SECONDS="0.5",
+    )
+    assert loaded.server.workers == 2
+    assert loaded.server.bind == "0.0.0.0:80"
+    assert loaded.server.allowed_origins == ("https://a.example", "https://b.example")
+    assert loaded.collector.linger_seconds == 0.5
+
+
+def test_foreign_variables_are_left_alone() -> None:
+    """Where the state is, and what other programs call MIST_..., are no settings."""
+    environment = {"MIST_HOME": "/x", "MIST_RUNTIME": "/y", "MIST_UPSTREAM_URL": "z"}
+    assert settings.load({**environment, "MIST_CONFIG": str(ETC)}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[server]\nworker = 2\n", "worker"),
+        ("[servers]\n", "servers"),
+        ("[server]\nworkers = 'two'\n", "server.workers"),
+        ("[server]\nworkers = 0\n", "server.workers"),
+        ("[server]\nworkers = true\n", "server.workers"),
+        ("[replay]\nbytes = 10\n", "replay.bytes"),
+        ("[server\n", "not a TOML file"),
+    ],
+)
+def test_a_wrong_file_is_told(file: Path, text: str, told: str) -> None:
+    """Each mistake names the file and the key."""
+    with pytest.raises(SettingsError) as caught:
+        _load(file, text)
+    assert str(file) in str(caught.value)
+    assert told in str(caught.value)
+    assert caught.value.exit_status is Exit.BAD_CONFIG
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("MIST_SERVER_WORKERS", "many", "server.workers"),
+        ("MIST_SERVER_WORKERS", "-1", "server.workers"),
+        ("MIST_SERVER_WORKERZ", "1", "MIST_SERVER_WORKERZ"),
+    ],
+)
+def test_a_wrong_variable_is_told(name: str, value: str, told: str) -> None:
+    """Mistakes in the environment are told apart from those in the file."""
+    with pytest.raises(SettingsError) as caught:
+        settings.load({"MIST_CONFIG": str(ETC), name: value})
+    assert told in str(caught.value)
+    assert str(ETC) not in str(caught.value)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    """A typing error in MIST_CONFIG does not silently mean defaults."""
+    with pytest.raises(SettingsError, match="no such file"):
+        settings.load({"MIST_CONFIG": str(tmp_path / "gone.toml")})
+
+
+def test_what_is_no_text_is_told(file: Path) -> None:
+    """A binary file is no settings file."""
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="not a TOML file"):
+        settings.load({"MIST_CONFIG": str(file)})
+
+
+def test_a_directory_is_told(tmp_path: Path) -> None:
+    """The operating system's word on why a file cannot be read."""
+    with pytest.raises(SettingsError, match="directory"):
+        settings.load({"MIST_CONFIG": str(tmp_path)})

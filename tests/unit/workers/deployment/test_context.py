@@ -1,0 +1,267 @@
+"""What of a checkout is sent to the engine, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.service.deployments import Repository
+from tests.support.service.programs import run
+from workers.deployment import context, git
+from workers.deployment.errors import Refused
+from workers.deployment.git import Tree
+from workers.deployment.guard import Guard
+
+LIMIT = 1_000_000
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with a Dockerfile."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    put(folder, "Dockerfile", "FROM scratch\n")
+    return folder
+
+
+def put(root: Path, name: str, content: str = "") -> None:
+    """Write a file, and the folders above it."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def pack(root: Path, dockerfile: str = "Dockerfile", limit: int = LIMIT) -> set[str]:
+    """The names in the archive of a checkout."""
+    archive = root.parent / "context.tar"
+    context.pack(Tree(root, frozenset(), 0), dockerfile, archive, limit, lambda: None)
+    with tarfile.open(archive) as tar:
+        return set(tar.getnames())
+
+
+def test_sends_everything_but_git(root: Path) -> None:
+    """Files, folders and links within the checkout; the repository's own data stays here."""
+    put(root, "src/a.py")
+    put(root, ".git/config", "url = https://joe:hunter2@example.com")
+    (root / "link").symlink_to("src/a.py")
+    (root / "src/up").symlink_to("../Dockerfile")
+    assert pack(root) == {"Dockerfile", "src", "src/a.py", "src/up", "link"}
+
+
+def test_honours_dockerignore(root: Path) -> None:
+    """Patterns, exceptions and comments; the Dockerfile is sent in any case."""
+    for name in ("a.log", "keep.log", "deep/b.log", "private/c", "d.txt"):
+        put(root, name)
+    put(root, ".dockerignore", "# nothing secret\n**/*.log\n!keep.log\nprivate\nDockerfile\n")
+    assert pack(root) == {"Dockerfile", ".dockerignore", "keep.log", "deep", "d.txt"}
+
+
+@pytest.mark.parametrize("name", ["[id]/Dockerfile", "*", "a*/Docker?ile", "!x/Dockerfile"])
+def test_takes_the_dockerfiles_path_for_no_pattern(root: Path, name: str) -> None:
+    """It is sent although it is ignored, and nothing else is for its sake."""
+    put(root, name)
+    for other in ("id/Dockerfile", "abc/Dockerfile", "x/Dockerfile", "secret"):
+        put(root, other)
+    put(root, ".dockerignore", "*\n")
+    folders = {str(folder) for folder in Path(name).parents} - {"."}
+    assert pack(root, name) == {".dockerignore", name} | folders
+
+
+def test_sends_what_a_dockerfile_leads_to(root: Path) -> None:
+    """A link to one that is ignored, and one in a folder that is a link."""
+    put(root, "deploy/prod")
+    (root / "folder").symlink_to("deploy")
+    (root / "Link").symlink_to("folder/prod")
+    put(root, ".dockerignore", "deploy\nLink\n")
+    sent = {".dockerignore", "Dockerfile", "folder", "deploy", "deploy/prod"}
+    assert pack(root, "folder/prod") == sent
+    assert pack(root, "Link") == sent | {"Link"}
+
+
+def test_ends_without_padding(root: Path) -> None:
+    """Two blocks of zeros and no more: see pack."""
+    pack(root)
+    data = (root.parent / "context.tar").read_bytes()
+    assert data.endswith(bytes(1024))
+    assert data.rstrip(b"\0") + bytes(1024 + -len(data.rstrip(b"\0")) % 512) == data
+
+
+def test_gives_all_files_to_root(root: Path) -> None:
+    """Who runs Mist is nothing to the image."""
+    os.chown(root / "Dockerfile", 1234, 1234) if os.geteuid() == 0 else None
+    pack(root)
+    with tarfile.open(root.parent / "context.tar") as tar:
+        info = tar.getmember("Dockerfile")
+    assert (info.uid, info.gid, info.uname, info.gname) == (0, 0, "", "")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/etc/passwd", "../outside", "src/../../outside", "src/back/outside", "/", "../checkout-2/x"],
+)
+def test_refuses_links_that_lead_out(root: Path, target: str) -> None:
+    """Absolute, relative, or by way of another link."""
+    put(root, "src/a")
+    (root / "src/back").symlink_to("..")
+    (root / "src/far").symlink_to(".")
+    (root / "evil").symlink_to(target if "back" not in target else "src/back/../outside")
+    with pytest.raises(Refused, match="'evil' leads out of the repository"):
+        pack(root)
+
+
+def test_does_not_mind_links_that_are_ignored(root: Path) -> None:
+    """What is not sent leads nowhere."""
+    (root / "evil").symlink_to("/etc/passwd")
+    put(root, ".dockerignore", "evil\n")
+    assert "evil" not in pack(root)
+
+
+@pytest.mark.parametrize("name", ["../Dockerfile", "/etc/passwd", "linked", "folder/Dockerfile"])
+def test_refuses_a_dockerfile_outside(root: Path, name: str) -> None:
+    """By its path, or by a link."""
+    put(root.parent, "Dockerfile")
+    (root / "linked").symlink_to("/etc/passwd")
+    (root / "folder").symlink_to("..")
+    with pytest.raises(Refused, match="leads out of the repository"):
+        pack(root, name)
+
+
+def test_names_a_dockerfile_that_is_missing(root: Path) -> None:
+    """And one that is a folder."""
+    (root / "folder").mkdir()
+    for name in ("Dockerfile.prod", "folder"):
+        with pytest.raises(Refused, match=f"no Dockerfile '{name}'"):
+            pack(root, name)
+
+
+def test_refuses_a_dockerignore_outside(root: Path) -> None:
+    """It would be read, and shown by what is missing."""
+    (root / ".dockerignore").symlink_to("/etc/passwd")
+    with pytest.raises(Refused, match=r"\.dockerignore leads out"):
+        pack(root)
+
+
+def test_is_bounded(root: Path) -> None:
+    """The limit is that of the archive."""
+    put(root, "large", "x" * 50_000)
+    with pytest.raises(Refused, match="larger than 50000 bytes"):
+        pack(root, limit=50_000)
+    assert "large" in pack(root, limit=60_000)
+
+
+def test_looks_at_its_guard(root: Path) -> None:
+    """A large checkout can be cancelled."""
+
+    def stop() -> None:
+        raise InterruptedError
+
+    tree = Tree(root, frozenset(), 0)
+    with pytest.raises(InterruptedError):
+        context.pack(tree, "Dockerfile", root.parent / "context.tar", LIMIT, stop)
+
+
+class TestModes:
+    """Of a real checkout: what Git records, and nothing of this machine."""
+
+    @pytest.fixture(params=[0o022, 0o077, 0o000, 0o777])
+    def _umask(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        before = os.umask(request.param)
+        yield
+        os.umask(before)
+
+    @pytest.fixture
+    def repository(self, tmp_path: Path) -> Repository:
+        """Files, scripts, links and folders, with names that need care."""
+        made = Repository(tmp_path / "repo", {"Dockerfile": "", "a/b c/plain": "", "tëst\n": ""})
+        for name in ("run", "a/b c/run", "a/tëst\trun", os.fsdecode(b"a/\xff run"), "-rf"):
+            put(made.folder, name, "#!/bin/sh\n")
+            (made.folder / name).chmod(0o755)
+        (made.folder / "link").symlink_to("a/b c/run")
+        (made.folder / "a/up").symlink_to("..")
+        made.commit({}, "More")
+        return made
+
+    def check(self, repository: Repository, checkout: Path) -> None:
+        """Compare the archive with ``git ls-tree``, and its folders with the usual mode."""
+        archive = checkout.parent / "context.tar"
+        tree = git.tree(checkout, Guard(lambda: None, 60))
+        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        listed = repository.git("ls-tree", "-r", "-t", "-z", "HEAD").split("\0")
+        records = (record.partition("\t") for record in listed[:-1])
+        recorded = {name: head[:6] for head, _, name in records}
+        with tarfile.open(archive) as tar:
+            packed = {info.name: self.git_mode(info) for info in tar}
+            times = {info.mtime for info in tar}
+        assert packed == recorded
+        assert times == {int(repository.git("log", "-1", "--format=%ct"))}
+
+    @staticmethod
+    def git_mode(info: tarfile.TarInfo) -> str:
+        """The mode as Git writes it."""
+        if info.isdir():
+            assert info.mode == 0o755
+            return "040000"
+        return "120000" if info.issym() else f"100{info.mode:o}"
+
+    @pytest.mark.usefixtures("_umask")
+    def test_are_those_that_git_records(self, repository: Repository, tmp_path: Path) -> None:
+        """Whatever the umask is at the checkout, and while it is packed."""
+        if os.geteuid() != 0:
+            pytest.skip("under a umask of 777 only root can read what it wrote")
+        folder = tmp_path / "work"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+        git.clone(repository.url, None, folder / "checkout", Guard(lambda: None, 60), _Silent())
+        self.check(repository, folder / "checkout")
+
+    @pytest.mark.parametrize("mode", [0o600, 0o777, 0o7777, 0o444])
+    def test_are_not_those_of_the_file_system(
+        self, repository: Repository, tmp_path: Path, mode: int
+    ) -> None:
+        """One that keeps no modes shows the same for every file; Git believes it on demand."""
+        checkout = tmp_path / "checkout"
+        git.clone(repository.url, None, checkout, Guard(lambda: None, 60), _Silent())
+        run("git", "config", "core.fileMode", "false", cwd=checkout)
+        for path in checkout.rglob("*"):
+            if not path.is_symlink() and ".git" not in path.parts:
+                path.chmod(mode | 0o100 if path.is_dir() else mode)
+                os.utime(path, (0, 0))
+        self.check(repository, checkout)
+
+    def test_of_folders_hold_where_they_are_ignored_but_for_a_file(
+        self, repository: Repository, tmp_path: Path
+    ) -> None:
+        """The folders of a file that is sent are sent, too."""
+        repository.commit({".dockerignore": "a\n!a/b c/run\n"}, "Ignore")
+        checkout = tmp_path / "checkout"
+        git.clone(repository.url, None, checkout, Guard(lambda: None, 60), _Silent())
+        archive = tmp_path / "context.tar"
+        tree = git.tree(checkout, Guard(lambda: None, 60))
+        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        with tarfile.open(archive) as tar:
+            below = {info.name: info.mode for info in tar if info.name.startswith("a")}
+        assert below == {"a": 0o755, "a/b c": 0o755, "a/b c/run": 0o755}
+
+    @pytest.mark.parametrize("moment", [-5, 2**62])
+    def test_times_make_sense(self, root: Path, moment: int) -> None:
+        """Who writes a commit also writes its date."""
+        archive = root.parent / "context.tar"
+        tree = Tree(root, frozenset(), moment)
+        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        with tarfile.open(archive) as tar:
+            assert all(0 <= info.mtime <= time.time() for info in tar)
+
+
+class _Silent:
+    """Listens to a clone without a word."""
+
+    def lines(self, texts: list[str]) -> None:
+        """Lines that Git wrote."""
+
+    def percent(self, number: int) -> None:
+        """So much of the objects has arrived."""

@@ -1,0 +1,367 @@
+"""Git with real repositories: what it fetches, and what it cannot be made to do."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.service.deployments import Repository
+from tests.support.service.engine import wait_until
+from tests.support.service.programs import run
+from workers.deployment import git
+from workers.deployment.errors import Cancelled, GitFailed, Refused, TimedOut
+from workers.deployment.guard import Guard
+
+
+class Heard:
+    """Remembers what a clone says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.percents: list[int] = []
+
+    def lines(self, texts: list[str]) -> None:
+        """Lines that Git wrote."""
+        self.said += texts
+
+    def percent(self, number: int) -> None:
+        """So much of the objects has arrived."""
+        self.percents.append(number)
+
+
+@pytest.fixture
+def guard() -> Guard:
+    """A guard that never stops anything."""
+    return Guard(lambda: None, 60)
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """A file that must never come to be: each attack tries to make it."""
+    return tmp_path / "marker"
+
+
+@pytest.fixture
+def trap(tmp_path: Path, marker: Path) -> Path:
+    """A program that makes the marker."""
+    program = tmp_path / "trap"
+    program.write_text(f"#!/bin/sh\ntouch {marker}\ncat\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """A repository with one file."""
+    return Repository(tmp_path / "repo", {"a.txt": "first\n"})
+
+
+def clone(url: str, tmp_path: Path, guard: Guard, branch: str | None = None) -> Path:
+    """Clone into a new folder, and return it."""
+    git.clone(url, branch, tmp_path / "checkout", guard, Heard())
+    return tmp_path / "checkout"
+
+
+class TestClone:
+    """What a clone gives."""
+
+    def test_gives_the_commit(self, repository: Repository, tmp_path: Path, guard: Guard) -> None:
+        """Hash and first line of the newest commit, the files, percentages and Git's words."""
+        newest = repository.commit({"b.txt": "second\n"}, "Second commit\n\nWith more words.")
+        heard = Heard()
+        commit = git.clone(repository.url, None, tmp_path / "checkout", guard, heard)
+        assert commit == (newest, "Second commit")
+        assert (tmp_path / "checkout/b.txt").read_text() == "second\n"
+        assert heard.percents[-1] == 100
+        assert any(line.startswith("Receiving objects: 100%") for line in heard.said)
+        assert not any(str(tmp_path) in line for line in heard.said)
+
+    def test_is_shallow(self, repository: Repository, tmp_path: Path, guard: Guard) -> None:
+        """History is nothing to a build."""
+        repository.commit({"b.txt": ""}, "Second commit")
+        checkout = clone(repository.url, tmp_path, guard)
+        assert run("git", "rev-list", "--count", "HEAD", cwd=checkout).strip() == "1"
+
+    def test_names_what_is_missing(
+        self, repository: Repository, tmp_path: Path, guard: Guard
+    ) -> None:
+        """A branch or a repository that is not there: Git's own words."""
+        with pytest.raises(GitFailed, match="Remote branch nowhere not found"):
+            clone(repository.url, tmp_path, guard, "nowhere")
+        with pytest.raises(GitFailed, match="does not appear to be a git repository"):
+            clone(f"file://{tmp_path}/nothing", tmp_path, guard)
+
+    def test_takes_a_branch_for_nothing_else(
+        self, repository: Repository, tmp_path: Path, guard: Guard
+    ) -> None:
+        """Not for a tag or a commit of the same name, which Git would check out as well."""
+        first = repository.git("rev-parse", "HEAD").strip()
+        repository.git("tag", "v1")
+        repository.git("tag", "both")
+        for branch in ("both", first[:7]):
+            repository.git("checkout", "-q", "-b", branch)
+            newest = repository.commit({"b.txt": branch}, f"Commit on {branch}")
+            commit = git.clone(repository.url, branch, tmp_path / f"to-{branch}", guard, Heard())
+            assert commit == (newest, f"Commit on {branch}")
+        with pytest.raises(GitFailed, match="'v1' is a tag, not a branch"):
+            clone(repository.url, tmp_path, guard, "v1")
+        for missing in (first, first[:8], "HEAD", "heads/both", "refs/heads/both", "origin/both"):
+            with pytest.raises(GitFailed, match="not found"):
+                git.clone(repository.url, missing, tmp_path / "missing", guard, Heard())
+
+    def test_gives_credentials_to_the_server_alone(self, tmp_path: Path, guard: Guard) -> None:
+        """They are in no argument that other users of the machine could read."""
+        seen: list[str] = []
+
+        def look() -> None:
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    seen.append(str(process.cmdline()))
+
+        with GitServer(look=look) as server:
+            url = server.url.replace("://", "://joe:p%40ss-hunter2@")
+            with pytest.raises(GitFailed, match="Authentication failed"):
+                clone(url, tmp_path, guard)
+        expected = base64.b64encode(b"joe:p@ss-hunter2").decode()
+        assert server.heard == [None, f"Basic {expected}"]
+        assert any("remote-http" in arguments for arguments in seen)
+        assert "hunter2" not in str(seen)
+        assert expected not in str(seen)
+
+    def test_gives_no_credentials_to_a_server_it_is_redirected_to(
+        self, tmp_path: Path, guard: Guard
+    ) -> None:
+        """Neither unasked nor when that one asks for them."""
+        with GitServer() as other, GitServer(other.url) as server, pytest.raises(GitFailed):
+            clone(server.url.replace("://", "://joe:pass-hunter2@"), tmp_path, guard)
+        assert other.heard
+        assert set(other.heard) == {None}
+
+
+class GitServer:
+    """Refuses everybody who comes, or sends them on to ``target`` once they have credentials.
+
+    ``heard`` are the credentials of each request; ``look`` is called while its client waits.
+    """
+
+    def __init__(self, target: str = "", look: Callable[[], None] = lambda: None) -> None:
+        self.heard: list[str | None] = []
+        heard = self.heard
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                look()
+                heard.append(self.headers["Authorization"])
+                self.send_response(301 if target and heard[-1] else 401)
+                self.send_header("WWW-Authenticate", 'Basic realm="test"')
+                self.send_header("Location", target + self.path.removeprefix("/x.git"))
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/x.git"
+
+    def __enter__(self) -> GitServer:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/repo.git"
+
+
+class TestEnding:
+    """A clone that does not end by itself."""
+
+    def test_gives_up_after_its_time(self, silent: str, tmp_path: Path, guard: Guard) -> None:
+        """And leaves no process behind."""
+        before = set(psutil.Process().children(recursive=True))
+        with (
+            guard.at_most(0.5, "Cloning"),
+            pytest.raises(TimedOut, match=r"Cloning: gave up after 0\.5 seconds"),
+        ):
+            clone(silent, tmp_path, guard)
+        assert not set(psutil.Process().children(recursive=True)) - before
+
+    def test_is_cancelled(self, silent: str, tmp_path: Path) -> None:
+        """The guard's word ends it."""
+        asked = iter([None, None])
+        guard = Guard(lambda: next(asked, "ada@example.com"), 0.01)
+        with pytest.raises(Cancelled, match=r"ada@example\.com"):
+            clone(silent, tmp_path, guard)
+
+    def test_leftovers_of_a_killed_runner_end(self, tmp_path: Path) -> None:
+        """Whatever works in the folder, and nothing else."""
+        (tmp_path / "work").mkdir()
+        inside = subprocess.Popen(["sleep", "60"], cwd=tmp_path / "work")
+        outside = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
+        git.kill_leftovers(tmp_path / "work")
+        assert inside.wait(10) == -signal.SIGKILL
+        assert outside.poll() is None
+        outside.kill()
+        wait_until(lambda: outside.poll() is not None, "the other process to end")
+
+
+class TestSafety:
+    """Git cannot be made to run something else."""
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "ext::sh -c 'touch MARKER'",
+            "ext::TRAP",
+            "fd::7",
+            "--upload-pack=TRAP",
+            "-uTRAP",
+            "ssh://-oProxyCommand=TRAP/x",
+            "-oProxyCommand=TRAP:x",
+            "foo::bar",
+            "/etc",
+            "ftp://example.com/x",
+            "file://host/x",
+        ],
+    )
+    def test_addresses_that_are_refused(
+        self, url: str, tmp_path: Path, guard: Guard, marker: Path, trap: Path
+    ) -> None:
+        """Nothing is run for them, not even Git."""
+        url = url.replace("MARKER", str(marker)).replace("TRAP", str(trap))
+        with pytest.raises(Refused):
+            clone(url, tmp_path, guard)
+        assert not marker.exists()
+
+    @pytest.mark.parametrize("branch", ["--upload-pack=TRAP", "-uTRAP", "a b", "a..b"])
+    def test_branches_that_are_refused(
+        self,
+        branch: str,
+        repository: Repository,
+        tmp_path: Path,
+        guard: Guard,
+        marker: Path,
+        trap: Path,
+    ) -> None:
+        """A branch cannot be an option."""
+        with pytest.raises(Refused):
+            clone(repository.url, tmp_path, guard, branch.replace("TRAP", str(trap)))
+        assert not marker.exists()
+
+    def test_git_itself_refuses_a_helper(
+        self,
+        tmp_path: Path,
+        guard: Guard,
+        marker: Path,
+        trap: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Should an address slip through, the protocol is still not allowed."""
+        monkeypatch.setattr(git, "check_address", lambda _url, _branch: None)
+        with pytest.raises(GitFailed, match="transport 'ext' not allowed"):
+            clone(f"ext::{trap}", tmp_path, guard)
+        with pytest.raises(GitFailed):
+            clone(f"--upload-pack={trap}", tmp_path, guard)
+        assert not marker.exists()
+
+    def test_hooks_filters_and_templates_of_the_user_are_not_run(
+        self,
+        repository: Repository,
+        tmp_path: Path,
+        guard: Guard,
+        marker: Path,
+        trap: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """No configuration but ours is in force, whatever the repository asks for."""
+        repository.commit({".gitattributes": "* filter=evil\n"}, "Ask for a filter")
+        home = tmp_path / "home"
+        (home / "template/hooks").mkdir(parents=True)
+        (home / "template/hooks/post-checkout").symlink_to(trap)
+        (home / ".gitconfig").write_text(
+            f"[core]\nhooksPath = {home}/template/hooks\nfsmonitor = {trap}\nsshCommand = {trap}\n"
+            f'[init]\ntemplateDir = {home}/template\n[filter "evil"]\nsmudge = {trap}\n'
+        )
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("GIT_TEMPLATE_DIR", str(home / "template"))
+        monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+        monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.hooksPath")
+        monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(home / "template/hooks"))
+        checkout = clone(repository.url, tmp_path, guard)
+        assert (checkout / "a.txt").exists()
+        assert not marker.exists()
+
+    def test_hooks_and_configuration_of_the_repository_are_not_run(
+        self, repository: Repository, tmp_path: Path, guard: Guard, marker: Path, trap: Path
+    ) -> None:
+        """A repository on this machine, too, is only read."""
+        for hook in ("post-checkout", "post-upload-pack", "pre-upload", "reference-transaction"):
+            path = repository.folder / ".git/hooks" / hook
+            path.unlink(missing_ok=True)
+            path.symlink_to(trap)
+        repository.git("config", "uploadpack.packObjectsHook", str(trap))
+        repository.git("config", "core.fsmonitor", str(trap))
+        assert (clone(repository.url, tmp_path, guard) / "a.txt").exists()
+        assert not marker.exists()
+
+    @pytest.mark.parametrize(
+        "module",
+        [
+            '[submodule "x"]\npath = ../outside\nurl = https://example.com/x\n',
+            '[submodule "x"]\npath = /outside\nurl = https://example.com/x\n',
+            '[submodule "../../x"]\npath = x\nurl = https://example.com/x\n',
+            '[submodule "x"]\npath = x\nurl = ext::sh -c true\n',
+            '[submodule "x"]\npath = x\nurl = --upload-pack=true\n',
+            '[submodule "x"]\npath = -x\nurl = https://example.com/x\n',
+        ],
+    )
+    def test_submodules_that_lead_out_are_refused(
+        self, module: str, repository: Repository, tmp_path: Path, guard: Guard
+    ) -> None:
+        """By path, by name, or by an address that runs a program."""
+        repository.commit({".gitmodules": module}, "A submodule")
+        with pytest.raises(Refused, match="submodule"):
+            clone(repository.url, tmp_path, guard)
+
+    def test_a_modules_file_that_is_a_link_is_refused(
+        self, repository: Repository, guard: Guard
+    ) -> None:
+        """It could be any file of this machine; this Git already refuses to make one."""
+        (repository.folder / ".gitmodules").symlink_to("/etc/hostname")
+        with pytest.raises(Refused, match="symbolic link"):
+            git.check_submodules(repository.folder, guard)
+
+    def test_no_submodule_is_fetched(
+        self, repository: Repository, tmp_path: Path, guard: Guard
+    ) -> None:
+        """A decent one stays an empty folder."""
+        other = Repository(tmp_path / "other", {"secret.txt": ""})
+        repository.git("-c", "protocol.file.allow=always", "submodule", "add", other.url, "sub")
+        repository.commit({}, "A submodule")
+        checkout = clone(repository.url, tmp_path, guard)
+        assert not list((checkout / "sub").iterdir())
+
+    def test_nobody_is_asked_for_a_password(self) -> None:
+        """No terminal, no program that asks, and of the environment only what Git needs."""
+        environment = git._environment("https://example.com/x")
+        assert environment["GIT_TERMINAL_PROMPT"] == "0"
+        assert "BatchMode=yes" in environment["GIT_SSH_COMMAND"]
+        assert not {"GIT_ASKPASS", "SSH_ASKPASS", "DOCKER_HOST"} & environment.keys()
+        assert environment["PATH"] == os.environ["PATH"]
