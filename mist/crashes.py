@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 from collections import deque
 
-from mist.settings import Supervisor as Limits
+from mist.settings import SupervisorSettings
 
 
 class Crashes:
     """The crashes of the last ``supervisor.crash_window_seconds``."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SupervisorSettings) -> None:
         self._limits = limits
         self._times: deque[float] = deque()
 

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from mist.settings import Log, Settings
+from mist.settings import LogSettings, Settings
 
 Logger = FilteringBoundLogger
 
@@ -45,7 +45,7 @@ def logger() -> Logger:
     return structlog.get_logger()  # type: ignore[no-any-return] # structlog leaves it open
 
 
-def _renderer(log: Log) -> list[Processor]:
+def _renderer(log: LogSettings) -> list[Processor]:
     style = log.format
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "logfmt"

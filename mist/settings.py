@@ -31,7 +31,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the settings file."""
 
 
-class Server(Section, frozen=True):
+class ServerSettings(Section, frozen=True):
     """Where and how the web tier listens."""
 
     bind: str = "127.0.0.1:8420"
@@ -47,7 +47,7 @@ class Server(Section, frozen=True):
     max_body_bytes: Bytes = 65_536
 
 
-class Auth(Section, frozen=True):
+class AuthSettings(Section, frozen=True):
     """Sessions and log-ins."""
 
     session_hours: Seconds = 24.0
@@ -56,21 +56,21 @@ class Auth(Section, frozen=True):
     login_window_seconds: Seconds = 300.0
 
 
-class Engine(Section, frozen=True):
+class EngineSettings(Section, frozen=True):
     """The Docker Engine; an empty ``host`` means DOCKER_HOST, or else its usual socket."""
 
     host: str = ""
     timeout_seconds: Seconds = 10.0
 
 
-class Store(Section, frozen=True):
+class StoreSettings(Section, frozen=True):
     """The database; an empty ``url`` means SQLite in MIST_HOME."""
 
     url: str = ""
     busy_seconds: Seconds = 5.0
 
 
-class Bus(Section, frozen=True):
+class BusSettings(Section, frozen=True):
     """ZeroMQ queues, counted in messages of at most ``batch_bytes`` each, and the TCP tap."""
 
     batch_bytes: Bytes = 65_536
@@ -83,7 +83,7 @@ class Bus(Section, frozen=True):
     tap_keys: str = ""
 
 
-class Replay(Section, frozen=True):
+class ReplaySettings(Section, frozen=True):
     """What the broker remembers of a topic, and a collector asks of the engine at its start."""
 
     lines: Count = 1_000
@@ -91,7 +91,7 @@ class Replay(Section, frozen=True):
     topics: Count = 1_000
 
 
-class Collector(Section, frozen=True):
+class CollectorSettings(Section, frozen=True):
     """Collectors of container logs."""
 
     linger_seconds: Seconds = 5.0
@@ -105,7 +105,7 @@ class Collector(Section, frozen=True):
     line_bytes: Bytes = 1_048_576
 
 
-class Streams(Section, frozen=True):
+class StreamSettings(Section, frozen=True):
     """The fan-out to WebSocket clients."""
 
     tail_lines: Annotated[int, Meta(ge=0)] = 100
@@ -122,7 +122,7 @@ class Streams(Section, frozen=True):
     gather_seconds: Seconds = 0.01
 
 
-class MetricsSection(Section, frozen=True):
+class MetricsSettings(Section, frozen=True):
     """The sampler of the host's metrics."""
 
     disk_path: str = "/"
@@ -131,7 +131,7 @@ class MetricsSection(Section, frozen=True):
     recount_seconds: Seconds = 30.0
 
 
-class Supervisor(Section, frozen=True):
+class SupervisorSettings(Section, frozen=True):
     """Starting, restarting and stopping processes."""
 
     backoff_seconds: Seconds = 0.25
@@ -142,7 +142,7 @@ class Supervisor(Section, frozen=True):
     poll_seconds: Seconds = 1.0
 
 
-class Deployments(Section, frozen=True):
+class DeploymentSettings(Section, frozen=True):
     """The queue and the runner of deployments."""
 
     concurrency: Count = 2
@@ -162,7 +162,7 @@ class Deployments(Section, frozen=True):
     publish_address: str = "0.0.0.0"  # noqa: S104 - what the engine itself does
 
 
-class Log(Section, frozen=True):
+class LogSettings(Section, frozen=True):
     """The service's own log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -172,18 +172,18 @@ class Log(Section, frozen=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All sections."""
 
-    server: Server = Server()
-    auth: Auth = Auth()
-    engine: Engine = Engine()
-    store: Store = Store()
-    bus: Bus = Bus()
-    replay: Replay = Replay()
-    collector: Collector = Collector()
-    streams: Streams = Streams()
-    metrics: MetricsSection = MetricsSection()
-    supervisor: Supervisor = Supervisor()
-    deployments: Deployments = Deployments()
-    log: Log = Log()
+    server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    engine: EngineSettings = EngineSettings()
+    store: StoreSettings = StoreSettings()
+    bus: BusSettings = BusSettings()
+    replay: ReplaySettings = ReplaySettings()
+    collector: CollectorSettings = CollectorSettings()
+    streams: StreamSettings = StreamSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    supervisor: SupervisorSettings = SupervisorSettings()
+    deployments: DeploymentSettings = DeploymentSettings()
+    log: LogSettings = LogSettings()
 
 
 #: Variables of the environment that begin with MIST_ and are no settings.

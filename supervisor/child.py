@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from mist.crashes import Crashes, describe
 from mist.errors import Exit
-from mist.settings import Supervisor as Limits
+from mist.settings import SupervisorSettings
 from supervisor.specs import Policy, Spec
 from supervisor.states import Move, State, moved
 
@@ -48,7 +48,7 @@ Clock = Callable[[], float]
 class Child:
     """``since`` and ``due`` are the clock's seconds; ``why`` says how the state came about."""
 
-    def __init__(self, spec: Spec, limits: Limits, start: Start, clock: Clock) -> None:
+    def __init__(self, spec: Spec, limits: SupervisorSettings, start: Start, clock: Clock) -> None:
         self.spec = spec
         self.state = State.IDLE
         self.since = clock()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import gevent
 
 from api.websocket.frames import CloseCode
-from mist.settings import Streams
+from mist.settings import StreamSettings
 
 if TYPE_CHECKING:
     from api.websocket.connection import Connection
@@ -28,7 +28,7 @@ _PINGS: Final = 2
 class ConnectionRegistry:
     """The connections of one worker; made after the fork."""
 
-    def __init__(self, limits: Streams) -> None:
+    def __init__(self, limits: StreamSettings) -> None:
         self.limits = limits
         self.blocked: set[Connection] = set()
         self.connections: set[Connection] = set()

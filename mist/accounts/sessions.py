@@ -17,7 +17,7 @@ from mist.accounts.tokens import Claims, Token
 from mist.addresses import parse_ip
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
 from mist.ids import MAX_ID
-from mist.settings import Auth
+from mist.settings import AuthSettings
 from mist.store import Store, User
 
 #: The roles of a Mist installation that may do everything.
@@ -95,7 +95,7 @@ def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
     return {each for each in everybody if is_over(each)}
 
 
-def log_in(store: Store, secret: bytes, auth: Auth, given: Credentials) -> Login:
+def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) -> Login:
     """A new session; LoginRefused or TooManyAttempts.
 
     Attempts are limited for the account and for the address they come from.

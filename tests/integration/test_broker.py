@@ -28,7 +28,7 @@ from bus.wire import Flag, Header, Kind, Message
 from mist import process
 from mist.paths import Paths
 from mist.process import Assignment
-from mist.settings import Bus, Replay, Settings
+from mist.settings import BusSettings, ReplaySettings, Settings
 from tests.support.service.programs import kill
 
 TOPIC = b"container/1/log"
@@ -359,7 +359,7 @@ def test_modes_of_the_sockets(broker: Running, name: str, mode: int) -> None:
 
 def test_small_replay_buffer(stack: ExitStack, paths: Paths) -> None:
     """The settings bound what is remembered."""
-    broker = Running(stack, paths, Settings(replay=Replay(lines=3)))
+    broker = Running(stack, paths, Settings(replay=ReplaySettings(lines=3)))
     publisher = broker.publisher()
     publisher.claim(resume=False)
     for number in range(10):
@@ -382,7 +382,7 @@ def tapped(stack: ExitStack, paths: Paths) -> Tapped:
     """A tap on a free port of the loopback interface."""
     with zmq.Context() as context, context.socket(zmq.ROUTER) as probe:
         port = probe.bind_to_random_port("tcp://127.0.0.1")
-    broker = Running(stack, paths, Settings(bus=Bus(tap_bind=f"127.0.0.1:{port}")))
+    broker = Running(stack, paths, Settings(bus=BusSettings(tap_bind=f"127.0.0.1:{port}")))
     broker.replay()
     public, _secret = zmq.auth.load_certificate(paths.home / "tap" / "server.key")
     return Tapped(broker, f"tcp://127.0.0.1:{port}", public, paths.home / "tap" / "clients")

@@ -33,12 +33,14 @@ def collect(container: str) -> Iterator[Collect]:
     made: list[Collecting] = []
 
     def start(
-        engine: PrivateEngine | MutableEngine, replay: s.Replay | None = None, **limits: float
+        engine: PrivateEngine | MutableEngine,
+        replay: s.ReplaySettings | None = None,
+        **limits: float,
     ) -> Collecting:
         settings = s.Settings(
-            engine=s.Engine(host=engine.host, timeout_seconds=5),
-            collector=s.Collector(**({"retry_seconds": 0.2} | limits)),  # type: ignore[arg-type]
-            replay=replay or s.Replay(lines=10_000),
+            engine=s.EngineSettings(host=engine.host, timeout_seconds=5),
+            collector=s.CollectorSettings(**({"retry_seconds": 0.2} | limits)),  # type: ignore[arg-type]
+            replay=replay or s.ReplaySettings(lines=10_000),
         )
         made.append(Collecting(settings, container))
         made[-1].start()
@@ -148,7 +150,7 @@ def test_a_tail_of_long_lines_begins_with_a_whole_one(
         f"for i in $(seq 1 60); do echo $i $x$x$x; done; echo done; {WAIT}",
     )
     wait_until(lambda: engine.lines(container)[-1:] == ["done"], "sixty long lines")
-    one = collect(engine, s.Replay(lines=50))
+    one = collect(engine, s.ReplaySettings(lines=50))
     one.until(ready)
     heads = [int(line.split()[0]) for line in one.lines()[:-1]]
     assert heads == list(range(heads[0], 61))

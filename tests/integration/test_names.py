@@ -41,8 +41,8 @@ def stranger(engine: PrivateEngine, made: list[str]) -> str:
 def settings(engine: PrivateEngine) -> s.Settings:
     """Settings that lead to the engine."""
     return s.Settings(
-        engine=s.Engine(host=engine.host, timeout_seconds=5),
-        collector=s.Collector(retry_seconds=0.2),
+        engine=s.EngineSettings(host=engine.host, timeout_seconds=5),
+        collector=s.CollectorSettings(retry_seconds=0.2),
     )
 
 

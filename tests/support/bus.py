@@ -19,7 +19,7 @@ from bus.wire import Flag, Kind
 from mist import process
 from mist.paths import Paths
 from mist.process import Assignment
-from mist.settings import Settings, Streams
+from mist.settings import Settings, StreamSettings
 from tests.support.service.programs import kill
 
 PATIENCE = 20.0
@@ -75,7 +75,7 @@ class Rig:
 @contextmanager
 def running(settings: Settings | None = None) -> Iterator[Rig]:
     """A broker below a directory whose name is short enough for sockets."""
-    quick = settings or Settings(streams=Streams(reconcile_seconds=0.1, start_seconds=5.0))
+    quick = settings or Settings(streams=StreamSettings(reconcile_seconds=0.1, start_seconds=5.0))
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mist-", dir="/tmp")))
         yield Rig(stack, Paths(home, home), quick)

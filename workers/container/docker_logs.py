@@ -13,8 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 
 from mist.errors import ContainerNotFound, EngineUnreachable
-from mist.settings import Collector as Limits
-from mist.settings import Settings
+from mist.settings import CollectorSettings, Settings
 from workers import engine
 from workers.container.frames import Line, parser
 from workers.container.pacing import Gather
@@ -55,7 +54,7 @@ class Feed:
     """The lines of one request for a log, without those that were published before."""
 
     def __init__(
-        self, reply: engine.Reply, tty: bool, limits: Limits, anchor: Anchor | None
+        self, reply: engine.Reply, tty: bool, limits: CollectorSettings, anchor: Anchor | None
     ) -> None:
         self.connection = reply.connection
         self.splice = Splice(anchor)

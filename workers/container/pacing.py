@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from mist.settings import Collector as Limits
+from mist.settings import CollectorSettings
 
 #: What may gather in the engine's socket, as the kernel counts it: a quarter of what
 #: it holds (``net.core.wmem_default``), for the engine waits when it is full.
@@ -34,7 +34,7 @@ class Gather:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: CollectorSettings,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:

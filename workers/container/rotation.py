@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from mist import clock
-from mist.settings import Collector as Limits
+from mist.settings import CollectorSettings
 from workers.container.docker_logs import Container
 from workers.container.frames import Line
 from workers.container.resume import Anchor
@@ -49,7 +49,7 @@ def depth(container: Container, anchor: Anchor | None, *, deep: bool) -> int | N
     return DEPTHS[0 if calm or _outrun(container) else 1]
 
 
-def longest(container: Container, limits: Limits) -> float:
+def longest(container: Container, limits: CollectorSettings) -> float:
     """How long a stream's lines may gather, in seconds.
 
     Those of a log that rotates have to be fresh when they are read.

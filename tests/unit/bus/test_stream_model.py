@@ -22,7 +22,7 @@ from bus.reorder import Gap, Sequence
 from bus.replay import START, Position, Snapshot
 from bus.wire import Flag, Header, Kind, Message
 from mist import clock, messages
-from mist.settings import Replay, Settings
+from mist.settings import ReplaySettings, Settings
 from workers.container.publisher import tells_where_to_resume
 
 TOPIC = b"container/1/log"
@@ -43,7 +43,7 @@ class Stream:
         self.chance = chance
         self.written = 0
         self.term = self.epoch = self.next = self.published = 0
-        self.settings = Settings(replay=Replay(lines=remembered))
+        self.settings = Settings(replay=ReplaySettings(lines=remembered))
         self.resent = resent
         self.kept: deque[Message] = deque()
         self.buffers: Buffers | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from mist.crashes import Crashes
-from mist.settings import Supervisor
+from mist.settings import SupervisorSettings
 
-LIMITS = Supervisor(backoff_seconds=1.0, backoff_limit_seconds=5.0, crash_window_seconds=60.0)
+LIMITS = SupervisorSettings(
+    backoff_seconds=1.0, backoff_limit_seconds=5.0, crash_window_seconds=60.0
+)
 
 
 def test_the_pause_grows_up_to_its_limit() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mist.crashes import describe
 from mist.errors import Exit
-from mist.settings import Settings, Supervisor
+from mist.settings import Settings, SupervisorSettings
 from supervisor import specs
 from supervisor.child import Child
 from supervisor.specs import Spec
@@ -16,7 +16,7 @@ from supervisor.states import State
 from tests.support.supervisor import World
 
 SETTINGS = Settings(
-    supervisor=Supervisor(
+    supervisor=SupervisorSettings(
         backoff_seconds=1.0,
         backoff_limit_seconds=4.0,
         crash_limit=5,

@@ -8,15 +8,14 @@ import msgspec
 
 from bus.broker.control import Forget, Refuse
 from mist.errors import Exit
-from mist.settings import Collector, Settings
-from mist.settings import Supervisor as Limits
+from mist.settings import CollectorSettings, Settings, SupervisorSettings
 from supervisor import specs
 from supervisor.states import State
 from tests.support.supervisor import FakeRows, History, deployment
 
 SETTINGS = Settings(
-    collector=Collector(linger_seconds=5.0, max_running=2),
-    supervisor=Limits(
+    collector=CollectorSettings(linger_seconds=5.0, max_running=2),
+    supervisor=SupervisorSettings(
         backoff_seconds=1.0,
         backoff_limit_seconds=1.0,
         crash_limit=3,

@@ -14,13 +14,13 @@ from api.app import create_app
 from api.services import Services
 from mist.accounts import tokens
 from mist.paths import Paths
-from mist.settings import Server, Settings
+from mist.settings import ServerSettings, Settings
 from mist.store import Store, User
 from tests.support import store as store_rig
 
 SECRET = b"s" * 32
 SETTINGS = Settings(
-    server=Server(allowed_origins=("https://dashboard.example.com",), max_body_bytes=2_048)
+    server=ServerSettings(allowed_origins=("https://dashboard.example.com",), max_body_bytes=2_048)
 )
 
 

@@ -13,7 +13,7 @@ from bus.replay import Snapshot
 from bus.wire import Flag, Header, Kind, Message
 from mist import clock, messages
 from mist.messages import ContainerStatus
-from mist.settings import Replay, Settings
+from mist.settings import ReplaySettings, Settings
 
 TOPIC = b"container/1/log"
 LAST_100 = Wish(100)
@@ -53,7 +53,7 @@ class Bench:
 
     def __init__(self, replay_lines: int = 1_000) -> None:
         self.later: list[tuple[float, Callable[[Connection], None], Connection]] = []
-        settings = Settings(replay=Replay(lines=replay_lines))
+        settings = Settings(replay=ReplaySettings(lines=replay_lines))
         self.channel = Channel(settings, later=self._later)
         self.seq = 1
         self.line = 0

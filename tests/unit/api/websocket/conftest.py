@@ -15,7 +15,7 @@ import pytest
 from api.server.keepalive import ConnectionRegistry
 from api.websocket import frames
 from api.websocket.connection import Connection
-from mist.settings import Streams
+from mist.settings import StreamSettings
 
 _DEADLINE_SECONDS: Final = 10.0
 
@@ -94,7 +94,7 @@ def connect() -> Iterator[MakePair]:
     made: list[Pair] = []
 
     def make(early: bytes = b"", **limits: Any) -> Pair:
-        registry = ConnectionRegistry(Streams(**limits))
+        registry = ConnectionRegistry(StreamSettings(**limits))
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         sock = _socket.socket(fileno=ours.detach())

@@ -9,11 +9,11 @@ import pytest
 from api.server.attempts import Attempts, explain_end, explain_hanging
 from api.server.worker_status import Failure, WorkerStatus
 from mist.errors import Exit, SettingsError
-from mist.settings import Server, Settings, Supervisor
+from mist.settings import ServerSettings, Settings, SupervisorSettings
 
 SETTINGS = Settings(
-    server=Server(start_seconds=30.0),
-    supervisor=Supervisor(
+    server=ServerSettings(start_seconds=30.0),
+    supervisor=SupervisorSettings(
         backoff_seconds=1.0, backoff_limit_seconds=8.0, crash_limit=4, crash_window_seconds=60.0
     ),
 )

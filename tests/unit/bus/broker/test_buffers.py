@@ -9,14 +9,14 @@ from bus import wire
 from bus.broker.buffers import OVERHEAD_BYTES, Buffers
 from bus.replay import START, Position
 from bus.wire import Flag, Header, Kind
-from mist.settings import Replay, Settings
+from mist.settings import ReplaySettings, Settings
 
 TOPIC = b"container/1/log"
 
 
 def make(**replay: int) -> Buffers:
     """Buffers with these bounds, at a clock that stands at 777."""
-    return Buffers(Settings(replay=Replay(**replay)), now=lambda: 777)
+    return Buffers(Settings(replay=ReplaySettings(**replay)), now=lambda: 777)
 
 
 def put(buffers: Buffers, header: Header, body: bytes = b"x", topic: bytes = TOPIC) -> bool:

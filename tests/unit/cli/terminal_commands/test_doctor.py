@@ -20,7 +20,7 @@ from cli import doctor, terminal
 from cli.doctor import checks
 from cli.doctor.checks import Finding
 from mist.paths import Paths
-from mist.settings import Engine, Server, Settings
+from mist.settings import EngineSettings, ServerSettings, Settings
 from tests.support.bus import Rig
 
 
@@ -38,7 +38,7 @@ def only(findings: Iterator[Finding]) -> Finding:
 
 def at(port: int, host: str = "127.0.0.1") -> Settings:
     """Settings of a web tier there."""
-    return Settings(server=Server(bind=f"{host}:{port}"))
+    return Settings(server=ServerSettings(bind=f"{host}:{port}"))
 
 
 def test_free_port(where: Paths) -> None:
@@ -85,7 +85,7 @@ def test_port_that_mist_serves(where: Paths) -> None:
 @pytest.mark.parametrize("bind", ["localhost", "127.0.0.1:", "127.0.0.1:70000", ":http"])
 def test_address_that_is_none(where: Paths, bind: str) -> None:
     """What is no HOST:PORT is named."""
-    finding = only(checks.check_port(Settings(server=Server(bind=bind)), where))
+    finding = only(checks.check_port(Settings(server=ServerSettings(bind=bind)), where))
     assert finding.verdict == "fail"
     assert bind in finding.text
 
@@ -93,10 +93,12 @@ def test_address_that_is_none(where: Paths, bind: str) -> None:
 def test_few_files(where: Paths) -> None:
     """A limit below the number of clients is a warning with the number to set."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    finding = only(checks.check_files(Settings(server=Server(worker_connections=soft)), where))
+    finding = only(
+        checks.check_files(Settings(server=ServerSettings(worker_connections=soft)), where)
+    )
     assert finding.verdict == "warn"
     assert f"ulimit -n {soft + 256}" in finding.advice
-    few = Settings(server=Server(worker_connections=1))
+    few = Settings(server=ServerSettings(worker_connections=1))
     assert only(checks.check_files(few, where)).verdict == "ok"
 
 
@@ -195,7 +197,7 @@ def test_service_that_runs(rig: Rig) -> None:
 
 def engine_at(path: Path) -> Settings:
     """Settings of an engine on that socket."""
-    return Settings(engine=Engine(host=f"unix://{path}", timeout_seconds=1))
+    return Settings(engine=EngineSettings(host=f"unix://{path}", timeout_seconds=1))
 
 
 def test_no_engine(where: Paths, tmp_path: Path) -> None:

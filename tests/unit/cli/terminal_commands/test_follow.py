@@ -16,7 +16,7 @@ from bus.subscriber import ask_replay
 from bus.wire import Kind, Message
 from mist.errors import BusError
 from mist.paths import Paths
-from mist.settings import Bus, Replay, Settings, Streams
+from mist.settings import BusSettings, ReplaySettings, Settings, StreamSettings
 from tests.support import bus as bus_rig
 from tests.support.bus import PATIENCE, Rig
 from tests.support.service.programs import kill
@@ -96,7 +96,9 @@ def test_a_restarted_broker_is_waited_for(rig: Rig) -> None:
 def test_lost_messages_are_asked_for() -> None:
     """A follower that does not read loses messages, and gets them by a replay."""
     settings = Settings(
-        bus=Bus(subscriber_queue=1), streams=Streams(reconcile_seconds=0.1), replay=Replay()
+        bus=BusSettings(subscriber_queue=1),
+        streams=StreamSettings(reconcile_seconds=0.1),
+        replay=ReplaySettings(),
     )
     with bus_rig.running(settings) as rig, following(rig) as follower:
         publisher = rig.publisher(TOPIC)
@@ -112,9 +114,9 @@ def test_lost_messages_are_asked_for() -> None:
 def test_what_nobody_remembers_is_a_gap() -> None:
     """Beyond the replay buffer a gap says how many are lost."""
     settings = Settings(
-        bus=Bus(subscriber_queue=1),
-        streams=Streams(reconcile_seconds=0.1),
-        replay=Replay(bytes=100_000),
+        bus=BusSettings(subscriber_queue=1),
+        streams=StreamSettings(reconcile_seconds=0.1),
+        replay=ReplaySettings(bytes=100_000),
     )
     with bus_rig.running(settings) as rig, following(rig) as follower:
         publisher = rig.publisher(TOPIC)

@@ -14,7 +14,7 @@ from mist.accounts import sessions, tokens
 from mist.accounts.first_admin import EMAIL, ensure_admin
 from mist.accounts.sessions import Credentials, Identity, Login
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
-from mist.settings import Auth
+from mist.settings import AuthSettings
 from mist.store import Store
 from tests.support.store import PASSWORD, add_user, password_hash
 
@@ -29,7 +29,7 @@ def _log_in(
     address: str = "192.0.2.1",
     limit: int = 3,
 ) -> Login:
-    auth = Auth(login_attempts=limit)
+    auth = AuthSettings(login_attempts=limit)
     return sessions.log_in(store, SECRET, auth, Credentials(email, password, address))
 
 

@@ -17,8 +17,7 @@ from sqlalchemy import event
 
 from mist.errors import StoreError, StoreFull
 from mist.paths import Paths
-from mist.settings import Settings
-from mist.settings import Store as StoreSettings
+from mist.settings import Settings, StoreSettings
 from mist.store import Store, database, open_store
 
 

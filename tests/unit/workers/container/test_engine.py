@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mist.errors import EngineError, EngineUnreachable, SettingsError
-from mist.settings import Engine, Settings
+from mist.settings import EngineSettings, Settings
 from workers import engine
 from workers.container.docker_logs import _rotates_at
 from workers.deployment.client import connect
@@ -36,7 +36,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         threads.append(threading.Thread(target=run, daemon=True))
         threads[-1].start()
-        return Settings(engine=Engine(host=f"unix://{tmp_path}/e", timeout_seconds=0.5))
+        return Settings(engine=EngineSettings(host=f"unix://{tmp_path}/e", timeout_seconds=0.5))
 
     yield start
     for thread in threads:
@@ -79,7 +79,7 @@ def test_what_is_no_json_is_an_error(serve: Serve) -> None:
 
 def test_a_missing_socket_is_unreachable(tmp_path: Path) -> None:
     """In the operating system's words."""
-    settings = Settings(engine=Engine(host=f"unix://{tmp_path}/nobody"))
+    settings = Settings(engine=EngineSettings(host=f"unix://{tmp_path}/nobody"))
     with pytest.raises(EngineUnreachable, match="no such file"):
         engine.get(settings, "/x")
     with pytest.raises(EngineUnreachable, match="no such file"):
@@ -89,7 +89,7 @@ def test_a_missing_socket_is_unreachable(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
 def test_an_address_that_cannot_be_used(host: str) -> None:
     """The text says which addresses can."""
-    settings = Settings(engine=Engine(host=host))
+    settings = Settings(engine=EngineSettings(host=host))
     with pytest.raises(SettingsError, match="unix:///PATH"):
         engine.get(settings, "/x")
     with pytest.raises(SettingsError, match="unix:///PATH"):
@@ -100,7 +100,7 @@ def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> No
     """Unless the settings do."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
     assert engine.host(Settings()) == "unix:///elsewhere"
-    assert engine.host(Settings(engine=Engine(host="unix:///here"))) == "unix:///here"
+    assert engine.host(Settings(engine=EngineSettings(host="unix:///here"))) == "unix:///here"
     monkeypatch.delenv("DOCKER_HOST")
     assert engine.host(Settings()) == engine.DEFAULT_HOST
 

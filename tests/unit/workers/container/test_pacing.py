@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mist.settings import Collector as Limits
+from mist.settings import CollectorSettings
 from workers.container.pacing import Gather
 
-LIMITS = Limits(gather_seconds=0.001, gather_limit_seconds=0.1)
+LIMITS = CollectorSettings(gather_seconds=0.001, gather_limit_seconds=0.1)
 LINE = 190
 
 

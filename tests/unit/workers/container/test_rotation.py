@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from mist import clock
-from mist.settings import Collector as Limits
+from mist.settings import CollectorSettings
 from workers.container import rotation
 from workers.container.docker_logs import Container
 from workers.container.frames import Line
@@ -59,7 +59,7 @@ def test_a_line_that_was_not_near_is_looked_for_deeper() -> None:
 
 def test_lines_of_a_log_that_rotates_do_not_gather_for_long() -> None:
     """They would not be fresh any more when they are read."""
-    limits = Limits(gather_limit_seconds=0.1)
+    limits = CollectorSettings(gather_limit_seconds=0.1)
     assert rotation.longest(_container(), limits) == 0.1
     seconds = rotation.longest(_container(100 * MEGABYTE), limits)
     assert rotation.complete(_container(100 * MEGABYTE), _line(seconds))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mist.messages import Docker
-from mist.settings import Engine, MetricsSection, Settings
+from mist.settings import EngineSettings, MetricsSettings, Settings
 from workers.metrics.counts import UNKNOWN, Agenda, Counts
 
 PATIENCE = 20.0
@@ -104,8 +104,8 @@ def counts(engine: FakeEngine, tmp_path: Path) -> Iterator[Counts]:
     """Counts of that engine, shown for 0.6 s after it was last heard."""
     assert engine
     settings = Settings(
-        engine=Engine(host=f"unix://{tmp_path / 'd.sock'}", timeout_seconds=0.5),
-        metrics=MetricsSection(stale_seconds=0.6),
+        engine=EngineSettings(host=f"unix://{tmp_path / 'd.sock'}", timeout_seconds=0.5),
+        metrics=MetricsSettings(stale_seconds=0.6),
     )
     counts = Counts(settings)
     counts.start()
@@ -123,7 +123,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_unknown_before_the_first_answer(tmp_path: Path) -> None:
     """Asking for the figures waits for nothing."""
-    assert Counts(Settings(engine=Engine(host=f"unix://{tmp_path}/none"))).figures() == UNKNOWN
+    assert (
+        Counts(Settings(engine=EngineSettings(host=f"unix://{tmp_path}/none"))).figures() == UNKNOWN
+    )
 
 
 def test_change_is_counted(engine: FakeEngine, counts: Counts) -> None:
