@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from api.app import App, create_app
 from api.live.hub import Hub
 from api.live.routes import Live, add_routes
-from api.live.sessions import Sessions
+from api.live.sessions import SessionWatch
 from api.services import Services
 from mist import logs, paths, settings
 from mist.accounts import secret
@@ -24,7 +24,7 @@ def build() -> App:
     where = paths.resolve()
     store = _open_store(configured, where)
     hub = Hub(where, configured)
-    sessions = Sessions(store, configured.auth.check_seconds)
+    sessions = SessionWatch(store, configured.auth.check_seconds)
     registry = CollectorRegistry()
     _observe(registry, hub, sessions)
     services = Services(configured, where, store, secret.load(where), registry, hub.problem)
@@ -45,7 +45,7 @@ def _open_store(configured: Settings, where: Paths) -> Store:
     return store
 
 
-def _observe(registry: CollectorRegistry, hub: Hub, sessions: Sessions) -> None:
+def _observe(registry: CollectorRegistry, hub: Hub, sessions: SessionWatch) -> None:
     """Show on ``/metrics`` how much the worker that answers has to do."""
     clients = Gauge("mist_live_clients", "Open WebSockets of this worker.", registry=registry)
     clients.set_function(lambda: sessions.connections)

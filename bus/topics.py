@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, cast
 
 from mist.ids import MAX_ID
 
-Kind = Literal["container", "deployment", "metrics"]
+TopicKind = Literal["container", "deployment", "metrics"]
 
 METRICS: Final = b"metrics/system"
 
@@ -22,7 +22,7 @@ _DEMAND = re.compile(rb"(container|deployment)/([1-9][0-9]{0,18})/")
 class Demand(NamedTuple):
     """The one thing that a subscription asks to be collected."""
 
-    kind: Kind
+    kind: TopicKind
     id: int
 
 
@@ -49,4 +49,4 @@ def demand(subscription: bytes) -> Demand | None:
     number = int(match[2])
     if number > MAX_ID:
         return None
-    return Demand(cast(Kind, match[1].decode()), number)
+    return Demand(cast(TopicKind, match[1].decode()), number)

@@ -24,14 +24,14 @@ from bus.wire import Kind, Message
 from cli import terminal
 from mist import paths, settings
 from mist.errors import BusError
-from mist.messages import Docker, Metrics, Space
+from mist.messages import Docker, MetricsSample, Space
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
 #: The sampler's pace is a second; after this many without a sample it is said.
 _LATE_SECONDS: Final = 3.0
 
-_metrics = msgspec.json.Decoder(Metrics)
+_metrics = msgspec.json.Decoder(MetricsSample)
 
 
 @click.command("top")
@@ -93,11 +93,11 @@ def _draw(follower: Follower, history: int) -> None:
             live.update(dashboard(list(samples), late=not arrived), refresh=True)
 
 
-def _decode(message: Message) -> Metrics:
+def _decode(message: Message) -> MetricsSample:
     return _metrics.decode(message.body)
 
 
-def dashboard(samples: Sequence[Metrics], late: bool = False) -> RenderableType:
+def dashboard(samples: Sequence[MetricsSample], late: bool = False) -> RenderableType:
     """The newest sample, over the course of processor and memory; ``samples`` is not empty."""
     newest = samples[-1]
     title = f"mist top · {newest.timestamp[:19].replace('T', ' ')} UTC"
@@ -111,7 +111,7 @@ def dashboard(samples: Sequence[Metrics], late: bool = False) -> RenderableType:
     return Panel(Group(*_figures(newest).renderables, Text(), courses), title=title)
 
 
-def _figures(sample: Metrics) -> Group:
+def _figures(sample: MetricsSample) -> Group:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=6)
     table.add_column(width=24)

@@ -69,7 +69,7 @@ class Docker(msgspec.Struct, frozen=True):
     images: int | None
 
 
-class Metrics(msgspec.Struct, frozen=True):
+class MetricsSample(msgspec.Struct, frozen=True):
     """One sample of the host; the whole message, it has no ``type``."""
 
     timestamp: str
@@ -112,7 +112,7 @@ def skipped(lines: int) -> bytes:
     return _encode(_Envelope("skipped", clock.now(), {"lines": lines, "message": text}))
 
 
-def metrics(sample: Metrics) -> bytes:
+def metrics(sample: MetricsSample) -> bytes:
     """A metrics message."""
     return _encode(sample)
 

@@ -26,7 +26,7 @@ from mist.errors import BrokenInstallation, Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
 
-Kind = Literal["broker", "metrics", "container", "deployment"]
+ProcessKind = Literal["broker", "metrics", "container", "deployment"]
 
 #: The broker and the sampler of metrics.
 _NO_COLLECTORS: Final = 2
@@ -38,7 +38,7 @@ _COMM: Final = Path("/proc/self/comm")
 class Assignment(NamedTuple):
     """What a child of the supervisor is told."""
 
-    kind: Kind
+    kind: ProcessKind
     target: int
     """The application's id, the deployment's id, or 0."""
     term: int

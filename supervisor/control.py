@@ -56,7 +56,7 @@ class Hello(msgspec.Struct, frozen=True):
     pid: int
 
 
-class Problem(msgspec.Struct, frozen=True):
+class ControlProblem(msgspec.Struct, frozen=True):
     """The answer to anything else."""
 
     error: str
@@ -84,12 +84,12 @@ class Control:
             *envelope, request = self.socket.recv_multipart()
             self.socket.send_multipart([*envelope, msgspec.json.encode(self._reply(request))])
 
-    def _reply(self, request: bytes) -> Status | Hello | Problem:
+    def _reply(self, request: bytes) -> Status | Hello | ControlProblem:
         if request == b"status":
             return self._status()
         if request == b"hello":
             return Hello(mist.__version__, os.getpid())
-        return Problem("the supervisor knows hello and status")
+        return ControlProblem("the supervisor knows hello and status")
 
 
 def rows(children: Iterable[Child], now: float) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bus import topics
-from bus.broker.control import Edge
+from bus.broker.control import SubscriptionChanged
 from bus.topics import Demand
 
 
@@ -15,7 +15,7 @@ class Demands:
         self._prefixes: dict[Demand, set[bytes]] = {}
         self._idle_since: dict[Demand, float] = {}
 
-    def apply(self, edge: Edge, now: float) -> Demand | None:
+    def apply(self, edge: SubscriptionChanged, now: float) -> Demand | None:
         """Take one edge; returns the demand that got a subscriber, if one did."""
         demand = topics.demand(edge.prefix)
         if demand is None:

@@ -19,7 +19,7 @@ _SOCKET_NAME_BYTES: Final = 107
 _SOCKETS: Final = ("events", "ingest", "replay", "control", "notify")
 
 
-class UnsafePlace(MistError):
+class UnsafeDirectory(MistError):
     """A directory that cannot be used, or that somebody else could tamper with."""
 
     exit_status = Exit.CANNOT_CREATE
@@ -29,7 +29,7 @@ def prepare(paths: Paths) -> None:
     """Make the directories, for this user and group alone; UnsafePlace if that cannot be."""
     longest = max(len(os.fsencode(paths.runtime / name)) for name in _SOCKETS)
     if longest > _SOCKET_NAME_BYTES:
-        raise UnsafePlace(
+        raise UnsafeDirectory(
             f"{paths.runtime} is too long a name for sockets; set MIST_RUNTIME to a shorter one"
         )
     for directory, variable in ((paths.home, "MIST_HOME"), (paths.runtime, "MIST_RUNTIME")):
@@ -37,7 +37,7 @@ def prepare(paths: Paths) -> None:
         try:
             refuse_unsafe(directory, variable)
         except UnsafePath as error:
-            raise UnsafePlace(str(error)) from None
+            raise UnsafeDirectory(str(error)) from None
         # Root may serve on the state of the service's user, with the sockets of the same user.
         owner = paths.home.stat().st_uid if os.geteuid() == 0 else os.geteuid()
         _check(directory, variable, owner)
@@ -86,9 +86,9 @@ def _locked(name: Path, place: Path) -> IO[str]:
     return file
 
 
-def _unwritable(name: Path, error: OSError) -> UnsafePlace:
+def _unwritable(name: Path, error: OSError) -> UnsafeDirectory:
     advice = "free some space on its disk" if error.errno == errno.ENOSPC else "see to its rights"
-    return UnsafePlace(f"cannot write {name}: {error.strerror}; {advice}")
+    return UnsafeDirectory(f"cannot write {name}: {error.strerror}; {advice}")
 
 
 def _make(directory: Path, variable: str, mode: int) -> None:
@@ -101,11 +101,11 @@ def _make(directory: Path, variable: str, mode: int) -> None:
             # The last version let the group write where only this user may now.
             directory.chmod(stat.S_IMODE(directory.stat().st_mode) & ~stat.S_IWGRP)
     except OSError as error:
-        raise UnsafePlace(
+        raise UnsafeDirectory(
             f"cannot make {directory}: {error.strerror}; set {variable} to another directory"
         ) from None
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise UnsafePlace(
+        raise UnsafeDirectory(
             f"this user may not write to {directory}; set {variable} to another directory"
         )
 
@@ -116,6 +116,6 @@ def _check(directory: Path, variable: str, owner: int) -> None:
     theirs = found.st_uid not in {0, os.geteuid(), owner}
     open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
     if theirs or open_to_all:
-        raise UnsafePlace(
+        raise UnsafeDirectory(
             f"other users can change {directory}; set {variable} to a directory of your own"
         )

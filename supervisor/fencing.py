@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 
-class Terms:
+class FencingTokens:
     """Each call gives a larger number: the time, or the one after the last."""
 
     def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
@@ -27,4 +27,4 @@ class Terms:
 
 
 #: The one sequence of this process, for what it starts and for what it has forgotten.
-next_term: Final = Terms()
+next_term: Final = FencingTokens()

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 import zmq
 
 import mist
-from bus.broker.control import Command, Ready, Report
+from bus.broker.control import BrokerReady, Command, Report
 from mist import clock, logs
 from mist.notify import Notifier
 from mist.paths import Paths
@@ -115,7 +115,7 @@ class Loop:
             self._spawner.close_link()
 
     def _take(self, report: Report) -> None:
-        if isinstance(report, Ready):
+        if isinstance(report, BrokerReady):
             self._broker_is_ready()
         else:
             self._supervisor.edge(report)

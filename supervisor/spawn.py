@@ -135,7 +135,7 @@ class Program(Handle):
         return self._popen.poll()
 
 
-class Apps(Protocol):
+class AppLookup(Protocol):
     """The part of the store's ``apps`` that collectors are started with."""
 
     def get(self, app_id: int) -> App | None:
@@ -146,7 +146,7 @@ class Spawner:
     """Starts what a specification names."""
 
     def __init__(
-        self, settings: Settings, paths: Paths, apps: Apps, web: Sequence[str] = ()
+        self, settings: Settings, paths: Paths, apps: AppLookup, web: Sequence[str] = ()
     ) -> None:
         self._settings = settings
         self._paths = paths

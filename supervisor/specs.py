@@ -47,7 +47,7 @@ class Spec(NamedTuple):
 
     name: str
     """The key of the table, such as ``container/12``."""
-    kind: process.Kind | None
+    kind: process.ProcessKind | None
     """What the assignment says; None for a program of its own."""
     target: int
     entry: str
@@ -104,7 +104,7 @@ def topic(spec: Spec) -> bytes:
 
 
 def _worker(
-    settings: Settings, kind: process.Kind, target: int, policy: Policy, phase: Phase
+    settings: Settings, kind: process.ProcessKind, target: int, policy: Policy, phase: Phase
 ) -> Spec:
     package = "bus.broker" if kind == "broker" else f"workers.{kind}"
     limits = settings.supervisor

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bus import topics
-from bus.broker.control import Command, Edge, Forget, Refuse
+from bus.broker.control import Command, DropTopic, RejectTopic, SubscriptionChanged
 from bus.topics import Demand
 from mist import logs, messages
 from mist.settings import Settings
@@ -72,7 +72,7 @@ class Supervisor:
 
     # Events
 
-    def edge(self, edge: Edge) -> None:
+    def edge(self, edge: SubscriptionChanged) -> None:
         """The broker tells that somebody subscribed, or that nobody is left."""
         demand = self._demands.apply(edge, self._outside.clock())
         if demand is None or self.stopping:
@@ -217,10 +217,10 @@ class Supervisor:
             self._settle(child)
 
     def _forget(self, topic: bytes) -> None:
-        self._outside.tell(Forget(topic, next_term()))
+        self._outside.tell(DropTopic(topic, next_term()))
 
     def _refuse(self, topic: bytes, text: str) -> None:
-        self._outside.tell(Refuse(topic, messages.error(text), TRY_AGAIN))
+        self._outside.tell(RejectTopic(topic, messages.error(text), TRY_AGAIN))
 
     def _look(self, now: float) -> None:
         if self._outside.queue is None or now < self._next_look:

@@ -118,7 +118,7 @@ def get(settings: Settings, path: str, **query: object) -> Reply:
         connection.sendall(f"GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
         status, begun = _head(connection)
         if status != 200:
-            raise Refused(status, _words(begun + _rest(connection, settings)))
+            raise EngineRefused(status, _words(begun + _rest(connection, settings)))
     except OSError as error:
         connection.close()
         raise EngineUnreachable(host(settings), reason(error)) from None
@@ -141,7 +141,7 @@ def get_json(settings: Settings, path: str, **query: object) -> Any:
         reply.connection.close()
 
 
-class Refused(EngineError):
+class EngineRefused(EngineError):
     """The engine answered with an HTTP status other than 200; ``words`` are its own."""
 
     def __init__(self, status: int, words: str) -> None:

@@ -35,7 +35,7 @@ def find_container(settings: Settings, name: str) -> Inspection | None:
         found = engine.get_json(settings, f"/containers/{name}/json")
         if _field(found, "Name") == f"/{name}":
             return dict(found)
-    except engine.Refused as error:
+    except engine.EngineRefused as error:
         if error.status == 404:
             return None
     # Here the engine took the name for an id, or found that several ids begin with it
@@ -56,7 +56,7 @@ def network_mode(settings: Settings, text: str) -> str:
         return _CONTAINER_MODE + _container_id(settings, text.removeprefix(_CONTAINER_MODE))
     try:
         found = engine.get_json(settings, f"/networks/{text}")
-    except engine.Refused as error:
+    except engine.EngineRefused as error:
         if error.status != 404:
             raise
         found = {"Name": "", "Id": ""}
@@ -89,7 +89,7 @@ def _inspect(settings: Settings, full_id: str, name: str | None = None) -> Inspe
     """Return the container of this full id, if it (still) has the name; or None."""
     try:
         found = engine.get_json(settings, f"/containers/{full_id}/json")
-    except engine.Refused as error:
+    except engine.EngineRefused as error:
         if error.status == 404:
             return None
         raise

@@ -12,7 +12,7 @@ from mist.apps import management
 from mist.apps.management import NewApp, public
 
 
-class Apps:
+class AppsResource:
     """``/api/apps``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -28,7 +28,7 @@ class Apps:
         reply(resp, public(app), "Application added", falcon.HTTP_201)
 
 
-class OneApp:
+class AppResource:
     """``/api/apps/{id}``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:

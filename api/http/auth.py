@@ -6,7 +6,7 @@ import falcon
 import structlog
 
 from api.http.access import COOKIE, Identity, authenticate, check_origin, every_session, services
-from api.http.bodies import Body, read
+from api.http.bodies import RequestBody, read
 from api.http.envelope import reply
 from api.http.peer import peer
 from mist import clock
@@ -17,14 +17,14 @@ from mist.errors import LoginRefused
 log = structlog.get_logger(__name__)
 
 
-class LoginBody(Body, frozen=True):
+class LoginBody(RequestBody, frozen=True):
     """What ``POST /api/auth/login`` takes."""
 
     email: str
     password: str
 
 
-class Login:
+class LoginResource:
     """``/api/auth/login``."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -52,7 +52,7 @@ class Login:
         reply(resp, data, "Logged in")
 
 
-class Logout:
+class LogoutResource:
     """``/api/auth/logout``."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -70,7 +70,7 @@ class Logout:
         reply(resp, None, message)
 
 
-class Me:
+class MeResource:
     """``/api/auth/me``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -10,7 +10,7 @@ import msgspec
 _T = TypeVar("_T")
 
 
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RequestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A JSON object that a client sends."""
 
 

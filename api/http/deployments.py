@@ -14,7 +14,7 @@ from api.http.access import (
     require_app,
     services,
 )
-from api.http.bodies import Body, read
+from api.http.bodies import RequestBody, read
 from api.http.envelope import reply
 from api.http.ids import limit, path_id
 from mist.deployments.requests import request_deployment
@@ -26,13 +26,13 @@ _DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 500
 
 
-class NewDeploymentBody(Body, frozen=True):
+class NewDeploymentBody(RequestBody, frozen=True):
     """What ``POST /api/apps/{id}/deployments`` takes."""
 
     rollback_to: Annotated[int, Meta(ge=1, le=MAX_ID)] | None = None
 
 
-class Deployments:
+class DeploymentsResource:
     """``/api/apps/{id}/deployments``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
@@ -54,7 +54,7 @@ class Deployments:
         reply(resp, deployment, deployment.message, falcon.HTTP_201)
 
 
-class OneDeployment:
+class DeploymentResource:
     """``/api/deployments/{id}``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, deployment_id: str) -> None:
@@ -62,7 +62,7 @@ class OneDeployment:
         reply(resp, require_deployment(req, authenticate(req), deployment_id))
 
 
-class Cancel:
+class CancelResource:
     """``/api/deployments/{id}/cancel``."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, deployment_id: str) -> None:

@@ -11,7 +11,7 @@ from mist.errors import StoreError
 from mist.store import Store
 
 
-class Alive:
+class AliveResource:
     """``/healthz``: this process answers."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
@@ -21,7 +21,7 @@ class Alive:
     on_head = on_get
 
 
-class Ready:
+class ReadyResource:
     """``/readyz``: store and bus can be reached."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -38,7 +38,7 @@ class Ready:
     on_head = on_get
 
 
-class Metrics:
+class PrometheusResource:
     """``/metrics``: this worker's figures in the text format of Prometheus."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

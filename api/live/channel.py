@@ -33,7 +33,7 @@ NO_COLLECTOR = "The collector does not start; see `mist status` on the server"
 Later = Callable[[float, Callable[[Connection], None], Connection], object]
 
 
-class Wish(NamedTuple):
+class SubscribeOptions(NamedTuple):
     """What a client wants to see first.
 
     ``tail`` are the last messages of the kind that the topic carries, ``since``
@@ -46,7 +46,7 @@ class Wish(NamedTuple):
     stopped: bool = False
 
 
-class Ending(NamedTuple):
+class StreamEnd(NamedTuple):
     """The message that ended a stream, and the code that its clients are closed with."""
 
     kind: Kind
@@ -73,12 +73,12 @@ class Channel(Listener):
         self._later = later
         self._sequence = Sequence(settings.bus.subscriber_queue)
         self.ring = Ring(settings.streams.ring_lines, settings.streams.ring_bytes)
-        self.ending: Ending | None = None
+        self.ending: StreamEnd | None = None
         self._reach = settings.replay.lines
         self._status = b""
         self._ready = False
         self._truncated = False
-        self._waiting: dict[Connection, Wish] = {}
+        self._waiting: dict[Connection, SubscribeOptions] = {}
         self._doubting: set[Connection] = set()
         self._joined: dict[Connection, Cursor] = {}
 
@@ -97,7 +97,7 @@ class Channel(Listener):
         """Whether messages between that and later ones are not there."""
         return self._sequence.missing
 
-    def add(self, connection: Connection, wish: Wish) -> None:
+    def add(self, connection: Connection, wish: SubscribeOptions) -> None:
         """Take a client in; it is served as soon as the history is there."""
         self._waiting[connection] = wish
         self._later(self._settings.streams.start_seconds, self.give_up, connection)
@@ -183,10 +183,10 @@ class Channel(Listener):
         if header.kind is Kind.STATUS:
             self._status, self.ending = body, None
         elif header.final:
-            self._end(Ending(header.kind, body, header.code))
+            self._end(StreamEnd(header.kind, body, header.code))
         self._ready = not header.history
 
-    def _end(self, ending: Ending) -> None:
+    def _end(self, ending: StreamEnd) -> None:
         """Close everybody once they have what came before the end."""
         self.ending = ending
         for connection, cursor in self._joined.items():
@@ -194,13 +194,13 @@ class Channel(Listener):
             connection.finish(ending.code)
         self._joined.clear()
 
-    def _join(self, connection: Connection, wish: Wish) -> None:
+    def _join(self, connection: Connection, wish: SubscribeOptions) -> None:
         cursor = Cursor(self.ring, self._prelude(wish))
         self._joined[connection] = cursor
         connection.source = cursor
         connection.flush()
 
-    def _prelude(self, wish: Wish) -> list[bytes]:
+    def _prelude(self, wish: SubscribeOptions) -> list[bytes]:
         """The status, and of what was there before the client what it wishes."""
         status = [text_frame(self._status)] if self._status else []
         if wish.since is not None:
@@ -218,7 +218,7 @@ class Channel(Listener):
         """Whether the container wrote lines that nobody here has any more."""
         return self._truncated or self.ring.tail > 0 or self.ring.lines >= self._reach
 
-    def _refuse(self, connection: Connection, wish: Wish, ending: Ending) -> None:
+    def _refuse(self, connection: Connection, wish: SubscribeOptions, ending: StreamEnd) -> None:
         """Tell a client that came after the end why there is nothing to follow."""
         code = ending.code
         body = ending.body
@@ -227,7 +227,7 @@ class Channel(Listener):
             code = NOT_RUNNING
             body = messages.error(f"Container is not running (state: {self._engine_state()})")
         if code == NOT_RUNNING:
-            parts = self._prelude(wish if wish.stopped else Wish(tail=0))
+            parts = self._prelude(wish if wish.stopped else SubscribeOptions(tail=0))
         connection.source = Parts(*parts, text_frame(body))
         connection.finish(code)
 

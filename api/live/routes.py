@@ -15,11 +15,11 @@ import falcon
 
 from api.http.access import Identity, authenticate, check_origin
 from api.live import options
-from api.live.channel import TRY_AGAIN_LATER, Channel, Wish
+from api.live.channel import TRY_AGAIN_LATER, Channel, SubscribeOptions
 from api.live.deployment import DeploymentLog
 from api.live.hub import Hub, ListenerT
 from api.live.refusal import refuse
-from api.live.sessions import Sessions
+from api.live.sessions import SessionWatch
 from api.websocket.connection import Connection
 from bus import topics
 from bus.wire import Kind
@@ -38,7 +38,7 @@ class Live(NamedTuple):
     settings: Settings
     paths: Paths
     hub: Hub
-    sessions: Sessions
+    sessions: SessionWatch
 
     def accept(self, req: falcon.Request, identity: Identity) -> Connection | None:
         """The open connection; None, with the client told why, when there are too many."""
@@ -90,7 +90,7 @@ def refuse_absent(connection: Connection, identity: Identity, what: str) -> None
         refuse(connection, "Permission denied", PERMISSION_DENIED)
 
 
-class ContainerLogs:
+class ContainerLogRoute:
     """``/ws/container/logs?appId=``, with ``tail``, ``since`` and ``stopped``."""
 
     def __init__(self, live: Live) -> None:
@@ -116,15 +116,15 @@ class ContainerLogs:
             lambda channel: channel.add(connection, wish),
         )
 
-    def _wish(self, req: falcon.Request) -> Wish:
+    def _wish(self, req: falcon.Request) -> SubscribeOptions:
         since = options.timestamp(req, "since")
         tail = options.count(req, "tail")
         if tail is None and since is None:
             tail = self._live.settings.streams.tail_lines
-        return Wish(tail, since, options.switch(req, "stopped"))
+        return SubscribeOptions(tail, since, options.switch(req, "stopped"))
 
 
-class DeploymentLogs:
+class DeploymentRoute:
     """``/ws/deployment/logs?deploymentId=``."""
 
     def __init__(self, live: Live) -> None:
@@ -152,7 +152,7 @@ class DeploymentLogs:
         )
 
 
-class Metrics:
+class MetricsRoute:
     """``/ws/metrics``, with ``history``."""
 
     def __init__(self, live: Live) -> None:
@@ -170,12 +170,12 @@ class Metrics:
             connection,
             topics.METRICS,
             partial(Channel, self._live.settings, Kind.METRICS),
-            lambda channel: channel.add(connection, Wish(history)),
+            lambda channel: channel.add(connection, SubscribeOptions(history)),
         )
 
 
 def add_routes(app: falcon.App[falcon.Request, falcon.Response], live: Live) -> None:
     """The routes as the public contract names them."""
-    app.add_route("/ws/container/logs", ContainerLogs(live))
-    app.add_route("/ws/deployment/logs", DeploymentLogs(live))
-    app.add_route("/ws/metrics", Metrics(live))
+    app.add_route("/ws/container/logs", ContainerLogRoute(live))
+    app.add_route("/ws/deployment/logs", DeploymentRoute(live))
+    app.add_route("/ws/metrics", MetricsRoute(live))

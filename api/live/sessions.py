@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 SESSION_EXPIRED = 4401
 
 
-class Sessions:
+class SessionWatch:
     """Who holds the open connections of this worker."""
 
     def __init__(self, store: Store, check_seconds: float) -> None:

@@ -25,7 +25,7 @@ def release(age: int) -> None:
     _table[age % _WORKERS] = 0
 
 
-class Share:
+class AcceptShare:
     """One worker's row of the table."""
 
     def __init__(self, age: int) -> None:

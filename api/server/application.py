@@ -13,7 +13,7 @@ from mist.addresses import split_address
 from mist.errors import MistError, SettingsError, UsageError
 
 
-class Web(WSGIApplication):  # type: ignore[misc] # gunicorn has no types
+class WebApplication(WSGIApplication):  # type: ignore[misc] # gunicorn has no types
     """gunicorn that takes no module from where it was started, and says what is wrong."""
 
     cfg: Any

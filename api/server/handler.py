@@ -28,7 +28,7 @@ from api.websocket.connection import Connection
 from api.websocket.frames import CloseCode
 
 if TYPE_CHECKING:
-    from api.server.accept_balance import Share
+    from api.server.accept_balance import AcceptShare
     from api.server.keepalive import ConnectionRegistry
     from mist.settings import Settings
 
@@ -42,19 +42,21 @@ _LEAD: Final = 8
 _PAUSE_SECONDS: Final = 0.002
 
 
-class Server(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
+class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
     """The HTTP server of a gunicorn worker; ``serve_with`` is called before it starts."""
 
     registry: ConnectionRegistry
     settings: Settings
-    share: Share
+    share: AcceptShare
 
-    def serve_with(self, settings: Settings, registry: ConnectionRegistry, share: Share) -> None:
+    def serve_with(
+        self, settings: Settings, registry: ConnectionRegistry, share: AcceptShare
+    ) -> None:
         """Hand in what the server and its handlers need beyond gunicorn's own."""
         self.settings = settings
         self.registry = registry
         self.share = share
-        self.idle: set[Handler] = set()
+        self.idle: set[HttpHandler] = set()
         self._has_waited = False
 
     def publish_load(self) -> int:
@@ -85,10 +87,10 @@ class Server(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
             handler.hang_up()
 
 
-class Handler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the libraries are untyped
+class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the libraries are untyped
     """Serves the requests of one TCP connection, until it ends or becomes a WebSocket."""
 
-    server: Server
+    server: HttpServer
     connection: Connection | None = None
 
     def read_requestline(self) -> str:

@@ -21,10 +21,10 @@ def main() -> None:
         logs.configure(mist.settings.load())
         logs.name_process("gunicorn")
         # Here, so that what cannot be imported is said as everything else is.
-        from api.server.application import Web  # noqa: PLC0415
+        from api.server.application import WebApplication  # noqa: PLC0415
         from api.server.master import Master  # noqa: PLC0415
 
-        Master(Web("%(prog)s [OPTIONS]", prog="gunicorn"), notifier).run()
+        Master(WebApplication("%(prog)s [OPTIONS]", prog="gunicorn"), notifier).run()
     except MistError as error:
         _fail(error, notifier, manager)
     except (ImportError, SyntaxError) as error:

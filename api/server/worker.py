@@ -23,8 +23,8 @@ from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.ggevent import VERSION, GeventPyWSGIWorker
 
 import mist.settings
-from api.server.accept_balance import Share
-from api.server.handler import Handler, Server
+from api.server.accept_balance import AcceptShare
+from api.server.handler import HttpHandler, HttpServer
 from api.server.keepalive import ConnectionRegistry
 from api.server.worker_status import WorkerStatus
 from api.websocket.frames import CloseCode
@@ -48,8 +48,8 @@ _LOOK_SECONDS: Final = 0.05
 class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is untyped
     """gunicorn's worker on gevent's server, with Mist's handler and its own end."""
 
-    server_class = Server
-    wsgi_handler = Handler
+    server_class = HttpServer
+    wsgi_handler = HttpHandler
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,7 +61,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         self.hung = False
         self._told = Event()
         self._quick = False
-        self._share = Share(self.age)
+        self._share = AcceptShare(self.age)
 
     @classmethod
     def check_config(cls, cfg: Any, _log: Any) -> None:
@@ -115,7 +115,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
 
     def _serve(
         self, listener: Any, settings: mist.settings.Settings, registry: ConnectionRegistry
-    ) -> Server:
+    ) -> HttpServer:
         listener.setblocking(True)
         environ = base_environ(self.cfg)
         environ.update({"wsgi.multithread": True, "SERVER_SOFTWARE": VERSION})
@@ -132,7 +132,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         return server
 
     def _shut_down(
-        self, servers: list[Server], registry: ConnectionRegistry, seconds: float
+        self, servers: list[HttpServer], registry: ConnectionRegistry, seconds: float
     ) -> None:
         started = time.monotonic()
         self._share.withdraw()
@@ -155,7 +155,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
 
     def _wait(
         self,
-        servers: list[Server],
+        servers: list[HttpServer],
         registry: ConnectionRegistry,
         deadline: float,
         hurry: Callable[[], bool] = lambda: False,

@@ -63,7 +63,7 @@ _INT: Final = Struct("i")
 _RESET_ON_CLOSE: Final = Struct("ii").pack(1, 0)
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """What a client is to be sent, in its order."""
 
     def take(self) -> list[bytes]:
@@ -157,7 +157,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self.closed = False
         self.closing = False
         self.close_code: int | None = None
-        self.source: Source | None = None
+        self.source: FrameSource | None = None
         self._on_close: Callable[[Connection], None] | None = None
         self.blocked = False
         self.last_progress = 0.0

@@ -16,7 +16,7 @@ _BAD_REQUEST: Final = "400 Bad Request"
 _UPGRADE_REQUIRED: Final = "426 Upgrade Required"
 
 
-class Problem(NamedTuple):
+class HandshakeProblem(NamedTuple):
     """Why a request is no handshake that can be accepted: a status line and a sentence."""
 
     status: str
@@ -32,23 +32,23 @@ UPGRADE_HEADERS: Final = (
 )
 
 
-def problem(environ: Mapping[str, Any]) -> Problem | None:
+def problem(environ: Mapping[str, Any]) -> HandshakeProblem | None:
     """What is wrong with a request as a WebSocket handshake, or None."""
     return _not_a_handshake(environ) or _unacceptable(environ)
 
 
-def _not_a_handshake(environ: Mapping[str, Any]) -> Problem | None:
+def _not_a_handshake(environ: Mapping[str, Any]) -> HandshakeProblem | None:
     if environ["REQUEST_METHOD"] != "GET":
-        return Problem(_BAD_REQUEST, "a WebSocket handshake is a GET request")
+        return HandshakeProblem(_BAD_REQUEST, "a WebSocket handshake is a GET request")
     if environ["SERVER_PROTOCOL"] != "HTTP/1.1":
-        return Problem(_UPGRADE_REQUIRED, "a WebSocket handshake needs HTTP/1.1")
+        return HandshakeProblem(_UPGRADE_REQUIRED, "a WebSocket handshake needs HTTP/1.1")
     if "websocket" not in _tokens(environ, "HTTP_UPGRADE"):
-        return Problem(
+        return HandshakeProblem(
             _UPGRADE_REQUIRED,
             "this is a WebSocket route; the request has no header 'Upgrade: websocket'",
         )
     if "upgrade" not in _tokens(environ, "HTTP_CONNECTION"):
-        return Problem(
+        return HandshakeProblem(
             _UPGRADE_REQUIRED,
             "the request has no header 'Connection: Upgrade'; "
             "a reverse proxy must pass on Upgrade and Connection",
@@ -56,18 +56,18 @@ def _not_a_handshake(environ: Mapping[str, Any]) -> Problem | None:
     return None
 
 
-def _unacceptable(environ: Mapping[str, Any]) -> Problem | None:
+def _unacceptable(environ: Mapping[str, Any]) -> HandshakeProblem | None:
     version = environ.get("HTTP_SEC_WEBSOCKET_VERSION", "")
     if version != VERSION:
-        return Problem(
+        return HandshakeProblem(
             _UPGRADE_REQUIRED, f"Sec-WebSocket-Version is {version!r}, this server speaks 13"
         )
     if not _valid_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
-        return Problem(
+        return HandshakeProblem(
             _BAD_REQUEST, "Sec-WebSocket-Key is missing or not 16 bytes encoded with Base64"
         )
     if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
-        return Problem(_BAD_REQUEST, "a WebSocket handshake has no body")
+        return HandshakeProblem(_BAD_REQUEST, "a WebSocket handshake has no body")
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Edge(NamedTuple):
+class SubscriptionChanged(NamedTuple):
     """Broker to supervisor: somebody subscribed to a prefix, or nobody is left who does.
 
     Each new subscriber is told, also of a prefix that others have; that the
@@ -16,16 +16,16 @@ class Edge(NamedTuple):
     prefix: bytes
 
 
-class Ready(NamedTuple):
+class BrokerReady(NamedTuple):
     """Broker to supervisor: the sockets are bound."""
 
     pid: int
 
 
-Report = Edge | Ready
+Report = SubscriptionChanged | BrokerReady
 
 
-class Forget(NamedTuple):
+class DropTopic(NamedTuple):
     """Supervisor to broker: the topic's collector of this term is gone, drop the buffer.
 
     What a later collector has claimed in the meantime stays.
@@ -35,7 +35,7 @@ class Forget(NamedTuple):
     term: int
 
 
-class Refuse(NamedTuple):
+class RejectTopic(NamedTuple):
     """Supervisor to broker: tell the topic's subscribers why nothing will come.
 
     ``body`` is an ``error`` message, ``code`` the WebSocket close code.
@@ -46,4 +46,4 @@ class Refuse(NamedTuple):
     code: int
 
 
-Command = Forget | Refuse
+Command = DropTopic | RejectTopic

@@ -21,7 +21,14 @@ import zmq
 
 from bus import wire
 from bus.broker.buffers import Buffers
-from bus.broker.control import Command, Edge, Forget, Ready, Refuse, Report
+from bus.broker.control import (
+    BrokerReady,
+    Command,
+    DropTopic,
+    RejectTopic,
+    Report,
+    SubscriptionChanged,
+)
 from bus.replay import Position, parse_replay_request, replay_reply
 from mist import logs
 from mist.errors import BusError, WireError
@@ -58,7 +65,7 @@ class Broker:
     def __init__(self, context: Context, settings: Settings, paths: Paths, pipe: Connection):
         self._settings = settings
         self._pipe = pipe
-        self._reports: deque[Report] = deque([Ready(os.getpid())])
+        self._reports: deque[Report] = deque([BrokerReady(os.getpid())])
         self._complaints = Complaints()
         self.buffers = Buffers(settings)
         self._poller = zmq.Poller()
@@ -134,7 +141,7 @@ class Broker:
             except zmq.Again:
                 return
             if message[:1] in {b"\x00", b"\x01"}:
-                self._reports.append(Edge(message[:1] == b"\x01", message[1:]))
+                self._reports.append(SubscriptionChanged(message[:1] == b"\x01", message[1:]))
 
     def _forward(self) -> None:
         receive, send, accept = (
@@ -190,9 +197,9 @@ class Broker:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case Forget(topic, term):
+            case DropTopic(topic, term):
                 self.buffers.forget(topic, term)
-            case Refuse(topic, body, code):
+            case RejectTopic(topic, body, code):
                 header = self.buffers.refuse(topic, body, code)
                 self._events.send_multipart([topic, header, body])
 

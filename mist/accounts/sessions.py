@@ -52,7 +52,7 @@ class Credentials(NamedTuple):
     address: str
 
 
-class Login(NamedTuple):
+class NewSession(NamedTuple):
     """A log-in that succeeded."""
 
     user: User
@@ -95,7 +95,7 @@ def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
     return {each for each in everybody if is_over(each)}
 
 
-def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) -> Login:
+def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) -> NewSession:
     """A new session; LoginRefused or TooManyAttempts.
 
     Attempts are limited for the account and for the address they come from.
@@ -109,7 +109,7 @@ def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) 
     if user is None:
         raise LoginRefused
     store.sessions.forgive(attempt, [account])
-    return Login(user, tokens.issue(secret, store.installation, user, auth.session_hours))
+    return NewSession(user, tokens.issue(secret, store.installation, user, auth.session_hours))
 
 
 def _verified(store: Store, given: Credentials) -> User | None:

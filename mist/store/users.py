@@ -29,7 +29,7 @@ _BY_ID: Final = select(*_columns).where(_users.c.id == bindparam("id"))
 _BY_EMAIL: Final = select(*_columns).where(_users.c.email == bindparam("email"))
 
 
-class Credentials(NamedTuple):
+class StoredCredentials(NamedTuple):
     """A user and the hash of the password."""
 
     user: User
@@ -54,14 +54,14 @@ class Users:
             row = connection.execute(_BY_EMAIL, {"email": canonical(email)}).first()
         return _user(row) if row else None
 
-    def credentials(self, email: str) -> Credentials | None:
+    def credentials(self, email: str) -> StoredCredentials | None:
         """The user of this address with the hash that a password is verified against."""
         with self._data.read() as connection:
             query = select(*_columns, _users.c.password_hash).where(
                 _users.c.email == canonical(email)
             )
             row = connection.execute(query).first()
-        return Credentials(_user(row[:-1]), row[-1]) if row else None
+        return StoredCredentials(_user(row[:-1]), row[-1]) if row else None
 
     def all(self) -> list[User]:
         """Every user, in the order of their making."""

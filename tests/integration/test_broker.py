@@ -20,7 +20,7 @@ import zmq
 import zmq.auth
 
 from bus import wire
-from bus.broker.control import Edge, Forget, Refuse
+from bus.broker.control import DropTopic, RejectTopic, SubscriptionChanged
 from bus.publisher import Publisher
 from bus.replay import START, Position, Snapshot
 from bus.subscriber import ask_replay, events_socket, replay_socket
@@ -85,15 +85,17 @@ class Running:
         socket = self.stack.enter_context(events_socket(self.context, self.paths, self.settings))
         socket.rcvtimeo = int(PATIENCE * 1000)
         socket.subscribe(prefix)
-        assert self.edges(1) == [Edge(True, prefix)]
+        assert self.edges(1) == [SubscriptionChanged(True, prefix)]
         return socket
 
-    def edges(self, count: int) -> list[Edge]:
+    def edges(self, count: int) -> list[SubscriptionChanged]:
         """The next edges that the broker tells."""
-        found: list[Edge] = []
+        found: list[SubscriptionChanged] = []
         while len(found) < count:
             assert self.pipe.poll(PATIENCE), f"only {found}"
-            found += [report for report in self.pipe.recv() if isinstance(report, Edge)]
+            found += [
+                report for report in self.pipe.recv() if isinstance(report, SubscriptionChanged)
+            ]
         return found
 
     def replay(self, after: Position = START) -> Snapshot:
@@ -155,7 +157,7 @@ def test_demand_edges(broker: Running) -> None:
     first.close()
     assert not broker.pipe.poll(0.2)
     second.close()
-    assert broker.edges(1) == [Edge(False, TOPIC)]
+    assert broker.edges(1) == [SubscriptionChanged(False, TOPIC)]
 
 
 def test_killed_subscriber_is_an_edge(broker: Running) -> None:
@@ -165,9 +167,9 @@ def test_killed_subscriber_is_an_edge(broker: Running) -> None:
         target=_subscribe_and_hang, args=(broker.paths, theirs)
     )
     child.start()
-    assert broker.edges(1) == [Edge(True, TOPIC)]
+    assert broker.edges(1) == [SubscriptionChanged(True, TOPIC)]
     kill(child)
-    assert broker.edges(1) == [Edge(False, TOPIC)]
+    assert broker.edges(1) == [SubscriptionChanged(False, TOPIC)]
     ready.close()
 
 
@@ -181,7 +183,7 @@ def _subscribe_and_hang(paths: Paths, pipe: Connection) -> None:
 def test_refusal_reaches_subscribers_and_the_replay(broker: Running) -> None:
     """The supervisor can say why nothing will come."""
     subscriber = broker.subscriber()
-    broker.pipe.send(Refuse(TOPIC, b'{"type":"error"}', 1013))
+    broker.pipe.send(RejectTopic(TOPIC, b'{"type":"error"}', 1013))
     message = receive(subscriber)
     assert (message.header.kind, message.header.code) == (Kind.ERROR, 1013)
     assert broker.replay().messages == [message]
@@ -193,7 +195,7 @@ def test_forget_drops_the_buffer(broker: Running) -> None:
     publisher.claim(resume=False)
     publisher.publish(Kind.LOG, b"one")
     broker.await_seq(1)
-    broker.pipe.send(Forget(TOPIC, 5))
+    broker.pipe.send(DropTopic(TOPIC, 5))
     deadline = time.monotonic() + PATIENCE
     while broker.replay().epoch and time.monotonic() < deadline:
         pass
@@ -412,8 +414,8 @@ def listed_key(tapped: Tapped) -> tuple[bytes, bytes]:
 def test_tap_with_a_listed_key(tapped: Tapped, stack: ExitStack) -> None:
     """A key that was added while the broker runs gets what the bus carries."""
     socket = tap(tapped, stack, listed_key(tapped))
-    assert tapped.broker.edges(1) == [Edge(True, TOPIC)]
-    tapped.broker.pipe.send(Refuse(TOPIC, b"hello", 0))
+    assert tapped.broker.edges(1) == [SubscriptionChanged(True, TOPIC)]
+    tapped.broker.pipe.send(RejectTopic(TOPIC, b"hello", 0))
     assert socket.poll(int(PATIENCE * 1000))
     assert receive(socket).body == b"hello"
 
@@ -425,8 +427,8 @@ def test_tap_without_a_listed_key(tapped: Tapped, stack: ExitStack, with_key: bo
     stranger = tap(tapped, stack, zmq.curve_keypair() if with_key else None)
     # A listed guest that comes later and is served shows that the stranger had its chance.
     guest = tap(tapped, stack, listed_key(tapped))
-    assert tapped.broker.edges(1) == [Edge(True, TOPIC)]
-    tapped.broker.pipe.send(Refuse(TOPIC, b"hello", 0))
+    assert tapped.broker.edges(1) == [SubscriptionChanged(True, TOPIC)]
+    tapped.broker.pipe.send(RejectTopic(TOPIC, b"hello", 0))
     assert guest.poll(int(PATIENCE * 1000))
     assert not stranger.poll(200)
     assert not tapped.broker.pipe.poll(0)

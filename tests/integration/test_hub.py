@@ -10,7 +10,7 @@ import gevent
 from api.live.hub import Hub
 from api.live.listener import Listener
 from api.websocket.connection import Connection
-from bus.broker.control import Edge
+from bus.broker.control import SubscriptionChanged
 from bus.wire import Kind, Message
 from tests.support import bus as bus_rig
 
@@ -88,7 +88,7 @@ def test_more_messages_than_a_round_takes() -> None:
         hub.start()
         counter = hub.open(b"container/1/log", Counter)
         reports: list[object] = []
-        while Edge(True, b"container/1/log") not in reports:
+        while SubscriptionChanged(True, b"container/1/log") not in reports:
             assert rig.pipe.poll(bus_rig.PATIENCE)
             reports += rig.pipe.recv()
         publisher = rig.publisher(b"container/1/log")

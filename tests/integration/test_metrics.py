@@ -17,7 +17,7 @@ from bus import topics
 from bus.follower import Follower
 from bus.wire import Message
 from mist import clock
-from mist.messages import Metrics
+from mist.messages import MetricsSample
 from mist.settings import Settings
 from tests.integration.conftest import MakeService
 from tests.support.service.clients import Client
@@ -38,25 +38,25 @@ class Samples:
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
 
-    def next(self) -> list[Metrics]:
+    def next(self) -> list[MetricsSample]:
         """What arrives within a second or so."""
         items = self._follower.take(1.5)
         return [
-            msgspec.json.decode(item.body, type=Metrics)
+            msgspec.json.decode(item.body, type=MetricsSample)
             for item in items
             if isinstance(item, Message)
         ]
 
-    def take(self, count: int) -> list[Metrics]:
+    def take(self, count: int) -> list[MetricsSample]:
         """The next ``count`` samples, or a few more."""
         deadline = time.monotonic() + PATIENCE
-        taken: list[Metrics] = []
+        taken: list[MetricsSample] = []
         while len(taken) < count:
             assert time.monotonic() < deadline, f"only {len(taken)} samples"
             taken += self.next()
         return taken
 
-    def until(self, condition: Callable[[Metrics], bool]) -> Metrics:
+    def until(self, condition: Callable[[MetricsSample], bool]) -> MetricsSample:
         """The first sample of which that is true."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:

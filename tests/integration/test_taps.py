@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from mist.messages import Metrics
+from mist.messages import MetricsSample
 from tests.integration.conftest import MakeService
 from tests.support.service.engine import PrivateEngine, wait_until
 from tests.support.service.programs import program
@@ -121,7 +121,7 @@ def test_replay_holds_what_was_before(service: Service, start: Start) -> None:
     service.mist("top", "--once")  # which waits for a sample
     out, _ = start(service, "python", "replay.py", "metrics/system").communicate(timeout=60)
     assert out
-    times = [msgspec.json.decode(text, type=Metrics).timestamp for text in out.splitlines()]
+    times = [msgspec.json.decode(text, type=MetricsSample).timestamp for text in out.splitlines()]
     assert times == sorted(set(times))
 
 
@@ -144,7 +144,7 @@ def test_remote_tap_needs_a_key_on_the_list(
     stranger = remote("stranger")
     shutil.copy(folder / "dashboard.key", keys)
     guest = remote("dashboard")
-    samples = [msgspec.json.decode(line(guest), type=Metrics) for _ in range(3)]
+    samples = [msgspec.json.decode(line(guest), type=MetricsSample) for _ in range(3)]
     assert len({sample.timestamp for sample in samples}) == 3
     # The stranger came first, and had as much time.
     stranger.kill()

@@ -47,7 +47,7 @@ class Rig:
         theirs.close()
 
     def run(
-        self, entry: str, kind: process.Kind, *more: object, resume: bool = False
+        self, entry: str, kind: process.ProcessKind, *more: object, resume: bool = False
     ) -> BaseProcess:
         """Start a child as the supervisor does; it is killed at the end of the test."""
         spawn = multiprocessing.get_context("forkserver")

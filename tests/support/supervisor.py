@@ -6,7 +6,7 @@ import itertools
 import signal
 from collections.abc import Callable
 
-from bus.broker.control import Command, Edge
+from bus.broker.control import Command, SubscriptionChanged
 from mist.settings import Settings
 from mist.store import Deployment
 from supervisor.deployments import Queue, Rows
@@ -85,11 +85,11 @@ class History:
 
     def subscribe(self, prefix: bytes) -> None:
         """Somebody subscribes."""
-        self.supervisor.edge(Edge(True, prefix))
+        self.supervisor.edge(SubscriptionChanged(True, prefix))
 
     def unsubscribe(self, prefix: bytes) -> None:
         """The last one who had subscribed goes."""
-        self.supervisor.edge(Edge(False, prefix))
+        self.supervisor.edge(SubscriptionChanged(False, prefix))
 
     def ends(self, process: FakeProcess, code: int) -> None:
         """A process ends."""

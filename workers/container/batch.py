@@ -11,14 +11,14 @@ from mist import messages
 from workers.container.frames import Line
 
 
-class Body(NamedTuple):
+class Batch(NamedTuple):
     """Newline-delimited ``log`` messages, and the lines they were made of."""
 
     data: bytes
     lines: Sequence[Line]
 
 
-def bodies(lines: Sequence[Line], limit: int) -> Iterator[Body]:
+def encode_batches(lines: Sequence[Line], limit: int) -> Iterator[Batch]:
     """``lines`` in as few bodies of at most ``limit`` bytes as their order allows.
 
     A line whose message alone is larger goes in a body of its own.  The first body
@@ -29,13 +29,13 @@ def bodies(lines: Sequence[Line], limit: int) -> Iterator[Body]:
     for index, line in enumerate(lines):
         message = messages.log(line.timestamp, line.text, line.stream)
         if size and size + len(message) > limit:
-            yield Body(b"\n".join(encoded), lines[first:index])
+            yield Batch(b"\n".join(encoded), lines[first:index])
             encoded.clear()
             first, size = index, 0
         encoded.append(message)
         size += len(message) + 1
     if encoded:
-        yield Body(b"\n".join(encoded), lines[first:])
+        yield Batch(b"\n".join(encoded), lines[first:])
 
 
 class _Data(msgspec.Struct):

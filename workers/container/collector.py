@@ -29,10 +29,10 @@ from mist import logs, process
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import Settings
 from workers.container import history, publisher, rotation
-from workers.container.docker_logs import Container, Feed, Source
+from workers.container.docker_logs import Container, DockerLogs, Feed
 from workers.container.frames import Line
-from workers.container.publisher import Outlet
-from workers.container.resume import Anchor
+from workers.container.publisher import LogPublisher
+from workers.container.resume import ResumePoint
 
 State = Callable[[], "State"]
 
@@ -44,7 +44,7 @@ _LEFT: Final = 8
 _AWAY_POLL: Final = 0.1
 
 
-class App(Protocol):
+class AppStatus(Protocol):
     """The application, as the store knows it."""
 
     def container(self) -> str | None:
@@ -57,7 +57,9 @@ class App(Protocol):
 class Collector:
     """The states of one collector, and what they remember."""
 
-    def __init__(self, app: App, source: Source, out: Outlet, settings: Settings) -> None:
+    def __init__(
+        self, app: AppStatus, source: DockerLogs, out: LogPublisher, settings: Settings
+    ) -> None:
         self._app = app
         self._source = source
         self._out = out
@@ -66,7 +68,7 @@ class Collector:
         self._log = logs.logger()
         self._name = ""
         self._seen: Container | None = None
-        self._left: dict[str, Anchor | None] = {}
+        self._left: dict[str, ResumePoint | None] = {}
         self._deep = False
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None

@@ -17,7 +17,7 @@ from mist.settings import CollectorSettings, Settings
 from workers import engine
 from workers.container.frames import Line, parser
 from workers.container.pacing import Gather
-from workers.container.resume import Anchor, Splice
+from workers.container.resume import Deduplicator, ResumePoint
 from workers.references import find_container
 
 #: One read of the stream; larger ones are no faster, and the allocator keeps them.
@@ -54,10 +54,10 @@ class Feed:
     """The lines of one request for a log, without those that were published before."""
 
     def __init__(
-        self, reply: engine.Reply, tty: bool, limits: CollectorSettings, anchor: Anchor | None
+        self, reply: engine.Reply, tty: bool, limits: CollectorSettings, anchor: ResumePoint | None
     ) -> None:
         self.connection = reply.connection
-        self.splice = Splice(anchor)
+        self.splice = Deduplicator(anchor)
         self.ended = False
         self.drained = False
         self.gather = Gather(limits)
@@ -124,7 +124,7 @@ class Feed:
         return self.splice.feed(lines)
 
 
-class Source:
+class DockerLogs:
     """The engine's side of one application's container, known by its name."""
 
     def __init__(self, settings: Settings) -> None:
@@ -138,18 +138,18 @@ class Source:
     def words(self, container: Container) -> str:
         """The engine's phrase for the state, such as "Up 2 hours"."""
         filters = msgspec.json.encode({"id": [container.id]}).decode()
-        with suppress(engine.Refused):
+        with suppress(engine.EngineRefused):
             for entry in engine.get_json(
                 self._settings, "/containers/json", all=1, filters=filters
             ):
                 return str(entry["Status"])
         return container.state.capitalize()
 
-    def history(self, container: Container, anchor: Anchor | None, tail: int | None) -> Feed:
+    def history(self, container: Container, anchor: ResumePoint | None, tail: int | None) -> Feed:
         """What the log holds now: its last ``tail`` entries, or all that follows the anchor."""
         return self._logs(container, anchor, tail, follow=False)
 
-    def follow(self, container: Container, anchor: Anchor | None, tail: int | None) -> Feed:
+    def follow(self, container: Container, anchor: ResumePoint | None, tail: int | None) -> Feed:
         """The log as it grows; reads do not block.
 
         ``tail`` spares the engine a scan of the whole log from its beginning; if
@@ -166,7 +166,7 @@ class Source:
         return lines[-1] if lines else None
 
     def _logs(
-        self, container: Container, anchor: Anchor | None, tail: int | None, follow: bool
+        self, container: Container, anchor: ResumePoint | None, tail: int | None, follow: bool
     ) -> Feed:
         query: dict[str, Any] = {
             "stdout": 1,
@@ -179,7 +179,7 @@ class Source:
             query["since"] = anchor.since
         try:
             reply = engine.get(self._settings, f"/containers/{container.id}/logs", **query)
-        except engine.Refused as error:
+        except engine.EngineRefused as error:
             if error.status == 404:
                 raise ContainerNotFound(container.id) from None
             raise

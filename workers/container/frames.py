@@ -50,7 +50,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-class Parser(Protocol):
+class LogParser(Protocol):
     """Either format's parser."""
 
     failure: str
@@ -65,7 +65,7 @@ class Parser(Protocol):
         """The lines that never ended, once the container did."""
 
 
-def parser(tty: bool, limit: int) -> Parser:
+def parser(tty: bool, limit: int) -> LogParser:
     """The parser for a container with or without a terminal; ``limit`` in bytes of a line."""
     return Terminal(limit) if tty else Multiplexed(limit)
 

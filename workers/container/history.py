@@ -7,7 +7,7 @@ from typing import Final
 
 from mist.errors import EngineError
 from mist.settings import Settings
-from workers.container.docker_logs import Container, Source
+from workers.container.docker_logs import Container, DockerLogs
 from workers.container.frames import Line
 
 #: So many lines are read before the first is passed on; see ``newest``.
@@ -15,7 +15,7 @@ _HELD: Final = 10_000
 _DEEPER: Final = 8
 
 
-def newest(source: Source, container: Container, settings: Settings) -> Iterator[list[Line]]:
+def newest(source: DockerLogs, container: Container, settings: Settings) -> Iterator[list[Line]]:
     """The newest ``replay.lines`` lines of the log, or at least the tail that clients are shown.
 
     The engine counts entries, of which a line over 16 KiB takes several, so the

@@ -15,8 +15,8 @@ from mist.process import Assignment
 from mist.settings import Settings
 from workers.container.aside import Remembered
 from workers.container.collector import Collector
-from workers.container.docker_logs import Source
-from workers.container.publisher import Outlet, tells_where_to_resume
+from workers.container.docker_logs import DockerLogs
+from workers.container.publisher import LogPublisher, tells_where_to_resume
 
 if TYPE_CHECKING:
     from mist.store import Store
@@ -75,11 +75,11 @@ def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         topic = topics.container_log(assignment.target)
         publisher = Publisher(context, paths, settings, topic, assignment.term)
         try:
-            out = Outlet(publisher, settings)
+            out = LogPublisher(publisher, settings)
             snapshot = publisher.claim(resume=assignment.resume)
             if not tells_where_to_resume(snapshot):
                 snapshot = publisher.claim(resume=False)
             out.recall(snapshot)
-            Collector(app, Source(settings), out, settings).run()
+            Collector(app, DockerLogs(settings), out, settings).run()
         finally:
             publisher.close()

@@ -13,7 +13,7 @@ from mist.messages import ContainerStatus
 from mist.settings import Settings
 from workers.container import batch, resume
 from workers.container.frames import Line
-from workers.container.resume import Anchor
+from workers.container.resume import ResumePoint
 
 #: WebSocket close codes (``contract.md``, "Handshake").
 NORMAL: Final = 1000
@@ -34,11 +34,11 @@ def tells_where_to_resume(snapshot: Snapshot) -> bool:
     return any(header.kind is Kind.LOG for header in headers)
 
 
-class Outlet:
+class LogPublisher:
     """Publishes lines and states; waits while the broker is away, for the engine keeps the log."""
 
     def __init__(self, publisher: Publisher, settings: Settings) -> None:
-        self.anchor: Anchor | None = None
+        self.anchor: ResumePoint | None = None
         self.final = False
         self.opened = False
         self._publisher = publisher
@@ -76,7 +76,7 @@ class Outlet:
 
         ``awaited``: the broker was there a moment ago, so it is not asked for at first.
         """
-        for body in batch.bodies(lines, self._limit):
+        for body in batch.encode_batches(lines, self._limit):
             if not awaited:
                 self.await_broker()
             awaited = False

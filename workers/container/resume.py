@@ -27,7 +27,7 @@ _HELD: Final = 20_000
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) ")
 
 
-class Anchor(NamedTuple):
+class ResumePoint(NamedTuple):
     """The last published line, and how many times in a row it was published."""
 
     line: Line
@@ -48,7 +48,7 @@ class Anchor(NamedTuple):
         return clock.nanoseconds(self.line.timestamp)
 
 
-def after(anchor: Anchor | None, lines: Sequence[Line]) -> Anchor | None:
+def after(anchor: ResumePoint | None, lines: Sequence[Line]) -> ResumePoint | None:
     """The anchor when ``lines`` were published too."""
     if not lines:
         return anchor
@@ -58,10 +58,10 @@ def after(anchor: Anchor | None, lines: Sequence[Line]) -> Anchor | None:
         repeats += 1
     if anchor and repeats == len(lines) and anchor.line == last:
         repeats += anchor.repeats
-    return Anchor(last, repeats)
+    return ResumePoint(last, repeats)
 
 
-class Splice:
+class Deduplicator:
     """Leaves out what was published before, up to and including the anchor.
 
     Without an anchor everything is new.  When the anchor turns out to be gone,
@@ -69,7 +69,7 @@ class Splice:
     still has is new: ``lost`` says so, and ``release`` gives what was held.
     """
 
-    def __init__(self, anchor: Anchor | None) -> None:
+    def __init__(self, anchor: ResumePoint | None) -> None:
         self.joined = anchor is None
         self.lost = False
         self._anchor = anchor

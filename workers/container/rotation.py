@@ -15,7 +15,7 @@ from mist import clock
 from mist.settings import CollectorSettings
 from workers.container.docker_logs import Container
 from workers.container.frames import Line
-from workers.container.resume import Anchor
+from workers.container.resume import ResumePoint
 
 #: Among so many entries of the log the last published line is looked for, one after the other.
 DEPTHS: Final = (200, 10_000, None)
@@ -37,7 +37,7 @@ def complete(container: Container, line: Line) -> bool:
     return not _outrun(container) and _age(line) <= _FRESH_NS
 
 
-def depth(container: Container, anchor: Anchor | None, *, deep: bool) -> int | None:
+def depth(container: Container, anchor: ResumePoint | None, *, deep: bool) -> int | None:
     """Among how many entries the engine is to look for the last published line.
 
     It takes its time for each, and behind a line that is old already there are

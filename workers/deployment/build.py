@@ -47,7 +47,7 @@ class Recipe(NamedTuple):
     network: str = ""
 
 
-class Watcher(Protocol):
+class BuildWatcher(Protocol):
     """Whoever is told how a build goes on."""
 
     def lines(self, texts: list[str]) -> None:
@@ -65,7 +65,7 @@ class Progress:
     engine has said that it will not be.
     """
 
-    def __init__(self, watcher: Watcher, line_bytes: int) -> None:
+    def __init__(self, watcher: BuildWatcher, line_bytes: int) -> None:
         self.image: str | None = None
         self.failure: BuildFailed | None = None
         self._watcher = watcher
@@ -131,7 +131,7 @@ class Progress:
 
 
 def build(
-    settings: Settings, api_version: str, recipe: Recipe, guard: Guard, watcher: Watcher
+    settings: Settings, api_version: str, recipe: Recipe, guard: Guard, watcher: BuildWatcher
 ) -> str:
     """Build, and return the image's id.
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from docker.utils.build import PatternMatcher
 
-from workers.deployment.errors import Refused
+from workers.deployment.errors import RepositoryRefused
 from workers.deployment.git import Tree
 
 #: A tar archive ends with two blocks of zeros (POSIX.1-2001, pax, "ustar Interchange Format").
@@ -73,9 +73,11 @@ def find_dockerfile(root: Path, dockerfile: str) -> PurePosixPath:
     """The Dockerfile's path below ``root``; Refused if it is not there or leads out."""
     path = PurePosixPath(os.path.normpath(dockerfile))
     if path.is_absolute() or ".." in path.parts or not _is_inside(root, root / path):
-        raise Refused(f"The Dockerfile {dockerfile!r} leads out of the repository: refused")
+        raise RepositoryRefused(
+            f"The Dockerfile {dockerfile!r} leads out of the repository: refused"
+        )
     if not (root / path).is_file():
-        raise Refused(f"The repository has no Dockerfile {dockerfile!r}")
+        raise RepositoryRefused(f"The repository has no Dockerfile {dockerfile!r}")
     return path
 
 
@@ -83,7 +85,7 @@ def ignored(root: Path) -> list[str]:
     """The patterns of ``.dockerignore``."""
     path = root / ".dockerignore"
     if not _is_inside(root, path):
-        raise Refused("The .dockerignore leads out of the repository: refused")
+        raise RepositoryRefused("The .dockerignore leads out of the repository: refused")
     if not path.is_file():
         return []
     lines = path.read_text("utf-8-sig", "replace").splitlines()
@@ -93,7 +95,7 @@ def ignored(root: Path) -> list[str]:
 def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:
     path = tree.root / name
     if path.is_symlink() and (os.readlink(path).startswith("/") or not _is_inside(tree.root, path)):
-        raise Refused(f"The symbolic link {name!r} leads out of the repository: refused")
+        raise RepositoryRefused(f"The symbolic link {name!r} leads out of the repository: refused")
     info = tar.gettarinfo(path, arcname=name)
     # The checkout belongs to whoever runs Mist, which is nothing to the image.
     info.uid = info.gid = 0
@@ -102,7 +104,7 @@ def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:
     if not info.issym():
         info.mode = _EXECUTABLE if info.isdir() or name in tree.executables else _FILE
     if tar.offset + info.size > limit:
-        raise Refused(
+        raise RepositoryRefused(
             f"The repository is larger than {limit} bytes without what .dockerignore leaves out"
         )
     if info.isreg():

@@ -52,7 +52,7 @@ class GitFailed(DeploymentError):
         return f"Git clone failed: {self.reason}"
 
 
-class Refused(DeploymentError):
+class RepositoryRefused(DeploymentError):
     """The repository, or its address, tries what is not allowed."""
 
 

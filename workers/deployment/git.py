@@ -26,7 +26,7 @@ import psutil
 
 from mist import validation
 from mist.errors import UsageError
-from workers.deployment.errors import GitFailed, Refused
+from workers.deployment.errors import GitFailed, RepositoryRefused
 from workers.deployment.guard import SLICE, Guard
 from workers.deployment.text import Lines, credentials, origin, without_credentials
 
@@ -87,7 +87,7 @@ class Tree(NamedTuple):
     """When the commit was made, in seconds since the epoch; any number, if its author says so."""
 
 
-class Watcher(Protocol):
+class CloneWatcher(Protocol):
     """Whoever is told how a clone goes on."""
 
     def lines(self, texts: list[str]) -> None:
@@ -104,10 +104,10 @@ def check_address(url: str, branch: str | None) -> None:
         if branch:
             validation.branch(branch)
     except UsageError as error:
-        raise Refused(f"The repository's address is refused: {error}") from None
+        raise RepositoryRefused(f"The repository's address is refused: {error}") from None
 
 
-def clone(url: str, branch: str | None, into: Path, guard: Guard, watcher: Watcher) -> Commit:
+def clone(url: str, branch: str | None, into: Path, guard: Guard, watcher: CloneWatcher) -> Commit:
     """Clone the newest commit of ``branch`` (or of the repository's own default).
 
     Raises Refused or GitFailed, and what the guard raises.
@@ -140,7 +140,7 @@ def tree(root: Path, guard: Guard) -> Tree:
 class _Output:
     """Takes Git's output apart: lines for the log, percentages, and what it died of."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: CloneWatcher) -> None:
         self.reason = ""
         self._lines = Lines(_LINE_BYTES)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -174,7 +174,7 @@ def check_submodules(root: Path, guard: Guard) -> None:
     """
     modules = root / ".gitmodules"
     if modules.is_symlink():
-        raise Refused("The repository's .gitmodules is a symbolic link: refused")
+        raise RepositoryRefused("The repository's .gitmodules is a symbolic link: refused")
     if not modules.is_file():
         return
     found = _text(["config", "--file", ".gitmodules", "--null", "--list"], root, guard)
@@ -184,7 +184,7 @@ def check_submodules(root: Path, guard: Guard) -> None:
         escapes = key.endswith(".path") and _escapes(value)
         runs = key.endswith(".url") and ("::" in value or value.startswith("-"))
         if escapes or runs or ".." in PurePosixPath(name).parts:
-            raise Refused(f"The submodule {name!r} leads out of the repository: refused")
+            raise RepositoryRefused(f"The submodule {name!r} leads out of the repository: refused")
 
 
 def _escapes(path: str) -> bool:

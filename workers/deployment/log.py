@@ -34,7 +34,7 @@ _BROKER_SECONDS: Final = 0.2
 _NORMAL_CLOSURE: Final = 1000
 
 
-class Log:
+class DeploymentLogFile:
     """Append-only; what an earlier runner wrote stays, but for a record that it did not finish."""
 
     def __init__(

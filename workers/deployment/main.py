@@ -36,7 +36,7 @@ from workers.deployment.errors import (
     NotRecorded,
 )
 from workers.deployment.guard import Guard
-from workers.deployment.log import Log, Wakeups
+from workers.deployment.log import DeploymentLogFile, Wakeups
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
 from workers.references import network_mode
@@ -83,14 +83,14 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
 
 def _open_log(
     stack: ExitStack, assignment: Assignment, settings: Settings, paths: Paths, redact: Redactor
-) -> Log:
+) -> DeploymentLogFile:
     """The log with its wake-ups; both are closed, and handed over, with ``stack``."""
     context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
     topic = topics.deployment_log(assignment.target)
     publisher = Publisher(context, paths, settings, topic, assignment.term)
     path = paths.deployment_log(assignment.target)
     wakeups = Wakeups(publisher, path, settings.bus.batch_bytes)
-    log = Log(path, redact, settings.deployments.log_bytes, wakeups)
+    log = DeploymentLogFile(path, redact, settings.deployments.log_bytes, wakeups)
     stack.callback(log.close)
     return log
 

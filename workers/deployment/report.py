@@ -16,14 +16,16 @@ from mist.messages import DeploymentStatus, Stream
 from mist.store import Store
 from mist.store.records import Deployment, DeploymentChanges
 from workers.deployment.errors import LogFailed
-from workers.deployment.log import Log
+from workers.deployment.log import DeploymentLogFile
 from workers.deployment.text import Redactor
 
 
 class Report:
     """The deployment's status, which only goes forward."""
 
-    def __init__(self, store: Store, deployment: Deployment, log: Log, redact: Redactor) -> None:
+    def __init__(
+        self, store: Store, deployment: Deployment, log: DeploymentLogFile, redact: Redactor
+    ) -> None:
         self.log = log
         self._store = store
         self._redact = redact

@@ -11,7 +11,7 @@ from bus import topics
 from bus.publisher import Publisher
 from bus.wire import Kind
 from mist import clock, messages
-from mist.messages import Metrics
+from mist.messages import MetricsSample
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
@@ -59,7 +59,7 @@ def _run(publisher: Publisher, ticks: Ticks, sample: Callable[[], bytes]) -> Non
 
 def _sample(host: Host, counts: Counts) -> bytes:
     return messages.metrics(
-        Metrics(clock.now(), host.cpu(), host.memory(), host.disk(), counts.figures())
+        MetricsSample(clock.now(), host.cpu(), host.memory(), host.disk(), counts.figures())
     )
 
 

@@ -77,7 +77,7 @@ def test_skipped_says_how_many() -> None:
 
 def test_metrics() -> None:
     """The document's object, without a type; the engine's counts may be null."""
-    sample = messages.Metrics(
+    sample = messages.MetricsSample(
         timestamp="2025-01-15T10:30:00Z",
         cpu=messages.Cpu(25.5, 4),
         memory=messages.Space(4294967296, 17179869184, 25.0),

@@ -15,7 +15,7 @@ from mist import process
 from mist.errors import AlreadyRunning, Exit
 from mist.paths import Paths
 from supervisor import directories
-from supervisor.directories import UnsafePlace
+from supervisor.directories import UnsafeDirectory
 from tests.support.service.programs import run
 
 
@@ -45,7 +45,7 @@ def test_home_that_others_can_change(paths: Paths) -> None:
     directories.prepare(paths)
     for mode in (0o777, 0o1777):
         paths.home.chmod(mode)
-        with pytest.raises(UnsafePlace, match=f"MIST_HOME.*chmod o-w {paths.home}"):
+        with pytest.raises(UnsafeDirectory, match=f"MIST_HOME.*chmod o-w {paths.home}"):
             directories.prepare(paths)
 
 
@@ -87,7 +87,7 @@ def test_sockets_go_with_their_holder(paths: Paths) -> None:
 def test_directory_that_cannot_be_made(paths: Paths, tmp_path: Path) -> None:
     """The text names the directory and the variable."""
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(UnsafePlace, match="MIST_HOME") as raised:
+    with pytest.raises(UnsafeDirectory, match="MIST_HOME") as raised:
         directories.prepare(paths)
     assert raised.value.exit_status is Exit.CANNOT_CREATE
 
@@ -100,7 +100,7 @@ def test_disk_that_is_full(paths: Paths) -> None:
     run(*mount)
     try:
         (paths.home / "ballast").write_bytes(b"x" * 4096)
-        with pytest.raises(UnsafePlace, match=f"{paths.lock}: .*free some space") as raised:
+        with pytest.raises(UnsafeDirectory, match=f"{paths.lock}: .*free some space") as raised:
             directories.lock(paths)
         assert raised.value.exit_status is Exit.CANNOT_CREATE
     finally:
@@ -111,7 +111,7 @@ def test_runtime_that_others_can_change(paths: Paths) -> None:
     """Sockets are not put where anybody could put others in their place."""
     directories.prepare(paths)
     paths.runtime.chmod(0o777)
-    with pytest.raises(UnsafePlace, match="MIST_RUNTIME"):
+    with pytest.raises(UnsafeDirectory, match="MIST_RUNTIME"):
         directories.prepare(paths)
 
 
@@ -120,13 +120,13 @@ def test_runtime_of_somebody_else(paths: Paths) -> None:
     """Nor where its owner could."""
     directories.prepare(paths)
     os.chown(paths.runtime, 12345, -1)
-    with pytest.raises(UnsafePlace, match="other users"):
+    with pytest.raises(UnsafeDirectory, match="other users"):
         directories.prepare(paths)
 
 
 def test_runtime_with_too_long_a_name(tmp_path: Path) -> None:
     """The kernel would refuse the sockets with less of an explanation."""
-    with pytest.raises(UnsafePlace, match="too long"):
+    with pytest.raises(UnsafeDirectory, match="too long"):
         directories.prepare(Paths(tmp_path, tmp_path / ("x" * 100)))
 
 

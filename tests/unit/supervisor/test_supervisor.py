@@ -6,7 +6,7 @@ import signal
 
 import msgspec
 
-from bus.broker.control import Forget, Refuse
+from bus.broker.control import DropTopic, RejectTopic
 from mist.errors import Exit
 from mist.settings import CollectorSettings, Settings, SupervisorSettings
 from supervisor import specs
@@ -41,13 +41,13 @@ def refusals(history: History) -> list[tuple[bytes, str, int]]:
     return [
         (told.topic, msgspec.json.decode(told.body)["data"]["message"], told.code)
         for told in history.world.told
-        if isinstance(told, Refuse)
+        if isinstance(told, RejectTopic)
     ]
 
 
 def forgotten(history: History) -> list[bytes]:
     """The topics that the broker was told to forget."""
-    return [told.topic for told in history.world.told if isinstance(told, Forget)]
+    return [told.topic for told in history.world.told if isinstance(told, DropTopic)]
 
 
 # Demand

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
-from api.live.channel import Channel, Wish
-from api.websocket.connection import Connection, Source
+from api.live.channel import Channel, SubscribeOptions
+from api.websocket.connection import Connection, FrameSource
 from api.websocket.frames import payloads
 from bus.replay import Snapshot
 from bus.wire import Flag, Header, Kind, Message
@@ -16,14 +16,14 @@ from mist.messages import ContainerStatus
 from mist.settings import ReplaySettings, Settings
 
 TOPIC = b"container/1/log"
-LAST_100 = Wish(100)
+LAST_100 = SubscribeOptions(100)
 
 
 class Client:
     """The part of a connection that a channel sees; what it is sent is kept."""
 
     def __init__(self) -> None:
-        self.source: Source | None = None
+        self.source: FrameSource | None = None
         self.received: list[dict[str, Any]] = []
         self.code: int | None = None
 
@@ -70,7 +70,7 @@ class Bench:
             self.later.remove(entry)
             entry[1](entry[2])
 
-    def join(self, wish: Wish = LAST_100) -> Client:
+    def join(self, wish: SubscribeOptions = LAST_100) -> Client:
         """A new client."""
         client = Client()
         self.channel.add(cast(Connection, client), wish)
@@ -121,7 +121,7 @@ class Bench:
 def test_client_waits_for_the_history() -> None:
     """A client that was there before the collector gets status, tail and live lines."""
     bench = Bench()
-    client = bench.join(Wish(3))
+    client = bench.join(SubscribeOptions(3))
     bench.fill()
     history = bench.history(5)
     bench.feed(*history[:2])
@@ -136,7 +136,7 @@ def test_late_client_is_served_from_memory() -> None:
     bench = Bench()
     bench.join()
     bench.fill(*bench.history(5))
-    late = bench.join(Wish(2))
+    late = bench.join(SubscribeOptions(2))
     assert late.lines() == ["3", "4"]
 
 
@@ -205,7 +205,7 @@ def test_remembered_ending_is_confirmed_first() -> None:
 def test_client_after_the_end_reads_that_nothing_runs() -> None:
     """The tail comes before the error only for those who asked for it."""
     bench = Bench()
-    plain, curious = bench.join(), bench.join(Wish(100, stopped=True))
+    plain, curious = bench.join(), bench.join(SubscribeOptions(100, stopped=True))
     bench.fill(*bench.history(2), bench.status("exited", Flag(0)), bench.end())
     bench.pass_seconds(1.0)
     assert plain.types() == ["status", "error"]
@@ -229,7 +229,7 @@ def test_since_beyond_memory_begins_with_skipped() -> None:
     bench.join()
     bench.fill(*bench.history(5))
     bench.feed(bench.lines(3))
-    client = bench.join(Wish(None, since=clock.rfc3339(0)))
+    client = bench.join(SubscribeOptions(None, since=clock.rfc3339(0)))
     assert client.types() == ["status", "skipped", "log"]
     assert client.received[1]["data"]["lines"] == 2
     assert client.lines() == ["3", "4", "5", "6", "7"]
@@ -240,7 +240,7 @@ def test_since_within_memory_skips_nothing() -> None:
     bench = Bench(replay_lines=5)
     bench.join()
     bench.fill(*bench.history(5))
-    client = bench.join(Wish(None, since=clock.rfc3339(2)))
+    client = bench.join(SubscribeOptions(None, since=clock.rfc3339(2)))
     assert client.types() == ["status", "log"]
     assert client.lines() == ["3", "4"]
 

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 
 from cli.top import Sparkline, dashboard, human, sparkline
-from mist.messages import Cpu, Docker, Metrics, Space
+from mist.messages import Cpu, Docker, MetricsSample, Space
 
 
-def sample(usage: float = 25.5, docker: Docker | None = None) -> Metrics:
+def sample(usage: float = 25.5, docker: Docker | None = None) -> MetricsSample:
     """A sample with this load."""
-    return Metrics(
+    return MetricsSample(
         "2025-01-15T10:30:00.000000000Z",
         Cpu(usage, 4),
         Space(4 * 1024**3, 16 * 1024**3, 25.0),
@@ -23,7 +23,7 @@ def sample(usage: float = 25.5, docker: Docker | None = None) -> Metrics:
     )
 
 
-def drawn(samples: Sequence[Metrics], late: bool = False) -> str:
+def drawn(samples: Sequence[MetricsSample], late: bool = False) -> str:
     """The dashboard on a terminal of 80 columns."""
     console = Console(file=io.StringIO(), width=80)
     console.print(dashboard(samples, late))

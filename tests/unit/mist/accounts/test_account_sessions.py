@@ -12,7 +12,7 @@ from argon2.profiles import CHEAPEST
 
 from mist.accounts import sessions, tokens
 from mist.accounts.first_admin import EMAIL, ensure_admin
-from mist.accounts.sessions import Credentials, Identity, Login
+from mist.accounts.sessions import Credentials, Identity, NewSession
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
 from mist.settings import AuthSettings
 from mist.store import Store
@@ -28,7 +28,7 @@ def _log_in(
     password: str = PASSWORD,
     address: str = "192.0.2.1",
     limit: int = 3,
-) -> Login:
+) -> NewSession:
     auth = AuthSettings(login_attempts=limit)
     return sessions.log_in(store, SECRET, auth, Credentials(email, password, address))
 

@@ -53,14 +53,14 @@ def test_an_answer_is_decoded(serve: Serve) -> None:
 def test_a_refusal_carries_the_engines_words(serve: Serve) -> None:
     """Docker puts them into ``message``."""
     settings = serve(b'HTTP/1.0 404 Not Found\r\n\r\n{"message": "No such container: x"}')
-    with pytest.raises(engine.Refused, match="No such container: x") as caught:
+    with pytest.raises(engine.EngineRefused, match="No such container: x") as caught:
         engine.get_json(settings, "/x")
     assert caught.value.status == 404
 
 
 def test_a_refusal_without_words(serve: Serve) -> None:
     """The status has to do."""
-    with pytest.raises(engine.Refused, match="HTTP status 500"):
+    with pytest.raises(engine.EngineRefused, match="HTTP status 500"):
         engine.get_json(serve(b"HTTP/1.0 500 Oops\r\n\r\n"), "/x")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.container.frames import Line
-from workers.container.resume import Anchor, Splice, after
+from workers.container.resume import Deduplicator, ResumePoint, after
 
 
 def line(number: int, text: str = "x") -> Line:
@@ -17,14 +17,14 @@ def line(number: int, text: str = "x") -> Line:
 
 def test_without_an_anchor_everything_is_new() -> None:
     """The first lines of a container."""
-    splice = Splice(None)
+    splice = Deduplicator(None)
     assert splice.joined
     assert splice.feed([line(1)]) == [line(1)]
 
 
 def test_what_follows_the_anchor_is_new() -> None:
     """The order is that of the engine's file, not of the time stamps."""
-    splice = Splice(Anchor(line(5)))
+    splice = Deduplicator(ResumePoint(line(5)))
     assert splice.feed([line(3), line(6)]) == []
     assert splice.feed([line(5), line(4), line(7)]) == [line(4), line(7)]
     assert splice.feed([line(8)]) == [line(8)]
@@ -32,13 +32,13 @@ def test_what_follows_the_anchor_is_new() -> None:
 
 def test_identical_lines_are_counted() -> None:
     """Two equal lines of one moment are two lines."""
-    splice = Splice(Anchor(line(5), repeats=2))
+    splice = Deduplicator(ResumePoint(line(5), repeats=2))
     assert splice.feed([line(5), line(5), line(5), line(6)]) == [line(5), line(6)]
 
 
 def test_a_later_line_proves_that_the_anchor_is_gone() -> None:
     """What is younger than it was written after it."""
-    splice = Splice(Anchor(line(5)))
+    splice = Deduplicator(ResumePoint(line(5)))
     assert splice.feed([line(4), line(800)]) == []
     assert not splice.lost
     assert splice.feed([line(1_006)]) == []
@@ -49,7 +49,7 @@ def test_a_later_line_proves_that_the_anchor_is_gone() -> None:
 
 def test_many_newer_lines_prove_it_too() -> None:
     """What is held is bounded."""
-    splice = Splice(Anchor(line(5)))
+    splice = Deduplicator(ResumePoint(line(5)))
     splice.feed([line(6, str(number)) for number in range(19_999)])
     assert not splice.lost
     splice.feed([line(6)])
@@ -59,7 +59,7 @@ def test_many_newer_lines_prove_it_too() -> None:
 
 def test_many_older_lines_prove_nothing() -> None:
     """The second before the anchor may have had any number of lines."""
-    splice = Splice(Anchor(line(500)))
+    splice = Deduplicator(ResumePoint(line(500)))
     splice.feed([line(1, str(number)) for number in range(50_000)])
     assert not splice.lost
     assert splice.feed([line(500), line(501)]) == [line(501)]
@@ -67,24 +67,24 @@ def test_many_older_lines_prove_nothing() -> None:
 
 def test_a_line_that_grew_onto_a_prompt_is_new() -> None:
     """A terminal's stream goes on right behind a last line without an end."""
-    splice = Splice(Anchor(line(5, "$ ")))
+    splice = Deduplicator(ResumePoint(line(5, "$ ")))
     grown = line(5, f"$ {line(9).timestamp} hello")
     assert splice.feed([line(4), grown, line(10)]) == [line(9, "hello"), line(10)]
 
 
 def test_the_engine_is_asked_from_a_second_before() -> None:
     """As seconds and nanoseconds since the epoch."""
-    assert Anchor(line(1_500)).since == "1736935200.500000000"
+    assert ResumePoint(line(1_500)).since == "1736935200.500000000"
 
 
 def test_the_anchor_moves_with_what_is_published() -> None:
     """And counts repetitions, also across messages."""
     anchor = after(None, [line(1)])
-    assert anchor == Anchor(line(1), 1)
+    assert anchor == ResumePoint(line(1), 1)
     assert after(anchor, []) == anchor
-    assert after(anchor, [line(1), line(1)]) == Anchor(line(1), 3)
-    assert after(anchor, [line(1), line(2), line(2)]) == Anchor(line(2), 2)
-    assert after(anchor, [line(2), line(1)]) == Anchor(line(1), 1)
+    assert after(anchor, [line(1), line(1)]) == ResumePoint(line(1), 3)
+    assert after(anchor, [line(1), line(2), line(2)]) == ResumePoint(line(2), 2)
+    assert after(anchor, [line(2), line(1)]) == ResumePoint(line(1), 1)
 
 
 @given(
@@ -98,6 +98,6 @@ def test_every_line_once_wherever_the_stream_broke(
     log = [line(10 * index + jitter, text) for index, (jitter, text) in enumerate(pairs)]
     broken = data.draw(st.integers(1, len(log)))
     reopened = data.draw(st.integers(0, broken - 1))
-    splice = Splice(after(None, log[:broken]))
+    splice = Deduplicator(after(None, log[:broken]))
     again = log[0 if log[reopened:broken].count(log[broken - 1]) else reopened :]
     assert log[:broken] + splice.feed(again) == log

@@ -9,7 +9,7 @@ from mist.settings import CollectorSettings
 from workers.container import rotation
 from workers.container.docker_logs import Container
 from workers.container.frames import Line
-from workers.container.resume import Anchor
+from workers.container.resume import ResumePoint
 
 MEGABYTE = 1_000_000
 
@@ -44,7 +44,7 @@ def test_the_last_line_of_a_quiet_container_is_near() -> None:
     """Behind one that has just been written there may be thousands."""
     assert rotation.depth(_container(), None, deep=False) is None
     quiet, busy = (
-        rotation.depth(_container(), Anchor(_line(age)), deep=False) for age in (60.0, 0.0)
+        rotation.depth(_container(), ResumePoint(_line(age)), deep=False) for age in (60.0, 0.0)
     )
     assert quiet is not None
     assert busy is not None
@@ -53,7 +53,7 @@ def test_the_last_line_of_a_quiet_container_is_near() -> None:
 
 def test_a_line_that_was_not_near_is_looked_for_deeper() -> None:
     """An engine's clock may be behind, and a line of a flood look old."""
-    anchor = Anchor(_line(60.0))
+    anchor = ResumePoint(_line(60.0))
     assert rotation.depth(_container(), anchor, deep=True) == rotation.DEPTHS[1]
 
 

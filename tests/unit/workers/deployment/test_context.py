@@ -13,7 +13,7 @@ import pytest
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
 from workers.deployment import context, git
-from workers.deployment.errors import Refused
+from workers.deployment.errors import RepositoryRefused
 from workers.deployment.git import Tree
 from workers.deployment.guard import Guard
 
@@ -110,7 +110,7 @@ def test_refuses_links_that_lead_out(root: Path, target: str) -> None:
     (root / "src/back").symlink_to("..")
     (root / "src/far").symlink_to(".")
     (root / "evil").symlink_to(target if "back" not in target else "src/back/../outside")
-    with pytest.raises(Refused, match="'evil' leads out of the repository"):
+    with pytest.raises(RepositoryRefused, match="'evil' leads out of the repository"):
         pack(root)
 
 
@@ -127,7 +127,7 @@ def test_refuses_a_dockerfile_outside(root: Path, name: str) -> None:
     put(root.parent, "Dockerfile")
     (root / "linked").symlink_to("/etc/passwd")
     (root / "folder").symlink_to("..")
-    with pytest.raises(Refused, match="leads out of the repository"):
+    with pytest.raises(RepositoryRefused, match="leads out of the repository"):
         pack(root, name)
 
 
@@ -135,21 +135,21 @@ def test_names_a_dockerfile_that_is_missing(root: Path) -> None:
     """And one that is a folder."""
     (root / "folder").mkdir()
     for name in ("Dockerfile.prod", "folder"):
-        with pytest.raises(Refused, match=f"no Dockerfile '{name}'"):
+        with pytest.raises(RepositoryRefused, match=f"no Dockerfile '{name}'"):
             pack(root, name)
 
 
 def test_refuses_a_dockerignore_outside(root: Path) -> None:
     """It would be read, and shown by what is missing."""
     (root / ".dockerignore").symlink_to("/etc/passwd")
-    with pytest.raises(Refused, match=r"\.dockerignore leads out"):
+    with pytest.raises(RepositoryRefused, match=r"\.dockerignore leads out"):
         pack(root)
 
 
 def test_is_bounded(root: Path) -> None:
     """The limit is that of the archive."""
     put(root, "large", "x" * 50_000)
-    with pytest.raises(Refused, match="larger than 50000 bytes"):
+    with pytest.raises(RepositoryRefused, match="larger than 50000 bytes"):
         pack(root, limit=50_000)
     assert "large" in pack(root, limit=60_000)
 

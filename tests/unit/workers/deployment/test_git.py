@@ -20,7 +20,7 @@ from tests.support.service.deployments import Repository
 from tests.support.service.engine import wait_until
 from tests.support.service.programs import run
 from workers.deployment import git
-from workers.deployment.errors import Cancelled, GitFailed, Refused, TimedOut
+from workers.deployment.errors import Cancelled, GitFailed, RepositoryRefused, TimedOut
 from workers.deployment.guard import Guard
 
 
@@ -246,7 +246,7 @@ class TestSafety:
     ) -> None:
         """Nothing is run for them, not even Git."""
         url = url.replace("MARKER", str(marker)).replace("TRAP", str(trap))
-        with pytest.raises(Refused):
+        with pytest.raises(RepositoryRefused):
             clone(url, tmp_path, guard)
         assert not marker.exists()
 
@@ -261,7 +261,7 @@ class TestSafety:
         trap: Path,
     ) -> None:
         """A branch cannot be an option."""
-        with pytest.raises(Refused):
+        with pytest.raises(RepositoryRefused):
             clone(repository.url, tmp_path, guard, branch.replace("TRAP", str(trap)))
         assert not marker.exists()
 
@@ -337,7 +337,7 @@ class TestSafety:
     ) -> None:
         """By path, by name, or by an address that runs a program."""
         repository.commit({".gitmodules": module}, "A submodule")
-        with pytest.raises(Refused, match="submodule"):
+        with pytest.raises(RepositoryRefused, match="submodule"):
             clone(repository.url, tmp_path, guard)
 
     def test_a_modules_file_that_is_a_link_is_refused(
@@ -345,7 +345,7 @@ class TestSafety:
     ) -> None:
         """It could be any file of this machine; this Git already refuses to make one."""
         (repository.folder / ".gitmodules").symlink_to("/etc/hostname")
-        with pytest.raises(Refused, match="symbolic link"):
+        with pytest.raises(RepositoryRefused, match="symbolic link"):
             git.check_submodules(repository.folder, guard)
 
     def test_no_submodule_is_fetched(

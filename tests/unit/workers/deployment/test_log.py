@@ -23,7 +23,7 @@ from mist.deployments.records import (
 from mist.messages import DeploymentStatus
 from mist.store.records import Deployment
 from workers.deployment.errors import LogFailed
-from workers.deployment.log import Log
+from workers.deployment.log import DeploymentLogFile
 from workers.deployment.text import Redactor
 
 LIMIT = 1_000_000
@@ -38,9 +38,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def log(path: Path) -> Log:
+def log(path: Path) -> DeploymentLogFile:
     """An empty log."""
-    return Log(path, Redactor(["hunter2"]), LIMIT)
+    return DeploymentLogFile(path, Redactor(["hunter2"]), LIMIT)
 
 
 def texts(path: Path) -> list[str | None]:
@@ -48,7 +48,7 @@ def texts(path: Path) -> list[str | None]:
     return [text_of(record) for record in path.read_bytes().splitlines()]
 
 
-def test_writes_whole_messages(log: Log, path: Path) -> None:
+def test_writes_whole_messages(log: DeploymentLogFile, path: Path) -> None:
     """One a line, secrets blotted out, an error after a failed status."""
     log.lines(["one", "my hunter2"], "stderr")
     log.status(FAILED)
@@ -58,13 +58,13 @@ def test_writes_whole_messages(log: Log, path: Path) -> None:
     assert records[2]["data"]["error_message"] == records[3]["data"]["message"] == "It broke"
 
 
-def test_goes_on_where_a_dead_runner_left_it(log: Log, path: Path) -> None:
+def test_goes_on_where_a_dead_runner_left_it(log: DeploymentLogFile, path: Path) -> None:
     """What that one did not finish is cut off: nobody was shown it."""
     log.lines(["one"])
     log.close()
     with path.open("ab") as file:
         file.write(b'{"type":"log","timest')
-    again = Log(path, Redactor([]), LIMIT)
+    again = DeploymentLogFile(path, Redactor([]), LIMIT)
     again.lines(["two"])
     assert texts(path) == ["one", "two"]
 
@@ -73,13 +73,13 @@ def test_cuts_a_torn_first_record_off(path: Path) -> None:
     """Also a long one, and the only one."""
     path.parent.mkdir()
     path.write_bytes(b"x" * 100_000)
-    Log(path, Redactor([]), LIMIT).lines(["one"])
+    DeploymentLogFile(path, Redactor([]), LIMIT).lines(["one"])
     assert texts(path) == ["one"]
 
 
 def test_is_bounded(path: Path) -> None:
     """One line says that the log ends; statuses still come."""
-    log = Log(path, Redactor([]), 2_000)
+    log = DeploymentLogFile(path, Redactor([]), 2_000)
     for number in range(100):
         log.lines([f"line {number}"])
     log.status(SUCCESS)
@@ -91,7 +91,7 @@ def test_is_bounded(path: Path) -> None:
 
 
 def test_a_full_disk_leaves_whole_records(
-    log: Log, path: Path, monkeypatch: pytest.MonkeyPatch
+    log: DeploymentLogFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was written whole stays, for somebody may have read it; the rest goes."""
     log.lines(["one"])
@@ -122,13 +122,13 @@ class _full_after:  # noqa: N801 - stands in for a function
 def test_a_log_that_cannot_be_made_says_so_when_it_is_written(tmp_path: Path) -> None:
     """Not before: then there is somebody to tell."""
     (tmp_path / "deployments").write_text("in the way")
-    log = Log(tmp_path / "deployments/7.ndjson", Redactor([]), LIMIT)
+    log = DeploymentLogFile(tmp_path / "deployments/7.ndjson", Redactor([]), LIMIT)
     with pytest.raises(LogFailed, match="cannot be written"):
         log.lines(["one"])
     log.close()
 
 
-def test_knows_its_last_status(log: Log) -> None:
+def test_knows_its_last_status(log: DeploymentLogFile) -> None:
     """And whether anything follows."""
     assert log.last_status() is None
     log.status(DeploymentStatus(7, "building", "building_image", 50, "Building"))
@@ -140,7 +140,7 @@ def test_knows_its_last_status(log: Log) -> None:
     assert (log.last_status(), log.finished()) == (FAILED, True)
 
 
-def test_only_the_last_record_is_final(log: Log, path: Path) -> None:
+def test_only_the_last_record_is_final(log: DeploymentLogFile, path: Path) -> None:
     """Success, or the error after a failure."""
     log.lines(['{"type":"error"'])
     log.status(FAILED)
@@ -176,7 +176,9 @@ class TestReader:
         assert len(reader.read()) == 3 * READ_BYTES
         assert reader.read() == b"next"
 
-    def test_a_reader_beside_a_writer_has_everything_once(self, log: Log, path: Path) -> None:
+    def test_a_reader_beside_a_writer_has_everything_once(
+        self, log: DeploymentLogFile, path: Path
+    ) -> None:
         """In order, up to the last record."""
         expected = [str(number) for number in range(2_000)]
 

@@ -12,7 +12,7 @@ from mist.messages import DeploymentStatus
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Deployment, Store, open_store
-from workers.deployment.log import Log
+from workers.deployment.log import DeploymentLogFile
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor
 
@@ -30,13 +30,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Log:
+def log(tmp_path: Path) -> DeploymentLogFile:
     """Its log."""
-    return Log(tmp_path / "1.ndjson", HIDE, 1_000_000)
+    return DeploymentLogFile(tmp_path / "1.ndjson", HIDE, 1_000_000)
 
 
 @pytest.fixture
-def report(store: Store, log: Log) -> Report:
+def report(store: Store, log: DeploymentLogFile) -> Report:
     """Its report."""
     return Report(store, row(store), log, HIDE)
 
@@ -48,12 +48,12 @@ def row(store: Store) -> Deployment:
     return found
 
 
-def statuses(log: Log) -> list[DeploymentStatus]:
+def statuses(log: DeploymentLogFile) -> list[DeploymentStatus]:
     """Those in the log."""
     return [status for record in log.records() if (status := status_of(record))]
 
 
-def test_row_and_log_say_the_same(report: Report, store: Store, log: Log) -> None:
+def test_row_and_log_say_the_same(report: Report, store: Store, log: DeploymentLogFile) -> None:
     """After each step."""
     report.begin()
     assert row(store).started_at is not None
@@ -74,7 +74,9 @@ def test_the_commits_message_holds_no_secret(report: Report, store: Store) -> No
     assert (row(store).commit_hash, row(store).commit_message) == ("cafe", "Use ***")
 
 
-def test_progress_is_a_share_of_the_stage_and_never_goes_back(report: Report, log: Log) -> None:
+def test_progress_is_a_share_of_the_stage_and_never_goes_back(
+    report: Report, log: DeploymentLogFile
+) -> None:
     """Whatever a build prints."""
     report.enter(BUILDING, "Building")
     for share in (0.5, 0.2, 1.0, 0.0):
@@ -82,14 +84,16 @@ def test_progress_is_a_share_of_the_stage_and_never_goes_back(report: Report, lo
     assert [status.progress for status in statuses(log)] == [25, 50, 50, 75, 75]
 
 
-def test_what_has_been_said_is_not_said_again(report: Report, log: Log) -> None:
+def test_what_has_been_said_is_not_said_again(report: Report, log: DeploymentLogFile) -> None:
     """A status is a change."""
     report.enter(BUILDING, "Building")
     report.progress(0, "Building")
     assert len(statuses(log)) == 1
 
 
-def test_a_failure_stays_where_it_happened(report: Report, store: Store, log: Log) -> None:
+def test_a_failure_stays_where_it_happened(
+    report: Report, store: Store, log: DeploymentLogFile
+) -> None:
     """With its reason, from which secrets are blotted out."""
     report.enter(BUILDING, "Building")
     report.progress(0.5, "Half of it, with hunter2")
@@ -101,7 +105,9 @@ def test_a_failure_stays_where_it_happened(report: Report, store: Store, log: Lo
     assert now.finished_at is not None
 
 
-def test_another_runner_goes_on_from_the_log(report: Report, store: Store, log: Log) -> None:
+def test_another_runner_goes_on_from_the_log(
+    report: Report, store: Store, log: DeploymentLogFile
+) -> None:
     """Not from the row, which may be behind."""
     report.enter(STARTING, "Starting")
     report.progress(1, "It is up")
