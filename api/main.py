@@ -9,38 +9,38 @@ from api.live.hub import Hub
 from api.live.routes import Live, add_routes
 from api.live.sessions import SessionWatch
 from api.services import Services
-from mist import logs, paths, settings
+from mist import logs
 from mist.accounts import secret
 from mist.errors import StoreError
-from mist.paths import Paths
-from mist.settings import Settings
+from mist.paths import Paths, out_of_reach, resolve_paths
+from mist.settings import Settings, load_settings
 from mist.store import Store, open_store
 
 
 def build() -> App:
     """The application with its store, its bus and its open streams; MistError if it cannot be."""
-    configured = settings.load()
-    logs.configure(configured)
-    where = paths.resolve()
-    store = _open_store(configured, where)
-    hub = Hub(where, configured)
-    sessions = SessionWatch(store, configured.auth.check_seconds)
+    settings = load_settings()
+    logs.configure(settings)
+    paths = resolve_paths()
+    store = _open_store(settings, paths)
+    hub = Hub(paths, settings)
+    sessions = SessionWatch(store, settings.auth.check_seconds)
     registry = CollectorRegistry()
     _observe(registry, hub, sessions)
-    services = Services(configured, where, store, secret.load(where), registry, hub.problem)
+    services = Services(settings, paths, store, secret.load(paths), registry, hub.problem)
     app = create_app(services)
-    add_routes(app, Live(store, configured, where, hub, sessions))
+    add_routes(app, Live(store, settings, paths, hub, sessions))
     hub.start()
     sessions.start()
     return app
 
 
-def _open_store(configured: Settings, where: Paths) -> Store:
+def _open_store(settings: Settings, paths: Paths) -> Store:
     """The store with its tables; the supervisor makes both, as its own user."""
-    file = where.database
-    if not (configured.store.url or paths.out_of_reach(file) or file.exists()):
+    file = paths.database
+    if not (settings.store.url or out_of_reach(file) or file.exists()):
         raise StoreError(f"the store {file} is not there; start `mist up` or mist-supervisor first")
-    store = open_store(configured, where)
+    store = open_store(settings, paths)
     store.check()
     return store
 

@@ -47,7 +47,7 @@ class Fanout:
         self.paths = Paths(self._directory / "home", self._directory / "run")
         self.port = free_port()
         self._environment = self._environ({"server.workers": workers, **(settings or {})})
-        self.settings: Settings = mist_settings.load(self._environment)
+        self.settings: Settings = mist_settings.load_settings(self._environment)
         self._broker: Peer | None = None
         self._web: subprocess.Popen[bytes] | None = None
         self._cookie = ""

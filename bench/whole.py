@@ -9,7 +9,7 @@ from typing import Final
 from bench import procs
 from bench.context import Bench
 from bench.load.handshake import Address
-from mist import settings
+from mist.settings import load_settings
 from mist.store import open_store
 from tests.support.service.engine import wait_until
 from tests.support.service.service import Service
@@ -27,7 +27,7 @@ class Whole:
 
     def add(self, container: str) -> int:
         """An application for a container of that name; its id."""
-        store = open_store(settings.load(self.service.environment), self.service.paths)
+        store = open_store(load_settings(self.service.environment), self.service.paths)
         try:
             return store.apps.add(container, container=container).id
         finally:

@@ -16,7 +16,7 @@ from typing import Final, Self
 import zmq
 
 from bus import wire
-from bus.reorder import Gap, Sequence
+from bus.reorder import Gap, ReorderBuffer
 from bus.replay import parse_replay_reply, replay_request
 from bus.subscriber import events_socket, replay_socket, unanswered
 from bus.wire import Message
@@ -55,7 +55,7 @@ class Follower:
         self._paths = paths
         self._reconcile = settings.streams.reconcile_seconds
         self._output = output
-        self._sequence = Sequence(settings.bus.subscriber_queue)
+        self._sequence = ReorderBuffer(settings.bus.subscriber_queue)
         self._events = events_socket(context, paths, settings)
         self._events.subscribe(topic)
         self._replay = replay_socket(context, paths)

@@ -26,7 +26,7 @@ class Gap(NamedTuple):
     lost: int
 
 
-class Sequence:
+class ReorderBuffer:
     """The order of one topic, from the first snapshot on and across epochs.
 
     Events come in order, so what precedes one that has arrived and is not there

@@ -9,10 +9,10 @@ import click
 
 from cli.state import opened_store
 from cli.top import human
-from mist import settings, validation
+from mist import validation
 from mist.apps import management
 from mist.errors import Conflict, Exit, NotFound
-from mist.settings import Settings
+from mist.settings import Settings, load_settings
 from mist.store import App, Store
 
 _KEPT: Final = "carried over"
@@ -46,14 +46,14 @@ def adopt(app: str, yes: bool) -> None:
     This is the container that has the application's container name.  Its image, ports,
     mounts and limits are shown first, with what the new container will not have.
     """
-    limits = settings.load()
+    settings = load_settings()
     with opened_store() as store:
         target = management.find_app(store, app)
-        found = _adoptable(store, limits, target)
+        found = _adoptable(store, settings, target)
         state, short = found["State"]["Status"], found["Id"][:12]
         click.echo(f"The next deployment of {target.name} replaces this container:\n")
         click.echo(f"  {target.container} ({short}, {state})")
-        facts = list(_facts(found, target, limits))
+        facts = list(_facts(found, target, settings))
         width = max(len(fact.now) for fact in facts)
         for what, now, then in facts:
             click.echo(f"  {what:<9}{_safe(now):<{width}}  {then}")
@@ -76,14 +76,14 @@ def _confirmed() -> bool:
         return False
 
 
-def _adoptable(store: Store, limits: Settings, app: App) -> dict[str, Any]:
+def _adoptable(store: Store, settings: Settings, app: App) -> dict[str, Any]:
     """Return the container as the engine describes it; NotFound or Conflict says what is wrong."""
     from workers import engine, references  # noqa: PLC0415 - only the commands know the others
     from workers.deployment import ownership  # noqa: PLC0415
 
     if app.git_url is None:
         raise Conflict(f"{app.name} has no Git repository, so no deployment replaces its container")
-    found = references.find_container(limits, app.container)
+    found = references.find_container(settings, app.container)
     if found is None:
         raise NotFound(
             f"there is no container {app.container!r} to adopt; `mist deploy {app.name}` makes it"
@@ -98,10 +98,10 @@ def _adoptable(store: Store, limits: Settings, app: App) -> dict[str, Any]:
     text, adoptable = ownership.stranger(store, app, found)
     if not adoptable:
         raise Conflict(text)
-    return dict(engine.get_json(limits, f"/containers/{found['Id']}/json", size=1))
+    return dict(engine.get_json(settings, f"/containers/{found['Id']}/json", size=1))
 
 
-def _facts(found: dict[str, Any], app: App, limits: Settings) -> Iterator[Fact]:
+def _facts(found: dict[str, Any], app: App, settings: Settings) -> Iterator[Fact]:
     from workers.deployment import volumes  # noqa: PLC0415 - see _adoptable
 
     host = found["HostConfig"]
@@ -111,7 +111,7 @@ def _facts(found: dict[str, Any], app: App, limits: Settings) -> Iterator[Fact]:
         for binding in outside or ():
             same = inside == f"{app.port}/tcp" and binding["HostPort"] == str(app.port)
             now = f"{binding['HostIp'] or '*'}:{binding['HostPort'] or '(any)'} -> {inside}"
-            then = f"published on {limits.deployments.publish_address}" if same else _LOST
+            then = f"published on {settings.deployments.publish_address}" if same else _LOST
             yield Fact("port", now, then)
     for mount in sorted(found["Mounts"], key=lambda mount: str(mount["Destination"])):
         then = _KEPT if mount["Type"] in volumes.KEPT else _LOST
@@ -121,7 +121,7 @@ def _facts(found: dict[str, Any], app: App, limits: Settings) -> Iterator[Fact]:
     for key, words in _LIMITS.items():
         if (host.get(key) or 0) > 0:
             yield Fact("limit", words(host[key]), _LOST)
-    network = limits.deployments.network or "bridge"
+    network = settings.deployments.network or "bridge"
     for name in sorted(found["NetworkSettings"]["Networks"]):
         yield Fact("network", name, _KEPT if name == network else _LOST)
     variables = sorted({text.partition("=")[0] for text in found["Config"]["Env"] or ()} - {"PATH"})

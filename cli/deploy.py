@@ -13,13 +13,13 @@ from rich.text import Text
 
 from cli import terminal
 from cli.state import opened_store
-from mist import paths, settings
 from mist.apps import management
 from mist.deployments.records import Reader, closing_records, status_of, text_of
 from mist.deployments.requests import request_deployment
 from mist.errors import BusError, Exit
 from mist.messages import DeploymentStatus
-from mist.paths import Paths
+from mist.paths import Paths, resolve_paths
+from mist.settings import load_settings
 from mist.store import Deployment, Store
 
 #: How often the log's file is looked at, in seconds; a read of a local file costs next to nothing.
@@ -44,13 +44,13 @@ def command(app: str, rollback_to: int | None) -> None:
     The exit status is 0 after success and 1 after a failure.  Ctrl-C ends the
     following, not the deployment.
     """
-    where = paths.resolve()
+    paths = resolve_paths()
     with terminal.quiet_ending(), opened_store() as store:
         target = management.find_app(store, app)
-        row = request_deployment(store, settings.load(), target, getpass.getuser(), rollback_to)
+        row = request_deployment(store, load_settings(), target, getpass.getuser(), rollback_to)
         with Screen(f"Deployment {row.id} of {target.name}") as screen:
             try:
-                end = follow(store, where, row, screen)
+                end = follow(store, paths, row, screen)
             except KeyboardInterrupt:
                 screen.note(f"Deployment {row.id} goes on; `mist cancel {row.id}` cancels it.")
                 raise
@@ -104,10 +104,10 @@ class Screen:
         self._console.print(text, soft_wrap=True)
 
 
-def follow(store: Store, where: Paths, row: Deployment, screen: Screen) -> DeploymentStatus:
+def follow(store: Store, paths: Paths, row: Deployment, screen: Screen) -> DeploymentStatus:
     """Show the log as it grows; the last status, which says how it ended."""
-    reader = Reader(where.deployment_log(row.id))
-    asked = Patience(where, screen)
+    reader = Reader(paths.deployment_log(row.id))
+    asked = Patience(paths, screen)
     look_at_row = 0.0
     last = _status(row)
     while True:
@@ -130,8 +130,8 @@ def follow(store: Store, where: Paths, row: Deployment, screen: Screen) -> Deplo
 class Patience:
     """Says once, after a while in the queue, that nobody works on the queue."""
 
-    def __init__(self, where: Paths, screen: Screen) -> None:
-        self._where = where
+    def __init__(self, paths: Paths, screen: Screen) -> None:
+        self._where = paths
         self._screen = screen
         self._until = time.monotonic() + _PATIENCE_SECONDS
         self._asked = False
@@ -145,12 +145,12 @@ class Patience:
             self._screen.note("Mist does not run; the deployment begins when `mist up` does.")
 
 
-def _service_runs(where: Paths) -> bool:
+def _service_runs(paths: Paths) -> bool:
     from supervisor.control import ask_status  # noqa: PLC0415 - the command alone knows both
 
     with terminal.bus_context() as context:
         try:
-            ask_status(context, where)
+            ask_status(context, paths)
         except BusError:
             return False
     return True

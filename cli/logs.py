@@ -16,11 +16,12 @@ from bus.reorder import Gap
 from bus.wire import Kind, Message
 from cli import terminal
 from cli.state import opened_store
-from mist import clock, paths, settings
+from mist import clock
 from mist.apps import management
 from mist.errors import BusError, Exit, UsageError
 from mist.messages import ContainerStatus
-from mist.settings import Settings
+from mist.paths import resolve_paths
+from mist.settings import Settings, load_settings
 
 #: States of a container in which it writes nothing; its stream is about to end.
 _STILL: Final = frozenset({"created", "exited", "dead", "removing"})
@@ -68,12 +69,12 @@ def command(app: str, tail: int | None, since: str, stopped: bool, timestamps: b
     error; what is said about the stream goes to standard error.
     """
     with terminal.quiet_ending(), terminal.bus_context() as context:
-        where, limits = paths.resolve(), settings.load()
-        wanted = Wanted(_lines(tail, since, limits), _time(since), stopped)
+        paths, settings = resolve_paths(), load_settings()
+        wanted = Wanted(_lines(tail, since, settings), _time(since), stopped)
         with opened_store() as store:
             topic = topics.container_log(management.find_app(store, app).id)
-        with Follower(context, where, limits, topic, terminal.STDOUT) as follower:
-            status = follow(follower, limits, wanted, Printer(timestamps))
+        with Follower(context, paths, settings, topic, terminal.STDOUT) as follower:
+            status = follow(follower, settings, wanted, Printer(timestamps))
     raise SystemExit(status)
 
 
@@ -84,11 +85,11 @@ def _time(since: str) -> str:
         raise UsageError(f"--since: {error}") from None
 
 
-def _lines(tail: int | None, since: str, limits: Settings) -> int:
+def _lines(tail: int | None, since: str, settings: Settings) -> int:
     """How many lines to begin with; with ``--since`` that is all there are."""
     if tail is not None:
         return tail
-    return sys.maxsize if since else limits.streams.tail_lines
+    return sys.maxsize if since else settings.streams.tail_lines
 
 
 class Wanted:
@@ -200,9 +201,9 @@ class Printer:
             self.final = Exit.UNAVAILABLE if header.code == _UNAVAILABLE else Exit.FAILURE
 
 
-def follow(follower: Follower, limits: Settings, wanted: Wanted, printer: Printer) -> int:
+def follow(follower: Follower, settings: Settings, wanted: Wanted, printer: Printer) -> int:
     """Print a log until it ends, and return the exit status."""
-    patience = time.monotonic() + limits.streams.start_seconds
+    patience = time.monotonic() + settings.streams.start_seconds
     while not wanted.hold(follower.take(max(0.0, patience - time.monotonic()))):
         if time.monotonic() >= patience:
             raise BusError("no collector sends this log; `mist status` may tell why")

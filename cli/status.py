@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import terminal
-from mist import paths
+from mist.paths import resolve_paths
 from supervisor.control import Row, Status, ask_status
 
 _COLOURS = {
@@ -26,7 +26,7 @@ _COLOURS = {
 def command(as_json: bool) -> None:
     """Show each process of the service: pid, state, since when, restarts, and why."""
     with terminal.bus_context() as context:
-        status = ask_status(context, paths.resolve())
+        status = ask_status(context, resolve_paths())
     if as_json:
         click.echo(msgspec.json.encode(status))
     else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from cli.up import warn_without_engine
-from mist import paths, settings
 from mist.accounts.secret import load_or_create
+from mist.paths import resolve_paths
+from mist.settings import load_settings
 from mist.store import Store
 from supervisor.main import serve
 
@@ -14,10 +15,10 @@ from supervisor.main import serve
 @click.command("supervisor")
 def command() -> None:
     """Run everything but the web tier, which is a unit of its own under systemd."""
-    limits, where = settings.load(), paths.resolve()
+    settings, paths = load_settings(), resolve_paths()
 
     def before(_store: Store) -> None:
-        load_or_create(where)
-        warn_without_engine(limits)
+        load_or_create(paths)
+        warn_without_engine(settings)
 
-    serve(limits, where, before=before)
+    serve(settings, paths, before=before)

@@ -10,8 +10,9 @@ import zmq
 from bus import follower, topics, wire
 from bus.subscriber import ask_replay, events_socket
 from cli import terminal
-from mist import paths, settings
 from mist.errors import WireError
+from mist.paths import resolve_paths
+from mist.settings import load_settings
 
 _UNFINISHED = re.compile(r"(container|deployment)(/[1-9][0-9]*)?")
 
@@ -27,9 +28,9 @@ def command(topic: str) -> None:
     if hint := _hint(topic):
         terminal.note(hint)
     with terminal.quiet_ending(), terminal.bus_context() as context:
-        where, limits = paths.resolve(), settings.load()
-        ask_replay(context, where, topics.METRICS, timeout=follower.ANSWER_SECONDS)
-        with events_socket(context, where, limits) as events:
+        paths, settings = resolve_paths(), load_settings()
+        ask_replay(context, paths, topics.METRICS, timeout=follower.ANSWER_SECONDS)
+        with events_socket(context, paths, settings) as events:
             events.subscribe(topic.encode())
             _print(events)
 

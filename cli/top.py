@@ -22,9 +22,10 @@ from bus import topics
 from bus.follower import Follower
 from bus.wire import Kind, Message
 from cli import terminal
-from mist import paths, settings
 from mist.errors import BusError
 from mist.messages import Docker, MetricsSample, Space
+from mist.paths import resolve_paths
+from mist.settings import load_settings
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
@@ -41,14 +42,14 @@ def command(once: bool, as_json: bool) -> None:
     """Show processor, memory, disk and Docker's counts, once a second."""
     once = once or not (as_json or sys.stdout.isatty())
     with terminal.quiet_ending(), terminal.bus_context() as context:
-        where, limits = paths.resolve(), settings.load()
-        with Follower(context, where, limits, topics.METRICS, terminal.STDOUT) as follower:
+        paths, settings = resolve_paths(), load_settings()
+        with Follower(context, paths, settings, topics.METRICS, terminal.STDOUT) as follower:
             if as_json:
                 _print_json(follower, once)
             elif once:
                 _print_once(follower)
             else:
-                _draw(follower, limits.metrics.history_samples)
+                _draw(follower, settings.metrics.history_samples)
 
 
 def _samples(follower: Follower, timeout: float) -> list[Message]:

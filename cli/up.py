@@ -7,12 +7,12 @@ import os
 import click
 from msgspec import structs
 
-from mist import paths, settings
 from mist.accounts.first_admin import EMAIL, ensure_admin
 from mist.accounts.secret import load_or_create
 from mist.addresses import check_port
 from mist.errors import EngineError, Exit, MistError
-from mist.settings import Settings
+from mist.paths import bundled, resolve_paths
+from mist.settings import Settings, load_settings
 from mist.store import Store
 from supervisor.main import serve
 from supervisor.spawn import gunicorn
@@ -32,21 +32,21 @@ def command(bind: str | None, workers: int | None) -> None:
     On the first start this makes the store, a secret and an administrator, and
     prints the address and the one-time password.
     """
-    where = paths.resolve()
-    limits = _with_options(settings.load(), bind, workers)
+    paths = resolve_paths()
+    settings = _with_options(load_settings(), bind, workers)
     os.umask(0o077)  # one user runs it all; nobody else has to read any of it
 
     def before(store: Store) -> None:
-        check_port(limits.server.bind)
-        load_or_create(where)
-        _welcome(limits.server.bind, ensure_admin(store))
-        warn_without_engine(limits)
+        check_port(settings.server.bind)
+        load_or_create(paths)
+        _welcome(settings.server.bind, ensure_admin(store))
+        warn_without_engine(settings)
 
-    configuration = str(paths.bundled("gunicorn.conf.py"))
-    serve(limits, where, web=tuple(gunicorn(configuration)), before=before)
+    configuration = str(bundled("gunicorn.conf.py"))
+    serve(settings, paths, web=tuple(gunicorn(configuration)), before=before)
 
 
-def warn_without_engine(limits: Settings) -> None:
+def warn_without_engine(settings: Settings) -> None:
     """Say so if no engine answers, and go on: it may come later.
 
     A child of its own looks, so that the engine's client does not stay in the
@@ -55,29 +55,28 @@ def warn_without_engine(limits: Settings) -> None:
     child = os.fork()
     if child == 0:
         try:
-            _look_for_engine(limits)
+            _look_for_engine(settings)
         finally:
             os._exit(Exit.OK)
     os.waitpid(child, 0)
 
 
-def _look_for_engine(limits: Settings) -> None:
+def _look_for_engine(settings: Settings) -> None:
     from workers.engine import dial  # noqa: PLC0415 - see warn_without_engine
 
-    timeout = min(_ENGINE_SECONDS, limits.engine.timeout_seconds)
+    timeout = min(_ENGINE_SECONDS, settings.engine.timeout_seconds)
     try:
-        dial(
-            structs.replace(limits, engine=structs.replace(limits.engine, timeout_seconds=timeout))
-        )
+        engine = structs.replace(settings.engine, timeout_seconds=timeout)
+        dial(structs.replace(settings, engine=engine))
     except MistError as error:
         hint = "; logs and deployments work as soon as it answers (see `mist doctor`)"
         click.echo(f"mist: {error}{hint if isinstance(error, EngineError) else ''}", err=True)
 
 
-def _with_options(limits: Settings, bind: str | None, workers: int | None) -> Settings:
-    server = limits.server
+def _with_options(settings: Settings, bind: str | None, workers: int | None) -> Settings:
+    server = settings.server
     server = structs.replace(server, bind=bind or server.bind, workers=workers or server.workers)
-    return structs.replace(limits, server=server)
+    return structs.replace(settings, server=server)
 
 
 def _welcome(bind: str, password: str | None) -> None:

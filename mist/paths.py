@@ -63,9 +63,9 @@ def out_of_reach(path: Path) -> bool:
         return True
 
 
-def resolve(environ: Mapping[str, str] = os.environ) -> Paths:
+def resolve_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     """Return the directories of :func:`locate`; UnsafePath if other users could change one."""
-    found = locate(environ)
+    found = locate_paths(environ)
     refuse_unsafe(found.home, "MIST_HOME")
     refuse_unsafe(found.runtime, "MIST_RUNTIME")
     return found
@@ -111,7 +111,7 @@ def owner_of_new(folder: Path) -> tuple[int, int]:
     return status.st_uid, status.st_gid
 
 
-def locate(environ: Mapping[str, str] = os.environ) -> Paths:
+def locate_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     """Return the directories that the environment names, or the usual ones of this user."""
     root = os.geteuid() == 0
     state = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")

@@ -190,7 +190,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 NOT_SETTINGS: Final = frozenset({"MIST_CONFIG", "MIST_HOME", "MIST_RUNTIME"})
 
 
-def load(environ: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings in force; SettingsError if the file or the environment is wrong."""
     named = environ.get("MIST_CONFIG")
     path = Path(named) if named else DEFAULT_FILE
@@ -239,3 +239,7 @@ def _convert(raw: dict[str, Any], source: str, strict: bool = True) -> Settings:
         return msgspec.convert(raw, Settings, strict=strict)
     except msgspec.ValidationError as error:
         raise SettingsError(source, str(error)) from None
+
+
+#: Configurations of gunicorn that an earlier version installed call this.
+load: Final = load_settings

@@ -18,7 +18,7 @@ from api.live.refusal import refuse
 from api.live.ring import Cursor, Parts, Ring
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
-from bus.reorder import Gap, Sequence
+from bus.reorder import Gap, ReorderBuffer
 from bus.replay import Position, Snapshot
 from bus.wire import Kind, Message
 from mist import messages
@@ -71,7 +71,7 @@ class Channel(Listener):
         self._settings = settings
         self._kind = kind
         self._later = later
-        self._sequence = Sequence(settings.bus.subscriber_queue)
+        self._sequence = ReorderBuffer(settings.bus.subscriber_queue)
         self.ring = Ring(settings.streams.ring_lines, settings.streams.ring_bytes)
         self.ending: StreamEnd | None = None
         self._reach = settings.replay.lines

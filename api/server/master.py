@@ -21,7 +21,6 @@ from gunicorn import sock
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-import mist.settings
 from api.server.accept_balance import release
 from api.server.attempts import Attempts, explain_end, explain_hanging
 from api.server.worker import MistWorker
@@ -29,6 +28,7 @@ from api.server.worker_status import Failure
 from mist.addresses import await_port, check_port
 from mist.errors import Exit, MistError
 from mist.notify import Notifier
+from mist.settings import load_settings
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
     def setup(self, app: Any) -> None:
         """Take over the settings, at the start and on a reload."""
         super().setup(app)
-        self._settings = mist.settings.load()
+        self._settings = load_settings()
         self._begin()
 
     def start(self) -> None:

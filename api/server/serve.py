@@ -6,10 +6,11 @@ import os
 import sys
 from typing import NoReturn
 
-import mist.settings
-from mist import logs, paths
+from mist import logs
 from mist.errors import BrokenInstallation, MistError
 from mist.notify import Notifier
+from mist.paths import resolve_paths
+from mist.settings import load_settings
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     manager = os.environ.pop("NOTIFY_SOCKET", "")
     notifier = Notifier({"NOTIFY_SOCKET": manager})
     try:
-        logs.configure(mist.settings.load())
+        logs.configure(load_settings())
         logs.name_process("gunicorn")
         # Here, so that what cannot be imported is said as everything else is.
         from api.server.application import WebApplication  # noqa: PLC0415
@@ -38,7 +39,7 @@ def main() -> None:
 def _fail(error: MistError, notifier: Notifier, manager: str) -> NoReturn:
     """Say why the web tier ends, once: in ``mist up`` the supervisor has the last word."""
     told = notifier.giving_up(str(error))
-    if not (told and manager == str(paths.resolve().notify)):
+    if not (told and manager == str(resolve_paths().notify)):
         print(f"mist: {error}", file=sys.stderr)
     sys.exit(error.exit_status)
 

@@ -29,6 +29,7 @@ from api.server.keepalive import ConnectionRegistry
 from api.server.worker_status import WorkerStatus
 from api.websocket.frames import CloseCode
 from mist.errors import SettingsError
+from mist.settings import load_settings
 
 #: How often the master is told that the worker is alive, in seconds.
 _HEARTBEAT_SECONDS: Final = 1.0
@@ -97,7 +98,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
 
     def run(self) -> None:
         """Serve until told to stop, or until the master is gone."""
-        settings = mist.settings.load()
+        settings = load_settings()
         registry = ConnectionRegistry(settings.streams)
         servers = [self._serve(listener, settings, registry) for listener in self.sockets]
         gevent.spawn(registry.run).link_exception(lambda _: self._stop())

@@ -22,10 +22,9 @@ import mist
 from cli import terminal
 from cli.doctor import checks
 from cli.doctor.checks import Finding, Verdict
-from mist import paths, settings
 from mist.errors import Exit, MistError
-from mist.paths import Paths
-from mist.settings import Settings
+from mist.paths import Paths, locate_paths
+from mist.settings import DEFAULT_FILE, Settings, load_settings
 
 #: The oldest engine that the service was tried with.
 _ENGINE_API: Final = (1, 41)
@@ -58,14 +57,14 @@ def examine() -> Iterator[Finding]:
     """Every finding, in the order in which one would mend them."""
     yield from versions()
     try:
-        limits = settings.load()
+        settings = load_settings()
     except MistError as error:
         yield Finding("fail", "settings", str(error), "correct the key, or the variable")
         return
     yield Finding("ok", "settings", _settings_source())
-    where = paths.locate()
+    paths = locate_paths()
     for check in CHECKS:
-        yield from check(limits, where)
+        yield from check(settings, paths)
 
 
 def versions() -> Iterator[Finding]:
@@ -78,19 +77,19 @@ def versions() -> Iterator[Finding]:
 
 
 def _settings_source() -> str:
-    path = Path(os.environ.get("MIST_CONFIG") or settings.DEFAULT_FILE)
+    path = Path(os.environ.get("MIST_CONFIG") or DEFAULT_FILE)
     return str(path) if path.exists() else f"defaults ({path} does not exist)"
 
 
-def check_engine(limits: Settings, _where: Paths) -> Iterator[Finding]:
+def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     """Whether the engine answers, and if not, why."""
     from workers import engine  # noqa: PLC0415 - only the commands know the other packages, and late
 
     try:
-        address = engine.host(limits)
-        found = msgspec.convert(engine.get_json(limits, "/version"), _Version)
+        address = engine.host(settings)
+        found = msgspec.convert(engine.get_json(settings, "/version"), _Version)
     except (MistError, msgspec.ValidationError) as error:
-        advice = _engine_advice(urlsplit(engine.host(limits)))
+        advice = _engine_advice(urlsplit(engine.host(settings)))
         yield Finding("fail", "engine", str(error), advice)
         return
     text = f"Docker Engine {found.version} (API {found.api_version}) at {address}"

@@ -52,9 +52,9 @@ class Finding(NamedTuple):
 Check = Callable[[Settings, Paths], Iterator[Finding]]
 
 
-def check_port(limits: Settings, _where: Paths) -> Iterator[Finding]:
+def check_port(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     """Whether the web tier can listen, or does so already."""
-    bind = limits.server.bind
+    bind = settings.server.bind
     host, _, port = bind.rpartition(":")
     if not port.isdecimal() or not 0 < int(port) < 65_536:
         yield Finding("fail", "port", f"server.bind {bind!r} is no HOST:PORT", "correct it")
@@ -97,10 +97,10 @@ def _serves_mist(host: str, port: int) -> bool:
     return isinstance(answer, dict) and {"success", "message", "data"} <= answer.keys()
 
 
-def check_files(limits: Settings, _where: Paths) -> Iterator[Finding]:
+def check_files(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     """Whether the limit of open files allows as many clients as the settings do."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = limits.server.worker_connections + _SPARE_FILES
+    needed = settings.server.worker_connections + _SPARE_FILES
     text = f"{soft} open files allowed (at most {hard}), {needed} needed for each web worker"
     if soft >= needed:
         yield Finding("ok", "files", text)
@@ -109,9 +109,9 @@ def check_files(limits: Settings, _where: Paths) -> Iterator[Finding]:
         yield Finding("warn", "files", text, f"{advice} or lower server.worker_connections")
 
 
-def check_home(_limits: Settings, where: Paths) -> Iterator[Finding]:
+def check_home(_settings: Settings, paths: Paths) -> Iterator[Finding]:
     """Whether the state can be written, and has room to grow."""
-    home, existing = where.home, _nearest(where.home)
+    home, existing = paths.home, _nearest(paths.home)
     problem = tampering(home)
     if problem:
         yield Finding("fail", "state", f"{home} is not safe to use", problem)
@@ -129,21 +129,21 @@ def check_home(_limits: Settings, where: Paths) -> Iterator[Finding]:
         yield Finding(verdict, "state", text, "free some space, or move MIST_HOME")
 
 
-def check_secret(_limits: Settings, where: Paths) -> Iterator[Finding]:
+def check_secret(_settings: Settings, paths: Paths) -> Iterator[Finding]:
     """Whether the key that signs sessions is this service's alone."""
-    if not os.path.lexists(where.secret):  # also where this user may not look
+    if not os.path.lexists(paths.secret):  # also where this user may not look
         return
     try:
-        secret.load(where)
+        secret.load(paths)
     except MistError as error:
         yield Finding("fail", "secret", str(error), "the text above says what to do")
         return
-    yield Finding("ok", "secret", str(where.secret))
+    yield Finding("ok", "secret", str(paths.secret))
 
 
-def check_runtime(_limits: Settings, where: Paths) -> Iterator[Finding]:
+def check_runtime(_settings: Settings, paths: Paths) -> Iterator[Finding]:
     """Whether sockets can be made under MIST_RUNTIME, by this user and no stranger."""
-    runtime, existing = where.runtime, _nearest(where.runtime)
+    runtime, existing = paths.runtime, _nearest(paths.runtime)
     longest = len(os.fsencode(runtime / "control")) + 1
     if longest > _SOCKET_PATH:
         text = f"{runtime} is too long for a socket's path ({longest} of {_SOCKET_PATH} bytes)"
@@ -169,16 +169,16 @@ def _as_another(subject: str, path: Path) -> Finding:
     return Finding("fail", subject, f"user {user()} may not use {path}", advice)
 
 
-def check_store(limits: Settings, where: Paths) -> Iterator[Finding]:
+def check_store(settings: Settings, paths: Paths) -> Iterator[Finding]:
     """Whether the store opens and has this program's tables."""
-    if not limits.store.url and out_of_reach(where.database):
-        yield _as_another("store", where.database)
+    if not settings.store.url and out_of_reach(paths.database):
+        yield _as_another("store", paths.database)
         return
-    if not limits.store.url and not where.database.exists():
-        yield Finding("ok", "store", f"{where.database} will be made by the first `mist up`")
+    if not settings.store.url and not paths.database.exists():
+        yield Finding("ok", "store", f"{paths.database} will be made by the first `mist up`")
         return
     try:
-        store = open_store(limits, where)
+        store = open_store(settings, paths)
         try:
             store.check()
             applications = len(store.apps.all())
@@ -190,9 +190,9 @@ def check_store(limits: Settings, where: Paths) -> Iterator[Finding]:
     yield Finding("ok", "store", f"opens, {applications} applications")
 
 
-def check_bus(_limits: Settings, where: Paths) -> Iterator[Finding]:
+def check_bus(_settings: Settings, paths: Paths) -> Iterator[Finding]:
     """Whether the service runs."""
-    socket_path = Path(where.endpoint("replay").removeprefix("ipc://"))
+    socket_path = Path(paths.endpoint("replay").removeprefix("ipc://"))
     if out_of_reach(socket_path):
         yield _as_another("service", socket_path)
         return
@@ -201,14 +201,14 @@ def check_bus(_limits: Settings, where: Paths) -> Iterator[Finding]:
         return
     with terminal.bus_context() as context:
         try:
-            ask_replay(context, where, topics.METRICS, timeout=_PROBE_SECONDS)
+            ask_replay(context, paths, topics.METRICS, timeout=_PROBE_SECONDS)
         except BusError as error:
             yield Finding("warn", "service", str(error), "start it with `mist up`")
             return
-    yield Finding("ok", "service", f"runs, its broker answers in {where.runtime}")
+    yield Finding("ok", "service", f"runs, its broker answers in {paths.runtime}")
 
 
-def check_git(_limits: Settings, _where: Paths) -> Iterator[Finding]:
+def check_git(_settings: Settings, _paths: Paths) -> Iterator[Finding]:
     """Whether there is a git for deployments."""
     found = shutil.which("git")
     if found:

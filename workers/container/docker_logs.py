@@ -16,7 +16,7 @@ from mist.errors import ContainerNotFound, EngineUnreachable
 from mist.settings import CollectorSettings, Settings
 from workers import engine
 from workers.container.frames import Line, parser
-from workers.container.pacing import Gather
+from workers.container.pacing import ReadPacer
 from workers.container.resume import Deduplicator, ResumePoint
 from workers.references import find_container
 
@@ -60,7 +60,7 @@ class Feed:
         self.splice = Deduplicator(anchor)
         self.ended = False
         self.drained = False
-        self.gather = Gather(limits)
+        self.gather = ReadPacer(limits)
         self._lines = 0
         self._parser = parser(tty, limits.line_bytes)
         self._begun = reply.begun

@@ -25,7 +25,7 @@ _ROOM: Final = 53_248
 _OVERHEAD: Final = 640
 
 
-class Gather:
+class ReadPacer:
     """The pace of one stream's reads.
 
     ``sharers`` are as many collectors as there are, ``longest`` is how long the

@@ -23,8 +23,8 @@ from docker.errors import DockerException
 from mist.errors import EngineError
 from mist.settings import Settings
 from workers import engine
+from workers.deployment.cancellation import SLICE, CancellationToken
 from workers.deployment.errors import BuildFailed
-from workers.deployment.guard import SLICE, Guard
 from workers.deployment.text import Lines
 
 _STEP: Final = re.compile(r"Step (\d+)/(\d+) : ")
@@ -131,19 +131,23 @@ class Progress:
 
 
 def build(
-    settings: Settings, api_version: str, recipe: Recipe, guard: Guard, watcher: BuildWatcher
+    settings: Settings,
+    api_version: str,
+    recipe: Recipe,
+    cancellation: CancellationToken,
+    watcher: BuildWatcher,
 ) -> str:
     """Build, and return the image's id.
 
-    Raises BuildFailed, EngineUnreachable, and what the guard raises; the engine
+    Raises BuildFailed, EngineUnreachable, and what the cancellation raises; the engine
     has given the build up then.
     """
     progress = Progress(watcher, settings.collector.line_bytes)
     with engine.dial(settings) as connection:
         connection.settimeout(SLICE)
         try:
-            _send(connection, _request(api_version, recipe), recipe.archive, guard)
-            status, pieces = _answer(connection, guard)
+            _send(connection, _request(api_version, recipe), recipe.archive, cancellation)
+            status, pieces = _answer(connection, cancellation)
             if status != 200:
                 raise BuildFailed(_words(b"".join(pieces)))
             for piece in pieces:
@@ -186,27 +190,31 @@ def _registry_credentials() -> list[str]:
     return [f"X-Registry-Config: {auth.encode_header(known).decode()}"] if known else []
 
 
-def _send(connection: socket.socket, head: bytes, archive: Path, guard: Guard) -> None:
+def _send(
+    connection: socket.socket, head: bytes, archive: Path, cancellation: CancellationToken
+) -> None:
     with archive.open("rb") as file:
         piece = head
         # An engine that refuses the request hangs up early; its answer says why.
         with suppress(BrokenPipeError, ConnectionResetError):
             while piece:
-                _send_piece(connection, piece, guard)
+                _send_piece(connection, piece, cancellation)
                 piece = file.read(_PIECE)
 
 
-def _send_piece(connection: socket.socket, piece: bytes, guard: Guard) -> None:
+def _send_piece(connection: socket.socket, piece: bytes, cancellation: CancellationToken) -> None:
     left = memoryview(piece)
     while left:
-        guard.check()
+        cancellation.check()
         with suppress(TimeoutError):
             left = left[connection.send(left) :]
 
 
-def _answer(connection: socket.socket, guard: Guard) -> tuple[int, Iterator[bytes]]:
+def _answer(
+    connection: socket.socket, cancellation: CancellationToken
+) -> tuple[int, Iterator[bytes]]:
     """The HTTP status, and the pieces of the body as they come."""
-    pieces = _receive(connection, guard)
+    pieces = _receive(connection, cancellation)
     head = b""
     while b"\r\n\r\n" not in head:
         piece = next(pieces, b"")
@@ -225,10 +233,10 @@ def _chain(begun: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def _receive(connection: socket.socket, guard: Guard) -> Iterator[bytes]:
+def _receive(connection: socket.socket, cancellation: CancellationToken) -> Iterator[bytes]:
     """Whatever comes, until the engine hangs up."""
     while True:
-        guard.check()
+        cancellation.check()
         try:
             piece = connection.recv(_PIECE)
         except TimeoutError:

@@ -23,8 +23,8 @@ from mist.settings import Settings
 from mist.store import Store
 from mist.store.records import App, Deployment
 from workers.deployment import ownership, volumes
+from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import DidNotStay
-from workers.deployment.guard import Guard
 from workers.references import Inspection, find_container, network_mode
 
 _REPLACES: Final = "mist.replaces"
@@ -89,14 +89,14 @@ class Swap:
         self._client.rename(self._new, self._app.container)
         self._client.start(self._new)
 
-    def watch(self, guard: Guard) -> None:
+    def watch(self, cancellation: CancellationToken) -> None:
         """Return once the new container has stayed up, or is healthy; DidNotStay otherwise."""
         first = self._client.inspect_container(self._new)
         health = _health(first) not in ("", "none")
         seconds = self._settings.health_seconds if health else self._settings.settle_seconds
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            guard.pause(_LOOK_SECONDS)
+            cancellation.pause(_LOOK_SECONDS)
             now = self._client.inspect_container(self._new)
             _check_alive(now)
             if health and _health(now) == "healthy":

@@ -26,8 +26,8 @@ import psutil
 
 from mist import validation
 from mist.errors import UsageError
+from workers.deployment.cancellation import SLICE, CancellationToken
 from workers.deployment.errors import GitFailed, RepositoryRefused
-from workers.deployment.guard import SLICE, Guard
 from workers.deployment.text import Lines, credentials, origin, without_credentials
 
 _PROTOCOLS: Final = "https:http:ssh:git:file"
@@ -107,33 +107,35 @@ def check_address(url: str, branch: str | None) -> None:
         raise RepositoryRefused(f"The repository's address is refused: {error}") from None
 
 
-def clone(url: str, branch: str | None, into: Path, guard: Guard, watcher: CloneWatcher) -> Commit:
+def clone(
+    url: str, branch: str | None, into: Path, cancellation: CancellationToken, watcher: CloneWatcher
+) -> Commit:
     """Clone the newest commit of ``branch`` (or of the repository's own default).
 
-    Raises Refused or GitFailed, and what the guard raises.
+    Raises Refused or GitFailed, and what the cancellation raises.
     """
     check_address(url, branch)
     arguments = ["clone", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules"]
     arguments += ["--template=", "--progress", *([f"--branch={branch}"] if branch else [])]
     arguments += ["--", without_credentials(url), into.name]
     output = _Output(watcher)
-    status = _run(arguments, into.parent, _environment(url), guard, output.feed)
+    status = _run(arguments, into.parent, _environment(url), cancellation, output.feed)
     output.finish()
     if status:
         raise GitFailed(output.reason or f"git ended with status {status}")
     if branch:
-        _check_branch(branch, into, guard)
-    check_submodules(into, guard)
-    return _head(into, guard)
+        _check_branch(branch, into, cancellation)
+    check_submodules(into, cancellation)
+    return _head(into, cancellation)
 
 
-def tree(root: Path, guard: Guard) -> Tree:
+def tree(root: Path, cancellation: CancellationToken) -> Tree:
     """Return what Git records of the checked-out commit's files."""
     # One record: mode SP type SP hash TAB path NUL (git-ls-tree(1), "Output Format").
-    listed = _ask(["ls-tree", "-r", "-z", "--full-tree", "HEAD"], root, guard)
+    listed = _ask(["ls-tree", "-r", "-z", "--full-tree", "HEAD"], root, cancellation)
     heads = (record.partition(b"\t") for record in listed.split(b"\0"))
     executables = {os.fsdecode(path) for head, _, path in heads if head.startswith(_EXECUTABLE)}
-    committed = _ask(["log", "-1", "--no-show-signature", "--format=%ct"], root, guard)
+    committed = _ask(["log", "-1", "--no-show-signature", "--format=%ct"], root, cancellation)
     return Tree(root, frozenset(executables), int(committed.strip() or 0))
 
 
@@ -167,7 +169,7 @@ class _Output:
             self._watcher.lines(lines)
 
 
-def check_submodules(root: Path, guard: Guard) -> None:
+def check_submodules(root: Path, cancellation: CancellationToken) -> None:
     """Refuse submodules that lead out of the repository or run a program to be fetched.
 
     None is ever fetched; one of these is somebody's attempt, and said so.
@@ -177,7 +179,7 @@ def check_submodules(root: Path, guard: Guard) -> None:
         raise RepositoryRefused("The repository's .gitmodules is a symbolic link: refused")
     if not modules.is_file():
         return
-    found = _text(["config", "--file", ".gitmodules", "--null", "--list"], root, guard)
+    found = _text(["config", "--file", ".gitmodules", "--null", "--list"], root, cancellation)
     for entry in filter(None, found.split("\0")):
         key, _, value = entry.partition("\n")
         name = key.removeprefix("submodule.").rpartition(".")[0]
@@ -191,26 +193,26 @@ def _escapes(path: str) -> bool:
     return path.startswith(("/", "-")) or ".." in PurePosixPath(path).parts
 
 
-def _check_branch(branch: str, root: Path, guard: Guard) -> None:
+def _check_branch(branch: str, root: Path, cancellation: CancellationToken) -> None:
     """Raise GitFailed for a tag: ``git clone --branch`` takes one where there is no such branch."""
-    head = _text(["rev-parse", "--symbolic-full-name", "HEAD"], root, guard).strip()
+    head = _text(["rev-parse", "--symbolic-full-name", "HEAD"], root, cancellation).strip()
     if head != f"refs/heads/{branch}":
         raise GitFailed(f"{branch!r} is a tag, not a branch, and only a branch can be deployed")
 
 
-def _head(root: Path, guard: Guard) -> Commit:
-    text = _text(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, guard)
+def _head(root: Path, cancellation: CancellationToken) -> Commit:
+    text = _text(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, cancellation)
     commit, _, subject = text.strip("\n").partition("\0")
     return Commit(commit, subject)
 
 
-def _text(arguments: list[str], folder: Path, guard: Guard) -> str:
-    return _ask(arguments, folder, guard).decode(errors="replace")
+def _text(arguments: list[str], folder: Path, cancellation: CancellationToken) -> str:
+    return _ask(arguments, folder, cancellation).decode(errors="replace")
 
 
-def _ask(arguments: list[str], folder: Path, guard: Guard) -> bytes:
+def _ask(arguments: list[str], folder: Path, cancellation: CancellationToken) -> bytes:
     output = bytearray()
-    status = _run(arguments, folder, _environment(""), guard, output.extend)
+    status = _run(arguments, folder, _environment(""), cancellation, output.extend)
     if status:
         raise GitFailed(output.decode(errors="replace").strip())
     return bytes(output)
@@ -244,12 +246,12 @@ def _run(
     arguments: list[str],
     folder: Path,
     environment: dict[str, str],
-    guard: Guard,
+    cancellation: CancellationToken,
     on_output: Callable[[bytes], object],
 ) -> int:
     """Git's exit status; its whole process group is gone when this returns or raises."""
     options = [part for option in _OPTIONS for part in ("-c", option)]
-    guard.check()
+    cancellation.check()
     try:
         process = subprocess.Popen(  # noqa: S603 - arguments are checked, and no shell reads them
             ["git", *options, *arguments],  # noqa: S607 - the git of the operator's PATH
@@ -265,7 +267,7 @@ def _run(
         raise GitFailed("git is not installed on this machine") from None
     with process:
         try:
-            _pump(process, guard, on_output)
+            _pump(process, cancellation, on_output)
         finally:
             # Before wait() takes the leader away, so that the number is still ours.
             with suppress(ProcessLookupError):
@@ -274,13 +276,15 @@ def _run(
 
 
 def _pump(
-    process: subprocess.Popen[bytes], guard: Guard, on_output: Callable[[bytes], object]
+    process: subprocess.Popen[bytes],
+    cancellation: CancellationToken,
+    on_output: Callable[[bytes], object],
 ) -> None:
     """Pass the output on until it ends, and wait until the leader has ended by itself."""
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     while True:
-        guard.check()
+        cancellation.check()
         if not select.select([pipe], [], [], SLICE)[0]:
             continue
         data = os.read(pipe, 65_536)
@@ -288,7 +292,7 @@ def _pump(
             break
         on_output(data)
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-        guard.pause(0.01)
+        cancellation.pause(0.01)
 
 
 def kill_leftovers(folder: Path) -> None:

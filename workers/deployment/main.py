@@ -25,6 +25,7 @@ from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
 from workers.deployment import build, context, git, images
+from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
 from workers.deployment.errors import (
@@ -35,7 +36,6 @@ from workers.deployment.errors import (
     LogFailed,
     NotRecorded,
 )
-from workers.deployment.guard import Guard
 from workers.deployment.log import DeploymentLogFile, Wakeups
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
@@ -118,13 +118,13 @@ class Runner:
         self._settings = settings
         self._limits = settings.deployments
         self._report = report
-        self._guard = Guard(self._cancelled_by, self._limits.cancel_poll_seconds)
+        self._cancellation = CancellationToken(self._cancelled_by, self._limits.cancel_poll_seconds)
         self._images = images.Images(store, job.app.id)
         self._tag = self._images.tag(job.deployment.id)
 
     def run(self) -> None:
         """Deploy; how it went is in the log and in the store, and no exception."""
-        signal.signal(signal.SIGTERM, lambda _number, _frame: self._guard.stop())
+        signal.signal(signal.SIGTERM, lambda _number, _frame: self._cancellation.stop())
         self._end(self._attempt())
 
     def recover(self) -> None:
@@ -169,7 +169,7 @@ class Runner:
 
     def _deploy(self) -> None:
         self._report.begin()
-        self._guard.check()
+        self._cancellation.check()
         client = connect(self._settings)
         self._swap_with(client).check()
         if self._deployment.rollback_to is None:
@@ -189,12 +189,12 @@ class Runner:
         self._remove_folder()
         self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700)
-        with self._guard.at_most(self._limits.clone_seconds, "Cloning the Git repository"):
+        with self._cancellation.at_most(self._limits.clone_seconds, "Cloning the Git repository"):
             commit = git.clone(
                 self._app.git_url,
                 self._app.branch,
                 self._checkout,
-                self._guard,
+                self._cancellation,
                 _CloneWatcher(self._report),
             )
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
@@ -203,18 +203,22 @@ class Runner:
     def _build(self, client: APIClient) -> str:
         self._report.enter(BUILDING, "Building Docker image...")
         archive = self._folder / "context.tar"
-        with self._guard.at_most(self._limits.build_seconds, "Building the Docker image"):
+        with self._cancellation.at_most(self._limits.build_seconds, "Building the Docker image"):
             dockerfile = context.pack(
-                git.tree(self._checkout, self._guard),
+                git.tree(self._checkout, self._cancellation),
                 self._app.dockerfile,
                 archive,
                 self._limits.context_bytes,
-                self._guard.check,
+                self._cancellation.check,
             )
             network = network_mode(self._settings, self._limits.build_network)
             recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env, network)
             build.build(
-                self._settings, client.api_version, recipe, self._guard, _BuildWatcher(self._report)
+                self._settings,
+                client.api_version,
+                recipe,
+                self._cancellation,
+                _BuildWatcher(self._report),
             )
         self._report.progress(1, "Docker image built")
         return self._tag
@@ -237,21 +241,21 @@ class Runner:
         self._report.enter(STOPPING, "Stopping previous container...")
         swap.prepare(image)
         self._report.line(*swap.notes)
-        self._guard.check()
+        self._cancellation.check()
         swap.stop_old()
-        self._guard.check()
+        self._cancellation.check()
         self._report.enter(STARTING, "Starting new container...")
         try:
             swap.start_new()
             self._report.progress(0.5, "Waiting for the new container to stay up...")
-            swap.watch(self._guard)
+            swap.watch(self._cancellation)
         except (DidNotStay, APIError):
             lines = swap.last_lines()
             if lines:
                 self._report.line("The new container's last lines:", *lines, stream="stderr")
             raise
         self._report.progress(1, "New container is up")
-        self._guard.check()
+        self._cancellation.check()
         swap.commit()
 
     def _undo(self) -> tuple[bool, str]:

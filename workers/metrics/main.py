@@ -17,7 +17,7 @@ from mist.process import Assignment
 from mist.settings import Settings
 from workers.metrics.counts import Counts
 from workers.metrics.host import Host
-from workers.metrics.timer import Ticks
+from workers.metrics.timer import FixedRateTimer
 
 #: A sample has some 300 bytes; what is sent again to a new broker are as many
 #: samples as the history holds.
@@ -37,14 +37,14 @@ def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
     publisher = Publisher(context, paths, _modest(settings), topics.METRICS, assignment.term)
     try:
         publisher.claim(resume=assignment.resume)
-        _run(publisher, Ticks(), lambda: _sample(host, counts))
+        _run(publisher, FixedRateTimer(), lambda: _sample(host, counts))
     finally:
         counts.stop()
         publisher.close()
         context.term()
 
 
-def _run(publisher: Publisher, ticks: Ticks, sample: Callable[[], bytes]) -> None:
+def _run(publisher: Publisher, ticks: FixedRateTimer, sample: Callable[[], bytes]) -> None:
     while True:
         # The wait for the next deadline is one for news of the broker as well.
         while remaining := ticks.remaining():

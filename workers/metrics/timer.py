@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-class Ticks:
+class FixedRateTimer:
     """Absolute deadlines, ``period`` seconds apart.
 
     They do not drift, for each is reckoned from the first and not from the moment

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import wire
-from bus.reorder import Gap, Sequence
+from bus.reorder import Gap, ReorderBuffer
 from bus.replay import Position, Snapshot
 from bus.wire import Flag, Header, Kind, Message
 from mist import clock, messages
@@ -51,7 +51,7 @@ def _lines(passed: Iterable[Message | Gap]) -> list[str]:
     return found
 
 
-def _feed(sequence: Sequence, *arrived: Message) -> list[str]:
+def _feed(sequence: ReorderBuffer, *arrived: Message) -> list[str]:
     return [each for message in arrived for each in _lines(sequence.feed(message))]
 
 
@@ -59,15 +59,15 @@ def _expected(*numbers: int) -> list[str]:
     return [clock.rfc3339(number * 1_000) for number in numbers]
 
 
-def _begun(*carried: Message) -> Sequence:
-    sequence = Sequence()
+def _begun(*carried: Message) -> ReorderBuffer:
+    sequence = ReorderBuffer()
     list(sequence.fill(_snapshot(carried)))
     return sequence
 
 
 def test_nothing_passes_before_the_first_replay() -> None:
     """What is live waits for what was there before it."""
-    sequence = Sequence()
+    sequence = ReorderBuffer()
     assert sequence.missing
     assert _lines(sequence.feed(_log(3, 3))) == []
     assert _lines(sequence.fill(_snapshot([_log(1, 1), _log(2, 2)]))) == _expected(1, 2, 3)
@@ -76,7 +76,7 @@ def test_nothing_passes_before_the_first_replay() -> None:
 
 def test_a_buffer_that_has_lost_its_beginning_is_no_gap() -> None:
     """Who comes late does not wait for what the broker has forgotten."""
-    assert _lines(Sequence().fill(_snapshot([_log(50, 50)]))) == _expected(50)
+    assert _lines(ReorderBuffer().fill(_snapshot([_log(50, 50)]))) == _expected(50)
 
 
 def test_live_messages_pass_at_once() -> None:
@@ -88,7 +88,7 @@ def test_live_messages_pass_at_once() -> None:
 
 def test_a_first_live_message_that_is_not_the_topics_first_is_held() -> None:
     """When the subscription began nobody knew the topic; what came before it is asked for."""
-    sequence = Sequence()
+    sequence = ReorderBuffer()
     assert _lines(sequence.fill(_snapshot([]))) == []
     assert _feed(sequence, _log(3, 3)) == []
     assert sequence.missing
@@ -145,7 +145,7 @@ def test_what_two_replays_in_a_row_do_not_bring_is_lost() -> None:
 
 def test_a_replay_that_a_predecessor_asked_for_is_left() -> None:
     """It begins where the predecessor was; a new subscriber wants the beginning too."""
-    sequence = Sequence()
+    sequence = ReorderBuffer()
     late = _snapshot([_log(8, 8)])._replace(after=Position(EPOCH, 7))
     assert _lines(sequence.fill(late)) == []
     assert sequence.missing
@@ -154,7 +154,7 @@ def test_a_replay_that_a_predecessor_asked_for_is_left() -> None:
 
 def test_what_is_held_is_bounded() -> None:
     """What is beyond the bound comes with the next replay."""
-    sequence = Sequence(hold=2)
+    sequence = ReorderBuffer(hold=2)
     assert _feed(sequence, *(_log(number, number) for number in range(1, 6))) == []
     assert _lines(sequence.fill(_snapshot([_log(1, 1)]))) == _expected(1, 2)
     assert _feed(sequence, _log(6, 6)) == []
@@ -256,7 +256,7 @@ def test_loss_and_repetition_never_show(seed: int, size: int) -> None:
         count = min(chance.randint(1, 4), size - number + 1)
         sent.append(_log(number, *range(number, number + count)))
         number += count
-    sequence, passed = Sequence(), []
+    sequence, passed = ReorderBuffer(), []
     for position, message in enumerate(sent):
         for _ in range(chance.choice([0, 1, 1, 2])):
             passed += _lines(sequence.feed(message))

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from bus import wire
 from bus.broker.buffers import Buffers
-from bus.reorder import Gap, Sequence
+from bus.reorder import Gap, ReorderBuffer
 from bus.replay import START, Position, Snapshot
 from bus.wire import Flag, Header, Kind, Message
 from mist import clock, messages
@@ -49,7 +49,7 @@ class Stream:
         self.buffers: Buffers | None = None
         self.events: deque[Message] = deque()
         self.replies: deque[Snapshot] = deque()
-        self.sequence = Sequence()
+        self.sequence = ReorderBuffer()
         self.passed: list[int | Gap] = []
         self.start_broker()
         self.start_collector()
@@ -213,7 +213,7 @@ class Stream:
     def reopen(self) -> None:
         """The last client leaves and another comes; answers to the one reach the other."""
         self.events.clear()
-        self.sequence = Sequence()
+        self.sequence = ReorderBuffer()
         self.passed = []
 
     def take(self, passed: Iterable[Message | Gap]) -> None:

@@ -27,7 +27,7 @@ def test_a_directory_that_everybody_may_write_to_is_refused(
     directory.mkdir()
     directory.chmod(mode)
     with pytest.raises(UnsafePath, match=f"chmod o-w {directory}") as raised:
-        paths.resolve(_environment(tmp_path))
+        paths.resolve_paths(_environment(tmp_path))
     assert raised.value.exit_status is Exit.NO_PERMISSION
 
 
@@ -36,7 +36,7 @@ def test_a_parent_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None
     (tmp_path / "run").mkdir()
     tmp_path.chmod(0o777)
     with pytest.raises(UnsafePath, match=f"chmod o-w {tmp_path}"):
-        paths.resolve(_environment(tmp_path))
+        paths.resolve_paths(_environment(tmp_path))
 
 
 @ROOT
@@ -53,7 +53,7 @@ def test_what_another_user_made_below_tmp_is_refused(tmp_path: Path) -> None:
         if made:
             (theirs / "mist").mkdir()
         with pytest.raises(UnsafePath, match="belongs to user 12345"):
-            paths.resolve(environment)
+            paths.resolve_paths(environment)
 
 
 @ROOT
@@ -64,7 +64,7 @@ def test_a_link_of_another_user_is_followed_to_what_it_names(tmp_path: Path) -> 
     theirs.chmod(0o777)
     (tmp_path / "run").symlink_to(theirs)
     with pytest.raises(UnsafePath, match=str(theirs)):
-        paths.resolve(_environment(tmp_path))
+        paths.resolve_paths(_environment(tmp_path))
 
 
 @ROOT
@@ -73,9 +73,9 @@ def test_the_directory_of_the_services_user_is_roots_to_use(tmp_path: Path) -> N
     for name in ("home", "run"):
         (tmp_path / name).mkdir(mode=0o750)
         os.chown(tmp_path / name, 12345, 12345)
-    assert paths.resolve(_environment(tmp_path)).home == tmp_path / "home"
+    assert paths.resolve_paths(_environment(tmp_path)).home == tmp_path / "home"
 
 
 def test_directories_that_are_still_to_be_made_are_fine(tmp_path: Path) -> None:
     """The first start makes them."""
-    assert paths.resolve(_environment(tmp_path)).runtime == tmp_path / "run"
+    assert paths.resolve_paths(_environment(tmp_path)).runtime == tmp_path / "run"

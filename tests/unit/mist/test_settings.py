@@ -17,7 +17,7 @@ ETC = Path(__file__).parents[3] / "etc" / "mist.toml"
 
 def _load(path: Path, text: str, **environment: str) -> Settings:
     path.write_text(text, "utf-8")
-    return settings.load({"MIST_CONFIG": str(path), **environment})
+    return settings.load_settings({"MIST_CONFIG": str(path), **environment})
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_shipped_file_explains_every_section() -> None:
 def test_no_file_means_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The usual file need not exist."""
     monkeypatch.setattr(settings, "DEFAULT_FILE", tmp_path / "none.toml")
-    assert settings.load({}) == Settings()
+    assert settings.load_settings({}) == Settings()
 
 
 def test_file_wins_over_defaults(file: Path) -> None:
@@ -71,7 +71,7 @@ def test_environment_wins_over_the_file(file: Path) -> None:
 def test_foreign_variables_are_left_alone() -> None:
     """Where the state is, and what other programs call MIST_..., are no settings."""
     environment = {"MIST_HOME": "/x", "MIST_RUNTIME": "/y", "MIST_UPSTREAM_URL": "z"}
-    assert settings.load({**environment, "MIST_CONFIG": str(ETC)}) == Settings()
+    assert settings.load_settings({**environment, "MIST_CONFIG": str(ETC)}) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_wrong_file_is_told(file: Path, text: str, told: str) -> None:
 def test_a_wrong_variable_is_told(name: str, value: str, told: str) -> None:
     """Mistakes in the environment are told apart from those in the file."""
     with pytest.raises(SettingsError) as caught:
-        settings.load({"MIST_CONFIG": str(ETC), name: value})
+        settings.load_settings({"MIST_CONFIG": str(ETC), name: value})
     assert told in str(caught.value)
     assert str(ETC) not in str(caught.value)
 
@@ -114,17 +114,17 @@ def test_a_wrong_variable_is_told(name: str, value: str, told: str) -> None:
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     """A typing error in MIST_CONFIG does not silently mean defaults."""
     with pytest.raises(SettingsError, match="no such file"):
-        settings.load({"MIST_CONFIG": str(tmp_path / "gone.toml")})
+        settings.load_settings({"MIST_CONFIG": str(tmp_path / "gone.toml")})
 
 
 def test_what_is_no_text_is_told(file: Path) -> None:
     """A binary file is no settings file."""
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="not a TOML file"):
-        settings.load({"MIST_CONFIG": str(file)})
+        settings.load_settings({"MIST_CONFIG": str(file)})
 
 
 def test_a_directory_is_told(tmp_path: Path) -> None:
     """The operating system's word on why a file cannot be read."""
     with pytest.raises(SettingsError, match="directory"):
-        settings.load({"MIST_CONFIG": str(tmp_path)})
+        settings.load_settings({"MIST_CONFIG": str(tmp_path)})

@@ -25,7 +25,7 @@ from tests.support.bus import Rig
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Paths:
+def paths(tmp_path: Path) -> Paths:
     """Directories that are there and empty."""
     return Paths(tmp_path, tmp_path)
 
@@ -41,11 +41,11 @@ def at(port: int, host: str = "127.0.0.1") -> Settings:
     return Settings(server=ServerSettings(bind=f"{host}:{port}"))
 
 
-def test_free_port(where: Paths) -> None:
+def test_free_port(paths: Paths) -> None:
     """A port that nobody uses is fine."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert only(checks.check_port(at(port), where)).verdict == "ok"
+    assert only(checks.check_port(at(port), paths)).verdict == "ok"
 
 
 def hang_up(server: socket.socket) -> None:
@@ -53,18 +53,18 @@ def hang_up(server: socket.socket) -> None:
     server.accept()[0].close()
 
 
-def test_port_of_a_stranger(where: Paths) -> None:
+def test_port_of_a_stranger(paths: Paths) -> None:
     """Another program's port fails, and the advice says how to find it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         # It takes the probe's connection and hangs up, as no web server does.
         threading.Thread(target=hang_up, args=(server,), daemon=True).start()
         port = server.getsockname()[1]
-        finding = only(checks.check_port(at(port), where))
+        finding = only(checks.check_port(at(port), paths))
     assert finding.verdict == "fail"
     assert f":{port}" in finding.advice
 
 
-def test_port_that_mist_serves(where: Paths) -> None:
+def test_port_that_mist_serves(paths: Paths) -> None:
     """The service itself may hold its port."""
 
     class Health(http.server.BaseHTTPRequestHandler):
@@ -78,28 +78,28 @@ def test_port_that_mist_serves(where: Paths) -> None:
 
     with http.server.HTTPServer(("127.0.0.1", 0), Health) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        finding = only(checks.check_port(at(server.server_port), where))
+        finding = only(checks.check_port(at(server.server_port), paths))
     assert finding == Finding("ok", "port", f"mist listens on 127.0.0.1:{server.server_port}")
 
 
 @pytest.mark.parametrize("bind", ["localhost", "127.0.0.1:", "127.0.0.1:70000", ":http"])
-def test_address_that_is_none(where: Paths, bind: str) -> None:
+def test_address_that_is_none(paths: Paths, bind: str) -> None:
     """What is no HOST:PORT is named."""
-    finding = only(checks.check_port(Settings(server=ServerSettings(bind=bind)), where))
+    finding = only(checks.check_port(Settings(server=ServerSettings(bind=bind)), paths))
     assert finding.verdict == "fail"
     assert bind in finding.text
 
 
-def test_few_files(where: Paths) -> None:
+def test_few_files(paths: Paths) -> None:
     """A limit below the number of clients is a warning with the number to set."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     finding = only(
-        checks.check_files(Settings(server=ServerSettings(worker_connections=soft)), where)
+        checks.check_files(Settings(server=ServerSettings(worker_connections=soft)), paths)
     )
     assert finding.verdict == "warn"
     assert f"ulimit -n {soft + 256}" in finding.advice
     few = Settings(server=ServerSettings(worker_connections=1))
-    assert only(checks.check_files(few, where)).verdict == "ok"
+    assert only(checks.check_files(few, paths)).verdict == "ok"
 
 
 def test_home_that_is_to_be_made(tmp_path: Path) -> None:
@@ -115,25 +115,25 @@ def test_long_path_of_sockets(tmp_path: Path) -> None:
     assert (finding.verdict, finding.advice) == ("fail", "set MIST_RUNTIME to a shorter path")
 
 
-def test_sockets_where_everybody_writes(where: Paths) -> None:
+def test_sockets_where_everybody_writes(paths: Paths) -> None:
     """A stranger could put sockets of his own there."""
-    where.runtime.chmod(0o777)
-    finding = only(checks.check_runtime(Settings(), where))
+    paths.runtime.chmod(0o777)
+    finding = only(checks.check_runtime(Settings(), paths))
     assert finding.verdict == "fail"
     assert "chmod" in finding.advice
 
 
-def test_store_before_the_first_start(where: Paths) -> None:
+def test_store_before_the_first_start(paths: Paths) -> None:
     """No store yet is no fault, and looking makes none."""
-    assert only(checks.check_store(Settings(), where)).verdict == "ok"
-    assert not where.database.exists()
+    assert only(checks.check_store(Settings(), paths)).verdict == "ok"
+    assert not paths.database.exists()
 
 
-def test_store_that_is_garbage(where: Paths) -> None:
+def test_store_that_is_garbage(paths: Paths) -> None:
     """A file that is no database fails with the words of the store."""
-    where.database.parent.mkdir()
-    where.database.write_bytes(b"no database" * 500)
-    finding = only(checks.check_store(Settings(), where))
+    paths.database.parent.mkdir()
+    paths.database.write_bytes(b"no database" * 500)
+    finding = only(checks.check_store(Settings(), paths))
     assert finding.verdict == "fail"
     assert "database" in finding.text
 
@@ -184,9 +184,9 @@ def test_directories_of_another_user(tmp_path: Path) -> None:
     ], done.stderr
 
 
-def test_service_that_does_not_run(where: Paths) -> None:
+def test_service_that_does_not_run(paths: Paths) -> None:
     """That is worth a word and no fault."""
-    assert only(checks.check_bus(Settings(), where)).verdict == "warn"
+    assert only(checks.check_bus(Settings(), paths)).verdict == "warn"
 
 
 def test_service_that_runs(rig: Rig) -> None:
@@ -200,27 +200,27 @@ def engine_at(path: Path) -> Settings:
     return Settings(engine=EngineSettings(host=f"unix://{path}", timeout_seconds=1))
 
 
-def test_no_engine(where: Paths, tmp_path: Path) -> None:
+def test_no_engine(paths: Paths, tmp_path: Path) -> None:
     """Without a socket there is none, or DOCKER_HOST is to be set."""
-    finding = only(doctor.check_engine(engine_at(tmp_path / "d.sock"), where))
+    finding = only(doctor.check_engine(engine_at(tmp_path / "d.sock"), paths))
     assert finding.verdict == "fail"
     assert "DOCKER_HOST" in finding.advice
 
 
-def test_engine_that_is_stopped(where: Paths, tmp_path: Path) -> None:
+def test_engine_that_is_stopped(paths: Paths, tmp_path: Path) -> None:
     """A socket at which nobody listens is a daemon to be started."""
     path = tmp_path / "d.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    finding = only(doctor.check_engine(engine_at(path), where))
+    finding = only(doctor.check_engine(engine_at(path), paths))
     assert "start the engine" in finding.advice
 
 
-def test_engine_that_is_a_file(where: Paths, tmp_path: Path) -> None:
+def test_engine_that_is_a_file(paths: Paths, tmp_path: Path) -> None:
     """A path that is no socket is named as such."""
     path = tmp_path / "d.sock"
     path.write_text("")
-    assert "is no socket" in only(doctor.check_engine(engine_at(path), where)).advice
+    assert "is no socket" in only(doctor.check_engine(engine_at(path), paths)).advice
 
 
 def test_who_is_missing_from_which_group(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ import sys, gevent
 from pathlib import Path
 from mist.errors import StoreError
 from mist.paths import Paths
-from mist.settings import Settings, Store
+from mist.settings import Settings, StoreSettings
 from mist.store import open_store
 home = Path(sys.argv[1])
 ticks = 0
@@ -131,7 +131,7 @@ def tick():
         gevent.sleep(0)
 gevent.spawn(tick)
 try:
-    open_store(Settings(store=Store(busy_seconds=0.2)), Paths(home, home)).apps.add("web")
+    open_store(Settings(store=StoreSettings(busy_seconds=0.2)), Paths(home, home)).apps.add("web")
 except StoreError:
     sys.exit(0 if ticks > 10 else 3)
 sys.exit(4)

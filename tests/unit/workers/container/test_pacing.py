@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mist.settings import CollectorSettings
-from workers.container.pacing import Gather
+from workers.container.pacing import ReadPacer
 
 LIMITS = CollectorSettings(gather_seconds=0.001, gather_limit_seconds=0.1)
 LINE = 190
@@ -33,7 +33,7 @@ class Stream:
 
     def __init__(self, sharers: int = 1) -> None:
         self.clock = Clock()
-        self.gather = Gather(LIMITS, self.clock, self.clock.sleep)
+        self.gather = ReadPacer(LIMITS, self.clock, self.clock.sleep)
         self.gather.sharers = sharers
 
     def read(self, after: float, lines: int) -> float:

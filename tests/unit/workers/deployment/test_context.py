@@ -13,9 +13,9 @@ import pytest
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
 from workers.deployment import context, git
+from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import RepositoryRefused
 from workers.deployment.git import Tree
-from workers.deployment.guard import Guard
 
 LIMIT = 1_000_000
 
@@ -189,7 +189,7 @@ class TestModes:
     def check(self, repository: Repository, checkout: Path) -> None:
         """Compare the archive with ``git ls-tree``, and its folders with the usual mode."""
         archive = checkout.parent / "context.tar"
-        tree = git.tree(checkout, Guard(lambda: None, 60))
+        tree = git.tree(checkout, CancellationToken(lambda: None, 60))
         context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
         listed = repository.git("ls-tree", "-r", "-t", "-z", "HEAD").split("\0")
         records = (record.partition("\t") for record in listed[:-1])
@@ -216,7 +216,13 @@ class TestModes:
         folder = tmp_path / "work"
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
-        git.clone(repository.url, None, folder / "checkout", Guard(lambda: None, 60), _Silent())
+        git.clone(
+            repository.url,
+            None,
+            folder / "checkout",
+            CancellationToken(lambda: None, 60),
+            _Silent(),
+        )
         self.check(repository, folder / "checkout")
 
     @pytest.mark.parametrize("mode", [0o600, 0o777, 0o7777, 0o444])
@@ -225,7 +231,7 @@ class TestModes:
     ) -> None:
         """One that keeps no modes shows the same for every file; Git believes it on demand."""
         checkout = tmp_path / "checkout"
-        git.clone(repository.url, None, checkout, Guard(lambda: None, 60), _Silent())
+        git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
         run("git", "config", "core.fileMode", "false", cwd=checkout)
         for path in checkout.rglob("*"):
             if not path.is_symlink() and ".git" not in path.parts:
@@ -239,9 +245,9 @@ class TestModes:
         """The folders of a file that is sent are sent, too."""
         repository.commit({".dockerignore": "a\n!a/b c/run\n"}, "Ignore")
         checkout = tmp_path / "checkout"
-        git.clone(repository.url, None, checkout, Guard(lambda: None, 60), _Silent())
+        git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
         archive = tmp_path / "context.tar"
-        tree = git.tree(checkout, Guard(lambda: None, 60))
+        tree = git.tree(checkout, CancellationToken(lambda: None, 60))
         context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
         with tarfile.open(archive) as tar:
             below = {info.name: info.mode for info in tar if info.name.startswith("a")}

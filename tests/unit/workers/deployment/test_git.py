@@ -20,8 +20,8 @@ from tests.support.service.deployments import Repository
 from tests.support.service.engine import wait_until
 from tests.support.service.programs import run
 from workers.deployment import git
+from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import Cancelled, GitFailed, RepositoryRefused, TimedOut
-from workers.deployment.guard import Guard
 
 
 class Heard:
@@ -41,9 +41,9 @@ class Heard:
 
 
 @pytest.fixture
-def guard() -> Guard:
-    """A guard that never stops anything."""
-    return Guard(lambda: None, 60)
+def cancellation() -> CancellationToken:
+    """A cancellation that never stops anything."""
+    return CancellationToken(lambda: None, 60)
 
 
 @pytest.fixture
@@ -67,43 +67,49 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "repo", {"a.txt": "first\n"})
 
 
-def clone(url: str, tmp_path: Path, guard: Guard, branch: str | None = None) -> Path:
+def clone(
+    url: str, tmp_path: Path, cancellation: CancellationToken, branch: str | None = None
+) -> Path:
     """Clone into a new folder, and return it."""
-    git.clone(url, branch, tmp_path / "checkout", guard, Heard())
+    git.clone(url, branch, tmp_path / "checkout", cancellation, Heard())
     return tmp_path / "checkout"
 
 
 class TestClone:
     """What a clone gives."""
 
-    def test_gives_the_commit(self, repository: Repository, tmp_path: Path, guard: Guard) -> None:
+    def test_gives_the_commit(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
         """Hash and first line of the newest commit, the files, percentages and Git's words."""
         newest = repository.commit({"b.txt": "second\n"}, "Second commit\n\nWith more words.")
         heard = Heard()
-        commit = git.clone(repository.url, None, tmp_path / "checkout", guard, heard)
+        commit = git.clone(repository.url, None, tmp_path / "checkout", cancellation, heard)
         assert commit == (newest, "Second commit")
         assert (tmp_path / "checkout/b.txt").read_text() == "second\n"
         assert heard.percents[-1] == 100
         assert any(line.startswith("Receiving objects: 100%") for line in heard.said)
         assert not any(str(tmp_path) in line for line in heard.said)
 
-    def test_is_shallow(self, repository: Repository, tmp_path: Path, guard: Guard) -> None:
+    def test_is_shallow(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
         """History is nothing to a build."""
         repository.commit({"b.txt": ""}, "Second commit")
-        checkout = clone(repository.url, tmp_path, guard)
+        checkout = clone(repository.url, tmp_path, cancellation)
         assert run("git", "rev-list", "--count", "HEAD", cwd=checkout).strip() == "1"
 
     def test_names_what_is_missing(
-        self, repository: Repository, tmp_path: Path, guard: Guard
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
         """A branch or a repository that is not there: Git's own words."""
         with pytest.raises(GitFailed, match="Remote branch nowhere not found"):
-            clone(repository.url, tmp_path, guard, "nowhere")
+            clone(repository.url, tmp_path, cancellation, "nowhere")
         with pytest.raises(GitFailed, match="does not appear to be a git repository"):
-            clone(f"file://{tmp_path}/nothing", tmp_path, guard)
+            clone(f"file://{tmp_path}/nothing", tmp_path, cancellation)
 
     def test_takes_a_branch_for_nothing_else(
-        self, repository: Repository, tmp_path: Path, guard: Guard
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
         """Not for a tag or a commit of the same name, which Git would check out as well."""
         first = repository.git("rev-parse", "HEAD").strip()
@@ -112,15 +118,19 @@ class TestClone:
         for branch in ("both", first[:7]):
             repository.git("checkout", "-q", "-b", branch)
             newest = repository.commit({"b.txt": branch}, f"Commit on {branch}")
-            commit = git.clone(repository.url, branch, tmp_path / f"to-{branch}", guard, Heard())
+            commit = git.clone(
+                repository.url, branch, tmp_path / f"to-{branch}", cancellation, Heard()
+            )
             assert commit == (newest, f"Commit on {branch}")
         with pytest.raises(GitFailed, match="'v1' is a tag, not a branch"):
-            clone(repository.url, tmp_path, guard, "v1")
+            clone(repository.url, tmp_path, cancellation, "v1")
         for missing in (first, first[:8], "HEAD", "heads/both", "refs/heads/both", "origin/both"):
             with pytest.raises(GitFailed, match="not found"):
-                git.clone(repository.url, missing, tmp_path / "missing", guard, Heard())
+                git.clone(repository.url, missing, tmp_path / "missing", cancellation, Heard())
 
-    def test_gives_credentials_to_the_server_alone(self, tmp_path: Path, guard: Guard) -> None:
+    def test_gives_credentials_to_the_server_alone(
+        self, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
         """They are in no argument that other users of the machine could read."""
         seen: list[str] = []
 
@@ -132,7 +142,7 @@ class TestClone:
         with GitServer(look=look) as server:
             url = server.url.replace("://", "://joe:p%40ss-hunter2@")
             with pytest.raises(GitFailed, match="Authentication failed"):
-                clone(url, tmp_path, guard)
+                clone(url, tmp_path, cancellation)
         expected = base64.b64encode(b"joe:p@ss-hunter2").decode()
         assert server.heard == [None, f"Basic {expected}"]
         assert any("remote-http" in arguments for arguments in seen)
@@ -140,11 +150,11 @@ class TestClone:
         assert expected not in str(seen)
 
     def test_gives_no_credentials_to_a_server_it_is_redirected_to(
-        self, tmp_path: Path, guard: Guard
+        self, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
         """Neither unasked nor when that one asks for them."""
         with GitServer() as other, GitServer(other.url) as server, pytest.raises(GitFailed):
-            clone(server.url.replace("://", "://joe:pass-hunter2@"), tmp_path, guard)
+            clone(server.url.replace("://", "://joe:pass-hunter2@"), tmp_path, cancellation)
         assert other.heard
         assert set(other.heard) == {None}
 
@@ -193,22 +203,24 @@ def silent() -> Iterator[str]:
 class TestEnding:
     """A clone that does not end by itself."""
 
-    def test_gives_up_after_its_time(self, silent: str, tmp_path: Path, guard: Guard) -> None:
+    def test_gives_up_after_its_time(
+        self, silent: str, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
         """And leaves no process behind."""
         before = set(psutil.Process().children(recursive=True))
         with (
-            guard.at_most(0.5, "Cloning"),
+            cancellation.at_most(0.5, "Cloning"),
             pytest.raises(TimedOut, match=r"Cloning: gave up after 0\.5 seconds"),
         ):
-            clone(silent, tmp_path, guard)
+            clone(silent, tmp_path, cancellation)
         assert not set(psutil.Process().children(recursive=True)) - before
 
     def test_is_cancelled(self, silent: str, tmp_path: Path) -> None:
-        """The guard's word ends it."""
+        """The cancellation's word ends it."""
         asked = iter([None, None])
-        guard = Guard(lambda: next(asked, "ada@example.com"), 0.01)
+        cancellation = CancellationToken(lambda: next(asked, "ada@example.com"), 0.01)
         with pytest.raises(Cancelled, match=r"ada@example\.com"):
-            clone(silent, tmp_path, guard)
+            clone(silent, tmp_path, cancellation)
 
     def test_leftovers_of_a_killed_runner_end(self, tmp_path: Path) -> None:
         """Whatever works in the folder, and nothing else."""
@@ -242,12 +254,12 @@ class TestSafety:
         ],
     )
     def test_addresses_that_are_refused(
-        self, url: str, tmp_path: Path, guard: Guard, marker: Path, trap: Path
+        self, url: str, tmp_path: Path, cancellation: CancellationToken, marker: Path, trap: Path
     ) -> None:
         """Nothing is run for them, not even Git."""
         url = url.replace("MARKER", str(marker)).replace("TRAP", str(trap))
         with pytest.raises(RepositoryRefused):
-            clone(url, tmp_path, guard)
+            clone(url, tmp_path, cancellation)
         assert not marker.exists()
 
     @pytest.mark.parametrize("branch", ["--upload-pack=TRAP", "-uTRAP", "a b", "a..b"])
@@ -256,19 +268,19 @@ class TestSafety:
         branch: str,
         repository: Repository,
         tmp_path: Path,
-        guard: Guard,
+        cancellation: CancellationToken,
         marker: Path,
         trap: Path,
     ) -> None:
         """A branch cannot be an option."""
         with pytest.raises(RepositoryRefused):
-            clone(repository.url, tmp_path, guard, branch.replace("TRAP", str(trap)))
+            clone(repository.url, tmp_path, cancellation, branch.replace("TRAP", str(trap)))
         assert not marker.exists()
 
     def test_git_itself_refuses_a_helper(
         self,
         tmp_path: Path,
-        guard: Guard,
+        cancellation: CancellationToken,
         marker: Path,
         trap: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -276,16 +288,16 @@ class TestSafety:
         """Should an address slip through, the protocol is still not allowed."""
         monkeypatch.setattr(git, "check_address", lambda _url, _branch: None)
         with pytest.raises(GitFailed, match="transport 'ext' not allowed"):
-            clone(f"ext::{trap}", tmp_path, guard)
+            clone(f"ext::{trap}", tmp_path, cancellation)
         with pytest.raises(GitFailed):
-            clone(f"--upload-pack={trap}", tmp_path, guard)
+            clone(f"--upload-pack={trap}", tmp_path, cancellation)
         assert not marker.exists()
 
     def test_hooks_filters_and_templates_of_the_user_are_not_run(
         self,
         repository: Repository,
         tmp_path: Path,
-        guard: Guard,
+        cancellation: CancellationToken,
         marker: Path,
         trap: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -304,12 +316,17 @@ class TestSafety:
         monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
         monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.hooksPath")
         monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(home / "template/hooks"))
-        checkout = clone(repository.url, tmp_path, guard)
+        checkout = clone(repository.url, tmp_path, cancellation)
         assert (checkout / "a.txt").exists()
         assert not marker.exists()
 
     def test_hooks_and_configuration_of_the_repository_are_not_run(
-        self, repository: Repository, tmp_path: Path, guard: Guard, marker: Path, trap: Path
+        self,
+        repository: Repository,
+        tmp_path: Path,
+        cancellation: CancellationToken,
+        marker: Path,
+        trap: Path,
     ) -> None:
         """A repository on this machine, too, is only read."""
         for hook in ("post-checkout", "post-upload-pack", "pre-upload", "reference-transaction"):
@@ -318,7 +335,7 @@ class TestSafety:
             path.symlink_to(trap)
         repository.git("config", "uploadpack.packObjectsHook", str(trap))
         repository.git("config", "core.fsmonitor", str(trap))
-        assert (clone(repository.url, tmp_path, guard) / "a.txt").exists()
+        assert (clone(repository.url, tmp_path, cancellation) / "a.txt").exists()
         assert not marker.exists()
 
     @pytest.mark.parametrize(
@@ -333,29 +350,29 @@ class TestSafety:
         ],
     )
     def test_submodules_that_lead_out_are_refused(
-        self, module: str, repository: Repository, tmp_path: Path, guard: Guard
+        self, module: str, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
         """By path, by name, or by an address that runs a program."""
         repository.commit({".gitmodules": module}, "A submodule")
         with pytest.raises(RepositoryRefused, match="submodule"):
-            clone(repository.url, tmp_path, guard)
+            clone(repository.url, tmp_path, cancellation)
 
     def test_a_modules_file_that_is_a_link_is_refused(
-        self, repository: Repository, guard: Guard
+        self, repository: Repository, cancellation: CancellationToken
     ) -> None:
         """It could be any file of this machine; this Git already refuses to make one."""
         (repository.folder / ".gitmodules").symlink_to("/etc/hostname")
         with pytest.raises(RepositoryRefused, match="symbolic link"):
-            git.check_submodules(repository.folder, guard)
+            git.check_submodules(repository.folder, cancellation)
 
     def test_no_submodule_is_fetched(
-        self, repository: Repository, tmp_path: Path, guard: Guard
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
         """A decent one stays an empty folder."""
         other = Repository(tmp_path / "other", {"secret.txt": ""})
         repository.git("-c", "protocol.file.allow=always", "submodule", "add", other.url, "sub")
         repository.commit({}, "A submodule")
-        checkout = clone(repository.url, tmp_path, guard)
+        checkout = clone(repository.url, tmp_path, cancellation)
         assert not list((checkout / "sub").iterdir())
 
     def test_nobody_is_asked_for_a_password(self) -> None:

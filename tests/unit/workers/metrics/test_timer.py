@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.metrics.timer import Ticks
+from workers.metrics.timer import FixedRateTimer
 
 
 class Hands:
@@ -25,12 +25,12 @@ def hands() -> Hands:
 
 def test_first_deadline_is_a_period_away(hands: Hands) -> None:
     """The first sample needs a period to measure."""
-    assert Ticks(1.0, hands.read).remaining() == 1.0
+    assert FixedRateTimer(1.0, hands.read).remaining() == 1.0
 
 
 def test_lateness_is_not_added_up(hands: Hands) -> None:
     """A deadline met late does not move the next one."""
-    ticks = Ticks(1.0, hands.read)
+    ticks = FixedRateTimer(1.0, hands.read)
     for second in range(1, 50):
         hands.now = 100.0 + second + 0.3
         assert ticks.remaining() == 0.0
@@ -40,7 +40,7 @@ def test_lateness_is_not_added_up(hands: Hands) -> None:
 
 def test_stall_leaves_deadlines_out(hands: Hands) -> None:
     """After a stall there is one sample, not a burst, and the beat is the old one."""
-    ticks = Ticks(1.0, hands.read)
+    ticks = FixedRateTimer(1.0, hands.read)
     hands.now = 105.25
     assert ticks.remaining() == 0.0
     ticks.met()
@@ -49,7 +49,7 @@ def test_stall_leaves_deadlines_out(hands: Hands) -> None:
 
 def test_met_early_counts_too(hands: Hands) -> None:
     """Waiting may end a moment before the deadline; that is no second sample."""
-    ticks = Ticks(1.0, hands.read)
+    ticks = FixedRateTimer(1.0, hands.read)
     hands.now = 100.999
     ticks.met()
     assert ticks.remaining() == pytest.approx(1.001)

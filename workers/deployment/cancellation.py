@@ -1,6 +1,6 @@
 """Lets every wait of a runner end early: cancelled, out of time, or the service stops.
 
-A runner waits in slices, and looks at its guard between two of them.  What must
+A runner waits in slices, and looks at its cancellation between two of them.  What must
 not be left half done, such as giving the old container its name back, does not
 look.
 """
@@ -14,11 +14,11 @@ from typing import Final
 
 from workers.deployment.errors import Cancelled, Interrupted, TimedOut
 
-#: No wait is longer than this, in seconds, before the guard is asked again.
+#: No wait is longer than this, in seconds, before the cancellation is asked again.
 SLICE: Final = 0.2
 
 
-class Guard:
+class CancellationToken:
     """Asked often; looks into the store each ``poll_seconds`` at most."""
 
     def __init__(self, cancelled_by: Callable[[], str | None], poll_seconds: float) -> None:

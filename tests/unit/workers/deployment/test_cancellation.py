@@ -6,14 +6,14 @@ import time
 
 import pytest
 
+from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import Cancelled, Interrupted, TimedOut
-from workers.deployment.guard import Guard
 
 
 def test_nothing_ends_a_quiet_wait() -> None:
     """It lasts as long as it should."""
     began = time.monotonic()
-    Guard(lambda: None, 60).pause(0.3)
+    CancellationToken(lambda: None, 60).pause(0.3)
     assert time.monotonic() - began >= 0.3
 
 
@@ -21,32 +21,32 @@ def test_a_cancelled_deployment_ends_it() -> None:
     """With the name of who asked for it."""
     asked = iter([None, "ada@example.com"])
     with pytest.raises(Cancelled, match=r"^Cancelled by ada@example\.com$"):
-        Guard(lambda: next(asked), 0.01).pause(60)
+        CancellationToken(lambda: next(asked), 0.01).pause(60)
 
 
 def test_the_store_is_asked_only_so_often() -> None:
     """A check is cheap."""
     asked: list[int] = []
-    guard = Guard(lambda: asked.append(1), 60)
+    cancellation = CancellationToken(lambda: asked.append(1), 60)
     for _ in range(1_000):
-        guard.check()
+        cancellation.check()
     assert len(asked) == 1
 
 
 def test_a_service_that_stops_ends_it() -> None:
     """Before anything else is asked."""
-    guard = Guard(lambda: "ada@example.com", 60)
-    guard.stop()
+    cancellation = CancellationToken(lambda: "ada@example.com", 60)
+    cancellation.stop()
     with pytest.raises(Interrupted, match="Interrupted by a restart"):
-        guard.check()
+        cancellation.check()
 
 
 def test_a_limit_holds_within_its_block() -> None:
     """And is forgotten after it."""
-    guard = Guard(lambda: None, 60)
+    cancellation = CancellationToken(lambda: None, 60)
     with (
-        guard.at_most(0.01, "Building"),
+        cancellation.at_most(0.01, "Building"),
         pytest.raises(TimedOut, match=r"Building: gave up after 0\.01 seconds"),
     ):
-        guard.pause(60)
-    guard.check()
+        cancellation.pause(60)
+    cancellation.check()
