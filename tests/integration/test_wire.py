@@ -53,10 +53,10 @@ class Gunicorn:
         self.port = free_port()
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*command, "wire_app:app"],
+                [*command, "tests.support.wire_app:app"],
                 env={
                     **os.environ,
-                    "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent))),
+                    "PYTHONPATH": str(ROOT),
                     "MIST_SERVER_BIND": f"127.0.0.1:{self.port}",
                     **environ,
                 },
