@@ -43,8 +43,14 @@ def prepare(paths: Paths) -> None:
         owner = paths.home.stat().st_uid if os.geteuid() == 0 else os.geteuid()
         _check(directory, variable, owner)
     _check(paths.runtime.parent, "MIST_RUNTIME", os.geteuid())
-    _make(paths.deployment_log(1).parent, "MIST_HOME", 0o750)
-    _make(paths.work_folder(1).parent, "MIST_HOME", 0o700)
+    for folder, mode in (
+        (paths.deployment_log(1).parent, 0o750),
+        (paths.work_folder(1).parent, 0o700),
+    ):
+        if folder.is_symlink():
+            raise UnsafePlace(f"{folder} is a symbolic link: refused; move it away")
+        _make(folder, "MIST_HOME", mode)
+        _check(folder, "MIST_HOME", paths.home.stat().st_uid)
 
 
 @contextmanager
