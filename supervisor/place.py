@@ -36,7 +36,7 @@ def prepare(paths: Paths) -> None:
     for directory, variable in ((paths.home, "MIST_HOME"), (paths.runtime, "MIST_RUNTIME")):
         _make(directory, variable, 0o750)
         try:
-            refuse_unsafe(directory, variable)
+            refuse_unsafe(directory, variable, paths.home)
         except UnsafePath as error:
             raise UnsafePlace(str(error)) from None
         # Root may serve on the state of the service's user, with the sockets of the same user.

@@ -119,7 +119,7 @@ def test_runtime_of_somebody_else(paths: Paths) -> None:
     """Nor where its owner could."""
     place.prepare(paths)
     os.chown(paths.runtime, 12345, -1)
-    with pytest.raises(UnsafePlace, match="other users"):
+    with pytest.raises(UnsafePlace, match="belongs to user 12345"):
         place.prepare(paths)
 
 
