@@ -97,7 +97,9 @@ def tampering(directory: Path, home: Path) -> str:
     everybody nor a foreign group may write to it.
     """
     user = os.geteuid()
-    owner = home.stat().st_uid if os.access(home, os.F_OK) else user
+    owner = user
+    with suppress(OSError):  # it is still to be made, or this user may not look
+        owner = home.stat().st_uid
     real = Path(os.path.realpath(directory))
     for path in _way(directory):
         try:
