@@ -126,7 +126,7 @@ def _way(directory: Path) -> Iterator[Path]:
         name = rest.pop()
         here = here.parent if name == ".." else here / name
         yield here
-        if here.is_symlink() and links < _MAX_LINKS:
+        if os.path.islink(here) and links < _MAX_LINKS:
             links += 1
             target = here.readlink()
             rest += reversed(target.parts[target.is_absolute() :])
