@@ -45,6 +45,7 @@ install: install-files
 	"$$python" -m venv /opt/mist
 	/opt/mist/bin/pip install -q -c constraints.txt .
 	systemd-sysusers mist.conf
+	[ ! -d /var/lib/mist ] || chown -RPh --from=root mist:mist /var/lib/mist
 	systemd-tmpfiles --create mist.conf
 	systemctl daemon-reload
 
