@@ -134,11 +134,12 @@ export interface SkippedEvent {
   /** Whether they are exactly as many. */
   readonly exact: boolean;
   /**
-   * `reconnect`: more was written while there was no connection than the service
-   * remembers. `consumer`: the iteration over events was too slow. Otherwise the
-   * service's reason, such as `slow` for a connection that is too slow.
+   * `forgotten`: the service does not remember as many as were written since the
+   * connection was lost, or since the time that was asked for. `consumer`: the iteration
+   * over events was too slow. Otherwise the service's reason, such as `slow` for a
+   * connection that is too slow.
    */
-  readonly reason: 'reconnect' | 'consumer' | 'slow' | (string & {});
+  readonly reason: 'forgotten' | 'consumer' | 'slow' | (string & {});
   readonly message: string;
 }
 
@@ -270,8 +271,7 @@ export type DeploymentEvent =
   | LinesEvent
   | ReconnectedEvent
   | SkippedEvent
-  | ErrorEvent
-  | EndEvent;
+  | ErrorEvent;
 
 export interface DeploymentStream extends Stream<DeploymentEvent> {
   readonly deploymentId: number;
