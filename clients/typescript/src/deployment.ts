@@ -80,8 +80,9 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
 
   /** Count a record, and return true if it was delivered on an earlier connection. */
   #isKnown(message: Message): boolean {
-    // What is said of the queue is not part of the log, and is not repeated.
-    if (message.type === 'status' && dataOf(message).status === 'pending') return false;
+    if (message.type === 'status' && dataOf(message).status === 'pending') {
+      return this.#isOutdated(dataOf(message).message);
+    }
     if (message.type !== 'log' && message.type !== 'status') return false;
     if (this.#known > 0) {
       this.#known -= 1;
@@ -89,6 +90,15 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
     }
     this.#delivered += 1;
     return false;
+  }
+
+  /**
+   * Tell whether what is said of the queue is known, or history. The log begins with such a
+   * status, but others that are no part of it may come before: they cannot be counted.
+   */
+  #isOutdated(message: unknown): boolean {
+    if (this.status === null) return false;
+    return this.status.status !== 'pending' || this.status.message === message;
   }
 }
 

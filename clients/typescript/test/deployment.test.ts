@@ -9,6 +9,7 @@ const step = (status: string, progress: number, message = '') => ({
 });
 
 const RECORDS = [
+  step('pending', 0, 'Deployment queued'),
   step('building', 25),
   log(at(1), 'Step 1/2 : FROM busybox'),
   log(at(1), 'same'),
@@ -53,7 +54,7 @@ test('wherever it is cut, every record comes once, in order', async () => {
         await world.pass(1000);
       }
       expect(lines()).toEqual(RECORDS.flatMap(({ data }) => ('line' in data ? data.line : [])));
-      expect(progress()).toEqual([0, 25, 50, 80, 100]);
+      expect(progress()).toEqual([0, 0, 25, 50, 80, 100]);
       expect(stream.state).toBe('ended');
       expect(stream.status?.status).toBe('success');
       expect(world.pending).toBe(0);

@@ -17,8 +17,8 @@ _RESET: Final = struct.pack("ii", 1, 0)
 class CuttingProxy:
     """Passes connections on to a port of this machine until it is told otherwise.
 
-    Each of its verbs concerns the connections that are open now; new ones are
-    passed on as before, unless ``refuse`` was called.
+    Each of its verbs concerns the connections that are open now. New ones are
+    passed on as before, unless ``refuse`` or ``swallow`` was called.
     """
 
     def __init__(self, port: int) -> None:
@@ -29,6 +29,7 @@ class CuttingProxy:
         self._pairs: set[_Pair] = set()
         self._lock = threading.Lock()
         self._refusing = False
+        self._swallowing = False
         self._closed = False
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -55,11 +56,20 @@ class CuttingProxy:
     def stall(self) -> None:
         """Keep everything open and pass nothing on, as a network does that has gone."""
         for pair in self._open():
-            pair.stalled.set()
+            pair.flowing.clear()
+
+    def flow(self) -> None:
+        """Pass everything on again that was stalled."""
+        for pair in self._open():
+            pair.flowing.set()
 
     def refuse(self, refusing: bool) -> None:
         """Reset new connections at once, or no longer."""
         self._refusing = refusing
+
+    def swallow(self, swallowing: bool) -> None:
+        """Accept new connections and pass nothing on, or no longer."""
+        self._swallowing = swallowing
 
     def close(self) -> None:
         """End everything."""
@@ -89,10 +99,12 @@ class CuttingProxy:
     def _pass_on(self, client: socket.socket) -> None:
         try:
             service = socket.create_connection(("127.0.0.1", self._target), 10)
+            # What a slow client has not read does not pile up here.
+            service.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)
         except OSError:
             client.close()
             return
-        pair = _Pair(client, service)
+        pair = _Pair(client, service, flowing=not self._swallowing)
         with self._lock:
             self._pairs.add(pair)
         pair.run()
@@ -103,10 +115,12 @@ class CuttingProxy:
 class _Pair:
     """A client's connection and the one to the service."""
 
-    def __init__(self, client: socket.socket, service: socket.socket) -> None:
+    def __init__(self, client: socket.socket, service: socket.socket, *, flowing: bool) -> None:
         self._client = client
         self._service = service
-        self.stalled = threading.Event()
+        self.flowing = threading.Event()
+        if flowing:
+            self.flowing.set()
         self._over = False
 
     def run(self) -> None:
@@ -114,9 +128,9 @@ class _Pair:
         other = {self._client: self._service, self._service: self._client}
         try:
             while not self._over:
-                readable, _, _ = select.select(list(other), [], [], 0.05)
-                if self.stalled.is_set():
+                if not self.flowing.wait(0.05):
                     continue
+                readable, _, _ = select.select(list(other), [], [], 0.05)
                 for side in readable:
                     data = side.recv(_CHUNK)
                     if not data:

@@ -3,19 +3,55 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.integration.harness.engine import wait_until
+import pytest
+
+from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.test_container_stream import numbered
 
 _PROGRAM: Final = Path(__file__).with_name("follow.mjs")
 _ROOT: Final = Path(__file__).parents[3]
 _BUILT: Final = _ROOT / "clients/typescript/dist/index.js"
 
+#: About 300 lines a second, for ten seconds.
+_PAUSE_EVERY: Final = 6
+LINES: Final = 3_000
+
 Event = dict[str, Any]
+Follow = Callable[..., "Follower"]
+
+
+def require_client() -> None:
+    """Node and the built client are there in CI; elsewhere they may be missing."""
+    if shutil.which("node") and _BUILT.is_file():
+        return
+    reason = "node or the built @mist/client is missing (`tox run -e web`)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def run_numbers(engine: PrivateEngine, container: str, count: int = LINES) -> None:
+    """Run a container that writes ``count`` numbers, 300 a second."""
+    engine.run(container, numbered(count, pause_every=_PAUSE_EVERY))
+
+
+def assert_complete(follower: Follower, count: int = LINES, seconds: float = 60.0) -> None:
+    """Wait for the last number; each came once and in order, and the program ends by itself."""
+    last = str(count - 1)
+    follower.wait_for(lambda: last in follower.lines[-1:], f"line {last}", seconds)
+    first = int(follower.lines[0])
+    assert follower.lines == [str(number) for number in range(first, count)]
+    assert follower.of("skipped") == []
+    assert set(follower.missing) <= {(0, True)}
+    assert follower.end() == 0
 
 
 class Follower:
@@ -26,7 +62,6 @@ class Follower:
     """
 
     def __init__(self, kind: str, **options: object) -> None:
-        assert _BUILT.is_file(), f"{_BUILT} is missing: run `make node`"
         argument = json.dumps({"kind": kind, "options": options})
         self._process = subprocess.Popen(
             ["node", _PROGRAM, argument],
@@ -57,6 +92,12 @@ class Follower:
         self.wait_for(lambda: len(self.lines) >= count, f"{count} lines", seconds)
         return self.lines
 
+    def wait_quiet(self, seconds: float) -> None:
+        """Let time pass in which nothing comes."""
+        count = len(self.events)
+        threading.Event().wait(seconds)
+        assert len(self.events) == count, self.events[count:]
+
     def wait_state(self, state: str, seconds: float = 30.0) -> Event:
         """Wait until the newest state is ``state``; return its event."""
         self.wait_for(lambda: self.state == state, f"the state {state}", seconds)
@@ -64,9 +105,9 @@ class Follower:
 
     @property
     def state(self) -> str:
-        """The newest state."""
+        """The newest state that was reported; at first none is."""
         states = self.of("state")
-        return str(states[-1]["state"]) if states else "connecting"
+        return str(states[-1]["state"]) if states else ""
 
     def of(self, kind: str) -> list[Event]:
         """Return the events of a type."""
