@@ -341,7 +341,7 @@ export interface ConnectOptions {
    * browser sends its own cookies and cannot be given any.
    */
   readonly headers?: Readonly<Record<string, string>>;
-  /** `globalThis.WebSocket` by default. Node before 22 has none: give it that of `ws`. */
+  /** `globalThis.WebSocket` by default. In Node, give it that of `ws`. */
   readonly WebSocket?: WebSocketConstructor;
   readonly fetch?: typeof fetch;
 }

@@ -1,8 +1,8 @@
 // Signs in, deploys an application and follows that to its end, with @mist/client alone.
 // Arguments: the address, the password of admin@localhost, and the application's id.
 import { ApiError, createClient } from "@mist/client";
+import WebSocket from "ws";
 
-const WebSocket = globalThis.WebSocket ?? (await import("ws")).default;
 const [url, password, app] = process.argv.slice(2);
 
 const failure = (error) => {

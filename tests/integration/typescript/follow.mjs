@@ -4,9 +4,8 @@
 // "reconnect" from its input, whose end aborts the signal; nothing else ends it.
 import { createInterface } from "node:readline";
 import { containerLogs, deployment, mergeLogs, metrics } from "@mist/client";
+import WebSocket from "ws";
 
-// Node has one of its own since version 22.
-const WebSocket = globalThis.WebSocket ?? (await import("ws")).default;
 const { kind, options } = JSON.parse(process.argv[2]);
 const report = (event) => process.stdout.write(JSON.stringify(event) + "\n");
 const abort = new AbortController();
