@@ -46,6 +46,7 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
   }
 
   message(message: Message): void {
+    if (message.type === 'status') this.complete = dataOf(message).status === 'success';
     if (this.#isKnown(message)) return;
     if (this.#downtime !== null) {
       this.emit({ type: 'reconnected', missing: 0, exact: true, downtime: this.#downtime });
@@ -75,7 +76,6 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
   #take(message: Message): void {
     this.status = { ...(dataOf(message) as unknown as DeploymentStatus) };
     this.emit({ type: 'status', time: timeOf(message), data: this.status });
-    this.complete = this.status.status === 'success';
   }
 
   /** Count a record, and return true if it was delivered on an earlier connection. */

@@ -62,6 +62,18 @@ test('wherever it is cut, every record comes once, in order', async () => {
   }
 });
 
+test('one that is over and followed again ends again, with nothing repeated', async () => {
+  const { world, stream, lines } = await follow();
+  world.socket.accept().say(...RECORDS);
+  const before = lines();
+  stream.reconnect();
+  expect(stream.state).toBe('reconnecting');
+  world.socket.accept().say(...RECORDS);
+  expect(stream.state).toBe('ended');
+  expect(lines()).toEqual(before);
+  expect(world.pending).toBe(0);
+});
+
 test('a failed deployment ends after its error', async () => {
   const { world, stream, events } = await follow();
   world.socket.accept().say(step('failed', 50));
