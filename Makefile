@@ -109,7 +109,8 @@ bench: packages tox
 	$(VENV)/bin/tox run -e bench -- $(or $(ARGS),--json bench.json)
 
 # What the tests run that the distribution has: an engine, its image's only program, Git,
-# curl for the README's tour, the reverse proxies whose examples are checked, and systemd-analyze.
+# curl for the README's tour, the reverse proxies whose examples are checked, systemd-analyze,
+# and a browser.
 packages:
 	$(INSTALL)
 	missing=()
@@ -123,6 +124,7 @@ packages:
 	need caddy caddy
 	need systemd-analyze systemd
 	need openssl openssl
+	need chromium chromium
 	need node nodejs
 	need npm npm
 	[ $${#missing[@]} = 0 ] && exit 0
