@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 DESTDIR ?=
-.PHONY: up install install-files engine test bench packages node tox constraints clean
+.PHONY: up install install-files engine test bench packages tox constraints clean
 export DEBIAN_FRONTEND := noninteractive
 
 VENV ?= .venv
@@ -99,8 +99,9 @@ engine: $(VENV)/.installed
 
 # The benchmarks come before the tests, so that the last word is pytest's.
 # `make test ARGS='-k cancel'` chooses integration tests, and leaves fresh machines out.
-test: packages node tox
+test: packages tox
 	$(VENV)/bin/tox run -e lint
+	$(VENV)/bin/tox run -e web
 	$(VENV)/bin/tox run -e bench -- --quick
 	$(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
 	$(if $(ARGS),,$(VENV)/bin/tox run -qq -e machine)
@@ -109,7 +110,8 @@ bench: packages tox
 	$(VENV)/bin/tox run -e bench -- $(or $(ARGS),--json bench.json)
 
 # What the tests run that the distribution has: an engine, its image's only program, Git,
-# curl for the README's tour, the reverse proxies whose examples are checked, and systemd-analyze.
+# curl for the README's tour, the reverse proxies whose examples are checked, systemd-analyze,
+# and a browser.
 packages:
 	$(INSTALL)
 	missing=()
@@ -123,6 +125,7 @@ packages:
 	need caddy caddy
 	need systemd-analyze systemd
 	need openssl openssl
+	need chromium chromium
 	need node nodejs
 	need npm npm
 	[ $${#missing[@]} = 0 ] && exit 0
@@ -137,12 +140,6 @@ packages:
 	each_server mask --runtime 2>/dev/null
 	trap 'each_server unmask --runtime; each_server disable' EXIT
 	install "$${missing[@]}"
-
-# The clients that come from npm; both ship what they need, nothing is compiled.
-node: node_modules/.installed
-node_modules/.installed: package.json package-lock.json | packages
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $@
 
 tox: $(VENV)/.installed
 	[ -x $(VENV)/bin/tox ] || $(VENV)/bin/pip install -q -c constraints.txt tox
