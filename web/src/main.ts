@@ -1,5 +1,6 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
+import 'uplot/dist/uPlot.min.css';
 import './styles/base.css';
 import './styles/log.css';
 
