@@ -125,7 +125,7 @@ packages:
 
 # The clients that come from npm; both ship what they need, nothing is compiled.
 node: node_modules/.installed
-node_modules/.installed: package.json package-lock.json | packages
+node_modules/.installed: package.json package-lock.json .npmrc $(wildcard clients/*/package.json web/package.json) | packages
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
