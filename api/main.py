@@ -11,27 +11,38 @@ from api.live.sessions import Sessions
 from api.services import Services
 from mist import logs, paths, settings
 from mist.accounts import secret
-from mist.store import open_store
+from mist.errors import StoreError
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import Store, open_store
 
 
 def build() -> App:
-    """The application with its store, its bus and its open streams."""
+    """The application with its store, its bus and its open streams; MistError if it cannot be."""
     configured = settings.load()
     logs.configure(configured)
     where = paths.resolve()
-    store = open_store(configured, where)
+    store = _open_store(configured, where)
     hub = Hub(where, configured)
     sessions = Sessions(store, configured.auth.check_seconds)
     registry = CollectorRegistry()
     _observe(registry, hub, sessions)
-    services = Services(
-        configured, where, store, secret.load_or_create(where), registry, hub.problem
-    )
+    services = Services(configured, where, store, secret.load(where), registry, hub.problem)
     app = create_app(services)
     add_routes(app, Live(store, configured, where, hub, sessions))
     hub.start()
     sessions.start()
     return app
+
+
+def _open_store(configured: Settings, where: Paths) -> Store:
+    """The store with its tables; the supervisor makes both, as its own user."""
+    file = where.database
+    if not (configured.store.url or paths.out_of_reach(file) or file.exists()):
+        raise StoreError(f"the store {file} is not there; start `mist up` or mist-supervisor first")
+    store = open_store(configured, where)
+    store.check()
+    return store
 
 
 def _observe(registry: CollectorRegistry, hub: Hub, sessions: Sessions) -> None:

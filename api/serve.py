@@ -1,20 +1,47 @@
-"""gunicorn as ``mist up`` runs it: ``python -m api.serve -c CONFIGURATION``."""
+"""The web tier as a program: ``python -m api.serve -c CONFIGURATION``."""
 
 from __future__ import annotations
 
-from gunicorn.app.wsgiapp import WSGIApplication
+import os
+import sys
+from typing import NoReturn
+
+import mist.settings
+from mist import logs, paths
+from mist.errors import BrokenInstallation, MistError
+from mist.notify import Notifier
 
 
-class Web(WSGIApplication):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn that takes no module from where it was started."""
+def main() -> None:
+    """Serve until asked to end; the exit status is that of the MistError otherwise."""
+    # gunicorn would tell the manager that it is ready before any worker serves.
+    manager = os.environ.pop("NOTIFY_SOCKET", "")
+    notifier = Notifier({"NOTIFY_SOCKET": manager})
+    try:
+        logs.configure(mist.settings.load())
+        logs.name_process("gunicorn")
+        # Here, so that what cannot be imported is said as everything else is.
+        from api.application import Web  # noqa: PLC0415
+        from api.master import Master  # noqa: PLC0415
 
-    def chdir(self) -> None:
-        """Stay, and leave ``sys.path`` as it is.
+        Master(Web("%(prog)s [OPTIONS]", prog="gunicorn"), notifier).run()
+    except MistError as error:
+        _fail(error, notifier, manager)
+    except (ImportError, SyntaxError) as error:
+        _fail(BrokenInstallation("the web tier", str(error)), notifier, manager)
+    except Exception as error:
+        logs.logger().exception("crashed")
+        reason = f"{type(error).__name__}: {error}; the log above says more"
+        _fail(MistError(f"the web tier cannot start: {reason}"), notifier, manager)
 
-        gunicorn puts the current directory first, and in a directory with an
-        ``api`` of its own would run that one.
-        """
+
+def _fail(error: MistError, notifier: Notifier, manager: str) -> NoReturn:
+    """Say why the web tier ends, once: in ``mist up`` the supervisor has the last word."""
+    told = notifier.giving_up(str(error))
+    if not (told and manager == str(paths.resolve().notify)):
+        print(f"mist: {error}", file=sys.stderr)
+    sys.exit(error.exit_status)
 
 
 if __name__ == "__main__":
-    Web("%(prog)s [OPTIONS]", prog="gunicorn").run()
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import sys
 import time
@@ -15,6 +16,10 @@ from bench import report
 from bench.context import Bench
 from bench.measure import fan, latency, many, rest, single, stalled, start
 from bench.rows import Row
+from tests.isolation import isolate
+
+#: A measurement that takes longer hangs: the bench ends and shows where.
+_LONGEST_SECONDS: Final = 900.0
 
 MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
     "burst": fan.burst,
@@ -42,17 +47,20 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Also write the rows here.")
 def main(quick: bool, names: tuple[str, ...], more: tuple[str, ...], file: Path | None) -> None:
     """Measure Mist beside its yardsticks."""
+    isolate()
     # Whoever ends the bench wants everything ended that it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = report.console()
     with Bench(quick=quick) as bench:
         for name in names + more or MEASUREMENTS:
+            faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True)
             begin = time.monotonic()
             console.print(f"[dim]{name} …[/dim]", end="")
             bench.result.rows += MEASUREMENTS[name](bench)
             console.print(f"[dim] {time.monotonic() - begin:.0f} s[/dim]")
             if file is not None:
                 report.save(bench.result, file)
+        faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True)
     report.show(bench.result, console)
 
 

@@ -13,13 +13,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -33,6 +31,7 @@ from mist.paths import Paths, bundled
 from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import open_store
+from tests.integration.harness.janitor import scratch
 from tests.integration.harness.service import free_port
 
 APP: Final = 1
@@ -44,7 +43,7 @@ class Fanout:
     """Broker, gunicorn with ``workers`` workers, one application and one session."""
 
     def __init__(self, workers: int = 1, settings: Mapping[str, object] | None = None) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="mist-bench-", dir="/tmp"))
+        self._directory = scratch("mist-bench-")
         self.paths = Paths(self._directory / "home", self._directory / "run")
         self.port = free_port()
         self._environment = self._environ({"server.workers": workers, **(settings or {})})
@@ -102,7 +101,7 @@ class Fanout:
                 for pid in reversed(procs.tree(self._web.pid)):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                self._web.wait()
+                self._web.wait(20)
         if self._broker is not None:
             self._broker.close()
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -112,11 +111,11 @@ class Fanout:
             directory.mkdir(mode=0o700)
         self._cookie = self._fill_store()
         self._broker = Peer(_broker, self.settings, self.paths)
-        command = [sys.executable, "-m", "gunicorn", "-c", str(bundled("gunicorn.conf.py"))]
+        command = [sys.executable, "-m", "api.serve", "-c", str(bundled("gunicorn.conf.py"))]
         self._log = self._directory / "gunicorn.log"
         with self._log.open("wb") as log:
             self._web = subprocess.Popen(
-                [*command, "api.main:build()"],
+                command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -131,10 +130,11 @@ class Fanout:
             store.migrate()
             store.apps.add("bench", container="bench")
             user = store.users.add(_EMAIL, "no password", "admin")
+            installation = store.installation
         finally:
             store.close()
         secret = load_or_create(self.paths)
-        return tokens.issue(secret, user, self.settings.auth.session_hours).text
+        return tokens.issue(secret, installation, user, self.settings.auth.session_hours).text
 
     def _wait_until_ready(self) -> None:
         assert self._web is not None

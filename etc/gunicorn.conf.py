@@ -8,7 +8,6 @@ import math
 import os
 
 import mist.settings
-from api.worker import note_reload, release
 
 _server = mist.settings.load().server
 
@@ -53,13 +52,3 @@ control_socket_disable = True
 accesslog = None
 errorlog = "-"
 proc_name = "mist-api"
-
-
-def on_reload(_arbiter):
-    """Let the workers that are replaced tell their clients to come back at once (1012)."""
-    note_reload()
-
-
-def child_exit(_arbiter, worker):
-    """Forget how many connections a worker had that has ended."""
-    release(worker.age)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mist import validation
-from mist.errors import Conflict, NotFound, UsageError
+from mist.errors import NotFound, UsageError
 from mist.store import App, AppFields, Store, User
 
 
@@ -28,9 +28,8 @@ class NewApp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def add(store: Store, new: NewApp) -> App:
-    """The application as the store has it; UsageError or AlreadyExists with the reason."""
+    """The application as the store has it; UsageError or Conflict with the reason."""
     fields = _checked(new)
-    _check_container(store, new)
     if new.project is not None:
         fields["project_id"] = project_id(store, new.project)
     return store.apps.add(validation.name(new.name), **fields)
@@ -75,15 +74,6 @@ def public(app: App) -> dict[str, object]:
         "project_id": app.project_id,
         "created_at": app.created_at,
     }
-
-
-def _check_container(store: Store, new: NewApp) -> None:
-    """Conflict if two applications would deploy to one container, each replacing the other's."""
-    if new.git_url is None or new.container is None:
-        return
-    for app in store.apps.all():
-        if app.git_url is not None and app.container == new.container:
-            raise Conflict(f"the container {new.container} is deployed by {app.name} already")
 
 
 def _checked(new: NewApp) -> AppFields:

@@ -8,6 +8,8 @@ standard error and an exit status, never a traceback.
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Iterable
 from typing import Final
@@ -15,7 +17,7 @@ from typing import Final
 import click
 
 import mist
-from mist.errors import Exit, MistError
+from mist.errors import BrokenInstallation, Exit, MistError
 
 #: Every subcommand, in the order of the help, with its line there.
 COMMANDS: Final = {
@@ -62,14 +64,32 @@ def cli() -> None:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command line and exit: 0, 2 for a wrong usage, or the error's own status."""
+    _drop_inherited_signals()
     try:
         cli.main(None if arguments is None else list(arguments), prog_name="mist")
     except MistError as error:
         _fail(str(error), error.exit_status)
+    except (ImportError, SyntaxError) as error:
+        broken = BrokenInstallation("the program", str(error))
+        _fail(str(broken), broken.exit_status)
     except OSError as error:
         _fail(str(error), Exit.FAILURE)
 
 
+def _drop_inherited_signals() -> None:
+    """Unblock what the parent blocked, and do not ignore SIGCHLD even if the parent did.
+
+    A blocked SIGTERM would never arrive. Where SIGCHLD is ignored, the kernel drops
+    the exit status of a child (wait(2)).
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def _fail(text: str, status: int) -> None:
+    if "NOTIFY_SOCKET" in os.environ:  # a service: `systemctl status` is to show it, too
+        from mist.notify import Notifier  # noqa: PLC0415 - no other command needs it
+
+        Notifier().giving_up(text)
     click.echo(f"mist: {text}", err=True)
     sys.exit(status)

@@ -18,6 +18,7 @@ class Exit(IntEnum):
     FAILURE = 1
     USAGE = 64
     UNAVAILABLE = 69
+    SOFTWARE = 70
     CANNOT_CREATE = 73
     TEMPORARY = 75
     NO_PERMISSION = 77
@@ -60,6 +61,38 @@ class SettingsError(MistError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.problem}"
+
+
+class UnsafePath(MistError):
+    """A directory or file of ours that other users could change."""
+
+    exit_status = Exit.NO_PERMISSION
+
+    def __init__(self, variable: str, path: object, problem: str) -> None:
+        super().__init__(variable, path, problem)
+        self.variable = variable
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.variable}) is not safe to use: {self.problem}"
+
+
+class BrokenInstallation(MistError):
+    """A module of the program or of a library cannot be imported; trying again does not help."""
+
+    exit_status = Exit.SOFTWARE
+
+    def __init__(self, part: str, problem: str) -> None:
+        super().__init__(part, problem)
+        self.part = part
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"{self.part} cannot be loaded: {self.problem}; the installation is incomplete "
+            "or damaged, install Mist again"
+        )
 
 
 class EngineError(MistError):

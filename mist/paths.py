@@ -1,11 +1,14 @@
-"""Where the state, the sockets and the bundled files are."""
+"""Where the state, the sockets and the bundled files are, and who may change them."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from mist.errors import UnsafePath
 
 
 class Paths(NamedTuple):
@@ -16,7 +19,12 @@ class Paths(NamedTuple):
 
     @property
     def database(self) -> Path:
-        """The SQLite file of the store."""
+        """The SQLite file of the store, in the only folder that the web tier may write to."""
+        return self.home / "store" / "mist.db"
+
+    @property
+    def old_database(self) -> Path:
+        """Where the database was before it had a folder of its own."""
         return self.home / "mist.db"
 
     @property
@@ -33,6 +41,15 @@ class Paths(NamedTuple):
         """The messages of a deployment, newline-delimited JSON."""
         return self.home / "deployments" / f"{deployment_id}.ndjson"
 
+    def work_folder(self, deployment_id: int) -> Path:
+        """The checkout and build context of a running deployment, for its runner alone."""
+        return self.home / "work" / str(deployment_id)
+
+    @property
+    def notify(self) -> Path:
+        """The socket on which the supervisor hears of its web tier (:mod:`mist.notify`)."""
+        return self.runtime / "notify"
+
     def endpoint(self, name: str) -> str:
         """The ZeroMQ address of ``events``, ``ingest``, ``replay`` or ``control``."""
         return f"ipc://{self.runtime / name}"
@@ -47,7 +64,52 @@ def out_of_reach(path: Path) -> bool:
 
 
 def resolve(environ: Mapping[str, str] = os.environ) -> Paths:
-    """The directories that the environment names, or the usual ones of this user."""
+    """Return the directories of :func:`locate`; UnsafePath if other users could change one."""
+    found = locate(environ)
+    for directory, variable in ((found.home, "MIST_HOME"), (found.runtime, "MIST_RUNTIME")):
+        problem = tampering(directory)
+        if problem:
+            raise UnsafePath(variable, directory, problem)
+    return found
+
+
+def tampering(directory: Path) -> str:
+    """Say how another user could put files of their own into ``directory``; empty if none could.
+
+    Below a folder in which everybody may create (such as /tmp) a directory is as
+    good as its owner, who has to be root or this user.  One that everybody may
+    write to is never good, not even with the sticky bit.
+    """
+    user = os.geteuid()
+    real = Path(os.path.realpath(directory))
+    for path in (real, *real.parents):
+        try:
+            mode = path.stat().st_mode
+            owner = path.stat().st_uid
+            parent = path.parent.stat().st_mode
+        except OSError:
+            continue  # what is not there yet is made, and what cannot be seen cannot be used
+        if mode & stat.S_IWOTH and (path == real or not mode & stat.S_ISVTX):
+            return f"every user may write to {path}; run: chmod o-w {path}"
+        if parent & stat.S_IWOTH and owner not in {0, user}:
+            return f"{path} belongs to user {owner}, who is neither root nor this user"
+    return ""
+
+
+def owner_of_new(folder: Path) -> tuple[int, int]:
+    """Return user and group for what is made in ``folder``: as os.chown takes them.
+
+    What root makes in the folder of a service's user belongs to that user, so
+    that trying something as root leaves nothing that the service cannot write.
+    """
+    if os.geteuid() != 0:
+        return -1, -1
+    status = folder.stat()
+    return status.st_uid, status.st_gid
+
+
+def locate(environ: Mapping[str, str] = os.environ) -> Paths:
+    """Return the directories that the environment names, or the usual ones of this user."""
     root = os.geteuid() == 0
     state = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     volatile = Path(environ.get("XDG_RUNTIME_DIR") or f"/tmp/mist-{os.geteuid()}")  # noqa: S108 - made with mode 0700, and checked

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, Final, Literal, NamedTuple
 
 from mist import logs
-from mist.errors import Exit, MistError
+from mist.errors import BrokenInstallation, Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
 
@@ -71,7 +71,7 @@ def run(
     # The fork server has it blocked; one that came before this moment arrives now.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     die_with_parent()
-    sys.exit(_outcome(resolve(entry), assignment, settings, paths, *more))
+    sys.exit(_outcome(entry, assignment, settings, paths, *more))
 
 
 def resolve(entry: str) -> Callable[..., Any]:
@@ -115,13 +115,14 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(Exit.OK)
 
 
-def _outcome(main: Callable[..., Any], assignment: Assignment, *more: object) -> int:
+def _outcome(entry: str, *arguments: object) -> int:
     log = logs.logger()
     try:
-        main(assignment, *more)
-    except MistError as error:
-        log.error("cannot go on", reason=str(error))
-        return error.exit_status
+        resolve(entry)(*arguments)
+    except (MistError, ImportError, SyntaxError) as error:
+        known = error if isinstance(error, MistError) else BrokenInstallation(entry, str(error))
+        log.error("cannot go on", reason=str(known))
+        return known.exit_status
     except Exception:
         log.exception("crashed")
         return Exit.FAILURE

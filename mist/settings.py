@@ -38,6 +38,7 @@ class Server(Section, frozen=True):
     workers: Count = 1
     worker_connections: Count = 10_000
     backlog: Count = 2048
+    start_seconds: Seconds = 30.0
     graceful_timeout: Seconds = 5.0
     keepalive_seconds: Seconds = 60.0
     request_seconds: Seconds = 10.0

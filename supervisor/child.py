@@ -7,10 +7,10 @@ replayed in a test without a process and without waiting.
 from __future__ import annotations
 
 import signal
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from mist.crashes import Crashes, describe
 from mist.errors import Exit
 from mist.settings import Supervisor as Limits
 from supervisor.specs import Policy, Spec
@@ -54,13 +54,15 @@ class Child:
         self.since = clock()
         self.due: float | None = None
         self.why = ""
+        self.reason = ""
+        """What the child has said when it gave up; it is not started again at once."""
         self.restarts = 0
         self.exit_status = 0
         self.process: Process | None = None
         self._limits = limits
         self._start = start
         self._clock = clock
-        self._crashes: deque[float] = deque()
+        self._crashes = Crashes(limits)
 
     @property
     def active(self) -> bool:
@@ -75,6 +77,7 @@ class Child:
     def start(self, why: str, *, resume: bool = False) -> None:
         """Start a process; that it cannot even be started counts as a crash."""
         self._move(Move.START, why)
+        self.reason = ""
         try:
             self.process = self._start(self.spec, resume)
         except (OSError, EOFError) as error:  # EOFError: the fork server died at this moment
@@ -125,6 +128,8 @@ class Child:
             self._move(Move.GONE, self.why)
         elif code == 0 and self.spec.policy is not Policy.PERMANENT:
             self._move(Move.FINISH, "finished")
+        elif self.reason:
+            self._give_up(f"gave up: {describe(code)}", code)
         elif code in CANNOT_START:
             self._give_up(f"cannot start: {describe(code)}", code)
         else:
@@ -132,15 +137,12 @@ class Child:
 
     def _crashed(self, why: str) -> None:
         now = self._clock()
-        self._crashes.append(now)
-        while self._crashes[0] <= now - self._limits.crash_window_seconds:
-            self._crashes.popleft()
-        if len(self._crashes) >= self.spec.crash_limit:
-            self._give_up(f"{why} ({len(self._crashes)} times)", Exit.FAILURE)
+        times = self._crashes.add(now)
+        if times >= self.spec.crash_limit:
+            self._give_up(f"{why} ({times} times)", Exit.FAILURE)
             return
         self._move(Move.CRASH, why)
-        wait = self._limits.backoff_seconds * 2.0 ** (len(self._crashes) - 1)
-        self.due = now + min(wait, self._limits.backoff_limit_seconds)
+        self.due = now + self._crashes.pause
 
     def _give_up(self, why: str, status: int) -> None:
         """Leave it alone for a window's time; what is to happen once is not tried again."""
@@ -154,13 +156,3 @@ class Child:
         self.since = self._clock()
         self.due = None
         self.why = why
-
-
-def describe(code: int) -> str:
-    """An exit code in words: ``exit status 1``, ``killed by SIGKILL``."""
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

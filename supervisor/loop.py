@@ -13,6 +13,7 @@ import zmq
 
 import mist
 from mist import clock, logs
+from mist.notify import Notifier
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store
@@ -20,7 +21,7 @@ from supervisor import specs
 from supervisor.broker.link import Command, Ready, Report
 from supervisor.control import Control, Status, rows
 from supervisor.deployments import Queue
-from supervisor.notify import Notifier
+from supervisor.notify_socket import NotifySocket
 from supervisor.signals import Signals
 from supervisor.spawn import Spawner
 from supervisor.states import State
@@ -41,6 +42,8 @@ class Loop:
         outside = Outside(self._spawner, time.monotonic, self._tell, queue)
         self._supervisor = Supervisor(settings, outside)
         self._notifier = Notifier()
+        self._ready = False
+        self._from_web = NotifySocket(paths.notify) if web else None
         self._next_watchdog = time.monotonic()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = Control(self._context, paths, self._status)
@@ -73,6 +76,8 @@ class Loop:
             self._handlers.get(number, _ignore)()
         if self._spawner.link is not None and self._spawner.link.fileno() in ready:
             self._listen(self._spawner.link)
+        if self._from_web is not None:
+            self._hear_web(self._from_web)  # before it is reaped: it may have said why it ends
         self._supervisor.reap()
         if self._control.socket in ready:
             self._control.answer()
@@ -85,6 +90,8 @@ class Loop:
         poller.register(self._signals.descriptor, zmq.POLLIN)
         if self._spawner.link is not None:
             poller.register(self._spawner.link.fileno(), zmq.POLLIN)
+        if self._from_web is not None:
+            poller.register(self._from_web.fileno(), zmq.POLLIN)
         for child in self._supervisor.children.values():
             if child.process is not None:
                 poller.register(child.process.sentinel, zmq.POLLIN)
@@ -121,8 +128,24 @@ class Loop:
         self._supervisor.add(specs.metrics(self._settings))
         if self._web:
             self._supervisor.add(specs.web(self._settings))
-        self._notifier.ready()
-        logs.logger().info("ready", pid=os.getpid(), version=mist.__version__)
+        else:
+            self._say_ready()
+
+    def _hear_web(self, notices: NotifySocket) -> None:
+        """Take what the web tier says: that it serves, or why it gives up."""
+        web = self._supervisor.children.get(specs.WEB)
+        for notice in notices.take():
+            if "READY" in notice:
+                self._say_ready()
+            if "STOPPING" in notice and web is not None:
+                web.reason = notice.get("STATUS", "")
+
+    def _say_ready(self) -> None:
+        """Tell the service manager, once: a web tier that comes back is no news."""
+        if not self._ready:
+            self._ready = True
+            self._notifier.ready()
+            logs.logger().info("ready", pid=os.getpid(), version=mist.__version__)
 
     def _tell(self, command: Command) -> None:
         """Send the broker a command, unless it is away or does not read."""
@@ -169,6 +192,8 @@ class Loop:
         self._spawner.close()
         self._control.socket.close()
         self._context.term()
+        if self._from_web is not None:
+            self._from_web.close()
 
 
 def _ignore() -> None:

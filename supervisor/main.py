@@ -9,7 +9,7 @@ from mist import logs
 from mist.errors import Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
-from mist.store import Store, open_store
+from mist.store import Store, location, open_store
 from supervisor import place
 from supervisor.loop import Loop
 
@@ -23,7 +23,7 @@ class ServiceEnded(MistError):
         self.exit_status = Exit(status) if status in set(Exit) else Exit.FAILURE
 
     def __str__(self) -> str:
-        return f"the service has ended: {self.reason}; the log above says more"
+        return f"the service has ended: {self.reason}"
 
 
 def serve(
@@ -45,6 +45,8 @@ def serve(
     os.environ["PYTHONSAFEPATH"] = "1"
     place.prepare(paths)
     with place.lock(paths):
+        if not settings.store.url:
+            location.move(paths)
         store = open_store(settings, paths)
         store.migrate()
         if before is not None:

@@ -11,11 +11,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from mist.errors import AlreadyRunning, Exit, MistError
-from mist.paths import Paths
+from mist.errors import AlreadyRunning, Exit, MistError, UnsafePath
+from mist.paths import Paths, owner_of_new, tampering
 
 #: An ``ipc`` address is the name of a Unix socket: sun_path has 108 bytes with its zero (unix(7)).
 _SOCKET_NAME_BYTES: Final = 107
+
+_SOCKETS: Final = ("events", "ingest", "replay", "control", "notify")
 
 
 class UnsafePlace(MistError):
@@ -26,19 +28,26 @@ class UnsafePlace(MistError):
 
 def prepare(paths: Paths) -> None:
     """Make the directories, for this user and group alone; UnsafePlace if that cannot be."""
-    longest = max(len(os.fsencode(paths.runtime / name)) for name in ("ingest", "control"))
+    longest = max(len(os.fsencode(paths.runtime / name)) for name in _SOCKETS)
     if longest > _SOCKET_NAME_BYTES:
         raise UnsafePlace(
             f"{paths.runtime} is too long a name for sockets; set MIST_RUNTIME to a shorter one"
         )
-    for directory, variable in (
-        (paths.home, "MIST_HOME"),
-        (paths.deployment_log(1).parent, "MIST_HOME"),
-        (paths.runtime, "MIST_RUNTIME"),
+    for directory, variable, mode in (
+        (paths.home, "MIST_HOME", 0o750),
+        (paths.deployment_log(1).parent, "MIST_HOME", 0o750),
+        (paths.work_folder(1).parent, "MIST_HOME", 0o700),
+        (paths.runtime, "MIST_RUNTIME", 0o750),
     ):
-        _make(directory, variable)
-    _check(paths.runtime.parent)
-    _check(paths.runtime)
+        _make(directory, variable, mode)
+    _check(paths.runtime.parent, "MIST_RUNTIME", os.geteuid())
+    # Root may serve on the state of the service's user, with the sockets of the same user.
+    owner = paths.home.stat().st_uid if os.geteuid() == 0 else os.geteuid()
+    for directory, variable in ((paths.home, "MIST_HOME"), (paths.runtime, "MIST_RUNTIME")):
+        problem = tampering(directory)
+        if problem:
+            raise UnsafePlace(str(UnsafePath(variable, directory, problem)))
+        _check(directory, variable, owner)
 
 
 @contextmanager
@@ -56,14 +65,25 @@ def lock(paths: Paths) -> ExitStack:
     held = ExitStack()
     for name, place in ((paths.lock, paths.home), (paths.runtime / "lock", paths.runtime)):
         held.enter_context(_locked(name, place))
+    # libzmq leaves the files of its sockets; what is gone should look gone.
+    held.callback(_remove_sockets, paths)
     return held
+
+
+def _remove_sockets(paths: Paths) -> None:
+    """Remove the sockets of the service, and no others that MIST_RUNTIME may hold."""
+    for name in _SOCKETS:
+        path = paths.runtime / name
+        if path.is_socket():
+            path.unlink(missing_ok=True)
 
 
 def _locked(name: Path, place: Path) -> IO[str]:
     try:
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _unwritable(name, error) from None
+    os.fchown(descriptor, *owner_of_new(name.parent))
     file = os.fdopen(descriptor, "r+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,9 +105,15 @@ def _unwritable(name: Path, error: OSError) -> UnsafePlace:
     return UnsafePlace(f"cannot write {name}: {error.strerror}; {advice}")
 
 
-def _make(directory: Path, variable: str) -> None:
+def _make(directory: Path, variable: str, mode: int) -> None:
     try:
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not directory.is_dir():
+            directory.mkdir(mode=mode, parents=True, exist_ok=True)
+            os.chown(directory, *owner_of_new(directory.parent))
+            directory.chmod(mode)
+        elif directory.stat().st_uid == os.geteuid():
+            # The last version let the group write where only this user may now.
+            directory.chmod(stat.S_IMODE(directory.stat().st_mode) & ~stat.S_IWGRP)
     except OSError as error:
         raise UnsafePlace(
             f"cannot make {directory}: {error.strerror}; set {variable} to another directory"
@@ -98,12 +124,12 @@ def _make(directory: Path, variable: str) -> None:
         )
 
 
-def _check(directory: Path) -> None:
-    """Nobody but root and this user may be able to put other sockets in our sockets' place."""
+def _check(directory: Path, variable: str, owner: int) -> None:
+    """Refuse a directory in which a user other than root and ``owner`` could replace files."""
     found = directory.stat()
-    theirs = found.st_uid not in {0, os.geteuid()}
+    theirs = found.st_uid not in {0, os.geteuid(), owner}
     open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
     if theirs or open_to_all:
         raise UnsafePlace(
-            f"other users can change {directory}; set MIST_RUNTIME to a directory of your own"
+            f"other users can change {directory}; set {variable} to a directory of your own"
         )

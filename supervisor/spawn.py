@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Final, Protocol
 
 from mist import process
-from mist.errors import Exit, StoreError
+from mist.errors import StoreError
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
@@ -33,8 +33,6 @@ from supervisor.terms import next_term
 _UNKNOWN: Final = 255
 #: How long a child is waited for that was killed because its fork server was.
 _KILL_MS: Final = 1_000
-#: gunicorn's exit statuses for a worker or an application that cannot be loaded (its errors.py).
-_GUNICORN_CANNOT_START: Final = {3, 4}
 
 
 class Handle:
@@ -134,8 +132,7 @@ class Program(Handle):
 
     def exit_code(self) -> int | None:
         """None while it runs."""
-        code = self._popen.poll()
-        return Exit.BAD_CONFIG if code in _GUNICORN_CANNOT_START else code
+        return self._popen.poll()
 
 
 class Apps(Protocol):
@@ -217,6 +214,7 @@ class Spawner:
         return os.environ | {
             "MIST_HOME": str(self._paths.home),
             "MIST_RUNTIME": str(self._paths.runtime),
+            "NOTIFY_SOCKET": str(self._paths.notify),
             "MIST_SERVER_BIND": server.bind,
             "MIST_SERVER_WORKERS": str(server.workers),
         }

@@ -161,7 +161,7 @@ class Supervisor:
     def _failed(self, child: Child) -> None:
         spec = child.spec
         if spec.essential:
-            self.reason = f"{spec.name} {child.why}"
+            self.reason = child.reason or f"{spec.name} {child.why}; the log above says more"
             self.stop(child.exit_status)
         elif spec.kind == "deployment" and self._outside.queue is not None:
             self._outside.queue.lost(spec.target)

@@ -18,6 +18,7 @@ from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings, Streams
 from mist.wire import Flag, Kind
+from tests.integration.harness.programs import kill
 
 PATIENCE = 20.0
 
@@ -53,7 +54,7 @@ class Rig:
             target=process.run, args=(entry, assignment, self.settings, self.paths, *more)
         )
         child.start()
-        self.stack.callback(child.kill)
+        self.stack.callback(kill, child)
         return child
 
     def publisher(self, topic: bytes, term: int = 0) -> Publisher:

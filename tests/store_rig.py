@@ -13,7 +13,7 @@ from pathlib import Path
 from mist.accounts import passwords
 from mist.paths import Paths
 from mist.settings import Settings
-from mist.store import Role, Store, User, open_store
+from mist.store import Role, Store, User, location, open_store
 
 PASSWORD = "correct horse"
 
@@ -21,8 +21,9 @@ PASSWORD = "correct horse"
 @contextmanager
 def opened(directory: Path, settings: Settings | None = None) -> Iterator[Store]:
     """A store with its tables, copied from one that was made once."""
-    shutil.copyfile(_template(), directory / "mist.db")
-    (directory / "mist.db").chmod(0o660)
+    file = Paths(directory, directory).database
+    location.create(file)
+    shutil.copyfile(_template(), file)
     store = open_store(settings or Settings(), Paths(directory, directory))
     try:
         yield store
@@ -38,7 +39,7 @@ def _template() -> Path:
     store = open_store(Settings(), Paths(directory, directory))
     store.migrate()
     store.close()
-    return directory / "mist.db"
+    return Paths(directory, directory).database
 
 
 @cache

@@ -8,7 +8,6 @@ may come back at once, and 1001 otherwise.
 
 from __future__ import annotations
 
-import mmap
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 from gevent.pool import Pool
+from gunicorn.arbiter import Arbiter
 from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.ggevent import VERSION, GeventPyWSGIWorker
 
@@ -27,7 +27,8 @@ from api.websocket.balance import Share
 from api.websocket.frames import CloseCode
 from api.websocket.handler import Handler, Server
 from api.websocket.keeper import Keeper
-from mist.errors import Exit
+from api.worker_status import WorkerStatus
+from mist.errors import SettingsError
 
 #: How often the master is told that the worker is alive, in seconds.
 _HEARTBEAT_SECONDS: Final = 1.0
@@ -43,19 +44,6 @@ _QUICK_SECONDS: Final = 1.0
 #: How often it is looked whether anybody is left, in seconds.
 _LOOK_SECONDS: Final = 0.05
 
-#: How often gunicorn was told to reload, in memory that master and workers share:
-#: a worker is stopped with the same signal for a reload and for good.
-_reloads = mmap.mmap(-1, 8)
-
-
-def note_reload() -> None:
-    """Count a reload; gunicorn's ``on_reload`` hook calls this in the master."""
-    _reloads[:8] = (_reload_count() + 1).to_bytes(8, "big")
-
-
-def _reload_count() -> int:
-    return int.from_bytes(_reloads[:8], "big")
-
 
 class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is untyped
     """gunicorn's worker on gevent's server, with Mist's handler and its own end."""
@@ -65,17 +53,32 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._born = _reload_count()
+        self.status = WorkerStatus()
+        # What the master notes about the worker.
+        self.forked_at = time.monotonic()
+        self.generation = 0
+        self.dismissed = False
+        self.hung = False
         self._told = Event()
         self._quick = False
         self._share = Share(self.age)
 
     @classmethod
-    def check_config(cls, cfg: Any, log: Any) -> None:
+    def check_config(cls, cfg: Any, _log: Any) -> None:
         """Refuse what cannot work; gunicorn calls this in the master."""
         if cfg.is_ssl:
-            log.error("certfile and keyfile are not supported: end TLS in a reverse proxy")
-            sys.exit(Exit.BAD_CONFIG)
+            problem = "not supported: end TLS in a reverse proxy"
+            raise SettingsError("certfile and keyfile", problem)
+
+    def init_process(self) -> None:
+        """Load the application and serve; the master is told if that cannot be."""
+        try:
+            super().init_process()
+        except Exception as error:
+            if self.status.serves:
+                raise
+            self.status.note_failure(error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def init_signals(self) -> None:
         """Have the event loop receive the signals that stop; a handler only notes them."""
@@ -98,6 +101,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         keeper = Keeper(settings.streams)
         servers = [self._serve(listener, settings, keeper) for listener in self.sockets]
         gevent.spawn(keeper.run).link_exception(lambda _: self._stop())
+        self.status.note_serving()
         while self.alive and self.ppid == os.getppid():
             self.notify()
             for server in servers:
@@ -141,7 +145,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
             server.pool.kill(block=False)
 
     def _farewell(self) -> tuple[int, str]:
-        if _reload_count() != self._born:
+        if self.status.replaced:
             return CloseCode.SERVICE_RESTART, "server reloads"
         return CloseCode.GOING_AWAY, "server stops"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import subprocess
@@ -17,6 +16,8 @@ from bench.procs import BenchError
 
 _READ_BYTES: Final = 262_144
 _FRAME_HEAD: Final = 8
+#: How long the engine may give nothing, in seconds.
+_TIMEOUT: Final = 120.0
 
 
 class DockerLogs:
@@ -43,16 +44,14 @@ class DockerLogs:
         trace: TracebackType | None,
     ) -> None:
         assert self._process.stdout is not None
-        self._process.terminate()
+        self._process.kill()
         self._process.stdout.close()
-        self._process.wait()
+        self._process.wait(_TIMEOUT)
 
     def read(self, lines: int) -> float:
         """Read until there are ``lines``; the moment when there were (``time.monotonic``)."""
-        assert self._process.stdout is not None
-        output = self._process.stdout.fileno()
         while self._count < lines:
-            piece = os.read(output, _READ_BYTES)
+            piece = self._read()
             if not piece:
                 raise BenchError(f"{self._name} gave {self._count} lines of {lines}")
             self._count += piece.count(b"\n")
@@ -60,10 +59,16 @@ class DockerLogs:
 
     def finish(self) -> None:
         """Wait until it ends by itself."""
-        assert self._process.stdout is not None
-        while os.read(self._process.stdout.fileno(), _READ_BYTES):
+        while self._read():
             pass
-        self._process.wait()
+        self._process.wait(_TIMEOUT)
+
+    def _read(self) -> bytes:
+        """Return what comes next, or nothing at the end; BenchError if it takes too long."""
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], _TIMEOUT)[0]:
+            raise BenchError(f"{self._name} stopped after {self._count} lines")
+        return self._process.stdout.read(_READ_BYTES) or b""
 
 
 class Follow:
@@ -75,6 +80,7 @@ class Follow:
     def open(self, path: str, container: str) -> None:
         """Begin to follow at the end (Engine API, "Get container logs"; HTTP/1.0: no chunks)."""
         self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(_TIMEOUT)
         self._socket.connect(path)
         query = "follow=1&stdout=1&stderr=1&timestamps=1&tail=0"
         request = f"GET /containers/{container}/logs?{query} HTTP/1.0\r\nHost: engine\r\n\r\n"

@@ -69,7 +69,10 @@ class Floor:
 def _upgrade(client: socket.socket) -> None:
     head = b""
     while b"\r\n\r\n" not in head:
-        head += client.recv(4_096)
+        piece = client.recv(4_096)
+        if not piece:
+            raise BenchError("a client of the floor left in the handshake")
+        head += piece
     fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
     key = fields.get(b"Sec-WebSocket-Key")
     if key is None:

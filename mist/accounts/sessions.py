@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
@@ -24,13 +25,14 @@ _ADMINS = frozenset({"admin", "owner"})
 class Identity(msgspec.Struct, frozen=True):
     """Who is logged in; ``user_id`` is None for somebody whom only a shared secret vouches for.
 
-    ``token_digest`` names the session; times are seconds since the epoch.
+    ``session`` names the session; times are seconds since the epoch.  Somebody without an
+    account here has the role ``user``, whatever the token says.
     """
 
     user_id: int | None
     email: str
     role: str
-    token_digest: str
+    session: str
     issued_at: float
     expires_at: float
 
@@ -56,19 +58,20 @@ class Login(NamedTuple):
 
 
 def identify(store: Store, secret: bytes, token: str) -> Identity:
-    """Who bears ``token``; NotLoggedIn if it is invalid, expired, revoked or too old."""
+    """Return who bears ``token``; NotLoggedIn if it is invalid, expired, revoked or too old."""
     claims = tokens.decode(secret, token)
     user = _user(store, claims)
+    issued_at = claims.iat or 0.0
     identity = Identity(
         user_id=user.id if user else None,
         email=user.email if user else claims.email,
-        role=user.role if user else claims.role,
-        token_digest=tokens.digest(token),
-        issued_at=claims.iat,
+        role=user.role if user else "user",
+        session=claims.session(token, store.installation),
+        issued_at=issued_at,
         expires_at=claims.exp,
     )
-    outlived = user is not None and claims.iat < user.sessions_after
-    if outlived or store.sessions.is_revoked(identity.token_digest):
+    outlived = user is not None and (issued_at < user.sessions_after or _predates(claims, user))
+    if outlived or store.sessions.is_revoked(identity.session):
         raise NotLoggedIn("Session expired")
     return identity
 
@@ -77,13 +80,13 @@ def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
     """Those of ``identities`` whose session is over; two queries for some hundreds of them."""
     everybody = set(identities)
     now = time.time()
-    revoked = store.sessions.revoked(each.token_digest for each in everybody)
+    revoked = store.sessions.revoked(each.session for each in everybody)
     after = store.sessions.sessions_after(
         each.user_id for each in everybody if each.user_id is not None
     )
 
     def is_over(each: Identity) -> bool:
-        if each.expires_at <= now or each.token_digest in revoked:
+        if each.expires_at <= now or each.session in revoked:
             return True
         return each.user_id is not None and each.issued_at < after.get(each.user_id, math.inf)
 
@@ -104,7 +107,7 @@ def log_in(store: Store, secret: bytes, auth: Auth, given: Credentials) -> Login
     if user is None:
         raise LoginRefused
     store.sessions.forgive(attempt, [account])
-    return Login(user, tokens.issue(secret, user, auth.session_hours))
+    return Login(user, tokens.issue(secret, store.installation, user, auth.session_hours))
 
 
 def _verified(store: Store, given: Credentials) -> User | None:
@@ -121,19 +124,35 @@ def _verified(store: Store, given: Credentials) -> User | None:
 
 def log_out(store: Store, identity: Identity) -> None:
     """End the session of ``identity`` now, everywhere."""
-    store.sessions.revoke(identity.token_digest, identity.expires_at)
+    store.sessions.revoke(identity.session, identity.expires_at)
 
 
 def _user(store: Store, claims: Claims) -> User | None:
-    """The store's user whom the claims mean; None for a stranger of a Mist installation."""
-    if not claims.ours:
-        return store.users.by_email(claims.email)
+    """Return the account that the claims mean; None for a stranger of a Mist installation.
+
+    Ids of other installations mean nothing here: their users are known by e-mail address.
+    """
+    if not claims.issued_by(store.installation):
+        found = store.users.by_email(claims.email)
+        if found is None and claims.of_this_program:
+            raise NotLoggedIn(f"There is no account {claims.email[:80]!r} here")
+        return found
     number = claims.user_id
     if isinstance(number, int) and 0 < number <= MAX_ID:
         user = store.users.get(number)
         if user is not None:
             return user
     raise NotLoggedIn("Session expired")
+
+
+def _predates(claims: Claims, user: User) -> bool:
+    """Return True if the session began before the account: it was somebody else's then.
+
+    Whole seconds, because other issuers round ``iat`` down to them.  A token without
+    ``iat``, which a Mist installation may issue, cannot be told apart.
+    """
+    created = datetime.fromisoformat(f"{user.created_at[:19]}+00:00").timestamp()
+    return claims.iat is not None and not claims.iat >= created
 
 
 def _network(address: str) -> str:

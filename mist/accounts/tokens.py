@@ -1,11 +1,14 @@
 """Session tokens: JSON Web Tokens (RFC 7519) signed with HS256.
 
 The claims are those of a Mist installation, ``user_id``, ``email``, ``role`` and
-``exp``; ours have ``iat``, ``jti`` and ``iss`` too.
+``exp``; ours have ``iat``, ``jti``, ``iss`` and ``installation`` too.  One secret may
+serve several installations, so only the last of these says whose ``user_id`` it is.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import secrets
 import time
@@ -40,13 +43,28 @@ class Claims(msgspec.Struct, frozen=True):
     role: str
     exp: float
     user_id: int | str | None = None
-    iat: float = 0.0
+    iat: float | None = None
     iss: str | None = None
+    installation: object = None
+    jti: object = None
 
     @property
-    def ours(self) -> bool:
-        """Whether this service issued the token, and ``user_id`` is one of its store."""
+    def of_this_program(self) -> bool:
+        """Return True if this program issued the token, here or in another installation."""
         return self.iss == ISSUER
+
+    def issued_by(self, installation: str) -> bool:
+        """Return True if this installation issued the token, and ``user_id`` is of its store."""
+        return self.of_this_program and self.installation == installation
+
+    def session(self, text: str, installation: str) -> str:
+        """Return what names the session in the store: a SHA-256, never the token.
+
+        A session of this installation is its ``jti``; the scope keeps other installations,
+        which choose theirs freely, from naming it.  A token of others is its text, which
+        has one canonical form only.
+        """
+        return digest(f"{installation}:{self.jti}" if self.issued_by(installation) else text)
 
 
 class Token(NamedTuple):
@@ -56,8 +74,8 @@ class Token(NamedTuple):
     expires_at: int
 
 
-def issue(secret: bytes, user: User, hours: float) -> Token:
-    """A new session of ``user``.
+def issue(secret: bytes, installation: str, user: User, hours: float) -> Token:
+    """Begin a session of ``user`` in this ``installation``.
 
     ``iat`` has a fraction: a session that begins in the second in which the
     password was changed is told apart from one that was there before.
@@ -70,15 +88,16 @@ def issue(secret: bytes, user: User, hours: float) -> Token:
         "role": user.role,
         "exp": expires,
         "iat": now,
-        "jti": secrets.token_hex(8),
+        "jti": secrets.token_hex(16),
         "iss": ISSUER,
+        "installation": installation,
     }
     return Token(jwt.encode(claims, secret, _ALGORITHM), expires)
 
 
 def decode(secret: bytes, text: str) -> Claims:
     """The claims of a valid token, or NotLoggedIn with the reason."""
-    if len(text) > _MAX_CHARACTERS:
+    if len(text) > _MAX_CHARACTERS or not _canonical(text):
         raise NotLoggedIn("Invalid session")
     try:
         claims = jwt.decode(text, secret, [_ALGORITHM], options=_OPTIONS)
@@ -89,6 +108,30 @@ def decode(secret: bytes, text: str) -> Claims:
         raise NotLoggedIn("Invalid session") from None
 
 
+def _canonical(text: str) -> bool:
+    """Return True if every part is base64url as RFC 7515 §2 writes it.
+
+    Decoders also take padding, stray characters and unused bits that are not zero.
+    The signature does not cover its own spelling, so each would be another text of
+    the same session.
+    """
+    try:
+        parts = text.encode("ascii").split(b".")
+        return len(parts) == 3 and all(
+            base64.urlsafe_b64encode(base64.b64decode(_padded(part), b"-_", validate=True)).rstrip(
+                b"="
+            )
+            == part
+            for part in parts
+        )
+    except (UnicodeEncodeError, binascii.Error):
+        return False
+
+
+def _padded(part: bytes) -> bytes:
+    return part + b"=" * (-len(part) % 4)
+
+
 def digest(text: str) -> str:
-    """What the store remembers of a revoked token: its SHA-256, never the token."""
+    """Return the SHA-256 of a text, in hexadecimal digits."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

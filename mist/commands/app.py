@@ -9,6 +9,7 @@ from rich.table import Table
 
 from mist import applications, validation
 from mist.applications import NewApp
+from mist.commands.adopt import adopt
 from mist.commands.state import opened_store
 from mist.store import App
 
@@ -16,6 +17,9 @@ from mist.store import App
 @click.group("app")
 def command() -> None:
     """Manage applications."""
+
+
+command.add_command(adopt)
 
 
 @command.command()

@@ -8,7 +8,6 @@ import pwd
 import resource
 import shutil
 import socket
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from mist import bus, topics
+from mist.accounts import secret
 from mist.commands import terminal
 from mist.commands.top import human
 from mist.errors import BusError, MistError
-from mist.paths import Paths, out_of_reach
+from mist.paths import Paths, out_of_reach, tampering
 from mist.settings import Settings
 from mist.store import open_store
 
@@ -111,6 +111,10 @@ def check_files(limits: Settings, _where: Paths) -> Iterator[Finding]:
 def check_home(_limits: Settings, where: Paths) -> Iterator[Finding]:
     """Whether the state can be written, and has room to grow."""
     home, existing = where.home, _nearest(where.home)
+    problem = tampering(home)
+    if problem:
+        yield Finding("fail", "state", f"{home} is not safe to use", problem)
+        return
     if not os.access(existing, os.W_OK | os.X_OK):
         advice = f"give user {user()} the right to write to it, or set MIST_HOME"
         yield Finding("fail", "state", f"{existing} cannot be written", advice)
@@ -124,6 +128,27 @@ def check_home(_limits: Settings, where: Paths) -> Iterator[Finding]:
         yield Finding(verdict, "state", text, "free some space, or move MIST_HOME")
 
 
+def check_secret(_limits: Settings, where: Paths) -> Iterator[Finding]:
+    """Whether the key that signs sessions is this service's alone."""
+    if not _visible(where.secret):
+        return
+    try:
+        secret.load(where)
+    except MistError as error:
+        yield Finding("fail", "secret", str(error), "the text above says what to do")
+        return
+    yield Finding("ok", "secret", str(where.secret))
+
+
+def _visible(path: Path) -> bool:
+    """Return True if the file is there and this user may look; otherwise others report it."""
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
 def check_runtime(_limits: Settings, where: Paths) -> Iterator[Finding]:
     """Whether sockets can be made under MIST_RUNTIME, by this user and no stranger."""
     runtime, existing = where.runtime, _nearest(where.runtime)
@@ -134,9 +159,8 @@ def check_runtime(_limits: Settings, where: Paths) -> Iterator[Finding]:
     elif not os.access(existing, os.W_OK | os.X_OK):
         advice = f"give user {user()} the right to write to it, or set MIST_RUNTIME"
         yield Finding("fail", "sockets", f"{existing} cannot be written", advice)
-    elif existing == runtime and runtime.stat().st_mode & stat.S_IWOTH:
-        advice = f"`chmod o-w {runtime}`; anybody could put a socket of their own there"
-        yield Finding("fail", "sockets", f"everybody may write to {runtime}", advice)
+    elif tampering(runtime):
+        yield Finding("fail", "sockets", f"{runtime} is not safe to use", tampering(runtime))
     else:
         yield Finding("ok", "sockets", str(runtime))
 

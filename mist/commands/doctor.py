@@ -62,7 +62,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("fail", "settings", str(error), "correct the key, or the variable")
         return
     yield Finding("ok", "settings", _settings_source())
-    where = paths.resolve()
+    where = paths.locate()
     for check in CHECKS:
         yield from check(limits, where)
 
@@ -138,6 +138,7 @@ CHECKS: Final[tuple[checks.Check, ...]] = (
     checks.check_port,
     checks.check_files,
     checks.check_home,
+    checks.check_secret,
     checks.check_runtime,
     checks.check_store,
     checks.check_bus,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
 
 import click
 from msgspec import structs
@@ -12,7 +10,8 @@ from msgspec import structs
 from mist import paths, settings
 from mist.accounts.first_admin import EMAIL, ensure_admin
 from mist.accounts.secret import load_or_create
-from mist.errors import EngineError, Exit, MistError, UsageError
+from mist.addresses import check_port
+from mist.errors import EngineError, Exit, MistError
 from mist.settings import Settings
 from mist.store import Store
 from supervisor.main import serve
@@ -20,21 +19,6 @@ from supervisor.spawn import gunicorn
 
 #: How long the start waits for an engine that may hang, in seconds.
 _ENGINE_SECONDS = 2.0
-
-
-class CannotListen(MistError):
-    """The web tier's address cannot be used; the text says why and what to do."""
-
-    exit_status = Exit.UNAVAILABLE
-
-    def __init__(self, bind: str, reason: str, advice: str) -> None:
-        super().__init__(bind, reason, advice)
-        self.bind = bind
-        self.reason = reason
-        self.advice = advice
-
-    def __str__(self) -> str:
-        return f"cannot listen on {self.bind}: {self.reason}; {self.advice}"
 
 
 @click.command("up")
@@ -60,34 +44,6 @@ def command(bind: str | None, workers: int | None) -> None:
 
     configuration = str(paths.bundled("gunicorn.conf.py"))
     serve(limits, where, web=tuple(gunicorn(configuration)), before=before)
-
-
-def check_port(bind: str) -> None:
-    """Raise CannotListen, or UsageError for what is no address, before anything is started."""
-    host, port = split_address(bind)
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        raise CannotListen(bind, *_explained(error, port)) from None
-
-
-def split_address(bind: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT`` or ``[IPV6]:PORT``; UsageError for anything else."""
-    host, colon, port = bind.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or not port.isascii() or not port.isdigit():
-        raise UsageError(f"{bind!r} is no address; write HOST:PORT, such as 127.0.0.1:8420")
-    if ":" in host and not bracketed:
-        raise UsageError(f"{bind!r}: put an IPv6 address in brackets, such as [::1]:8420")
-    if not 1 <= int(port) <= 65_535:
-        raise UsageError(f"{bind!r}: a port is a number from 1 to 65535")
-    return host.strip("[]"), int(port)
 
 
 def warn_without_engine(limits: Settings) -> None:
@@ -122,21 +78,6 @@ def _with_options(limits: Settings, bind: str | None, workers: int | None) -> Se
     server = limits.server
     server = structs.replace(server, bind=bind or server.bind, workers=workers or server.workers)
     return structs.replace(limits, server=server)
-
-
-def _explained(error: OSError, port: int) -> tuple[str, str]:
-    """Reason and advice."""
-    if isinstance(error, socket.gaierror):
-        return "no such host", "name an address of this machine with --bind HOST:PORT"
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} is in use",
-            f"stop what listens there (`ss -ltnp 'sport = :{port}'` shows it), "
-            "or choose another port with --bind HOST:PORT",
-        )
-    if isinstance(error, PermissionError):
-        return "no permission", "ports below 1024 are root's; choose another with --bind HOST:PORT"
-    return (error.strerror or str(error)).lower(), "choose another address with --bind HOST:PORT"
 
 
 def _welcome(bind: str, password: str | None) -> None:

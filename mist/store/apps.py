@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final, Unpack
 
 import msgspec
-from sqlalchemy import Row, bindparam, exists, insert, or_, select
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select
 
 from mist import clock
-from mist.errors import AlreadyExists
+from mist.errors import AlreadyExists, Conflict
 from mist.store import tables
 from mist.store.database import Database
 from mist.store.records import App, AppFields, Viewer
@@ -16,6 +16,7 @@ from mist.store.records import App, AppFields, Viewer
 _apps = tables.apps
 _grants = tables.grants
 _members = tables.project_members
+_adoptions = tables.adoptions
 
 #: What an application's container is restarted after, unless it says otherwise.
 DEFAULT_RESTART: Final = "unless-stopped"
@@ -77,7 +78,11 @@ class Apps:
             return connection.execute(_ALLOWED, values).first() is not None
 
     def add(self, name: str, **fields: Unpack[AppFields]) -> App:
-        """A new application; AlreadyExists if the name is taken."""
+        """A new application; AlreadyExists if the name is taken.
+
+        Conflict if another application deploys to the same container: each would
+        replace the other's.
+        """
         values: dict[str, Any] = {
             "name": name,
             "dockerfile": "Dockerfile",
@@ -89,10 +94,11 @@ class Apps:
         try:
             with self._data.write() as connection:
                 number = self._data.insert(connection, _apps, **values)
-                row = connection.execute(select(_apps).where(_apps.c.id == number)).one()
+                app = _app(connection.execute(select(_apps).where(_apps.c.id == number)).one())
+                _check_container(connection, app)
         except AlreadyExists:
             raise AlreadyExists(f"there is an application {name!r} already") from None
-        return _app(row)
+        return app
 
     def grant(self, app_id: int, user_id: int) -> None:
         """Let a user see the application; once is enough, twice does no harm."""
@@ -101,6 +107,36 @@ class Apps:
                 connection.execute(insert(_grants).values(app_id=app_id, user_id=user_id))
         except AlreadyExists:
             return
+
+    def adopt(self, app_id: int, container_id: str) -> None:
+        """Let the application's deployments replace the container of this full id.
+
+        An application has one such container, and a container one such application:
+        the last word counts.
+        """
+        former = or_(_adoptions.c.app_id == app_id, _adoptions.c.container_id == container_id)
+        values = {"app_id": app_id, "container_id": container_id, "created_at": clock.now()}
+        with self._data.write() as connection:
+            connection.execute(delete(_adoptions).where(former))
+            connection.execute(insert(_adoptions).values(values))
+
+    def adopted(self, app_id: int) -> str | None:
+        """The full id of the container that the application adopted last, if it did."""
+        query = select(_adoptions.c.container_id).where(_adoptions.c.app_id == app_id)
+        with self._data.read() as connection:
+            return connection.execute(query).scalar()
+
+
+def _check_container(connection: Connection, app: App) -> None:
+    """Raise Conflict if ``app`` and another application deploy to the same container."""
+    if app.git_url is None:
+        return
+    for other in map(_app, connection.execute(_ALL)):
+        if other.id != app.id and other.git_url is not None and other.container == app.container:
+            raise Conflict(
+                f"the container {app.container} is deployed by {other.name} already; "
+                f"choose another container for {app.name}"
+            )
 
 
 def _app(row: Row[Any]) -> App:

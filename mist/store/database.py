@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, mak
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from mist.errors import AlreadyExists, StoreError, StoreFull
+from mist.store import location
 
 #: What to do about SQLite's own words (https://www.sqlite.org/rescode.html).
 _ADVICE: Final = (
@@ -107,29 +107,17 @@ def explain(error: Exception) -> str:
 
 
 def create_file(engine: Engine) -> None:
-    """Make the SQLite file, for its group to write, which SQLite's own files then follow.
+    """Make the SQLite file if there is none; other databases are made by their operators."""
+    file = _file(engine.url)
+    if file is not None:
+        location.create(file)
 
-    The web tier runs as another user of the same group, and even readers of a
-    database in WAL mode write to the file that lies beside it.
-    """
-    name = engine.url.database
-    if engine.dialect.name != "sqlite" or not name or name.startswith((":memory:", "file:")):
-        return
-    path = Path(name)
-    try:
-        path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise StoreError(
-            f"the store {path} cannot be made: {error.strerror}; run this as the user "
-            "that the service runs as, or set MIST_HOME to another directory"
-        ) from None
-    try:
-        os.fchmod(descriptor, 0o660)
-    finally:
-        os.close(descriptor)
+
+def _file(url: URL) -> Path | None:
+    """Return the file of a SQLite database, or None if it has none."""
+    name = url.database
+    in_memory = not name or name.startswith((":memory:", "file:"))
+    return None if url.get_backend_name() != "sqlite" or in_memory else Path(str(name))
 
 
 def _is_duplicate(error: IntegrityError) -> bool:
@@ -153,6 +141,11 @@ def _parse(url: str) -> URL:
 
 def _sqlite(url: URL, busy_seconds: float) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": busy_seconds})
+    file = _file(url)
+
+    def check(*_: object) -> None:
+        if file is not None:
+            location.check(file)
 
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         # The driver must not begin transactions by itself; ``begin`` below does.
@@ -168,6 +161,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
         else:
             driver.execute("BEGIN")
 
+    _listen(engine, "do_connect", check)
     _listen(engine, "connect", prepare)
     _listen(engine, "begin", begin)
     return engine

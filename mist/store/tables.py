@@ -104,6 +104,16 @@ grants: Final = Table(
     _reference("user_id", "users.id", primary_key=True, index=True),
 )
 
+#: Containers, by the engine's full id, that an application's next deployment may replace
+#: although no deployment of this installation made them.
+adoptions: Final = Table(
+    "adoptions",
+    metadata,
+    _reference("app_id", "apps.id", primary_key=True),
+    Column("container_id", String(64), nullable=False, unique=True),
+    _time("created_at"),
+)
+
 deployments: Final = Table(
     "deployments",
     metadata,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.integration.harness import engine as engines
 from tests.integration.harness.clients import ALL, Client
 from tests.integration.harness.engine import PrivateEngine
 from tests.integration.harness.service import Service
+
+Engine = TypeVar("Engine", bound=PrivateEngine)
 
 
 class MakeService(Protocol):
@@ -29,38 +32,36 @@ class MakeService(Protocol):
         """``settings`` are ``{"section.key": value}``."""
 
 
-def _started_engine() -> PrivateEngine:
-    """A private engine with the image; without the means, CI fails and a desk skips."""
+@contextmanager
+def engine_or_skip(kind: type[Engine]) -> Iterator[Engine]:
+    """A started engine with the image; without the means, CI fails and a desk skips."""
     try:
         engines.require()
     except engines.EngineMissing as error:
         if os.environ.get("CI"):
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
-    engine = PrivateEngine()
+    engine = kind()
     try:
         engine.start()
         engine.load_image()
-    except BaseException:
+        yield engine
+    finally:
         engine.destroy()
-        raise
-    return engine
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[PrivateEngine]:
     """The engine that tests share; who stops or restarts one takes ``own_engine``."""
-    engine = _started_engine()
-    yield engine
-    engine.destroy()
+    with engine_or_skip(PrivateEngine) as engine:
+        yield engine
 
 
 @pytest.fixture
 def own_engine() -> Iterator[PrivateEngine]:
     """An engine for this test alone, to be restarted and killed at will."""
-    engine = _started_engine()
-    yield engine
-    engine.destroy()
+    with engine_or_skip(PrivateEngine) as engine:
+        yield engine
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from mist.process import Assignment
 from mist.settings import Bus, Replay, Settings
 from mist.wire import Flag, Header, Kind, Message
 from supervisor.broker.link import Edge, Forget, Refuse
+from tests.integration.harness.programs import kill
 
 TOPIC = b"container/1/log"
 PATIENCE = 10.0
@@ -57,13 +58,14 @@ class Running:
 
     def kill(self) -> None:
         """End the broker as a crash would."""
-        self.process.kill()
-        self.process.join()
+        kill(self.process)
 
     def restart_under(self, publisher: Publisher) -> None:
         """Put a new broker in the place of this one; return when the publisher knows both."""
         self.kill()
+        deadline = time.monotonic() + PATIENCE
         while publisher.service():
+            assert time.monotonic() < deadline
             publisher.socket.poll(100)
         self.start()
         assert publisher.socket.poll(int(PATIENCE * 1000))
@@ -163,9 +165,8 @@ def test_killed_subscriber_is_an_edge(broker: Running) -> None:
     )
     child.start()
     assert broker.edges(1) == [Edge(True, TOPIC)]
-    child.kill()
+    kill(child)
     assert broker.edges(1) == [Edge(False, TOPIC)]
-    child.join()
     ready.close()
 
 

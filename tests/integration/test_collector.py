@@ -16,6 +16,7 @@ from mist.wire import Kind
 from tests.integration.harness.collecting import Collecting
 from tests.integration.harness.engine import PrivateEngine, wait_until
 from tests.integration.harness.mute import MutableEngine
+from tests.integration.harness.programs import kill
 
 pytestmark = pytest.mark.engine
 
@@ -305,8 +306,7 @@ def test_a_killed_collector_resumes(
     one.until(grown(one))
     for _ in range(3):
         assert one.collector is not None
-        one.collector.kill()
-        one.collector.join()
+        kill(one.collector)
         one.start(resume=True)
         one.until(grown(one))
     assert_gapless(one)
@@ -322,8 +322,7 @@ def test_a_collector_killed_at_its_start_resumes(
     one = collect(engine)
     one.until(lambda c: len(c.lines()) > 0)
     assert one.collector is not None
-    one.collector.kill()
-    one.collector.join()
+    kill(one.collector)
     one.start(resume=True)
     one.until(lambda c: ready(c) and len(c.lines()) >= 5000)
     assert_gapless(one)
@@ -336,8 +335,7 @@ def test_a_restarted_broker_loses_nothing(
     engine.run(container, COUNT)
     one = collect(engine)
     one.until(grown(one))
-    one.broker.kill()
-    one.broker.join()
+    kill(one.broker)
     wait_until(lambda: engine.lines(container)[-1] != one.lines()[-1], "newer lines")
     one.start_broker()
     one.until(grown(one))
@@ -462,8 +460,7 @@ def test_rotation_while_the_broker_is_away(
     )
     one = collect(engine)
     one.until(lambda c: numbers(c)[-1:] == [100])
-    one.broker.kill()
-    one.broker.join()
+    kill(one.broker)
     engine.say(container, "i=100; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done")
     one.start_broker()
     one.until(lambda c: numbers(c)[-1:] == [20000])

@@ -6,14 +6,15 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
 from mist.errors import Exit
 from tests.integration.conftest import MakeService
 from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.programs import program
 from tests.integration.harness.service import MIST, Service
 
 pytestmark = pytest.mark.engine
@@ -21,22 +22,14 @@ pytestmark = pytest.mark.engine
 COUNTED = "for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done; "
 
 
-@contextmanager
-def started(service: Service, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(service: Service, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A ``mist`` command that runs until the test has seen enough."""
-    process = subprocess.Popen(
+    return program(
         [MIST, *arguments],
         env=service.environment,
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def lines(process: subprocess.Popen[str], count: int) -> list[str]:
@@ -183,18 +176,13 @@ def test_top_once(service: Service) -> None:
 def test_top_draws_on_a_terminal(service: Service) -> None:
     """On a terminal it draws until Ctrl-C, and leaves the screen as it was."""
     controller, terminal = os.openpty()
-    process = subprocess.Popen(
-        [MIST, "top"],
-        env=service.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-    )
-    os.close(terminal)
-    shown = until(controller, lambda text: text.count("mist top") >= 2)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    environment = service.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+    with program([MIST, "top"], env=environment, **streams) as process:
+        os.close(terminal)
+        shown = until(controller, lambda text: text.count("mist top") >= 2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
     os.close(controller)
     assert "\x1b[?1049h" in shown
     assert "containers running" in shown

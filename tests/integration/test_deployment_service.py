@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tests.integration.conftest import MakeService
 from tests.integration.harness.clients import ALL, Client
 from tests.integration.harness.deployments import SERVE, Repository, dockerfile, remove_deployed
 from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.programs import program
 from tests.integration.harness.service import MIST, Service
 
 OpenClient = Callable[..., Client]
@@ -193,7 +195,7 @@ def test_two_deployments_of_one_application_follow_each_other(site: Site, contai
     for asker in askers:
         asker.start()
     for asker in askers:
-        asker.join()
+        asker.join(60)
     first, second = sorted(answers)
     site.wait(first, "building")
     wait_until(
@@ -211,7 +213,9 @@ def test_four_applications_two_at_a_time(site: Site, container: str) -> None:
     apps = [site.app(f"{container}-{number}", "RUN sleep 1")[0] for number in range(4)]
     deployments = [site.deploy(app) for app in apps]
     seen = 0
+    deadline = time.monotonic() + 90
     while unfinished := [site.row(d) for d in deployments if not site.row(d)["finished_at"]]:
+        assert time.monotonic() < deadline, unfinished
         running = [row for row in unfinished if row["status"] in ("building", "deploying")]
         assert len(running) <= 2
         seen = max(seen, len(running))
@@ -322,13 +326,14 @@ def test_the_command_draws_a_bar_on_a_terminal(site: Site, container: str) -> No
     site.app(container, "RUN echo built on a terminal")
     ours, theirs = pty.openpty()
     environment = site.service.environment | {"TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen([MIST, "deploy", container], env=environment, stdout=theirs) as command:
+    with program([MIST, "deploy", container], env=environment, stdout=theirs) as command:
         os.close(theirs)
         shown = b""
         # A terminal whose other end is closed fails to be read (EIO).
         with contextlib.suppress(OSError):
             while piece := os.read(ours, 65_536):
                 shown += piece
+        command.wait(30)
     os.close(ours)
     assert command.returncode == 0
     text = shown.decode()
@@ -355,12 +360,9 @@ def test_the_command_follows_to_the_end(site: Site, container: str) -> None:
 def test_interrupting_the_command_leaves_the_deployment(site: Site, container: str) -> None:
     """Ctrl-C says how to cancel; `mist cancel` does it."""
     site.app(container, "RUN sleep 600")
-    with subprocess.Popen(
-        [MIST, "deploy", container],
-        env=site.service.environment | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as command:
+    environment = site.service.environment | {"PYTHONUNBUFFERED": "1"}
+    deploy = (MIST, "deploy", container)
+    with program(deploy, env=environment, stdout=subprocess.PIPE) as command:
         assert command.stdout is not None
         deployment = int(next(command.stdout).split()[1])
         with contextlib.suppress(StopIteration):
@@ -368,6 +370,7 @@ def test_interrupting_the_command_leaves_the_deployment(site: Site, container: s
                 pass
         command.send_signal(signal.SIGINT)
         assert f"`mist cancel {deployment}` cancels it" in command.stdout.read()
+        command.wait(30)
     assert command.returncode == 130
     assert site.row(deployment)["status"] == "building"
     site.service.mist("cancel", str(deployment))

@@ -324,3 +324,19 @@ def test_garbage_database_is_no_traceback(engine: PrivateEngine, make_service: M
     assert str(service.paths.database) in done.stderr
     with pytest.raises(sqlite3.DatabaseError):
         sqlite3.connect(service.paths.database).execute("select 1 from users")
+
+
+def test_no_other_spelling_of_a_token_outlives_the_log_out(
+    service: Service, open_client: OpenClient
+) -> None:
+    """Neither before it nor after it, for requests and for streams."""
+    cookie = service.login()
+    last = cookie[-1]
+    others = [f"{cookie}=", f"{cookie}==", f"{cookie[:-1]}{chr(ord(last) ^ 1)}", f"{cookie}."]
+    me = f"{service.url}/api/auth/me"
+    assert requests.get(me, headers={"Cookie": cookie}, timeout=30).status_code == 200
+    out = requests.post(f"{service.url}/api/auth/logout", headers={"Cookie": cookie}, timeout=30)
+    assert out.status_code == 200
+    for spelling in (cookie, *others):
+        assert requests.get(me, headers={"Cookie": spelling}, timeout=30).status_code == 401
+        assert refused(open_client, service.ws_url("metrics"), spelling)[0] == 401

@@ -6,12 +6,14 @@ import json
 import threading
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
 import psutil
 import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
+from tests.integration.harness import janitor
 from tests.integration.harness.clients import Client, Refusal
 from tests.integration.harness.engine import PrivateEngine, wait_until
 
@@ -40,7 +42,7 @@ def peer() -> Iterator[str]:
         thread.start()
         yield f"ws://127.0.0.1:{_port(server)}"
         server.shutdown()
-        thread.join()
+        thread.join(30)
 
 
 def _port(server: Server) -> int:
@@ -84,10 +86,20 @@ def test_containers_outlive_the_daemon(own_engine: PrivateEngine) -> None:
 
 @pytest.mark.engine
 def test_an_engine_leaves_nothing_behind(own_engine: PrivateEngine) -> None:
-    """Daemon, containerd, shims, what runs in containers, and the directory: all gone."""
+    """Daemons, shims, what runs in containers, mounts, sockets, cgroups, directory: all gone."""
     container = own_engine.run("sleeper", "while :; do sleep 1; done")
     inside = psutil.Process(own_engine.client.inspect_container(container)["State"]["Pid"])
+    bundle = (
+        own_engine.directory / f"containerd/state/io.containerd.runtime.v2.task/moby/{container}"
+    )
+    socket = Path((bundle / "address").read_text("utf-8").removeprefix("unix://"))
+    cgroups = list(Path("/sys/fs/cgroup").glob(f"**/*{container}*"))
+    assert socket.exists()
+    assert cgroups
     own_engine.kill()
     own_engine.destroy()
     assert not inside.is_running() or inside.status() == psutil.STATUS_ZOMBIE
     assert not own_engine.directory.exists()
+    assert not socket.exists()
+    assert not [cgroup for cgroup in cgroups if cgroup.exists()]
+    assert janitor.mounts_below(own_engine.directory) == []

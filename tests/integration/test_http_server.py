@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import requests
 
 from tests.integration.conftest import MakeService
 from tests.integration.harness.engine import PrivateEngine
+from tests.integration.harness.programs import run
 from tests.integration.harness.service import ADMIN, Service
 
 pytestmark = pytest.mark.engine
@@ -74,11 +74,11 @@ def test_a_logout_counts_in_every_worker(engine: PrivateEngine, make_service: Ma
 def _small_disk(path: Path) -> Iterator[None]:
     """A file system of 2 MiB at ``path``."""
     path.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "mist-test", path], check=True)
+    run("mount", "-t", "tmpfs", "-o", "size=2m,mode=0750", "mist-test", path)
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", path], check=True)
+        run("umount", "--lazy", path)
 
 
 def _fill(path: Path) -> None:

@@ -87,8 +87,10 @@ def test_more_messages_than_a_round_takes() -> None:
         hub = Hub(rig.paths, rig.settings)
         hub.start()
         counter = hub.open(b"container/1/log", Counter)
-        while Edge(True, b"container/1/log") not in rig.pipe.recv():
-            pass
+        reports: list[object] = []
+        while Edge(True, b"container/1/log") not in reports:
+            assert rig.pipe.poll(bus_rig.PATIENCE)
+            reports += rig.pipe.recv()
         publisher = rig.publisher(b"container/1/log")
         wanted = 0
         for size, count in ((2, 100), (100_000, 20), (2, 1)):

@@ -46,6 +46,15 @@ class Samples:
             if isinstance(item, Message)
         ]
 
+    def take(self, count: int) -> list[Metrics]:
+        """The next ``count`` samples, or a few more."""
+        deadline = time.monotonic() + PATIENCE
+        taken: list[Metrics] = []
+        while len(taken) < count:
+            assert time.monotonic() < deadline, f"only {len(taken)} samples"
+            taken += self.next()
+        return taken
+
     def until(self, condition: Callable[[Metrics], bool]) -> Metrics:
         """The first sample of which that is true."""
         deadline = time.monotonic() + PATIENCE
@@ -95,9 +104,7 @@ def test_message_is_the_documented_one(service: Service, samples: Samples) -> No
 
 def test_clock_does_not_burst(samples: Samples) -> None:
     """Each sample has a beat of its own: late ones, of a busy machine, are never made up for."""
-    seen: list[int] = []
-    while len(seen) < 6:
-        seen += [clock.nanoseconds(sample.timestamp) for sample in samples.next()]
+    seen = [clock.nanoseconds(sample.timestamp) for sample in samples.take(6)]
     # The first may have been late by less than a beat, and none is early.
     assert seen[-1] - seen[0] > (len(seen) - 2) * SECOND
 
@@ -127,9 +134,7 @@ def test_hanging_engine_does_not_hold_the_clock_up(
         try:
             samples.until(lambda sample: sample.docker.images is None)
             first = clock.nanoseconds(samples.until(lambda _: True).timestamp)
-            arrived = 0
-            while arrived < 4:
-                arrived += len(samples.next())
+            samples.take(4)
             last = clock.nanoseconds(samples.until(lambda _: True).timestamp)
             assert last - first >= 4 * SECOND
         finally:
@@ -161,8 +166,7 @@ def test_killed_sampler_goes_on(engine: PrivateEngine, make_service: MakeService
         wait_until(
             lambda: any(new["pid"] != old for new in service.running("metrics")), "another sampler"
         )
-        while len(times) < 6:
-            times += [sample.timestamp for sample in samples.next()]
+        times += [sample.timestamp for sample in samples.take(6 - len(times))]
         assert times == sorted(set(times))
 
 

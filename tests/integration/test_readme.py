@@ -10,98 +10,79 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Self
 
 import pytest
 
 from tests.integration.harness.engine import IMAGE, PrivateEngine, wait_until
+from tests.integration.harness.readme import Reader, tour
 from tests.integration.harness.service import Service
 
 ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)
 
-#: Commands that go on until ^C, and what each of them has to show before it.
-FOLLOWERS: Final = {
-    "mist logs hello": r"hello \d+",
-    "mist logs site": "at your service",
-    "wsdump": r'"line":"hello \d+"',
-    "mist top": r"containers running|GiB",
-    "mist tap": r'"docker":\{',
-}
-#: And what some of those that end by themselves have to say.
-SAYS: Final = {
-    "mist app add hello": "id 1",
-    "mist status": "container/1",
-    "curl": '"success":true',
-    "mist doctor": "ok",
-}
+#: What the tour uses of the shell and of Debian's packages of priority "required".
+BASE = {"awk", "cd", "export", "mkdir", "printf"}
 
 
-def _commands() -> list[str]:
-    """Every line of the section's shell blocks, in order."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    section = text.partition("## The first five minutes\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+class LocalCommand:
+    """A shell's script in a session of its own, its output in a file."""
+
+    def __init__(self, script: str, file: Path, environment: dict[str, str]) -> None:
+        self._file = file
+        with file.open("wb") as output:
+            self._process = subprocess.Popen(
+                ["bash", "-c", script],
+                cwd=file.parent,
+                env=environment,
+                # A terminal's input stays open; wsdump ends when it does not.
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.poll = self._process.poll
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate(timeout=30)
+
+    @property
+    def output(self) -> str:
+        """Everything it has printed so far."""
+        return self._file.read_text("utf-8", "replace")
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end; return the exit status."""
+        return self._process.wait(seconds)
+
+    def wait_for(self, pattern: str, seconds: float = 30.0) -> None:
+        """Wait until the output matches, or it ends without."""
+        wait_until(
+            lambda: re.search(pattern, self.output) or self.poll() is not None, pattern, seconds
+        )
+        assert re.search(pattern, self.output), self.output
+
+    def interrupt(self) -> None:
+        """Send SIGINT to the process group, as a terminal does."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGINT)
 
 
-class Reader:
-    """Somebody at a shell: the directory, assignments and exports stay for what follows."""
+class LocalShell:
+    """A shell on this machine, beside a service of the tests."""
 
     def __init__(self, directory: Path, service: Service) -> None:
-        self._directory = directory
+        self._output = directory / "output"
         self._environment = {**service.environment, "HOME": str(directory)}
-        self._before: list[str] = []
 
-    def run(self, command: str) -> None:
-        """Do what the line says; AssertionError with the output if it fails."""
-        if re.match(r"mkdir .* && cd |(export )?[A-Z]+=", command):
-            self._before.append(command)
-            return
-        pattern = next((FOLLOWERS[each] for each in FOLLOWERS if command.startswith(each)), None)
-        if pattern is not None:
-            self._follow(command, pattern)
-            return
-        done = subprocess.run(self._shell(command), **self._options(), check=False, timeout=120)
-        assert done.returncode == 0, f"{command}\n{done.stdout}"
-        told = next((SAYS[each] for each in SAYS if command.startswith(each)), "")
-        assert told in done.stdout, f"{command}\n{done.stdout}"
-
-    def _follow(self, command: str, pattern: str) -> None:
-        """Run it until it shows the pattern, then interrupt it as ^C does."""
-        output = self._directory / "followed"
-        with output.open("w") as file:
-            # A terminal's input stays open; wsdump ends when it does not.
-            options = self._options() | {"stdout": file, "stdin": subprocess.PIPE}
-            process = subprocess.Popen(self._shell(command), **options, start_new_session=True)
-        try:
-            wait_until(
-                lambda: re.search(pattern, output.read_text("utf-8")) or process.poll() is not None,
-                f"{pattern} from {command}",
-            )
-            shown = output.read_text("utf-8")
-            assert re.search(pattern, shown), f"{command}\n{shown}"
-            # Without a terminal `mist top` shows one sample and ends by itself, in its own time.
-            by_itself = {0} if command == "mist top" else set()
-            assert process.poll() in {None, *by_itself}, f"{command}\n{shown}"
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
-            process.communicate(timeout=30)
-        assert "Traceback" not in output.read_text("utf-8")
-
-    def _shell(self, command: str) -> list[str]:
-        return ["bash", "-c", "\n".join([*self._before, command])]
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "cwd": self._directory,
-            "env": self._environment,
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.STDOUT,
-            "text": True,
-        }
+    def start(self, script: str, *, follow: bool) -> LocalCommand:
+        """Start ``script`` in the directory."""
+        return LocalCommand(script, self._output, self._environment)
 
 
 @pytest.fixture
@@ -124,11 +105,23 @@ def make_up(own_engine: PrivateEngine) -> Iterator[Service]:
 @pytest.mark.timeout(300)
 def test_the_first_five_minutes(make_up: Service, tmp_path: Path) -> None:
     """Each command of the section works, in order."""
-    reader = Reader(tmp_path, make_up)
-    for command in _commands():
+    reader = Reader(LocalShell(tmp_path, make_up))
+    for command in tour():
         line = command.replace("127.0.0.1:8420", f"127.0.0.1:{make_up.port}")
         line = line.replace("the one-time password", make_up.password)
         reader.run(line.replace("$PWD/.venv", str(VENV)))
+
+
+def test_the_tour_needs_nothing_that_a_reader_lacks() -> None:
+    """The base system, what the README has installed first, the engine, the environment."""
+    first = re.search(r"`apt-get install ([^`]+)`", (ROOT / "README.md").read_text("utf-8"))
+    assert first is not None
+    told = {*first[1].split(), "docker", *(path.name for path in (VENV / "bin").iterdir())}
+    # At the beginning of a line, or behind what separates two commands or begins a substitution.
+    command = re.compile(r"(?:^|&& |\| |\$\()([a-z][a-z-]*)(?= )", re.MULTILINE)
+    used = set(command.findall("\n".join(tour())))
+    assert {"curl", "docker", "git", "mist", "awk"} <= used
+    assert used - told - BASE == set()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from api.websocket.frames import read_header
 from tests.integration.conftest import MakeService
 from tests.integration.harness.clients import Client
 from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.programs import program
 from tests.integration.harness.service import Service
 from tests.integration.test_container_stream import assert_run, numbered
 from tests.integration.test_restarts import pid_of
@@ -37,6 +37,7 @@ def stalled(url: str, cookie: str) -> Iterator[socket.socket]:
     assert parts.hostname
     assert parts.port
     raw = socket.socket()
+    raw.settimeout(30)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.connect((parts.hostname, parts.port))
     request = (
@@ -122,12 +123,13 @@ def test_slow_client_is_told_what_it_missed(
     with stalled(service.ws_url("container/logs", appId=app), cookie) as client:
         engine.say(container, ": >/tmp/go")
         wait_until(lambda: len(engine.lines(container)) == 60_000, "the container to write", 90)
-        client.settimeout(30)
         data = bytearray()
         expected: int | None = None
         skips = 0
         while expected != 60_000:
-            data += client.recv(262_144)
+            piece = client.recv(262_144)
+            assert piece, f"closed after line {expected}"
+            data += piece
             while (header := read_header(data)) and len(data) >= header.size + header.length:
                 payload = bytes(data[header.size : header.size + header.length])
                 del data[: header.size + header.length]
@@ -163,8 +165,7 @@ def test_tap_that_reads_nothing_holds_up_nobody(
     engine.run(container, numbered(200_000))
     app = service.add_app(container, container)
     arguments = (service.paths.endpoint("events"), f"container/{app}/")
-    tap = subprocess.Popen([sys.executable, "-c", _TAP, *arguments])
-    try:
+    with program([sys.executable, "-c", _TAP, *arguments], 100) as tap:
         wait_until(lambda: service.running(f"container/{app}"), "the tap's collector")
         client = open_client(service.ws_url("container/logs", appId=app), cookie)
         client.wait_for(lambda _: client.lines[-1:] == ["199999"], 90)
@@ -172,9 +173,6 @@ def test_tap_that_reads_nothing_holds_up_nobody(
         client.close()
         assert tap.poll() is None
         assert service.running(f"container/{app}"), "the tap is demand, too"
-    finally:
-        tap.kill()
-        tap.wait()
     wait_until(lambda: not service.running(f"container/{app}"), "the collector to go")
 
 

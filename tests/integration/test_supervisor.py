@@ -7,12 +7,15 @@ lives and dies as any other.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from mist import bus
 from mist.errors import Exit
 from mist.settings import Settings
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.programs import program
 from tests.integration.harness.service import MIST, Service
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
@@ -85,23 +89,20 @@ def await_gone(service: Service, name: str) -> None:
     wait_until(lambda: not row(service, name), f"no {name}", 30.0)
 
 
-def started(service: Service, *arguments: str, **more: Any) -> subprocess.Popen[str]:
+def started(
+    service: Service, *arguments: str, **more: Any
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """Another ``mist`` command on the service's state, in the background."""
-    return subprocess.Popen(
-        [MIST, *arguments],
-        env=service.environment | more,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    environment = service.environment | more
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return program([MIST, *arguments], env=environment, **output)
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 60.0) -> tuple[int, str]:
+def ended(command: AbstractContextManager[subprocess.Popen[str]]) -> tuple[int, str]:
     """Exit status and output of a command."""
-    output, _ = process.communicate(timeout=seconds)
-    return process.returncode, output
+    with command as process:
+        output, _ = process.communicate(timeout=60.0)
+        return process.returncode, output
 
 
 # The beginning
@@ -187,22 +188,92 @@ def test_supervisor_without_the_web_tier(make: Make) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(service.directory / "notify"))
         manager.settimeout(30.0)
-        process = started(
-            service,
-            "supervisor",
-            NOTIFY_SOCKET=str(service.directory / "notify"),
-            WATCHDOG_USEC="200000",
-        )
-        words: list[bytes] = []
-        while b"READY=1" not in words or words.count(b"WATCHDOG=1") < 3:
-            words.append(manager.recv(1000))
-        assert b"STATUS=2 of 2 processes run" in words
-        assert [each["process"] for each in service.status()] == ["broker", "metrics"]
-        process.terminate()
-        while manager.recv(1000) != b"STOPPING=1":
-            pass
-    assert ended(process)[0] == 0
+        told = {"NOTIFY_SOCKET": str(service.directory / "notify"), "WATCHDOG_USEC": "200000"}
+        with started(service, "supervisor", **told) as process:
+            words: list[bytes] = []
+            while b"READY=1" not in words or words.count(b"WATCHDOG=1") < 3:
+                words.append(manager.recv(1000))
+            assert b"STATUS=2 of 2 processes run" in words
+            assert [each["process"] for each in service.status()] == ["broker", "metrics"]
+            process.terminate()
+            while manager.recv(1000) != b"STOPPING=1":
+                pass
+            process.communicate(timeout=60.0)
+    assert process.returncode == 0
     assert service.processes() == []
+
+
+# The web tier
+
+
+def broken(folder: Path, text: str) -> str:
+    """A PYTHONPATH that has another module in the place of one that only the web tier uses."""
+    (folder / "falcon.py").write_text(text)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        ("import nowhere", Exit.SOFTWARE, "No module named 'nowhere'"),
+        ("raise RuntimeError('a bug')", Exit.FAILURE, "RuntimeError: a bug"),
+        ("import os; os.kill(os.getpid(), 9)", Exit.FAILURE, "killed by SIGKILL"),
+        ("import time; time.sleep(1000)", Exit.FAILURE, "does not serve within 2 s"),
+    ],
+)
+def test_web_tier_that_cannot_start(
+    make: Make, tmp_path: Path, text: str, status: Exit, words: str
+) -> None:
+    """The service ends with its status, and its last line says why."""
+    service = make({"server.start_seconds": 2, "supervisor.crash_limit": 3})
+    bind = f"127.0.0.1:{service.port}"
+    process = started(service, "up", "--bind", bind, PYTHONPATH=broken(tmp_path, text))
+    ended_with, output = ended(process)
+    assert ended_with == status
+    last = output.splitlines()[-1]
+    assert last.startswith("mist: the service has ended: the web tier cannot start")
+    assert words in last
+    assert output.count("the web tier cannot start") == 1
+    assert output.count("Traceback") == ("RuntimeError" in text), "a bug is shown once"
+    assert "event=ready" not in output
+    assert service.processes() == []
+
+
+def test_service_is_ready_when_the_web_tier_serves(make: Make) -> None:
+    """Once, for a service manager that runs all of it as one unit; not when it comes back."""
+    service = make()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
+        manager.bind(str(service.directory / "notify"))
+        service.environment["NOTIFY_SOCKET"] = str(service.directory / "notify")
+        service.start()
+        master = psutil.Process(row(service, "gunicorn")["pid"])
+        orphans = master.children()
+        master.kill()
+        await_row(service, "gunicorn", restarts=1, state="running")
+        wait_until(lambda: service.answers("/readyz"), "the web tier", 30.0)
+        # They see within a second that their master is gone, and end by themselves.
+        assert psutil.wait_procs(orphans, timeout=30)[1] == []
+        assert service.stop() == 0
+        words = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                words.append(manager.recv(1000))
+    assert words.count(b"READY=1") == 1
+    assert service.output.count("event=ready") == 1
+    assert service.output.index("event=running child=gunicorn") < service.output.index(
+        "event=ready"
+    )
+
+
+def test_killed_web_worker_comes_back(service: Service) -> None:
+    """Its master sees to it; to the supervisor nothing has happened."""
+    before = row(service, "gunicorn")
+    (worker,) = psutil.Process(before["pid"]).children()
+    worker.kill()
+    wait_until(lambda: psutil.Process(before["pid"]).children() not in ([], [worker]), "another")
+    wait_until(lambda: service.answers("/readyz"), "the web tier", 30.0)
+    after = row(service, "gunicorn")
+    assert (after["pid"], after["restarts"]) == (before["pid"], 0)
 
 
 # Demand
@@ -347,6 +418,32 @@ def test_hangup_reloads_the_web_tier(service: Service) -> None:
         30.0,
     )
     assert row(service, "gunicorn")["pid"] == master.pid
+
+
+def test_what_is_ignored_at_the_start_stays_ignored(make: Make) -> None:
+    """A script's background job under ``nohup``: ^C and a hangup are not meant for it."""
+    service = make()
+    service.start(command=("sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh", *service.command))
+    workers = psutil.Process(row(service, "gunicorn")["pid"]).children()
+    for number in (signal.SIGINT, signal.SIGHUP):
+        os.kill(service.pid, number)
+    assert json.loads(service.mist("status", "--json").stdout)["state"] == "running"
+    assert psutil.Process(row(service, "gunicorn")["pid"]).children() == workers
+    assert service.stop() == 0
+
+
+def test_a_careless_parent_changes_nothing(make: Make) -> None:
+    """SIGTERM ends the service, and it knows how its children end, whatever was inherited."""
+    service = make()
+    careless = "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); "
+    careless += (
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    python = (sys.executable, "-c", f"import os, signal, sys; {careless}")
+    service.start(command=(*python, *service.command))
+    os.kill(row(service, "gunicorn")["pid"], signal.SIGKILL)
+    assert await_row(service, "gunicorn", restarts=1)["why"] == "crashed: killed by SIGKILL"
+    assert service.stop() == 0
 
 
 def test_service_at_rest_costs_next_to_nothing(make: Make) -> None:

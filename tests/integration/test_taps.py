@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ import pytest
 from mist.messages import Metrics
 from tests.integration.conftest import MakeService
 from tests.integration.harness.engine import PrivateEngine, wait_until
+from tests.integration.harness.programs import program
 from tests.integration.harness.service import Service, free_port
 
 pytestmark = pytest.mark.engine
@@ -55,26 +57,15 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(folder: Path) -> Iterator[Start]:
     """``start(service, "python", "tap.py", …)``; ended after the test."""
-    started: list[subprocess.Popen[str]] = []
+    with ExitStack() as stack:
 
-    def start_one(service: Service, program: str, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable if program == "python" else program, *arguments],
-            cwd=folder,
-            env=service.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start_one(service: Service, language: str, *arguments: str) -> subprocess.Popen[str]:
+            command = [sys.executable if language == "python" else language, *arguments]
+            return stack.enter_context(
+                program(command, cwd=folder, env=service.environment, stdout=subprocess.PIPE)
+            )
 
-    yield start_one
-    for process in started:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        yield start_one
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -88,21 +79,21 @@ def test_the_example_has_ten_lines() -> None:
     assert len([text for text in PROGRAMS["tap.py"].splitlines() if text]) <= 10
 
 
-@pytest.mark.parametrize("program", [("python", "tap.py"), ("node", "tap.mjs")])
+@pytest.mark.parametrize("tap_program", [("python", "tap.py"), ("node", "tap.mjs")])
 def test_tap_is_demand_and_gets_the_log(
     engine: PrivateEngine,
     service: Service,
     container: str,
     start: Start,
-    program: tuple[str, str],
+    tap_program: tuple[str, str],
 ) -> None:
     """It starts the collector, reads status, history and live lines, and ends the demand."""
-    if program[0] == "node":
+    if tap_program[0] == "node":
         require_node()
     number = service.add_app(container, container)
     engine.run(container, "echo first; sleep 1000")
     wait_until(lambda: engine.lines(container) == ["first"], "the first line")
-    tap = start(service, *program, f"container/{number}/")
+    tap = start(service, *tap_program, f"container/{number}/")
     topic = f"container/{number}/log"
     assert line(tap).startswith(f'{topic} 1 {{"type":"status"')
     assert line(tap).startswith(f'{topic} 2 {{"type":"log"')
@@ -157,4 +148,4 @@ def test_remote_tap_needs_a_key_on_the_list(
     assert len({sample.timestamp for sample in samples}) == 3
     # The stranger came first, and had as much time.
     stranger.kill()
-    assert stranger.communicate()[0] == ""
+    assert stranger.communicate(timeout=30)[0] == ""

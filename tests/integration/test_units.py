@@ -93,8 +93,15 @@ def test_users_and_directories(installed: Path) -> None:
     assert members == "mist-api"
     if os.geteuid() == 0:
         _run(_program("systemd-tmpfiles"), f"--root={installed}", "--create", "mist.conf")
-        assert (installed / "run/mist").stat().st_mode & 0o7777 == 0o750
-        assert (installed / "var/lib/mist").stat().st_mode & 0o7777 == 0o2770
+        modes = {
+            "run/mist": 0o750,
+            "var/lib/mist": 0o750,
+            "var/lib/mist/deployments": 0o750,
+            "var/lib/mist/work": 0o700,
+            "var/lib/mist/store": 0o2770,
+        }
+        for directory, mode in modes.items():
+            assert (installed / directory).stat().st_mode & 0o7777 == mode, directory
 
 
 def test_an_installation_keeps_what_was_changed(installed: Path) -> None:

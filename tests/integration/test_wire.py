@@ -29,6 +29,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websockets
 
 from api.websocket.frames import read_header
+from tests.integration.harness.service import free_port
 from tests.unit.websocket.client import close, frame
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -42,21 +43,20 @@ class Gunicorn:
     def __init__(self, log: Path, **settings: object) -> None:
         self._log = log
         environ = {f"MIST_{name.upper()}": str(value) for name, value in settings.items()}
-        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "etc" / "gunicorn.conf.py")]
+        command = [sys.executable, "-m", "api.serve", "-c", str(ROOT / "etc" / "gunicorn.conf.py")]
+        self.port = free_port()
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [*command, "wire_app:app"],
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent))),
-                    "MIST_SERVER_BIND": "127.0.0.1:0",
+                    "MIST_SERVER_BIND": f"127.0.0.1:{self.port}",
                     **environ,
                 },
                 stdout=output,
                 stderr=output,
             )
-        found = self.await_log(r"Listening at: http://127\.0\.0\.1:(\d+)")
-        self.port = int(found[1])
         self.await_answer()
 
     @property
@@ -64,22 +64,11 @@ class Gunicorn:
         """What gunicorn has said so far."""
         return self._log.read_text()
 
-    def await_log(self, pattern: str) -> re.Match[str]:
-        """The first match of a pattern in the log."""
-        found: list[re.Match[str]] = []
-
-        def look() -> bool:
-            found.extend(re.finditer(pattern, self.log))
-            return bool(found) or self.process.poll() is not None
-
-        eventually(look)
-        assert found, self.log
-        return found[0]
-
     def await_answer(self) -> None:
         """Wait until a worker answers."""
 
         def answers() -> bool:
+            assert self.process.poll() is None, self.log
             with contextlib.suppress(OSError):
                 return self.get("/")[0] == 200
             return False
@@ -189,8 +178,12 @@ def eventually(condition: Callable[[], object]) -> None:
 def await_workers(server: Gunicorn, count: int) -> None:
     """Wait until so many workers answer."""
     answering: set[str] = set()
-    while len(answering) < count:
+
+    def all_have() -> bool:
         answering.add(server.get("/")[1])
+        return len(answering) >= count
+
+    eventually(all_have)
 
 
 @pytest.fixture(scope="module")
@@ -228,9 +221,9 @@ def own(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
 def test_code_and_reason_reach_the_client(server: Gunicorn) -> None:
     """gevent-websocket drops the code that the application closes with."""
     with server.connect("/ws/numbers?count=3&code=4409&reason=not+running") as client:
-        assert [client.recv()[:1] for _ in range(3)] == ["0", "1", "2"]
+        assert [client.recv(SECONDS)[:1] for _ in range(3)] == ["0", "1", "2"]
         with pytest.raises(ConnectionClosed):
-            client.recv()
+            client.recv(SECONDS)
         assert (client.close_code, client.close_reason) == (4409, "not running")
 
 
@@ -282,7 +275,7 @@ def test_messages_come_and_go(server: Gunicorn) -> None:
     with server.connect("/ws/echo") as client:
         for message in ("", "ü", "x" * 4096, b"\x00\xff"):
             client.send(message)
-            assert client.recv() == message
+            assert client.recv(SECONDS) == message
         assert client.ping().wait(SECONDS)
 
 
@@ -334,7 +327,7 @@ def test_too_large_message_gets_its_answer_while_it_is_sent(server: Gunicorn) ->
         with contextlib.suppress(ConnectionClosed):
             client.send(b"x" * 5_000_000)
         with pytest.raises(ConnectionClosed):
-            client.recv()
+            client.recv(SECONDS)
         assert client.close_code == 1009
 
 
@@ -503,7 +496,7 @@ def test_stopping_says_good_bye(
     if lives:
         eventually(lambda: len(server.workers()) == 2 and not server.workers() & before)
         with server.connect("/ws/pid") as client:
-            assert client.recv() in {str(pid) for pid in server.workers()}
+            assert client.recv(SECONDS) in {str(pid) for pid in server.workers()}
     else:
         assert server.process.wait(SECONDS) == 0
 

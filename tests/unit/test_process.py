@@ -1,11 +1,14 @@
-"""What a child of the supervisor knows of the others."""
+"""What a child of the supervisor knows of the others, and how it ends."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from mist.errors import Exit
 
 _PARENT = """
 import subprocess, sys
@@ -30,3 +33,36 @@ def test_how_many_collectors_there_are(others: int, collectors: int) -> None:
         check=True,
     )
     assert int(shown.stdout) == collectors
+
+
+_CHILD = """
+from mist import paths, process, settings
+process.run("it.main:main", process.Assignment("metrics", 0, 1, False), settings.load({}), None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        ("def main(*_): pass", Exit.OK, ""),
+        ("import nowhere", Exit.SOFTWARE, "it.main:main cannot be loaded: No module named"),
+        ("def main(*_): import nowhere", Exit.SOFTWARE, "cannot be loaded: No module named"),
+        ("def main(", Exit.SOFTWARE, "cannot be loaded: '(' was never closed"),
+        ("def main(*_): raise RuntimeError('a bug')", Exit.FAILURE, "RuntimeError: a bug"),
+    ],
+)
+def test_how_a_child_ends(tmp_path: Path, text: str, status: Exit, words: str) -> None:
+    """A module that cannot be loaded is no crash: trying again does not help."""
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it" / "main.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status
+    assert words in done.stderr
+    assert ("Traceback" in done.stderr) == (status is Exit.FAILURE)

@@ -19,6 +19,7 @@ from workers import engine
 from workers.container.frames import Line, parser
 from workers.container.gather import Gather
 from workers.container.splice import Anchor, Splice
+from workers.references import find_container
 
 #: One read of the stream; larger ones are no faster, and the allocator keeps them.
 RECEIVE_BYTES: Final = 65_536
@@ -131,14 +132,9 @@ class Source:
         self._settings = settings
 
     def look(self, name: str) -> Container | None:
-        """The container of this name or id, or None; EngineError if the engine does not say."""
-        try:
-            answer = engine.get_json(self._settings, f"/containers/{name}/json")
-        except engine.Refused as error:
-            if error.status == 404:
-                return None
-            raise
-        return _container(answer)
+        """Return the container of this name, or None; EngineError if the engine does not say."""
+        found = find_container(self._settings, name)
+        return None if found is None else _container(found)
 
     def words(self, container: Container) -> str:
         """The engine's phrase for the state, such as "Up 2 hours"."""

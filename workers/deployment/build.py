@@ -35,12 +35,16 @@ _DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 
 
 class Recipe(NamedTuple):
-    """What to build: the archive, the Dockerfile's place in it, and the image's name."""
+    """What to build: the archive, the Dockerfile's place in it, and the image's name.
+
+    ``network`` is the engine's word for that of the steps, empty for its default.
+    """
 
     archive: Path
     dockerfile: str
     tag: str
     arguments: Mapping[str, str]
+    network: str = ""
 
 
 class Watcher(Protocol):
@@ -138,7 +142,7 @@ def build(
     with engine.dial(settings) as connection:
         connection.settimeout(SLICE)
         try:
-            _send(connection, _request(settings, api_version, recipe), recipe.archive, guard)
+            _send(connection, _request(api_version, recipe), recipe.archive, guard)
             status, pieces = _answer(connection, guard)
             if status != 200:
                 raise BuildFailed(_words(b"".join(pieces)))
@@ -151,7 +155,7 @@ def build(
     return progress.finish()
 
 
-def _request(settings: Settings, api_version: str, recipe: Recipe) -> bytes:
+def _request(api_version: str, recipe: Recipe) -> bytes:
     query = {
         "t": recipe.tag,
         "dockerfile": recipe.dockerfile,
@@ -159,8 +163,8 @@ def _request(settings: Settings, api_version: str, recipe: Recipe) -> bytes:
         "rm": "1",
         "forcerm": "1",
     }
-    if settings.deployments.build_network:
-        query["networkmode"] = settings.deployments.build_network
+    if recipe.network:
+        query["networkmode"] = recipe.network
     head = [
         f"POST /v{api_version}/build?{urlencode(query)} HTTP/1.0",
         "Host: docker",

@@ -5,6 +5,9 @@ can be cleaned up after: the new container is made first, under a name of its
 own, and its labels say which container it replaces and whether that one ran.
 As long as the old container exists the swap can be undone; removing it is the
 moment after which the deployment has succeeded.
+
+Containers are found by their whole name, looked at (``ownership``), and from there on
+named by their full id.  None is removed with its volumes (``volumes``).
 """
 
 from __future__ import annotations
@@ -16,15 +19,14 @@ from typing import Any, Final
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
-from mist.settings import Deployments
+from mist.settings import Settings
+from mist.store import Store
 from mist.store.records import App, Deployment
+from workers.deployment import ownership, volumes
 from workers.deployment.errors import DidNotStay
 from workers.deployment.guard import Guard
+from workers.references import Inspection, find_container, network_mode
 
-APP_LABEL: Final = "mist.app"
-DEPLOYMENT_LABEL: Final = "mist.deployment"
-#: When the deployment was asked for: ids begin anew with a new store, moments do not.
-_QUEUED: Final = "mist.queued"
 _REPLACES: Final = "mist.replaces"
 _WAS_RUNNING: Final = "mist.replaces-running"
 
@@ -33,29 +35,41 @@ _LOOK_SECONDS: Final = 0.2
 #: How many of a failed container's last lines go into the log.
 _LAST_LINES: Final = 50
 
-Inspection = dict[str, Any]
-
 
 class Swap:
-    """One deployment's change of containers."""
+    """One deployment's change of containers; ``notes`` is what the log should say of it."""
 
     def __init__(
-        self, client: APIClient, app: App, deployment: Deployment, settings: Deployments
+        self, client: APIClient, settings: Settings, store: Store, app: App, deployment: Deployment
     ) -> None:
+        self.notes: list[str] = []
         self._client = client
+        self._engine = settings
+        self._settings = settings.deployments
+        self._store = store
         self._app = app
-        self._settings = settings
         self._id = deployment.id
         self._queued = deployment.created_at
         self._new = ""
         self._old: Inspection | None = None
 
+    def check(self) -> Inspection | None:
+        """Return the container to be replaced, if there is one.
+
+        Raises NotReplaceable or NoSuchNetwork while nothing is touched yet.
+        """
+        network_mode(self._engine, self._settings.network)
+        found = find_container(self._engine, self._app.container)
+        ownership.check(self._store, self._app, found)
+        return found
+
     def prepare(self, image: str) -> None:
         """Make the new container without starting it; the old one is not touched yet."""
         self._finish_earlier()
-        self._old = self._inspect(self._app.container)
+        self._old = self.check()
         made = self._client.create_container(**self._options(image), name=self._side_name("new"))
         self._new = made["Id"]
+        self.notes += volumes.notes(self._client.inspect_container(self._new))
 
     def stop_old(self) -> None:
         """Stop the old container and take its name away."""
@@ -109,59 +123,77 @@ class Swap:
         )
         if self._old is not None:
             with suppress(NotFound):
-                self._client.remove_container(self._old["Id"], v=True, force=True)
+                self._client.remove_container(self._old["Id"], force=True)
 
     def undo(self) -> bool:
         """Put everything back as it was before this deployment.
 
         Done from what the engine remembers, hence also after a crash, and as
-        often as need be.  Returns False, with the new container left running,
-        if the old one is gone: there is nothing to go back to.
+        often as need be.  Returns False, with the new container left in its
+        place, if the old one is gone: there is nothing to go back to.
         """
-        made_here = self._made_by_mist(f"{_QUEUED}={self._queued}")
+        made_here = self._made_by_mist(f"{ownership.QUEUED}={self._queued}")
         return all(self._undo(found) for found in made_here)
 
     def _finish_earlier(self) -> None:
         """Undo what an earlier deployment could not, because the engine was away for too long."""
         for found in self._made_by_mist():
-            replaced = self._inspect(found["Config"]["Labels"][_REPLACES])
+            replaced = self._inspect(ownership.labels_of(found)[_REPLACES])
             set_aside = replaced is not None and _name(replaced) == self._side_name("before", found)
             if set_aside or _name(found) == self._side_name("new", found):
                 self._undo(found)
 
     def _undo(self, new: Inspection) -> bool:
-        labels = new["Config"]["Labels"]
-        old = self._inspect(labels[_REPLACES]) if labels[_REPLACES] else None
-        in_place = _name(new) == self._app.container
-        if labels[_REPLACES] and old is None and in_place and new["State"]["Running"]:
+        replaces = ownership.labels_of(new)[_REPLACES]
+        old = self._inspect(replaces) if replaces else None
+        if replaces and old is None:
+            self._leave(new)
             return False
-        if new["State"]["Running"] or new["State"]["Restarting"]:
+        if _is_up(new):
             # The old one may need its port.
             self._client.stop(new["Id"], timeout=0)
-        if in_place:
+        if _name(new) == self._app.container:
             self._client.rename(new["Id"], self._side_name("new", new))
         if old is not None:
             self._bring_back(old, new)
         # Last, for it holds the memory of what was to be undone.
-        self._client.remove_container(new["Id"], v=True, force=True)
+        self._client.remove_container(new["Id"], force=True)
+        left = [volumes.describe(each) for each in volumes.fresh(new)]
+        self.notes += [f"Left behind by the new container: {each}" for each in left]
         return True
+
+    def _leave(self, new: Inspection) -> None:
+        """Keep the new container, running or not: it alone holds the volumes of the old one.
+
+        Under the application's name the next deployment finds it, and keeps them, too.
+        """
+        nameless = _name(new) == self._side_name("new", new)
+        if nameless and find_container(self._engine, self._app.container) is None:
+            self._client.rename(new["Id"], self._app.container)
 
     def _bring_back(self, old: Inspection, new: Inspection) -> None:
         if _name(old) == self._side_name("before", new):
             self._client.rename(old["Id"], self._app.container)
-        was_running = new["Config"]["Labels"][_WAS_RUNNING] == "yes"
+        was_running = ownership.labels_of(new)[_WAS_RUNNING] == "yes"
         if was_running and not old["State"]["Running"]:
             self._client.start(old["Id"])
 
     def _made_by_mist(self, *labels: str) -> list[Inspection]:
         """The application's containers that a deployment made, running or not."""
-        wanted = [f"{APP_LABEL}={self._app.id}", *labels]
+        wanted = [f"{ownership.APP}={self._app.id}", *labels]
         listed = self._client.containers(all=True, filters={"label": wanted})
-        found = (self._inspect(container["Id"]) for container in listed)
-        return [new for new in found if new and _REPLACES in new["Config"]["Labels"]]
+        found = [self._inspect(container["Id"]) for container in listed]
+        return [
+            new
+            for new in found
+            if new
+            and ownership.owner(self._store, new) == self._app.id
+            and {_REPLACES, _WAS_RUNNING} <= ownership.labels_of(new).keys()
+        ]
 
     def _options(self, image: str) -> dict[str, Any]:
         port = self._app.port
+        mounts: Any = volumes.carried(self._old) if self._old else None
         return {
             "image": image,
             "environment": self._app.env,
@@ -169,33 +201,36 @@ class Swap:
             "labels": self._labels(),
             "host_config": self._client.create_host_config(
                 port_bindings={port: (self._settings.publish_address, port)} if port else None,
-                network_mode=self._settings.network or None,
+                network_mode=network_mode(self._engine, self._settings.network) or None,
+                mounts=mounts,
             ),
         }
 
     def _labels(self) -> dict[str, str]:
         running = self._old is not None and _is_up(self._old)
         return {
-            APP_LABEL: str(self._app.id),
-            DEPLOYMENT_LABEL: str(self._id),
-            _QUEUED: self._queued,
+            ownership.INSTALLATION: self._store.installation,
+            ownership.APP: str(self._app.id),
+            ownership.DEPLOYMENT: str(self._id),
+            ownership.QUEUED: self._queued,
             _REPLACES: self._old["Id"] if self._old else "",
             _WAS_RUNNING: "yes" if running else "no",
         }
 
     def _side_name(self, role: str, new: Inspection | None = None) -> str:
         """A name beside the application's, for this deployment or the one that made ``new``."""
-        deployment = new["Config"]["Labels"][DEPLOYMENT_LABEL] if new else self._id
+        deployment = ownership.labels_of(new)[ownership.DEPLOYMENT] if new else self._id
         return f"{self._app.container}-{role}-{deployment}"
 
-    def _inspect(self, container: str) -> Inspection | None:
-        if not container:
+    def _inspect(self, full_id: str) -> Inspection | None:
+        """The container of this full id; the engine also takes the beginning of one, or a name."""
+        if not full_id:
             return None
         try:
-            found: Inspection = self._client.inspect_container(container)
+            found: Inspection = self._client.inspect_container(full_id)
         except NotFound:
             return None
-        return found
+        return found if found["Id"] == full_id else None
 
 
 def _name(found: Inspection) -> str:

@@ -1,27 +1,34 @@
 """Packs a checkout as the tar archive that the engine builds from.
 
 ``.dockerignore`` is honoured with docker-py's patterns, and nothing that lies
-outside the checkout is ever read or sent.
+outside the checkout is ever read or sent.  Modes and times are the commit's: what
+the umask or the file system made of them on this machine does not reach the image.
 """
 
 from __future__ import annotations
 
 import os
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from docker.utils.build import exclude_paths
+from docker.utils.build import PatternMatcher
 
 from workers.deployment.errors import Refused
+from workers.deployment.git import Tree
 
 #: A tar archive ends with two blocks of zeros (POSIX.1-2001, pax, "ustar Interchange Format").
 _END_BYTES: Final = 1_024
 
+#: The modes that Git records, and what directories have beside them under the usual umask.
+_FILE: Final = 0o644
+_EXECUTABLE: Final = 0o755
+
 
 def pack(
-    root: Path, dockerfile: str, archive: Path, limit: int, check: Callable[[], None]
+    tree: Tree, dockerfile: str, archive: Path, limit: int, check: Callable[[], None]
 ) -> PurePosixPath:
     """Write the archive and return the Dockerfile's place in it; ``check`` is called often.
 
@@ -29,17 +36,37 @@ def pack(
     as long as a part of the request is unread it does not notice that the
     client of a build has gone.
     """
-    inside = find_dockerfile(root, dockerfile)
-    names = sorted(exclude_paths(str(root), ignored(root), str(inside)))
+    inside = find_dockerfile(tree.root, dockerfile)
     with archive.open("wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for name in names:
+            for name in _names(tree.root, inside):
                 check()
-                if PurePosixPath(name).parts[0] != ".git":
-                    _add(tar, root, name, limit)
+                _add(tar, tree, name, limit)
             end = tar.offset
         file.truncate(end + _END_BYTES)
     return inside
+
+
+def _names(root: Path, dockerfile: PurePosixPath) -> list[str]:
+    """Return what is sent, each folder before what lies in it."""
+    wanted = PatternMatcher(ignored(root)).walk(str(root))
+    names = {name for name in wanted if PurePosixPath(name).parts[0] != ".git"}
+    names |= _dockerfile_names(root, dockerfile)
+    # A folder that is ignored has no entry for the files in it that are not, and
+    # the engine would give it a mode of its own choice.
+    folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    return sorted((names | folders) - {"."})
+
+
+def _dockerfile_names(root: Path, dockerfile: PurePosixPath) -> set[str]:
+    """Return the Dockerfile's path and the one that a link there leads to.
+
+    It is sent whatever .dockerignore says.  As an exception among those patterns a
+    path such as ``[id]/Dockerfile`` would be a pattern itself.
+    """
+    real = Path(os.path.realpath(root / dockerfile)).relative_to(os.path.realpath(root))
+    through_link = any((root / parent).is_symlink() for parent in dockerfile.parents)
+    return {str(real)} if through_link else {str(real), str(dockerfile)}
 
 
 def find_dockerfile(root: Path, dockerfile: str) -> PurePosixPath:
@@ -63,14 +90,17 @@ def ignored(root: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def _add(tar: tarfile.TarFile, root: Path, name: str, limit: int) -> None:
-    path = root / name
-    if path.is_symlink() and (os.readlink(path).startswith("/") or not _is_inside(root, path)):
+def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:
+    path = tree.root / name
+    if path.is_symlink() and (os.readlink(path).startswith("/") or not _is_inside(tree.root, path)):
         raise Refused(f"The symbolic link {name!r} leads out of the repository: refused")
     info = tar.gettarinfo(path, arcname=name)
     # The checkout belongs to whoever runs Mist, which is nothing to the image.
     info.uid = info.gid = 0
     info.uname = info.gname = ""
+    info.mtime = min(max(0, tree.committed), int(time.time()))
+    if not info.issym():
+        info.mode = _EXECUTABLE if info.isdir() or name in tree.executables else _FILE
     if tar.offset + info.size > limit:
         raise Refused(
             f"The repository is larger than {limit} bytes without what .dockerignore leaves out"

@@ -45,6 +45,8 @@ _OPTIONS: Final = (
     "submodule.recurse=false",
     "http.lowSpeedLimit=1",
     f"http.lowSpeedTime={_STALL_SECONDS}",
+    # Links stay links, whatever Git finds out about the file system.
+    "core.symlinks=true",
     "gc.auto=0",
     "advice.detachedHead=false",
 )
@@ -62,6 +64,8 @@ _SSH: Final = (
 _CREDENTIAL_HELPER: Final = (
     r"""!printf 'username=%s\npassword=%s\n' "$MIST_GIT_USER" "$MIST_GIT_PASSWORD" #"""
 )
+#: Of a regular file Git records this bit alone (git-fast-import(1), "filemodify").
+_EXECUTABLE: Final = b"100755 "
 #: Git's lines are short; one that is not is cut here.
 _LINE_BYTES: Final = 4_096
 
@@ -71,6 +75,16 @@ class Commit(NamedTuple):
 
     hash: str
     subject: str
+
+
+class Tree(NamedTuple):
+    """A checked-out commit: its folder, and what Git records beside the files' contents."""
+
+    root: Path
+    executables: frozenset[str]
+    """The paths of the files with mode 755; every other file has 644."""
+    committed: int
+    """When the commit was made, in seconds since the epoch; any number, if its author says so."""
 
 
 class Watcher(Protocol):
@@ -107,8 +121,20 @@ def clone(url: str, branch: str | None, into: Path, guard: Guard, watcher: Watch
     output.finish()
     if status:
         raise GitFailed(output.reason or f"git ended with status {status}")
+    if branch:
+        _check_branch(branch, into, guard)
     check_submodules(into, guard)
     return _head(into, guard)
+
+
+def tree(root: Path, guard: Guard) -> Tree:
+    """Return what Git records of the checked-out commit's files."""
+    # One record: mode SP type SP hash TAB path NUL (git-ls-tree(1), "Output Format").
+    listed = _ask(["ls-tree", "-r", "-z", "--full-tree", "HEAD"], root, guard)
+    heads = (record.partition(b"\t") for record in listed.split(b"\0"))
+    executables = {os.fsdecode(path) for head, _, path in heads if head.startswith(_EXECUTABLE)}
+    committed = _ask(["log", "-1", "--no-show-signature", "--format=%ct"], root, guard)
+    return Tree(root, frozenset(executables), int(committed.strip() or 0))
 
 
 class _Output:
@@ -151,7 +177,7 @@ def check_submodules(root: Path, guard: Guard) -> None:
         raise Refused("The repository's .gitmodules is a symbolic link: refused")
     if not modules.is_file():
         return
-    found = _ask(["config", "--file", ".gitmodules", "--null", "--list"], root, guard)
+    found = _text(["config", "--file", ".gitmodules", "--null", "--list"], root, guard)
     for entry in filter(None, found.split("\0")):
         key, _, value = entry.partition("\n")
         name = key.removeprefix("submodule.").rpartition(".")[0]
@@ -165,18 +191,29 @@ def _escapes(path: str) -> bool:
     return path.startswith(("/", "-")) or ".." in PurePosixPath(path).parts
 
 
+def _check_branch(branch: str, root: Path, guard: Guard) -> None:
+    """Raise GitFailed for a tag: ``git clone --branch`` takes one where there is no such branch."""
+    head = _text(["rev-parse", "--symbolic-full-name", "HEAD"], root, guard).strip()
+    if head != f"refs/heads/{branch}":
+        raise GitFailed(f"{branch!r} is a tag, not a branch, and only a branch can be deployed")
+
+
 def _head(root: Path, guard: Guard) -> Commit:
-    text = _ask(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, guard)
+    text = _text(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, guard)
     commit, _, subject = text.strip("\n").partition("\0")
     return Commit(commit, subject)
 
 
-def _ask(arguments: list[str], folder: Path, guard: Guard) -> str:
+def _text(arguments: list[str], folder: Path, guard: Guard) -> str:
+    return _ask(arguments, folder, guard).decode(errors="replace")
+
+
+def _ask(arguments: list[str], folder: Path, guard: Guard) -> bytes:
     output = bytearray()
     status = _run(arguments, folder, _environment(""), guard, output.extend)
     if status:
         raise GitFailed(output.decode(errors="replace").strip())
-    return output.decode(errors="replace")
+    return bytes(output)
 
 
 def _environment(url: str) -> dict[str, str]:
@@ -222,6 +259,7 @@ def _run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,
         )
     except FileNotFoundError:
         raise GitFailed("git is not installed on this machine") from None

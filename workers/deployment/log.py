@@ -18,11 +18,12 @@ import zmq
 from mist import bus, clock, messages, wire
 from mist.deployments import Reader, is_final, status_of
 from mist.messages import DeploymentStatus, Stream
+from mist.paths import owner_of_new
 from mist.wire import Kind
 from workers.deployment.errors import LogFailed
 from workers.deployment.text import Redactor
 
-_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 #: How long a starting runner waits for the broker, in seconds; without one it goes on alone.
 _BROKER_SECONDS: Final = 0.2
@@ -113,6 +114,8 @@ class Log:
             try:
                 self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
                 self._file = os.open(self.path, _FLAGS, 0o640)
+                os.fchown(self._file, *owner_of_new(self.path.parent))
+                os.fchmod(self._file, 0o640)  # the web tier reads it, whatever the umask is
                 self._end = _drop_torn_record(self._file)
             except OSError as error:
                 raise LogFailed(self.path, error.strerror or str(error)) from None

@@ -7,7 +7,7 @@ import signal
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import requests
 import zmq
@@ -30,12 +30,14 @@ from workers.deployment.errors import (
     DeploymentError,
     DidNotStay,
     Interrupted,
+    LogFailed,
     NotRecorded,
 )
 from workers.deployment.guard import Guard
 from workers.deployment.log import Log, Wakeups
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
+from workers.references import network_mode
 
 #: Between two attempts to reach an engine that is away, in seconds.
 _RETRY_SECONDS: Final = 1.0
@@ -69,7 +71,8 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         redact = Redactor([*url_secrets(app.git_url or ""), *app.env.values()])
         log = _open_log(stack, assignment, settings, paths, redact)
         report = Report(store, deployment, log, redact)
-        runner = Runner(store, app, deployment, settings, report)
+        job = Job(app, deployment, paths.work_folder(deployment.id))
+        runner = Runner(store, job, settings, report)
         if assignment.resume:
             runner.recover()
         else:
@@ -90,26 +93,32 @@ def _open_log(
     return log
 
 
+class Job(NamedTuple):
+    """One deployment to run, and the folder that it works in, which nobody else may enter."""
+
+    app: App
+    deployment: Deployment
+    folder: Path
+
+
 class Runner:
     """The stages of one deployment, in their order."""
 
     def __init__(
         self,
         store: Store,
-        app: App,
-        deployment: Deployment,
+        job: Job,
         settings: Settings,
         report: Report,
     ) -> None:
         self._store = store
-        self._app = app
-        self._deployment = deployment
+        self._app, self._deployment, self._folder = job
         self._settings = settings
         self._limits = settings.deployments
         self._report = report
         self._guard = Guard(self._cancelled_by, self._limits.cancel_poll_seconds)
-        self._folder = report.log.path.with_suffix(".work")
-        self._tag = images.tag_of(app.id, deployment.id)
+        self._images = images.Images(store, job.app.id)
+        self._tag = self._images.tag(job.deployment.id)
 
     def run(self) -> None:
         """Deploy; how it went is in the log and in the store, and no exception."""
@@ -118,8 +127,10 @@ class Runner:
 
     def recover(self) -> None:
         """End a deployment whose runner died: undo what it left, or finish what it had done."""
-        git.kill_leftovers(self._folder)
-        self._remove_folder()
+        # The last version worked next to the log.
+        for folder in (self._folder, self._report.log.path.with_suffix(".work")):
+            git.kill_leftovers(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         if self._report.log.finished():
             self._report.repeat()
             return
@@ -158,6 +169,7 @@ class Runner:
         self._report.begin()
         self._guard.check()
         client = connect(self._settings)
+        self._swap_with(client).check()
         if self._deployment.rollback_to is None:
             self._clone()
             image = self._build(client)
@@ -172,6 +184,8 @@ class Runner:
         self._report.enter(CLONING, "Cloning Git repository...")
         branch = f" (branch {self._app.branch})" if self._app.branch else ""
         self._report.line(f"Cloning {self._app.git_url}{branch}")
+        self._remove_folder()
+        self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700)
         with self._guard.at_most(self._limits.clone_seconds, "Cloning the Git repository"):
             commit = git.clone(
@@ -189,13 +203,14 @@ class Runner:
         archive = self._folder / "context.tar"
         with self._guard.at_most(self._limits.build_seconds, "Building the Docker image"):
             dockerfile = context.pack(
-                self._checkout,
+                git.tree(self._checkout, self._guard),
                 self._app.dockerfile,
                 archive,
                 self._limits.context_bytes,
                 self._guard.check,
             )
-            recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env)
+            network = network_mode(self._settings, self._limits.build_network)
+            recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env, network)
             build.build(
                 self._settings, client.api_version, recipe, self._guard, _BuildWatcher(self._report)
             )
@@ -210,12 +225,16 @@ class Runner:
         self._report.note(
             {"commit_hash": source.commit_hash, "commit_message": source.commit_message}
         )
-        return images.reuse(client, self._app.id, earlier, self._deployment.id)
+        return self._images.reuse(client, source, self._deployment.id)
+
+    def _swap_with(self, client: APIClient) -> Swap:
+        return Swap(client, self._settings, self._store, self._app, self._deployment)
 
     def _swap(self, client: APIClient, image: str) -> None:
-        swap = Swap(client, self._app, self._deployment, self._limits)
+        swap = self._swap_with(client)
         self._report.enter(STOPPING, "Stopping previous container...")
         swap.prepare(image)
+        self._report.line(*swap.notes)
         self._guard.check()
         swap.stop_old()
         self._guard.check()
@@ -240,15 +259,16 @@ class Runner:
         deadline = time.monotonic() + self._limits.recovery_seconds
         while True:
             try:
-                client = connect(self._settings)
-                swap = Swap(client, self._app, self._deployment, self._limits)
+                swap = self._swap_with(connect(self._settings))
                 undone = swap.undo()
             except (EngineError, DockerException, requests.RequestException) as error:
                 if time.monotonic() < deadline and not isinstance(error, APIError):
                     time.sleep(_RETRY_SECONDS)
                     continue
                 return True, f"the previous container could not be brought back: {_words(error)}"
-            return undone, "" if undone else "the previous container is gone, the new one runs on"
+            with suppress(LogFailed):
+                self._report.line(*swap.notes)
+            return undone, "" if undone else "the previous container is gone, the new one stays"
 
     def _tidy_images(self, *, failed: bool) -> None:
         """Keep the newest images; housekeeping, whose failure is no failed deployment."""
@@ -256,7 +276,7 @@ class Runner:
             client = connect(self._settings)
             if failed:
                 images.forget(client, self._tag)
-            images.prune(client, self._app.id, self._limits.keep_images)
+            self._images.prune(client, self._limits.keep_images)
         except (EngineError, DockerException, requests.RequestException) as error:
             logs.logger().warning("old images are not removed", reason=_words(error))
 

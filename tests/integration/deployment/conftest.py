@@ -27,10 +27,12 @@ def deployer(engine: PrivateEngine) -> Iterator[Deployer]:
 
 @pytest.fixture
 def old(deployer: Deployer, container: str) -> tuple[App, str]:
-    """An application that runs and has a repository; the id of its container."""
+    """An application with a repository, and the id of a running container that it adopted."""
     repository = deployer.repository({"Dockerfile": dockerfile()})
     app = deployer.app(repository.url, container=container)
-    return app, deployer.engine.run(container, SERVE, stop_signal="SIGTERM")
+    running = deployer.engine.run(container, SERVE, stop_signal="SIGTERM")
+    deployer.store.apps.adopt(app.id, running)
+    return app, running
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def hold(deployer: Deployer, old: tuple[App, str], silent_server: str) -> Callab
     app, _ = old
 
     def clone() -> int:
-        other = deployer.app(silent_server, container=app.container)
+        other = deployer.app(silent_server, container=f"{app.container}-other")
         return begin(other, "cloning_repo")
 
     def building() -> int:

@@ -34,7 +34,8 @@ class TestSuccess:
         assert "MODE=quick" in found["Config"]["Env"]
         assert found["Config"]["Labels"]["mist.app"] == str(app.id)
         assert found["Config"]["Labels"]["mist.deployment"] == str(row.id)
-        assert found["Config"]["Image"] == f"mist-app-{app.id}:{row.id}"
+        assert found["Config"]["Labels"]["mist.installation"] == deployer.store.installation
+        assert found["Config"]["Image"] == row.image == deployer.tag(app, row.id)
         assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
         assert found["HostConfig"]["PortBindings"]["3000/tcp"][0]["HostPort"] == "3000"
         check_log(deployer, row)
@@ -123,10 +124,7 @@ class TestSuccess:
             for number in range(3):
                 change(deployer, dockerfile(f"RUN echo {number}"))
                 assert deployer.deploy(app).status == "success"
-            tags = {
-                tag for i in engine.client.images(f"mist-app-{app.id}") for tag in i["RepoTags"]
-            }
-            assert tags == {f"mist-app-{app.id}:2", f"mist-app-{app.id}:3"}
+            assert deployer.tags() == {deployer.tag(app, 2), deployer.tag(app, 3)}
         finally:
             deployer.destroy()
 
@@ -146,7 +144,7 @@ class TestRollback:
         assert row.commit_hash == deployer.row(1).commit_hash
         assert not {"cloning_repo", "building_image"} & {s["stage"] for s in deployer.statuses(3)}
         client: Any = deployer.engine.client
-        images = [client.inspect_image(f"mist-app-{app.id}:{number}")["Id"] for number in (1, 3)]
+        images = [client.inspect_image(deployer.tag(app, number))["Id"] for number in (1, 3)]
         assert images[0] == images[1]
         check_log(deployer, row)
 

@@ -16,7 +16,7 @@ from tests.integration.harness.deployment_checks import (
     container_id,
     failed,
 )
-from tests.integration.harness.deployments import Deployer, dockerfile
+from tests.integration.harness.deployments import SERVE, Deployer, dockerfile
 from tests.integration.harness.engine import PrivateEngine, wait_until
 
 
@@ -35,22 +35,6 @@ class TestCancel:
         assert deployer.row(deployment).stage == name
         assert container_id(deployer, app.container) == before
         check_clean(deployer, app, containers=1)
-
-    def test_a_container_of_an_earlier_store_is_not_taken_for_its_own(
-        self, engine: PrivateEngine, deployed: tuple[App, str]
-    ) -> None:
-        """After a new beginning the ids are the same; what runs is not touched."""
-        app, before = deployed
-        again = Deployer(engine)
-        try:
-            again.repository({"Dockerfile": dockerfile(run="exit 3")})
-            url = f"file://{again.directory}/repo"
-            row = again.deploy(again.app(url, container=app.container))
-            assert (row.id, row.app_id) == (1, 1)
-            failed(again, row, "exited with status 3")
-            assert container_id(again, app.container) == before
-        finally:
-            again.close()
 
     def test_in_the_queue(self, deployer: Deployer, old: tuple[App, str]) -> None:
         """It is never begun."""
@@ -102,6 +86,31 @@ class TestInterruption:
         assert deployer.run(deployment, resume=True).status == "success"
         container_id(deployer, app.container)
         check_log(deployer, deployer.row(deployment))
+        check_clean(deployer, app, containers=1)
+
+    def test_killed_after_a_container_that_removes_itself_was_stopped(
+        self, deployer: Deployer, container: str
+    ) -> None:
+        """The engine has removed it (``--rm``): the new one stays until it is replaced."""
+        app = deployer.app(
+            deployer.repository({"Dockerfile": dockerfile()}).url, container=container
+        )
+        running = deployer.engine.run(container, SERVE, stop_signal="SIGTERM", auto_remove=True)
+        deployer.store.apps.adopt(app.id, running)
+        deployer.limits["settle_seconds"] = 60
+        deployment = deployer.create(app)
+        deployer.start(deployment)
+        deployer.wait_for(deployment, "starting_new")
+        wait_until(
+            lambda: deployer.engine.state(container) == "running", "the new container to run"
+        )
+        deployer.kill()
+        new = container_id(deployer, container)
+        row = deployer.run(deployment, resume=True)
+        failed(deployer, row, "restart .the previous container is gone, the new one stays.$")
+        assert container_id(deployer, container) == new
+        deployer.limits["settle_seconds"] = 0.4
+        assert deployer.deploy(app).status == "success"
         check_clean(deployer, app, containers=1)
 
     def test_what_could_not_be_put_back_is_put_back_by_the_next(

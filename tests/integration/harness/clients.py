@@ -22,10 +22,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.programs import program
 
 _NODE_CLIENT: Final = Path(__file__).with_name("client.mjs")
 #: A line of 1 MiB, each of whose bytes JSON may write as six.
 _LARGEST: Final = 8 * 1024 * 1024
+#: How long a client may be open, in seconds: longer than any test.
+_LONGEST: Final = 300.0
 #: ws:// to a loopback address; an HTTP proxy of the environment is not meant for it.
 _LOCAL: Final = "127.0.0.1"
 
@@ -230,12 +233,8 @@ class NodeClient(Client):
 
     def _run(self) -> None:
         options = json.dumps({"url": self.url, "cookie": self.cookie, "origin": self.origin})
-        with subprocess.Popen(
-            ["node", _NODE_CLIENT, options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as self._process:
+        command, pipe = ("node", _NODE_CLIENT, options), subprocess.PIPE
+        with program(command, _LONGEST, stdin=pipe, stdout=pipe) as self._process:
             assert self._process.stdout is not None
             for line in self._process.stdout:
                 self._report(json.loads(line))

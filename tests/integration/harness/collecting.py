@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +21,8 @@ from mist.sequence import Gap
 from mist.settings import Settings
 from mist.store import open_store
 from mist.wire import Kind, Message
+from tests.integration.harness.janitor import scratch
+from tests.integration.harness.programs import kill
 
 PATIENCE: Final = 30.0
 
@@ -34,7 +34,7 @@ class Collecting:
 
     def __init__(self, settings: Settings, container: str) -> None:
         self.settings = settings
-        self.directory = Path(tempfile.mkdtemp(prefix="mist-col-", dir="/tmp"))
+        self.directory = scratch("mist-col-")
         self.paths = Paths(self.directory, self.directory)
         self._stack = ExitStack()
         self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
@@ -115,6 +115,5 @@ class Collecting:
     def _start(self, entry: str, *arguments: object) -> BaseProcess:
         child = self._spawn.Process(target=process.run, args=(entry, *arguments))
         child.start()
-        self._stack.callback(child.join)
-        self._stack.callback(child.kill)
+        self._stack.callback(kill, child)
         return child

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from itertools import pairwise
 
 from mist.store.records import App, Deployment
 from tests.integration.harness.deployments import Deployer
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.programs import run
 
 #: The progress that the document allows for each status.
 RANGES = {"pending": (0, 0), "building": (25, 75), "deploying": (75, 90), "success": (100, 100)}
@@ -26,7 +26,7 @@ def change(deployer: Deployer, content: str) -> None:
     folder = deployer.directory / "repo"
     (folder / "Dockerfile").write_text(content)
     author = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    subprocess.run(["git", *author, "commit", "-qam", "Change"], cwd=folder, check=True)
+    run("git", *author, "commit", "-qam", "Change", cwd=folder)
 
 
 def check_log(deployer: Deployer, row: Deployment) -> None:
@@ -46,7 +46,7 @@ def check_log(deployer: Deployer, row: Deployment) -> None:
 
 def check_clean(deployer: Deployer, app: App, containers: int) -> None:
     """No files, containers or half-built images are left of a deployment."""
-    assert not list(deployer.paths.home.glob("deployments/*.work"))
+    assert not list(deployer.paths.home.glob("work/*"))
     wait_until(lambda: no_build(deployer), "the engine to give the build up")
     check_containers(deployer, app, containers)
 

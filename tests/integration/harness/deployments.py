@@ -6,8 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
@@ -24,6 +22,8 @@ from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
 from tests.integration.harness.engine import IMAGE, PrivateEngine, wait_until
+from tests.integration.harness.janitor import scratch
+from tests.integration.harness.programs import kill, run
 
 #: Where runners are forked from, as the supervisor does it.
 _FORKS: Final = multiprocessing.get_context("forkserver")
@@ -71,11 +71,9 @@ class Repository:
             for role in ("AUTHOR", "COMMITTER")
             for what in ("NAME", "EMAIL")
         }
-        environment = os.environ | who | {"GIT_CONFIG_GLOBAL": "/dev/null"}
-        command = ["git", *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, check=True, capture_output=True, text=True
-        ).stdout
+        environment = os.environ | who
+        # A file name may be any bytes.
+        return run("git", *arguments, cwd=self.folder, env=environment, errors="surrogateescape")
 
 
 def remove_deployed(engine: PrivateEngine) -> None:
@@ -90,15 +88,22 @@ def remove_deployed(engine: PrivateEngine) -> None:
                     client.remove_image(tag, force=True)
 
 
+def _run(umask: int, assignment: Assignment, settings: Settings, paths: Paths) -> None:
+    """Run a runner as the supervisor's fork server does."""
+    os.umask(umask)
+    process.run("workers.deployment.main:main", assignment, settings, paths)
+
+
 class Deployer:
     """A store and a home of their own, and runners that work on them.
 
-    ``limits`` are settings of the section ``deployments``, to be changed at any time.
+    ``limits`` are settings of the section ``deployments``, to be changed at any time,
+    as is ``umask``, the runners' (by default that of ``mist up``).
     """
 
     def __init__(self, engine: PrivateEngine, **limits: object) -> None:
         self.engine = engine
-        self.directory = Path(tempfile.mkdtemp(prefix="mist-dep-", dir="/tmp"))
+        self.directory = scratch("mist-dep-")
         self.paths = Paths(self.directory / "home", self.directory / "run")
         self.paths.home.mkdir()
         self.paths.runtime.mkdir()
@@ -106,6 +111,7 @@ class Deployer:
         self.store.migrate()
         self.limits: dict[str, object] = {"settle_seconds": 0.4, "stop_seconds": 2}
         self.limits |= limits
+        self.umask = 0o077
         self.processes: list[BaseProcess] = []
 
     def repository(self, files: Files, name: str = "repo") -> Repository:
@@ -116,6 +122,15 @@ class Deployer:
         """An application; its name is made up."""
         return self.store.apps.add(f"app-{len(self.store.apps.all())}", git_url=git_url, **fields)
 
+    def tag(self, app: App, deployment: int) -> str:
+        """The name of a deployment's image."""
+        return f"mist-app-{app.id}-{self.store.installation[:12]}:{deployment}"
+
+    def tags(self) -> set[str]:
+        """The names of all images that deployments of this store made."""
+        tags = {tag for image in self.engine.client.images() for tag in image["RepoTags"] or ()}
+        return {tag for tag in tags if f"-{self.store.installation[:12]}:" in tag}
+
     def create(self, app: App, rollback_to: int | None = None) -> int:
         """A pending deployment."""
         return self.store.deployments.create(app.id, "somebody@example.com", rollback_to).id
@@ -125,8 +140,7 @@ class Deployer:
         assignment = Assignment("deployment", deployment, time.time_ns(), resume)
         raw = {"deployments": self.limits, "engine": {"host": self.engine.host}}
         arguments = (assignment, msgspec.convert(raw, Settings), self.paths)
-        entry = "workers.deployment.main:main"
-        runner = _FORKS.Process(target=process.run, args=(entry, *arguments))
+        runner = _FORKS.Process(target=_run, args=(self.umask, *arguments))
         runner.start()
         self.processes.append(runner)
         return runner
@@ -138,8 +152,7 @@ class Deployer:
 
     def kill(self) -> None:
         """SIGKILL to the newest runner."""
-        self.processes[-1].kill()
-        self.processes[-1].join()
+        kill(self.processes[-1])
 
     def run(self, deployment: int, *, resume: bool = False) -> Deployment:
         """Run it to its end."""
@@ -188,8 +201,7 @@ class Deployer:
     def destroy(self) -> None:
         """End what runs, and remove every container, image and file that was made."""
         for runner in self.processes:
-            runner.kill()
-            runner.join()
+            kill(runner)
         self.close()
         remove_deployed(self.engine)
 

@@ -1,32 +1,44 @@
-"""A private Docker Engine for the tests: own socket, own state, own containerd.
+"""A private Docker Engine for the tests: own sockets, own state, own containerd, own network.
 
-It has no network bridge and changes no firewall rule, so it disturbs nothing on
-the machine, and ``--live-restore`` lets its containers outlive a restart of it.
+It disturbs nothing on the machine. In particular it does not use a containerd that
+systemd has started, and it lives in a network namespace of its own: a daemon with
+``--bridge=none`` deletes the ``docker0`` that it finds, and turns on IP forwarding.
+``--live-restore`` lets its containers outlive a restart of it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
-import subprocess
+import socket
 import tarfile
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import docker
-import psutil
 from docker.types import LogConfig
+
+from tests.integration.harness.daemon import Daemon
+from tests.integration.harness.janitor import clean, scratch
+from tests.integration.harness.programs import run
 
 IMAGE: Final = "mist-test/busybox:1"
 _BUSYBOX: Final = ("/usr/bin/busybox", "/bin/busybox")
 _APPLETS: Final = ("sh", "echo", "sleep", "seq", "cat", "printf", "date", "kill", "true", "false")
-_FLAGS: Final = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--live-restore")
+#: Without the plugins that work outside ``root`` and ``state``: Kubernetes, and /opt/containerd.
+_CONTAINERD: Final = """version = 2
+root = "{directory}/containerd/root"
+state = "{directory}/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = "{directory}/c.sock"
+"""
 
 
 class EngineMissing(Exception):
@@ -55,58 +67,50 @@ def wait_until(
 
 
 class PrivateEngine:
-    """One ``dockerd`` with everything it owns below a directory of its own.
+    """One ``dockerd`` and one ``containerd`` with all they own below a directory of their own.
 
     ``host`` is what DOCKER_HOST wants.  ``client`` is a docker-py APIClient.
     """
 
+    flags: tuple[str, ...] = ("--bridge=none", "--iptables=false", "--ip6tables=false")
+
     def __init__(self) -> None:
-        # Below /tmp whatever TMPDIR says: the path of a Unix socket has 107 bytes at most.
-        self.directory = Path(tempfile.mkdtemp(prefix="mist-eng-", dir="/tmp"))
+        self.directory = scratch("mist-eng-")
         self.socket = self.directory / "d.sock"
         self.host = f"unix://{self.socket}"
         self.client = docker.APIClient(base_url=self.host, timeout=60, version="1.41")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def log(self) -> Path:
-        """What the daemon has written."""
-        return self.directory / "dockerd.log"
+        self._dockerd = Daemon(self.directory / "dockerd.log")
+        self._containerd = Daemon(self.directory / "containerd.log")
 
     @property
     def pid(self) -> int:
         """The daemon's process."""
-        assert self._process is not None, "the engine is not started"
-        return self._process.pid
+        return self._dockerd.pid
 
-    # ------------------------------------------------------------ the daemon
+    # ----------------------------------------------------------- the daemons
 
     def start(self, seconds: float = 90.0) -> None:
-        """Start the daemon and wait until it answers; once more if the first start gives up."""
+        """Start what does not run of both daemons, and wait until the engine answers."""
         deadline = time.monotonic() + seconds
-        self._spawn()
-        while not self.answers():
-            assert self._process is not None
-            if time.monotonic() > deadline:
-                raise EngineMissing(f"dockerd does not answer:\n{self._log_tail()}")
-            if self._process.poll() is not None:
-                self._spawn()
-            time.sleep(0.05)
+        inside = self._network()
+        if not self._containerd.running:
+            self._containerd.start([*inside, *self._containerd_command()])
+        self._await(self._containerd, self._containerd_listens, deadline)
+        if not self._dockerd.running:
+            # A daemon that was killed leaves its pid file, and refuses to start
+            # when another process has come to that number since.
+            (self.directory / "d.pid").unlink(missing_ok=True)
+            self._dockerd.start([*inside, *self._dockerd_command()])
+        self._await(self._dockerd, self.answers, deadline)
 
     def stop(self, seconds: float = 30.0) -> None:
-        """SIGTERM; containers live on."""
-        self._end(signal.SIGTERM, seconds)
+        """SIGTERM to the daemon; its containerd and the containers live on."""
+        self._dockerd.end(signal.SIGTERM, seconds)
 
     def kill(self) -> None:
-        """SIGKILL to the daemon and its containerd; containers live on.
-
-        The daemon alone would do, but the next one waits 15 s for the containerd
-        of the old one before it gives up and has to be started again.
-        """
-        self._end(signal.SIGKILL, 30.0)
-        pid = int((self.directory / "exec/containerd/containerd.pid").read_text())
-        with contextlib.suppress(psutil.NoSuchProcess):
-            _end_all([psutil.Process(pid)])
+        """SIGKILL to the daemon and its containerd; containers live on."""
+        self._dockerd.end(signal.SIGKILL)
+        self._containerd.end(signal.SIGKILL)
 
     def restart(self) -> None:
         """What ``systemctl restart docker`` does, with live-restore."""
@@ -132,12 +136,9 @@ class PrivateEngine:
                 with contextlib.suppress(docker.errors.APIError):
                     self.client.remove_container(container["Id"], force=True, v=True)
         self.client.close()
-        if self._process is not None:
-            self.stop()
-        _end_all(list(self._remains()))
-        for mount in _mounts_below(self.directory):
-            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.stop()
+        self._containerd.end(signal.SIGTERM)
+        clean(self.directory)
 
     # -------------------------------------------------------- its containers
 
@@ -202,42 +203,43 @@ class PrivateEngine:
 
     # ---------------------------------------------------------------- within
 
-    def _spawn(self) -> None:
-        directory = self.directory
-        command = ["dockerd", "--host", self.host, "--data-root", f"{directory}/data"]
-        command += ["--exec-root", f"{directory}/exec", "--pidfile", f"{directory}/d.pid", *_FLAGS]
-        # A daemon that was killed leaves its pid file, and refuses to start
-        # when another process has come to that number since.
-        (directory / "d.pid").unlink(missing_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+    def _network(self) -> list[str]:
+        """Return the command that runs another one in the engine's network namespace.
 
-    def _end(self, signal_number: signal.Signals, seconds: float) -> None:
-        assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(signal_number)
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _remains(self) -> Iterator[psutil.Process]:
-        """The containerd and the shims, which name our directory on their command lines.
-
-        What runs inside a container does not, but is a child of its shim.
+        The namespace is a file, so that both daemons find it whenever they are
+        started. ``ip netns exec`` would do the same, but hides the cgroups.
         """
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                # With a slash, for another engine's directory may begin with ours.
-                if any(f"{self.directory}/" in argument for argument in process.cmdline()):
-                    yield process
-                    yield from process.children(recursive=True)
+        file = self.directory / "net"
+        if not file.exists():
+            file.touch()
+            run("unshare", f"--net={file}", _busybox(), "ip", "link", "set", "lo", "up")
+        return ["nsenter", f"--net={file}"]
 
-    def _log_tail(self) -> str:
-        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-15:])
+    def _containerd_command(self) -> list[str]:
+        configuration = self.directory / "containerd.toml"
+        configuration.write_text(_CONTAINERD.format(directory=self.directory), "utf-8")
+        return ["containerd", "--config", str(configuration)]
+
+    def _dockerd_command(self) -> list[str]:
+        directory = self.directory
+        # Without these it reads the machine's /etc/docker/daemon.json and writes a key beside it.
+        settings = {"deprecated-key-path": f"{directory}/key.json"}
+        (directory / "daemon.json").write_text(json.dumps(settings), "utf-8")
+        command = ["dockerd", "--host", self.host, "--config-file", f"{directory}/daemon.json"]
+        command += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec"]
+        command += ["--pidfile", f"{directory}/d.pid", "--containerd", f"{directory}/c.sock"]
+        return [*command, "--live-restore", *self.flags]
+
+    def _containerd_listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(f"{self.directory}/c.sock") == 0
+
+    def _await(self, daemon: Daemon, ready: Callable[[], bool], deadline: float) -> None:
+        """Wait until ``daemon`` is ready; EngineMissing if it ends or takes too long."""
+        while not ready():
+            if time.monotonic() > deadline or not daemon.running:
+                raise EngineMissing(f"{daemon.log.stem} does not answer:\n{daemon.tail()}")
+            time.sleep(0.02)
 
 
 def _busybox() -> Path:
@@ -260,17 +262,3 @@ def _root_file_system() -> bytes:
         scratch.type, scratch.mode = tarfile.DIRTYPE, 0o1777
         archive.addfile(scratch)
     return buffer.getvalue()
-
-
-def _end_all(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=10)
-
-
-def _mounts_below(directory: Path) -> list[str]:
-    """Mount points below ``directory``, the innermost first (proc(5), mountinfo)."""
-    lines = Path("/proc/self/mountinfo").read_text("utf-8").splitlines()
-    points = [line.split()[4] for line in lines]
-    return sorted((point for point in points if point.startswith(f"{directory}/")), reverse=True)

@@ -47,7 +47,10 @@ class MutableEngine:
             engine.connect(self._engine)
             request = b""
             while b"\r\n\r\n" not in request:
-                request += client.recv(4096)
+                piece = client.recv(4096)
+                if not piece:
+                    return
+                request += piece
             engine.sendall(request)
             try:
                 while data := engine.recv(65536):

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +20,8 @@ import requests
 
 from mist.paths import Paths
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.janitor import scratch
+from tests.integration.harness.programs import KILL_SECONDS
 
 #: The ``mist`` command of the environment that runs the tests.
 MIST: Final = Path(sys.executable).with_name("mist")
@@ -44,13 +45,13 @@ class Service:
     def __init__(
         self, docker_host: str, settings: Mapping[str, object] | None = None, workers: int = 1
     ) -> None:
-        # Below /tmp whatever TMPDIR says: the path of a Unix socket has 107 bytes at most.
-        self.directory = Path(tempfile.mkdtemp(prefix="mist-", dir="/tmp"))
+        self.directory = scratch("mist-")
         self.paths = Paths(self.directory / "home", self.directory / "run")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.password = ""
         self.workers = workers
+        self.program = MIST
         self.environment = _environment(docker_host, self.paths, settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -59,6 +60,12 @@ class Service:
         """The supervisor's process."""
         assert self._process is not None, "the service is not started"
         return self._process.pid
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What :meth:`start` runs."""
+        bind = f"127.0.0.1:{self.port}"
+        return (str(self.program), "up", "--bind", bind, "--workers", str(self.workers))
 
     @property
     def output(self) -> str:
@@ -72,11 +79,9 @@ class Service:
 
         ``command`` starts it in another way than ``mist up``.
         """
-        bind = f"127.0.0.1:{self.port}"
-        command = command or (str(MIST), "up", "--bind", bind, "--workers", str(self.workers))
         with (self.directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                command,
+                command or self.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -101,7 +106,7 @@ class Service:
         """SIGKILL to the supervisor; whatever hangs on its life has to end by itself."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        self._process.wait(KILL_SECONDS)
 
     def destroy(self) -> None:
         """Stop if running, end what is left, remove the state."""
@@ -113,7 +118,7 @@ class Service:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         if self._process is not None:
-            self._process.wait()
+            self._process.wait(KILL_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def processes(self) -> list[psutil.Process]:
@@ -138,7 +143,9 @@ class Service:
         options = {"timeout": 60, "capture_output": True, "text": True} | options
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
-        done = subprocess.run([MIST, *arguments], env=self.environment, check=False, **options)
+        done = subprocess.run(
+            [self.program, *arguments], env=self.environment, check=False, **options
+        )
         assert not check or done.returncode == 0, f"{done.args}: {done.stdout}{done.stderr}"
         return done
 
@@ -178,16 +185,18 @@ class Service:
             row for row in self.status() if row["process"].startswith(prefix) and row.get("pid")
         ]
 
+    def answers(self, path: str) -> bool:
+        """Whether a request is answered with 200."""
+        try:
+            return requests.get(f"{self.url}{path}", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
     # ----------------------------------------------------------------- within
 
     def _ready_or_ended(self) -> bool:
         assert self._process is not None
-        if self._process.poll() is not None:
-            return True
-        try:
-            return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
+        return self._process.poll() is not None or self.answers("/readyz")
 
 
 def _environment(docker_host: str, paths: Paths, settings: Mapping[str, object]) -> dict[str, str]:

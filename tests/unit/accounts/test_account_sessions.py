@@ -140,7 +140,7 @@ def test_ended_names_the_sessions_that_are_over(store: Store) -> None:
 def test_a_token_of_ours_is_of_a_user_who_is_there(store: Store) -> None:
     """A store that was made anew does not know the sessions of the old one."""
     user = add_user(store, ADA)
-    token = tokens.issue(SECRET, user, 1.0).text
+    token = tokens.issue(SECRET, store.installation, user, 1.0).text
     claims = jwt.decode(token, SECRET, ["HS256"])
     for user_id in (99, "7", None, 2**80):
         with pytest.raises(NotLoggedIn):
@@ -154,13 +154,65 @@ def test_a_login_of_a_mist_installation_works_here(store: Store) -> None:
     assert (who.user_id, who.email, who.admin) == (user.id, ADA, False)
 
 
-@pytest.mark.parametrize(("role", "admin"), [("owner", True), ("admin", True), ("user", False)])
-def test_a_stranger_has_the_role_of_the_token(store: Store, role: str, admin: bool) -> None:
-    """Whom our store does not know has no grants, and is an admin if the installation says so."""
+@pytest.mark.parametrize("role", ["owner", "admin", "user", "Admin", ""])
+def test_a_stranger_has_no_rights(store: Store, role: str) -> None:
+    """Without an account here there are no grants, whatever role the token claims."""
     store.apps.add("web")
     who = _identify(store, _foreign(user_id=1, email="eve@example.com", role=role))
-    assert (who.user_id, who.admin) == (None, admin)
-    assert len(store.apps.visible_to(who)) == admin
+    assert (who.user_id, who.admin, who.role) == (None, False, "user")
+    assert store.apps.visible_to(who) == []
+
+
+@pytest.mark.parametrize("installation", ["e" * 32, None, 7, ""])
+def test_ids_of_another_installation_mean_nothing_here(store: Store, installation: object) -> None:
+    """With one secret in two installations their user 1 is not our administrator."""
+    admin = add_user(store, EMAIL, "admin")
+    ours = {"user_id": admin.id, "iss": "mist", "role": "admin", "iat": time.time()}
+    theirs = _foreign(email="mallory@example.com", installation=installation, **ours)
+    with pytest.raises(NotLoggedIn, match=r"no account 'mallory@example\.com' here"):
+        _identify(store, theirs)
+    user = add_user(store, "mallory@example.com")
+    who = _identify(store, theirs)
+    assert (who.user_id, who.admin) == (user.id, False)
+
+
+def test_a_session_of_the_version_before_goes_on(store: Store) -> None:
+    """It names no installation; its user is found by the address."""
+    user = add_user(store, ADA, "admin")
+    now = time.time()
+    token = _foreign(user_id=user.id, email=ADA, role="admin", iss="mist", iat=now, jti="0f")
+    who = _identify(store, token)
+    assert (who.user_id, who.admin) == (user.id, True)
+
+
+def test_what_was_revoked_before_stays_revoked(store: Store) -> None:
+    """The version before remembered the text of the token."""
+    user = add_user(store, ADA)
+    now = time.time()
+    token = _foreign(user_id=user.id, email=ADA, role="user", iss="mist", iat=now, jti="0f")
+    store.sessions.revoke(tokens.digest(token), now + 60)
+    with pytest.raises(NotLoggedIn, match="Session expired"):
+        _identify(store, token)
+
+
+def test_a_session_is_not_older_than_its_account(store: Store) -> None:
+    """It was somebody else's who had the address; what begins with the account is its own."""
+    user = add_user(store, ADA)
+    born = int(time.time())
+    for iat in (born - 1, born - 86_400.5, -1, 0):
+        with pytest.raises(NotLoggedIn, match="Session expired"):
+            _identify(store, _foreign(email=ADA, role="user", iat=iat))
+    assert _identify(store, _foreign(email=ADA, role="user", iat=born)).user_id == user.id
+
+
+def test_nobody_logs_another_installations_session_out(store: Store) -> None:
+    """Whoever holds the secret elsewhere may choose a jti, and revokes only their own."""
+    add_user(store, ADA)
+    token = _log_in(store).token.text
+    jti = jwt.decode(token, SECRET, ["HS256"])["jti"]
+    alike = _foreign(email=ADA, role="user", iss="mist", iat=time.time(), jti=jti)
+    sessions.log_out(store, _identify(store, alike))
+    assert _identify(store, token)
 
 
 def test_a_new_password_ends_foreign_sessions_too(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -64,4 +65,45 @@ def test_a_key_that_cannot_be_read_is_named(paths: Paths) -> None:
     """The text has the path."""
     paths.secret.mkdir(parents=True)
     with pytest.raises(SettingsError, match="home/secret: Is a directory"):
+        secret.load_or_create(paths)
+
+
+def test_a_key_that_is_not_there_is_not_made_by_who_only_reads(paths: Paths) -> None:
+    """The web tier has no right to."""
+    paths.home.mkdir()
+    with pytest.raises(SettingsError, match="start the supervisor"):
+        secret.load(paths)
+    assert not paths.secret.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_key_of_another_user_is_refused(paths: Paths) -> None:
+    """They could change it, and sign sessions; that of the state's owner is as it should be."""
+    secret.load_or_create(paths)
+    os.chown(paths.secret, 12345, -1)
+    with pytest.raises(SettingsError, match="user 12345 owns it"):
+        secret.load(paths)
+    os.chown(paths.home, 12345, -1)
+    assert secret.load(paths)
+
+
+def test_a_key_that_the_group_may_change_is_refused(paths: Paths) -> None:
+    """The web tier's user is of that group."""
+    secret.load_or_create(paths)
+    paths.secret.chmod(0o660)
+    with pytest.raises(SettingsError, match="chmod g-w"):
+        secret.load(paths)
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
+def test_what_is_not_a_file_is_refused(paths: Paths, tmp_path: Path, kind: str) -> None:
+    """At once, and nothing is written through it."""
+    paths.home.mkdir()
+    if kind == "pipe":
+        os.mkfifo(paths.secret, 0o600)
+    else:
+        paths.secret.symlink_to(tmp_path / "elsewhere")
+    if kind == "link":
+        (tmp_path / "elsewhere").write_text("x" * 64)
+    with pytest.raises(SettingsError, match=r"symbolic link|not a regular file"):
         secret.load_or_create(paths)

@@ -30,6 +30,7 @@ class Api(falcon.testing.TestClient):
     def __init__(self, services: Services) -> None:
         super().__init__(create_app(services))
         self.services = services
+        self.installation = services.store.installation
         self.bus_problem: str | None = None
 
     def with_(self, **changes: Any) -> Api:
@@ -40,7 +41,8 @@ class Api(falcon.testing.TestClient):
         """The answer to a request of ``user``."""
         headers = dict(options.pop("headers", {}))
         if user is not None:
-            headers["Cookie"] = "mist_token=" + tokens.issue(SECRET, user, 1.0).text
+            token = tokens.issue(SECRET, self.installation, user, 1.0)
+            headers["Cookie"] = "mist_token=" + token.text
         return self.simulate_request(method, path, headers=headers, **options)
 
 

@@ -28,7 +28,8 @@ def test_ready_is_when_store_and_bus_are(api: Api) -> None:
 
 def test_a_store_that_is_gone_is_not_ready(api: Api, tmp_path: Path) -> None:
     """Its text says what to do."""
-    for file in tmp_path.glob("mist.db*"):
+    api.services.store.close()
+    for file in (tmp_path / "store").glob("mist.db*"):
         file.unlink()
     answer = api.ask("GET", "/readyz")
     assert answer.status_code == 503
@@ -77,7 +78,7 @@ def test_answers_are_not_kept(api: Api) -> None:
 
 def test_a_store_that_fails_is_503(api: Api, ada: User, tmp_path: Path) -> None:
     """With the reason, not a traceback."""
-    (tmp_path / "mist.db").unlink()
+    (tmp_path / "store" / "mist.db").unlink()
     api.services.store.close()
     answer = api.ask("GET", "/api/apps", ada)
     assert (answer.status_code, answer.json["success"]) == (503, False)
@@ -86,7 +87,7 @@ def test_a_store_that_fails_is_503(api: Api, ada: User, tmp_path: Path) -> None:
 
 def test_a_full_disk_is_507(api: Api, ada: User, tmp_path: Path) -> None:
     """What was asked for is not done, and the text says why."""
-    data = database.connect("", tmp_path / "mist.db", 1)
+    data = database.connect("", tmp_path / "store" / "mist.db", 1)
 
     @event.listens_for(data.engine, "connect")
     def _limit(connection: sqlite3.Connection, _record: object) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
+import socket
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from mist import command
 from mist.command import COMMANDS, main
-from mist.errors import BusError, StoreError
+from mist.errors import BusError, Exit, StoreError
+from tests.integration.harness.programs import run
 
 _HELP = """
 import sys
@@ -46,10 +48,10 @@ def test_every_name_has_its_module(name: str) -> None:
 
 def test_the_help_loads_no_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
     """It is asked for most, and must be there at once."""
-    done = subprocess.run([sys.executable, "-c", _HELP], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    printed = run(sys.executable, "-c", _HELP)
+    assert printed.splitlines()[-1] == "[]"
     for name in COMMANDS:
-        assert f"  {name} " in done.stdout
+        assert f"  {name} " in printed
 
 
 @pytest.mark.parametrize("arguments", [["nope"], ["user", "nope"], ["user", "add"], ["--nope"]])
@@ -73,6 +75,32 @@ def test_an_error_is_one_line_and_a_status(
     monkeypatch.setattr(command.LazyGroup, "get_command", lambda *_: _failing(error))
     assert _run("up") == status
     assert capsys.readouterr().err == f"mist: {error}\n"
+
+
+def test_a_service_manager_is_told_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where the command is a service."""
+    monkeypatch.setattr(command.LazyGroup, "get_command", lambda *_: _failing(BusError("away")))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert _run("supervisor") == Exit.UNAVAILABLE
+        assert manager.recv(1000) == b"STOPPING=1\nSTATUS=away"
+    assert capsys.readouterr().err == "mist: away\n"
+
+
+def test_a_module_that_is_missing_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An installation that is incomplete is no bug to be traced."""
+    monkeypatch.setitem(sys.modules, "mist.commands.status", None)
+    assert _run("status") == Exit.SOFTWARE
+    said = capsys.readouterr().err
+    assert said.startswith("mist: ")
+    assert "mist.commands.status" in said
+    assert "install Mist again" in said
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -158,6 +158,20 @@ def test_a_taken_name_is_refused(run: Run) -> None:
         assert "already" in done.err
 
 
+def test_a_container_is_deployed_by_one_application(run: Run) -> None:
+    """The second says by which; who only watches it may."""
+    first = ("--container", "mist-app-2", "--git", "https://h/r.git")
+    assert run("app", "add", "web", *first).status == 0
+    for more in ((), ("--container", "mist-app-2")):
+        done = run("app", "add", "api", "--git", "https://h/s.git", *more)
+        assert done.status == 64
+        assert done.err == (
+            "mist: the container mist-app-2 is deployed by web already; "
+            "choose another container for api\n"
+        )
+    assert run("app", "add", "log", "--container", "mist-app-2").status == 0
+
+
 def test_a_setting_that_is_wrong_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is made."""
     monkeypatch.setenv("MIST_AUTH_LOGIN_ATTEMPTS", "many")
@@ -168,8 +182,8 @@ def test_a_setting_that_is_wrong_is_named(run: Run, monkeypatch: pytest.MonkeyPa
 
 def test_a_store_that_is_garbage_is_named(run: Run, home: Path) -> None:
     """And stays as it is."""
-    home.mkdir()
-    (home / "mist.db").write_bytes(b"garbage" * 999)
+    (home / "store").mkdir(parents=True)
+    (home / "store" / "mist.db").write_bytes(b"garbage" * 999)
     done = run("user", "list")
     assert done.status == 69
     assert "move it away" in done.err

@@ -128,6 +128,7 @@ def test_store_before_the_first_start(where: Paths) -> None:
 
 def test_store_that_is_garbage(where: Paths) -> None:
     """A file that is no database fails with the words of the store."""
+    where.database.parent.mkdir()
     where.database.write_bytes(b"no database" * 500)
     finding = only(checks.check_store(Settings(), where))
     assert finding.verdict == "fail"
@@ -166,7 +167,8 @@ def test_directories_of_another_user(tmp_path: Path) -> None:
     home, runtime = tmp_path / "home", tmp_path / "run"
     for directory in (home, runtime):
         directory.mkdir(mode=0o700)
-    (home / "mist.db").touch()
+    (home / "store").mkdir()
+    (home / "store" / "mist.db").touch()
     command = [sys.executable, "-c", _AS_ANOTHER_USER, str(home), str(runtime)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split("\n")[:-1] == [

@@ -19,6 +19,7 @@ from mist.settings import Bus, Replay, Settings, Streams
 from mist.wire import Kind, Message
 from tests import bus_rig
 from tests.bus_rig import PATIENCE, Rig
+from tests.integration.harness.programs import kill
 
 TOPIC = b"metrics/system"
 
@@ -80,8 +81,7 @@ def test_a_restarted_broker_is_waited_for(rig: Rig) -> None:
     with following(rig) as follower:
         publisher.publish(Kind.METRICS, b"1")
         assert take(follower, 1) == [b"1"]
-        rig.broker.kill()
-        rig.broker.join()
+        kill(rig.broker)
         rig.start()
         deadline = time.monotonic() + PATIENCE
         # The publisher sends to the new broker again what the old one may have lost.
@@ -148,8 +148,7 @@ def test_waiting_for_a_broker_costs_nothing(rig: Rig) -> None:
     """While the broker is away the follower sleeps; it does not spin."""
     with following(rig) as follower:
         assert follower.take(0.05) == []
-        rig.broker.kill()
-        rig.broker.join()
+        kill(rig.broker)
         before = time.thread_time()
         follower.take(1.0)
         assert time.thread_time() - before < 0.2

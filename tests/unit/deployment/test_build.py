@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mist.errors import EngineError
-from mist.settings import Deployments, Settings
 from workers.deployment import build
 from workers.deployment.build import Progress, Recipe
 from workers.deployment.errors import BuildFailed
@@ -125,9 +124,8 @@ def test_the_request_names_everything(tmp_path: Path) -> None:
     """Tag, Dockerfile, arguments and network, safely quoted."""
     archive = tmp_path / "context.tar"
     archive.write_bytes(b"x" * 7)
-    limits = Settings(deployments=Deployments(build_network="none"))
-    recipe = Recipe(archive, "a b/Dockerfile", "mist-app-1:2", {"K": "a&b\r\nX: y"})
-    head = build._request(limits, "1.41", recipe).decode()
+    recipe = Recipe(archive, "a b/Dockerfile", "mist-app-1:2", {"K": "a&b\r\nX: y"}, "none")
+    head = build._request("1.41", recipe).decode()
     first, *fields = head.split("\r\n")
     assert first.startswith("POST /v1.41/build?t=mist-app-1%3A2&dockerfile=a+b%2FDockerfile&")
     assert first.endswith(" HTTP/1.0")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import tarfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from workers.deployment import context
+from tests.integration.harness.deployments import Repository
+from tests.integration.harness.programs import run
+from workers.deployment import context, git
 from workers.deployment.errors import Refused
+from workers.deployment.git import Tree
+from workers.deployment.guard import Guard
 
 LIMIT = 1_000_000
 
@@ -33,7 +39,7 @@ def put(root: Path, name: str, content: str = "") -> None:
 def pack(root: Path, dockerfile: str = "Dockerfile", limit: int = LIMIT) -> set[str]:
     """The names in the archive of a checkout."""
     archive = root.parent / "context.tar"
-    context.pack(root, dockerfile, archive, limit, lambda: None)
+    context.pack(Tree(root, frozenset(), 0), dockerfile, archive, limit, lambda: None)
     with tarfile.open(archive) as tar:
         return set(tar.getnames())
 
@@ -53,6 +59,28 @@ def test_honours_dockerignore(root: Path) -> None:
         put(root, name)
     put(root, ".dockerignore", "# nothing secret\n**/*.log\n!keep.log\nprivate\nDockerfile\n")
     assert pack(root) == {"Dockerfile", ".dockerignore", "keep.log", "deep", "d.txt"}
+
+
+@pytest.mark.parametrize("name", ["[id]/Dockerfile", "*", "a*/Docker?ile", "!x/Dockerfile"])
+def test_takes_the_dockerfiles_path_for_no_pattern(root: Path, name: str) -> None:
+    """It is sent although it is ignored, and nothing else is for its sake."""
+    put(root, name)
+    for other in ("id/Dockerfile", "abc/Dockerfile", "x/Dockerfile", "secret"):
+        put(root, other)
+    put(root, ".dockerignore", "*\n")
+    folders = {str(folder) for folder in Path(name).parents} - {"."}
+    assert pack(root, name) == {".dockerignore", name} | folders
+
+
+def test_sends_what_a_dockerfile_leads_to(root: Path) -> None:
+    """A link to one that is ignored, and one in a folder that is a link."""
+    put(root, "deploy/prod")
+    (root / "folder").symlink_to("deploy")
+    (root / "Link").symlink_to("folder/prod")
+    put(root, ".dockerignore", "deploy\nLink\n")
+    sent = {".dockerignore", "Dockerfile", "folder", "deploy", "deploy/prod"}
+    assert pack(root, "folder/prod") == sent
+    assert pack(root, "Link") == sent | {"Link"}
 
 
 def test_ends_without_padding(root: Path) -> None:
@@ -132,5 +160,108 @@ def test_looks_at_its_guard(root: Path) -> None:
     def stop() -> None:
         raise InterruptedError
 
+    tree = Tree(root, frozenset(), 0)
     with pytest.raises(InterruptedError):
-        context.pack(root, "Dockerfile", root.parent / "context.tar", LIMIT, stop)
+        context.pack(tree, "Dockerfile", root.parent / "context.tar", LIMIT, stop)
+
+
+class TestModes:
+    """Of a real checkout: what Git records, and nothing of this machine."""
+
+    @pytest.fixture(params=[0o022, 0o077, 0o000, 0o777])
+    def _umask(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        before = os.umask(request.param)
+        yield
+        os.umask(before)
+
+    @pytest.fixture
+    def repository(self, tmp_path: Path) -> Repository:
+        """Files, scripts, links and folders, with names that need care."""
+        made = Repository(tmp_path / "repo", {"Dockerfile": "", "a/b c/plain": "", "tëst\n": ""})
+        for name in ("run", "a/b c/run", "a/tëst\trun", os.fsdecode(b"a/\xff run"), "-rf"):
+            put(made.folder, name, "#!/bin/sh\n")
+            (made.folder / name).chmod(0o755)
+        (made.folder / "link").symlink_to("a/b c/run")
+        (made.folder / "a/up").symlink_to("..")
+        made.commit({}, "More")
+        return made
+
+    def check(self, repository: Repository, checkout: Path) -> None:
+        """Compare the archive with ``git ls-tree``, and its folders with the usual mode."""
+        archive = checkout.parent / "context.tar"
+        tree = git.tree(checkout, Guard(lambda: None, 60))
+        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        listed = repository.git("ls-tree", "-r", "-t", "-z", "HEAD").split("\0")
+        records = (record.partition("\t") for record in listed[:-1])
+        recorded = {name: head[:6] for head, _, name in records}
+        with tarfile.open(archive) as tar:
+            packed = {info.name: self.git_mode(info) for info in tar}
+            times = {info.mtime for info in tar}
+        assert packed == recorded
+        assert times == {int(repository.git("log", "-1", "--format=%ct"))}
+
+    @staticmethod
+    def git_mode(info: tarfile.TarInfo) -> str:
+        """The mode as Git writes it."""
+        if info.isdir():
+            assert info.mode == 0o755
+            return "040000"
+        return "120000" if info.issym() else f"100{info.mode:o}"
+
+    @pytest.mark.usefixtures("_umask")
+    def test_are_those_that_git_records(self, repository: Repository, tmp_path: Path) -> None:
+        """Whatever the umask is at the checkout, and while it is packed."""
+        if os.geteuid() != 0:
+            pytest.skip("under a umask of 777 only root can read what it wrote")
+        folder = tmp_path / "work"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+        git.clone(repository.url, None, folder / "checkout", Guard(lambda: None, 60), _Silent())
+        self.check(repository, folder / "checkout")
+
+    @pytest.mark.parametrize("mode", [0o600, 0o777, 0o7777, 0o444])
+    def test_are_not_those_of_the_file_system(
+        self, repository: Repository, tmp_path: Path, mode: int
+    ) -> None:
+        """One that keeps no modes shows the same for every file; Git believes it on demand."""
+        checkout = tmp_path / "checkout"
+        git.clone(repository.url, None, checkout, Guard(lambda: None, 60), _Silent())
+        run("git", "config", "core.fileMode", "false", cwd=checkout)
+        for path in checkout.rglob("*"):
+            if not path.is_symlink() and ".git" not in path.parts:
+                path.chmod(mode | 0o100 if path.is_dir() else mode)
+                os.utime(path, (0, 0))
+        self.check(repository, checkout)
+
+    def test_of_folders_hold_where_they_are_ignored_but_for_a_file(
+        self, repository: Repository, tmp_path: Path
+    ) -> None:
+        """The folders of a file that is sent are sent, too."""
+        repository.commit({".dockerignore": "a\n!a/b c/run\n"}, "Ignore")
+        checkout = tmp_path / "checkout"
+        git.clone(repository.url, None, checkout, Guard(lambda: None, 60), _Silent())
+        archive = tmp_path / "context.tar"
+        tree = git.tree(checkout, Guard(lambda: None, 60))
+        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        with tarfile.open(archive) as tar:
+            below = {info.name: info.mode for info in tar if info.name.startswith("a")}
+        assert below == {"a": 0o755, "a/b c": 0o755, "a/b c/run": 0o755}
+
+    @pytest.mark.parametrize("moment", [-5, 2**62])
+    def test_times_make_sense(self, root: Path, moment: int) -> None:
+        """Who writes a commit also writes its date."""
+        archive = root.parent / "context.tar"
+        tree = Tree(root, frozenset(), moment)
+        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        with tarfile.open(archive) as tar:
+            assert all(0 <= info.mtime <= time.time() for info in tar)
+
+
+class _Silent:
+    """Listens to a clone without a word."""
+
+    def lines(self, texts: list[str]) -> None:
+        """Lines that Git wrote."""
+
+    def percent(self, number: int) -> None:
+        """So much of the objects has arrived."""

@@ -18,6 +18,7 @@ import pytest
 
 from tests.integration.harness.deployments import Repository
 from tests.integration.harness.engine import wait_until
+from tests.integration.harness.programs import run
 from workers.deployment import git
 from workers.deployment.errors import Cancelled, GitFailed, Refused, TimedOut
 from workers.deployment.guard import Guard
@@ -90,8 +91,7 @@ class TestClone:
         """History is nothing to a build."""
         repository.commit({"b.txt": ""}, "Second commit")
         checkout = clone(repository.url, tmp_path, guard)
-        counted = subprocess.check_output(["git", "rev-list", "--count", "HEAD"], cwd=checkout)
-        assert counted.strip() == b"1"
+        assert run("git", "rev-list", "--count", "HEAD", cwd=checkout).strip() == "1"
 
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, guard: Guard
@@ -101,6 +101,24 @@ class TestClone:
             clone(repository.url, tmp_path, guard, "nowhere")
         with pytest.raises(GitFailed, match="does not appear to be a git repository"):
             clone(f"file://{tmp_path}/nothing", tmp_path, guard)
+
+    def test_takes_a_branch_for_nothing_else(
+        self, repository: Repository, tmp_path: Path, guard: Guard
+    ) -> None:
+        """Not for a tag or a commit of the same name, which Git would check out as well."""
+        first = repository.git("rev-parse", "HEAD").strip()
+        repository.git("tag", "v1")
+        repository.git("tag", "both")
+        for branch in ("both", first[:7]):
+            repository.git("checkout", "-q", "-b", branch)
+            newest = repository.commit({"b.txt": branch}, f"Commit on {branch}")
+            commit = git.clone(repository.url, branch, tmp_path / f"to-{branch}", guard, Heard())
+            assert commit == (newest, f"Commit on {branch}")
+        with pytest.raises(GitFailed, match="'v1' is a tag, not a branch"):
+            clone(repository.url, tmp_path, guard, "v1")
+        for missing in (first, first[:8], "HEAD", "heads/both", "refs/heads/both", "origin/both"):
+            with pytest.raises(GitFailed, match="not found"):
+                git.clone(repository.url, missing, tmp_path / "missing", guard, Heard())
 
     def test_gives_credentials_to_the_server_alone(self, tmp_path: Path, guard: Guard) -> None:
         """They are in no argument that other users of the machine could read."""

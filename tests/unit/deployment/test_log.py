@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -187,9 +188,11 @@ class TestReader:
         writer = threading.Thread(target=write)
         writer.start()
         reader, found = Reader(path), []
+        deadline = time.monotonic() + 30
         while not reader.finished:
+            assert time.monotonic() < deadline
             found += reader.read(500).splitlines()
-        writer.join()
+        writer.join(30)
         assert [text_of(record) for record in found[:-1]] == expected
         assert reader.line == len(found)
 

@@ -16,7 +16,10 @@ from workers.deployment.main import main
 
 def test_a_store_that_fails_is_a_crash(tmp_path: Path) -> None:
     """Another runner is started then, which puts the row right; "cannot start" would not be."""
-    (tmp_path / "mist.db").write_text("This is no database, however much it may look like one.")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "mist.db").write_text(
+        "This is no database, however much it may look like one."
+    )
     with pytest.raises(NotRecorded) as caught:
         main(Assignment("deployment", 1, 1, resume=False), Settings(), Paths(tmp_path, tmp_path))
     assert caught.value.exit_status is Exit.FAILURE

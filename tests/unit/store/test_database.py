@@ -43,10 +43,11 @@ def test_a_url_that_cannot_be_used(tmp_path: Path, url: str, words: str) -> None
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     """It is not overwritten."""
-    (tmp_path / "mist.db").write_bytes(b"garbage" * 1000)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "mist.db").write_bytes(b"garbage" * 1000)
     with pytest.raises(StoreError, match="move it away"):
         open_store(Settings(), Paths(tmp_path, tmp_path)).migrate()
-    assert (tmp_path / "mist.db").read_bytes() == b"garbage" * 1000
+    assert (tmp_path / "store" / "mist.db").read_bytes() == b"garbage" * 1000
 
 
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 def test_a_full_disk(store: Store, tmp_path: Path) -> None:
     """Nothing half-done is kept, and what was there can be read."""
     store.apps.add("before")
-    data = database.connect("", tmp_path / "mist.db", 1)
+    data = database.connect("", tmp_path / "store" / "mist.db", 1)
 
     @event.listens_for(data.engine, "connect")
     def _limit(connection: sqlite3.Connection, _record: object) -> None:
@@ -91,7 +92,8 @@ def test_a_file_that_may_not_be_written(store: Store, tmp_path: Path) -> None:
     store.close()
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
-    for file in tmp_path.iterdir():
+    (tmp_path / "store").chmod(0o755)
+    for file in (tmp_path / "store").iterdir():
         file.chmod(0o644)
     process = multiprocessing.get_context("spawn").Process(target=_add_read_only, args=(tmp_path,))
     process.start()
@@ -101,7 +103,7 @@ def test_a_file_that_may_not_be_written(store: Store, tmp_path: Path) -> None:
 
 def test_a_lock_that_is_held_for_too_long(store: Store, tmp_path: Path) -> None:
     """A writer waits for ``store.busy_seconds``; a reader waits for nobody."""
-    holder = sqlite3.connect(tmp_path / "mist.db", isolation_level=None)
+    holder = sqlite3.connect(tmp_path / "store" / "mist.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     hasty = open_store(_settings(busy_seconds=0.01), Paths(tmp_path, tmp_path))
     assert hasty.apps.all() == []
@@ -139,7 +141,7 @@ sys.exit(4)
 
 def test_waiting_for_a_lock_does_not_stop_a_gevent_loop(store: Store, tmp_path: Path) -> None:
     """A gunicorn worker goes on with its streams meanwhile."""
-    holder = sqlite3.connect(tmp_path / "mist.db", isolation_level=None)
+    holder = sqlite3.connect(tmp_path / "store" / "mist.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     command = [sys.executable, "-c", _IN_GEVENT, str(tmp_path)]
     done = subprocess.run(command, check=False, timeout=60)
@@ -150,13 +152,16 @@ def test_waiting_for_a_lock_does_not_stop_a_gevent_loop(store: Store, tmp_path: 
 def test_the_file_is_for_its_group(store: Store, tmp_path: Path) -> None:
     """The web tier is another user of the same group, and nobody else may read it."""
     store.apps.add("web")
-    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("mist.db*")}
+    modes = {
+        file.name: stat.S_IMODE(file.stat().st_mode)
+        for file in (tmp_path / "store").glob("mist.db*")
+    }
     assert set(modes.values()) == {0o660}, modes
 
 
 def test_a_failed_write_shows_no_values(store: Store, tmp_path: Path) -> None:
     """Not in the traceback either: an application's environment is secret."""
-    with sqlite3.connect(tmp_path / "mist.db") as connection:
+    with sqlite3.connect(tmp_path / "store" / "mist.db") as connection:
         connection.execute("DROP TABLE apps")
     with pytest.raises(StoreError) as caught:
         store.apps.add("shop", env={"KEY": "hunter" + str(2)})

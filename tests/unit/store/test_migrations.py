@@ -31,7 +31,7 @@ _MIGRATE = (
 
 def test_the_versions_make_the_tables(store: Store, tmp_path: Path) -> None:
     """What migrations make is what the program describes."""
-    engine = create_engine(f"sqlite:///{tmp_path}/mist.db")
+    engine = create_engine(f"sqlite:///{tmp_path}/store/mist.db")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
@@ -82,7 +82,7 @@ def test_a_store_without_tables_says_what_makes_them(tmp_path: Path) -> None:
 
 def test_a_store_of_a_newer_version_is_left_alone(store: Store, tmp_path: Path) -> None:
     """Neither used nor changed by a program that does not know it."""
-    engine = create_engine(f"sqlite:///{tmp_path}/mist.db")
+    engine = create_engine(f"sqlite:///{tmp_path}/store/mist.db")
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
@@ -94,7 +94,7 @@ def test_a_store_of_a_newer_version_is_left_alone(store: Store, tmp_path: Path) 
 
 def test_the_tables_can_be_dropped(store: Store, tmp_path: Path) -> None:
     """The way back exists."""
-    engine = create_engine(f"sqlite:///{tmp_path}/mist.db")
+    engine = create_engine(f"sqlite:///{tmp_path}/store/mist.db")
     config = Config(attributes={"connection": engine.connect()})
     config.set_main_option("script_location", "mist.store:migrations")
     with config.attributes["connection"] as connection, connection.begin():
@@ -119,7 +119,7 @@ def test_an_installation_keeps_its_identity(store: Store, tmp_path: Path) -> Non
 def test_a_store_of_the_first_version_gets_an_identity(store: Store, tmp_path: Path) -> None:
     """An upgrade draws the id, and loses no row."""
     user = store.users.add("ada@example.com", "a hash")
-    engine = create_engine(f"sqlite:///{tmp_path}/mist.db")
+    engine = create_engine(f"sqlite:///{tmp_path}/store/mist.db")
     config = Config(attributes={"connection": engine.connect()})
     config.set_main_option("script_location", "mist.store:migrations")
     with config.attributes["connection"] as connection, connection.begin():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mist.errors import AlreadyExists, StoreError
+from mist.errors import AlreadyExists, Conflict, StoreError
 from mist.store import Store
 from tests.store_rig import add_user
 
@@ -67,3 +67,37 @@ def test_a_grant_of_nothing_is_refused(store: Store) -> None:
     """A grant names a user and an application that are there."""
     with pytest.raises(StoreError):
         store.apps.grant(1, 1)
+
+
+@pytest.mark.parametrize("first", ["box", "mist-app-2"])
+def test_one_application_deploys_to_a_container(store: Store, first: str) -> None:
+    """Also where the second has the name only because it is the usual one of its id."""
+    web = store.apps.add("web", git_url="https://h/web.git", container=first)
+    second = None if first == "mist-app-2" else first
+    with pytest.raises(Conflict, match=f"container {first} is deployed by web already; choose"):
+        store.apps.add("api", git_url="https://h/api.git", container=second)
+    assert store.apps.all() == [web]
+    # Who only watches it deploys nothing, and names of another case are other names.
+    store.apps.add("log", container=first)
+    store.apps.add("other", git_url="https://h/api.git", container=first.upper())
+
+
+def test_an_application_adopts_a_container(store: Store) -> None:
+    """The last word counts, for the application and for the container."""
+    web, api = store.apps.add("web"), store.apps.add("api")
+    assert store.apps.adopted(web.id) is None
+    store.apps.adopt(web.id, "a" * 64)
+    store.apps.adopt(web.id, "b" * 64)
+    store.apps.adopt(web.id, "b" * 64)
+    assert (store.apps.adopted(web.id), store.apps.adopted(api.id)) == ("b" * 64, None)
+    store.apps.adopt(api.id, "b" * 64)
+    assert (store.apps.adopted(web.id), store.apps.adopted(api.id)) == (None, "b" * 64)
+
+
+def test_nobody_adopts_for_an_application_that_is_not_there(store: Store) -> None:
+    """And what others adopted stays."""
+    web = store.apps.add("web")
+    store.apps.adopt(web.id, "a" * 64)
+    with pytest.raises(StoreError):
+        store.apps.adopt(99, "a" * 64)
+    assert store.apps.adopted(web.id) == "a" * 64

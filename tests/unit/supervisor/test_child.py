@@ -6,10 +6,11 @@ import signal
 
 import pytest
 
+from mist.crashes import describe
 from mist.errors import Exit
 from mist.settings import Settings, Supervisor
 from supervisor import specs
-from supervisor.child import Child, describe
+from supervisor.child import Child
 from supervisor.specs import Spec
 from supervisor.states import State
 from tests.unit.supervisor.fakes import World
@@ -25,6 +26,7 @@ SETTINGS = Settings(
 )
 BROKER = specs.broker(SETTINGS)
 CONTAINER = specs.container(SETTINGS, 7)
+WEB = specs.web(SETTINGS)
 DEPLOYMENT = specs.deployment(SETTINGS, 7)
 
 
@@ -160,6 +162,17 @@ def test_cannot_start_is_not_a_crash(status: Exit) -> None:
     ends(world, child, status)
     assert (child.state, child.exit_status) == (State.FAILED, status)
     assert child.why == f"cannot start: exit status {int(status)}"
+
+
+def test_child_that_has_given_up_is_not_started_again() -> None:
+    """It has said why, and has tried for long enough; whatever its status."""
+    world, child = begun(WEB)
+    child.reason = "the web tier cannot start: a bug"
+    ends(world, child, Exit.FAILURE)
+    assert (child.state, child.exit_status) == (State.FAILED, Exit.FAILURE)
+    assert child.why == "gave up: exit status 1"
+    child.start("another chance")
+    assert child.reason == ""
 
 
 def test_one_shot_finishes() -> None:

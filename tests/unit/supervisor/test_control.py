@@ -48,7 +48,7 @@ def answering(context: Context, paths: Paths) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join()
+        thread.join(30)
 
 
 def test_status_travels(paths: Paths) -> None:

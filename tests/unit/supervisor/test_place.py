@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mist.errors import AlreadyRunning, Exit
 from mist.paths import Paths
 from supervisor import place
 from supervisor.place import UnsafePlace
+from tests.integration.harness.programs import run
 
 
 @pytest.fixture
@@ -31,11 +32,20 @@ def test_directories_are_made_for_this_user_and_group(paths: Paths) -> None:
 
 
 def test_directories_that_are_there_are_kept(paths: Paths) -> None:
-    """The second start changes nothing."""
+    """The second start changes nothing, but the group's right to write, which was given once."""
     place.prepare(paths)
     paths.home.chmod(0o2770)
     place.prepare(paths)
-    assert stat.S_IMODE(paths.home.stat().st_mode) == 0o2770
+    assert stat.S_IMODE(paths.home.stat().st_mode) == 0o2750
+
+
+def test_home_that_others_can_change(paths: Paths) -> None:
+    """The state is not kept where every user could replace it, sticky or not."""
+    place.prepare(paths)
+    for mode in (0o777, 0o1777):
+        paths.home.chmod(mode)
+        with pytest.raises(UnsafePlace, match=f"MIST_HOME.*chmod o-w {paths.home}"):
+            place.prepare(paths)
 
 
 def test_second_service_on_the_same_state(paths: Paths) -> None:
@@ -63,6 +73,16 @@ def test_lock_ends_with_its_holder(paths: Paths) -> None:
     place.lock(paths).close()
 
 
+def test_sockets_go_with_their_holder(paths: Paths) -> None:
+    """Those of the service alone: the directory may hold sockets of other programs."""
+    place.prepare(paths)
+    with place.lock(paths):
+        for name in ("events", "control", "theirs"):
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(paths.runtime / name))
+    assert [path.name for path in paths.runtime.iterdir() if path.is_socket()] == ["theirs"]
+
+
 def test_directory_that_cannot_be_made(paths: Paths, tmp_path: Path) -> None:
     """The text names the directory and the variable."""
     (tmp_path / "state").write_text("a file")
@@ -76,14 +96,14 @@ def test_disk_that_is_full(paths: Paths) -> None:
     """The text names the file and says what to do, before anything else is tried."""
     place.prepare(paths)
     mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "mist-test", str(paths.home)]
-    subprocess.run(mount, check=True)
+    run(*mount)
     try:
         (paths.home / "ballast").write_bytes(b"x" * 4096)
         with pytest.raises(UnsafePlace, match=f"{paths.lock}: .*free some space") as raised:
             place.lock(paths)
         assert raised.value.exit_status is Exit.CANNOT_CREATE
     finally:
-        subprocess.run(["umount", "--lazy", str(paths.home)], check=True)
+        run("umount", "--lazy", paths.home)
 
 
 def test_runtime_that_others_can_change(paths: Paths) -> None:

@@ -322,7 +322,20 @@ def test_service_ends_when_the_broker_cannot_start() -> None:
     history.ends(history.world.last, Exit.UNAVAILABLE)
     assert history.supervisor.stopped
     assert history.supervisor.exit_status == Exit.UNAVAILABLE
-    assert history.supervisor.reason == "broker cannot start: exit status 69"
+    expected = "broker cannot start: exit status 69; the log above says more"
+    assert history.supervisor.reason == expected
+
+
+def test_service_ends_when_the_web_tier_gives_up() -> None:
+    """With what it has said, which is all that there is to say."""
+    history = whole_service()
+    web = history.supervisor.children[specs.WEB]
+    web.reason = "the web tier cannot start: a bug"
+    process = next(p for p in history.world.started if p.spec.name == specs.WEB)
+    history.ends(process, Exit.FAILURE)
+    assert history.supervisor.stopping
+    assert history.supervisor.exit_status == Exit.FAILURE
+    assert history.supervisor.reason == "the web tier cannot start: a bug"
 
 
 def test_service_ends_when_the_web_tier_keeps_crashing() -> None:

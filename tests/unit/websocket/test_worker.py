@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+
+from tests.integration.harness.programs import run
 
 _PROGRAM = """
 import sys, threading
-import api.worker
+import api.worker, api.application, api.master
 from gevent._hub_local import get_hub_if_exists
 print(get_hub_if_exists(), threading.active_count(), "zmq" in sys.modules, "falcon" in sys.modules)
 """
@@ -15,5 +16,5 @@ print(get_hub_if_exists(), threading.active_count(), "zmq" in sys.modules, "falc
 
 def test_importing_the_worker_starts_nothing() -> None:
     """No event loop, no thread, no ZeroMQ, no application: each worker makes its own."""
-    output = subprocess.check_output([sys.executable, "-c", _PROGRAM], text=True)
+    output = run(sys.executable, "-c", _PROGRAM)
     assert output.split() == ["None", "1", "False", "False"]

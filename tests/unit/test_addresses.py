@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from mist.commands.up import CannotListen, check_port, split_address
+from mist.addresses import CannotListen, check_port, split_address
 from mist.errors import Exit, UsageError
 
 

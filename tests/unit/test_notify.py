@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.notify import Notifier
+from mist.notify import Notifier
 
 
 @pytest.fixture
@@ -31,6 +31,17 @@ def test_messages_on_a_socket_with_a_path(manager: socket.socket, tmp_path: Path
     notifier.stopping()
     words = [manager.recv(100) for _ in range(4)]
     assert words == [b"READY=1", b"STATUS=3 of 3 processes run", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_giving_up_is_one_message(manager: socket.socket, tmp_path: Path) -> None:
+    """With a reason of one line and a bounded length; it is known whether somebody heard it."""
+    assert not Notifier({}).giving_up("a bug")
+    assert not Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")}).giving_up("a bug")
+    manager.bind(str(tmp_path / "n"))
+    assert Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")}).giving_up("a\nbug " + "x" * 10_000)
+    message = manager.recv(100_000)
+    assert message.startswith(b"STOPPING=1\nSTATUS=a bug xxx")
+    assert len(message) < 5_000
 
 
 def test_abstract_socket(manager: socket.socket) -> None:

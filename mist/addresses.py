@@ -1,0 +1,98 @@
+"""The address that the web tier listens on: how it is written, and whether it can be had."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from typing import Final
+
+from mist.errors import Exit, MistError, UsageError
+
+#: How long the web workers of a master that was killed may hold its port, in seconds.
+_PORT_SECONDS: Final = 5.0
+_PORT_POLL_SECONDS: Final = 0.05
+
+_HOW: Final = "--bind HOST:PORT or server.bind"
+
+
+class CannotListen(MistError):
+    """The web tier's address cannot be used; the text says why and what to do."""
+
+    exit_status = Exit.UNAVAILABLE
+
+    def __init__(self, bind: str, reason: str, advice: str) -> None:
+        super().__init__(bind, reason, advice)
+        self.bind = bind
+        self.reason = reason
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.bind}: {self.reason}; {self.advice}"
+
+
+class PortInUse(CannotListen):
+    """Another process listens there; it may be about to end."""
+
+
+def check_port(bind: str) -> None:
+    """Raise CannotListen, or UsageError for what is no address, before anything is started."""
+    host, port = split_address(bind)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except UnicodeError:  # a name that cannot be one, such as "a..b"
+        raise _no_such_host(bind) from None
+    except OSError as error:
+        raise _explained(bind, port, error) from None
+
+
+def await_port(bind: str) -> None:
+    """Wait a moment for a port in use, and then do as ``check_port`` does."""
+    deadline = time.monotonic() + _PORT_SECONDS
+    while True:
+        try:
+            check_port(bind)
+            return
+        except PortInUse:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_PORT_POLL_SECONDS)
+
+
+def split_address(bind: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT`` or ``[IPV6]:PORT``; UsageError for anything else."""
+    host, colon, port = bind.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or not port.isascii() or not port.isdigit():
+        raise UsageError(f"{bind!r} is no address; write HOST:PORT, such as 127.0.0.1:8420")
+    if ":" in host and not bracketed:
+        raise UsageError(f"{bind!r}: put an IPv6 address in brackets, such as [::1]:8420")
+    if not 1 <= int(port) <= 65_535:
+        raise UsageError(f"{bind!r}: a port is a number from 1 to 65535")
+    return host.strip("[]"), int(port)
+
+
+def _explained(bind: str, port: int, error: OSError) -> CannotListen:
+    if isinstance(error, socket.gaierror):
+        return _no_such_host(bind)
+    if error.errno == errno.EADDRINUSE:
+        advice = (
+            f"stop what listens there (`ss -ltnp 'sport = :{port}'` shows it), "
+            f"or choose another port with {_HOW}"
+        )
+        return PortInUse(bind, f"port {port} is in use", advice)
+    if isinstance(error, PermissionError):
+        advice = f"ports below 1024 are root's; choose another with {_HOW}"
+        return CannotListen(bind, "no permission", advice)
+    reason = (error.strerror or str(error)).lower()
+    return CannotListen(bind, reason, f"choose another address with {_HOW}")
+
+
+def _no_such_host(bind: str) -> CannotListen:
+    return CannotListen(bind, "no such host", f"name an address of this machine with {_HOW}")

@@ -1,0 +1,147 @@
+"""``mist app adopt``: let a deployment replace a container that it did not make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import click
+
+from mist import applications, settings, validation
+from mist.commands.state import opened_store
+from mist.commands.top import human
+from mist.errors import Conflict, Exit, NotFound
+from mist.settings import Settings
+from mist.store import App, Store
+
+_KEPT: Final = "carried over"
+_LOST: Final = "not carried over"
+
+#: Limits of the engine's ``HostConfig`` ("Create a container") in words; 0 or less is none.
+_LIMITS: Final[dict[str, Callable[[int], str]]] = {
+    "Memory": lambda value: f"{human(value)} of memory",
+    "MemorySwap": lambda value: f"{human(value)} of memory and swap",
+    "NanoCpus": lambda value: f"{value / 1e9:g} CPUs",
+    "CpuQuota": lambda value: f"a CPU quota of {value} µs",
+    "CpuShares": lambda value: f"{value} CPU shares",
+    "PidsLimit": lambda value: f"{value} processes",
+}
+
+
+class Fact(NamedTuple):
+    """One property of a container, and what becomes of it at the next deployment."""
+
+    what: str
+    now: str
+    then: str
+
+
+@click.command()
+@click.argument("app")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def adopt(app: str, yes: bool) -> None:
+    """Let the next deployment of APP (a name or an id) replace a container it did not make.
+
+    This is the container that has the application's container name.  Its image, ports,
+    mounts and limits are shown first, with what the new container will not have.
+    """
+    limits = settings.load()
+    with opened_store() as store:
+        target = applications.find_app(store, app)
+        found = _adoptable(store, limits, target)
+        state, short = found["State"]["Status"], found["Id"][:12]
+        click.echo(f"The next deployment of {target.name} replaces this container:\n")
+        click.echo(f"  {target.container} ({short}, {state})")
+        facts = list(_facts(found, target, limits))
+        width = max(len(fact.now) for fact in facts)
+        for what, now, then in facts:
+            click.echo(f"  {what:<9}{_safe(now):<{width}}  {then}")
+        for note in _notes(found):
+            click.echo(f"\n{_safe(note)}")
+        click.echo()
+        if not yes and not _confirmed():
+            click.echo("Nothing was changed; --yes adopts it without asking.")
+            raise SystemExit(Exit.FAILURE)
+        store.apps.adopt(target.id, found["Id"])
+    click.echo(f"Adopted; `mist deploy {target.name}` replaces it.")
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("Adopt it?")
+    except click.Abort:
+        # Standard input has ended: nobody is there to answer.
+        click.echo()
+        return False
+
+
+def _adoptable(store: Store, limits: Settings, app: App) -> dict[str, Any]:
+    """Return the container as the engine describes it; NotFound or Conflict says what is wrong."""
+    from workers import engine, references  # noqa: PLC0415 - only the commands know the others
+    from workers.deployment import ownership  # noqa: PLC0415
+
+    if app.git_url is None:
+        raise Conflict(f"{app.name} has no Git repository, so no deployment replaces its container")
+    found = references.find_container(limits, app.container)
+    if found is None:
+        raise NotFound(
+            f"there is no container {app.container!r} to adopt; `mist deploy {app.name}` makes it"
+        )
+    if ownership.owner(store, found) == app.id:
+        raise Conflict(f"a deployment of {app.name} made the container {app.container!r}")
+    if store.apps.adopted(app.id) == found["Id"]:
+        raise Conflict(
+            f"{app.name} has adopted the container {app.container!r} already; "
+            f"`mist deploy {app.name}` replaces it"
+        )
+    text, adoptable = ownership.stranger(store, app, found)
+    if not adoptable:
+        raise Conflict(text)
+    return dict(engine.get_json(limits, f"/containers/{found['Id']}/json", size=1))
+
+
+def _facts(found: dict[str, Any], app: App, limits: Settings) -> Iterator[Fact]:
+    from workers.deployment import volumes  # noqa: PLC0415 - see _adoptable
+
+    host = found["HostConfig"]
+    source = validation.public_git_url(app.git_url or "")
+    yield Fact("image", found["Config"]["Image"], f"replaced by one that is built from {source}")
+    for inside, outside in sorted((host["PortBindings"] or {}).items()):
+        for binding in outside or ():
+            same = inside == f"{app.port}/tcp" and binding["HostPort"] == str(app.port)
+            now = f"{binding['HostIp'] or '*'}:{binding['HostPort'] or '(any)'} -> {inside}"
+            then = f"published on {limits.deployments.publish_address}" if same else _LOST
+            yield Fact("port", now, then)
+    for mount in sorted(found["Mounts"], key=lambda mount: str(mount["Destination"])):
+        then = _KEPT if mount["Type"] in volumes.KEPT else _LOST
+        yield Fact("mount", volumes.describe(mount), then)
+    for path in sorted(host.get("Tmpfs") or {}):
+        yield Fact("mount", f"tmpfs at {path}", _LOST)
+    for key, words in _LIMITS.items():
+        if (host.get(key) or 0) > 0:
+            yield Fact("limit", words(host[key]), _LOST)
+    network = limits.deployments.network or "bridge"
+    for name in sorted(found["NetworkSettings"]["Networks"]):
+        yield Fact("network", name, _KEPT if name == network else _LOST)
+    variables = sorted({text.partition("=")[0] for text in found["Config"]["Env"] or ()} - {"PATH"})
+    for name in variables:
+        yield Fact("variable", name, "set by the application" if name in app.env else _LOST)
+    if found.get("SizeRw"):
+        yield Fact("files", f"{human(found['SizeRw'])} outside of the mounts", "removed with it")
+
+
+def _notes(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what else there is to know before a container is replaced."""
+    if found["HostConfig"]["AutoRemove"]:
+        yield (
+            "The engine removes it once it is stopped (--rm), so a deployment that fails cannot\n"
+            "bring it back. Its volumes are kept."
+        )
+    project = (found["Config"]["Labels"] or {}).get("com.docker.compose.project")
+    if project:
+        yield f"It belongs to the Compose project {project}: take it out of there, too."
+
+
+def _safe(text: str) -> str:
+    """Return the text with control characters shown instead of sent to the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,128 @@
+"""The SQLite file: made with the right owner and mode, and moved from its old place.
+
+The folder of the database is the only one that the web tier's user may write
+to, so nothing in it is trusted: a link or a file of an unexpected kind in the
+place of the database is refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from mist.errors import StoreError
+from mist.paths import Paths, owner_of_new
+
+_MODE: Final = 0o660
+#: The group keeps its right to what anybody makes in the folder.
+_FOLDER_MODE: Final = 0o2770
+
+#: SQLite's own files beside the database.  The database is moved last, so that a move
+#: that was interrupted goes on.
+_SUFFIXES: Final = ("-wal", "-shm", "")
+
+
+def create(path: Path) -> None:
+    """Make the file, for its group to write, which SQLite's own files then follow.
+
+    The web tier runs as another user of the same group, and even readers of a
+    database in WAL mode write to the file next to it.
+    """
+    try:
+        make_folder(path.parent)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreError(
+            f"the store {path} cannot be made: {error.strerror}; run this as the user "
+            "that the service runs as, or set MIST_HOME to another directory"
+        ) from None
+    try:
+        os.fchown(descriptor, *owner_of_new(path.parent))
+        os.fchmod(descriptor, _MODE)
+    finally:
+        os.close(descriptor)
+
+
+def check(path: Path) -> None:
+    """Raise StoreError if ``path`` or its folder is not what :func:`create` makes."""
+    for place, kind in ((path.parent, stat.S_ISDIR), (path, stat.S_ISREG)):
+        try:
+            status = place.lstat()
+        except FileNotFoundError:
+            if place == path:
+                return  # a file without tables says the same as none
+            raise StoreError(f"there is no store in {place}; start `mist up` once") from None
+        except OSError:
+            return  # SQLite's own words about a missing file say more
+        if not kind(status.st_mode):
+            what = "a directory" if kind is stat.S_ISDIR else "a regular file"
+            raise StoreError(
+                f"the store {path} is refused: {place} is not {what}; move it away and restore "
+                "the database from a backup"
+            )
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder with its mode if it is missing; OSError if that cannot be."""
+    if folder.is_dir():
+        return
+    if not folder.parent.is_dir():
+        folder.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o770)
+    except FileExistsError:
+        return
+    os.chown(folder, *owner_of_new(folder.parent))
+    folder.chmod(_FOLDER_MODE)
+
+
+def move(paths: Paths) -> None:
+    """Move a database of the last version into its folder; nothing happens without one.
+
+    The caller holds the supervisor's lock.
+    """
+    old, new = paths.old_database, paths.database
+    if not old.exists() or new.exists():
+        return
+    try:
+        make_folder(new.parent)
+        for suffix in _SUFFIXES:
+            source = old.with_name(old.name + suffix)
+            if source.is_symlink():
+                raise StoreError(f"{source} is a symbolic link: refused; put the file itself there")
+            if source.exists():
+                source.rename(new.with_name(new.name + suffix))
+        os.chown(new, *owner_of_new(new.parent))
+    except OSError as error:
+        raise StoreError(
+            f"the store cannot be moved from {old} to {new}: {error.strerror}; run this as the "
+            "user that the service runs as"
+        ) from None
+
+
+def move_unless_in_use(paths: Paths) -> None:
+    """Move like :func:`move`, for a command; StoreError while an old service runs."""
+    if not paths.old_database.exists() or paths.database.exists():
+        return
+    try:
+        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"the store {paths.old_database} is to be moved, and {paths.lock} cannot be opened: "
+            f"{error.strerror}; run this as the user that the service runs as"
+        ) from None
+    try:
+        os.fchown(descriptor, *owner_of_new(paths.home))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        move(paths)
+    except BlockingIOError:
+        raise StoreError(
+            "the service that runs is of an older version than this command; restart it first"
+        ) from None
+    finally:
+        os.close(descriptor)

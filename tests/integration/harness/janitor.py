@@ -1,0 +1,121 @@
+"""Remove what a test run cannot remove itself, because it was killed.
+
+``scratch`` makes a directory that belongs to the run. A process of its own, which
+outlives the run, waits for the end of the run. It then ends everything that still
+works in one of those directories, and removes the directory. This happens after a
+SIGKILL, after a test that hung, and after ^C in ``tox``, which gives a run little time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+#: A process that is forked while the others are killed is found in the next round.
+_ROUNDS: Final = 5
+_SECONDS: Final = 10.0
+
+_janitor: subprocess.Popen[str] | None = None
+
+
+def scratch(prefix: str) -> Path:
+    """Make a directory that does not outlive this process, nor does what works in it."""
+    # Below /tmp whatever TMPDIR says: the path of a Unix socket has 107 bytes at most.
+    directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    pipe = _started().stdin
+    assert pipe is not None
+    print(directory, file=pipe, flush=True)
+    return directory
+
+
+def clean(directory: Path) -> None:
+    """End everything that works in ``directory``, and remove it with its mounts."""
+    for _ in range(_ROUNDS):
+        if not (found := list(processes(directory))):
+            break
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(found, timeout=_SECONDS)
+    _remove_traces(directory)
+    for mount in mounts_below(directory):
+        subprocess.run(
+            ["umount", "--lazy", mount], check=False, capture_output=True, timeout=_SECONDS
+        )
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def processes(directory: Path) -> Iterator[psutil.Process]:
+    """Yield the daemons of ``directory``, the services with their home in it, and descendants.
+
+    The command line of a daemon or a shim names the directory. What runs inside a
+    container does not, but is a child of its shim.
+    """
+    # With a slash, because the name of another directory may begin with this one.
+    below = f"{directory}/"
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if any(below in argument for argument in process.cmdline()) or process.environ().get(
+                "MIST_HOME", ""
+            ).startswith(below):
+                yield process
+                yield from process.children(recursive=True)
+
+
+def mounts_below(directory: Path) -> list[str]:
+    """Return the mount points below ``directory``, the innermost first (proc(5), mountinfo)."""
+    lines = Path("/proc/self/mountinfo").read_text("utf-8").splitlines()
+    points = [line.split()[4] for line in lines]
+    return sorted((point for point in points if point.startswith(f"{directory}/")), reverse=True)
+
+
+def _remove_traces(directory: Path) -> None:
+    """Remove what an engine keeps outside its directory for containers that were killed."""
+    # The path of a shim's socket is built in: /run/containerd/s/HASH.
+    for address in directory.glob("containerd/state/io.containerd.runtime.v2.task/moby/*/address"):
+        with contextlib.suppress(OSError):
+            Path(address.read_text("utf-8").removeprefix("unix://")).unlink(missing_ok=True)
+    for container in directory.glob("data/containers/*"):
+        for pattern in (f"docker/{container.name}", f"*/docker/{container.name}"):
+            for cgroup in Path("/sys/fs/cgroup").glob(pattern):
+                with contextlib.suppress(OSError):
+                    cgroup.rmdir()
+
+
+def _started() -> subprocess.Popen[str]:
+    global _janitor  # noqa: PLW0603 - one for the whole run
+    if _janitor is None:
+        _janitor = subprocess.Popen(
+            [sys.executable, "-P", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # a terminal's ^C is for the run
+        )
+        atexit.register(_janitor.communicate, timeout=60)
+    return _janitor
+
+
+def _main() -> None:
+    """Wait for the end of the run, which closes the pipe, and clean up after it."""
+    directories = [Path(line.rstrip("\n")) for line in sys.stdin]
+    for directory in directories:
+        if directory.exists():
+            clean(directory)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,74 @@
+"""What the tests leave of a machine on which other things run: everything, as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.integration.conftest import engine_or_skip
+from tests.integration.harness.neighbour import Neighbour
+
+pytestmark = pytest.mark.engine
+
+#: All that tests do to an engine, up to its destruction when the input ends.
+_USE: Final = """
+import sys
+from tests.integration.harness.engine import PrivateEngine
+from tests.isolation import isolate
+isolate()
+engine = PrivateEngine()
+try:
+    engine.start()
+    engine.load_image()
+    engine.run("writer", "echo $http_proxy; while :; do sleep 1; done")
+    engine.restart()
+    engine.kill()
+    engine.start()
+    engine.say("writer", "echo second")
+    print(*engine.lines("writer"), flush=True)
+    sys.stdin.read()
+finally:
+    engine.destroy()
+"""
+_CONFIGURATION: Final = {
+    "proxies": {"default": {"httpProxy": "http://proxy.example:3128"}},
+    "credHelpers": {"registry.example": "no-such-helper"},
+}
+
+
+@pytest.fixture
+def neighbour() -> Iterator[Neighbour]:
+    """An engine in use, with two containers on ``docker0``."""
+    with engine_or_skip(Neighbour) as neighbour:
+        neighbour.serve("one")
+        neighbour.serve("two")
+        yield neighbour
+
+
+def test_a_private_engine_disturbs_nothing(neighbour: Neighbour, tmp_path: Path) -> None:
+    """Bridge, firewall, settings, containers and their network are as before, and meanwhile."""
+    configuration = tmp_path / ".docker/config.json"
+    configuration.parent.mkdir()
+    configuration.write_text(json.dumps(_CONFIGURATION), "utf-8")
+    surroundings = {
+        "HOME": str(tmp_path),
+        "DOCKER_HOST": neighbour.host,
+        "PATH": os.environ["PATH"],
+    }
+    neighbour.reach("one", "two")
+    before = neighbour.facts()
+    with neighbour.start_python(_USE, surroundings) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == " second\n"
+        assert neighbour.facts() == before
+        neighbour.reach("one", "two")
+        program.communicate("", timeout=60)
+    assert program.returncode == 0
+    assert neighbour.facts() == before
+    neighbour.reach("two", "one")
+    assert json.loads(configuration.read_text("utf-8")) == _CONFIGURATION

@@ -1,0 +1,136 @@
+"""What a fresh machine takes from its host: how to reach the package registries.
+
+All of it is read when a machine is made, and removed with the machine: neither
+the repository nor the cached base system holds a proxy, a mirror or a password.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+RELEASE: Final = "bookworm"
+MIRROR: Final = "http://deb.debian.org/debian"
+_DEFAULT_SOURCES: Final = (
+    f"deb {MIRROR} {RELEASE} main",
+    f"deb {MIRROR} {RELEASE}-updates main",
+    f"deb {MIRROR}-security {RELEASE}-security main",
+)
+_TOOLS: Final = ("debootstrap", "systemd-nspawn", "iptables", "ip", "nsenter", "setpriv")
+_PACKAGES: Final = "debootstrap systemd-container iptables iproute2"
+
+#: Settings of pip that say how to reach an index; the others name folders of the host.
+_PIP: Final = ("cert", "index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
+_PIP_FILES: Final = ("/etc/xdg/pip/pip.conf", "/etc/pip.conf", "~/.pip/pip.conf")
+_VARIABLES: Final = re.compile(
+    r"(?i)(https?|ftp|all|no)_proxy|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|"
+    r"GIT_SSL_CAINFO|NODE_EXTRA_CA_CERTS|npm_config_(registry|cafile)|PIP_DEFAULT_TIMEOUT|PIP_("
+    + "|".join(name.replace("-", "_") for name in _PIP)
+    + ")"
+)
+_APT: Final = re.compile(r"Acquire::(https?::|Check-|Retries|Max-ValidTime)(?!.*Auto-?Detect)")
+_CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class MachineMissing(Exception):
+    """This host cannot boot a machine; the text says what it lacks."""
+
+
+def require() -> None:
+    """Raise MachineMissing unless the user is root and the tools are installed."""
+    if os.geteuid() != 0:
+        raise MachineMissing("a fresh machine needs root")
+    for tool in _TOOLS:
+        if shutil.which(tool) is None:
+            raise MachineMissing(f"{tool} is missing (Debian: apt-get install {_PACKAGES})")
+
+
+def mirror() -> str:
+    """Return the address from which this host installs Debian, or Debian's own."""
+    for line in apt_sources():
+        _, address, release, *_ = line.split()
+        if release == RELEASE:
+            return address
+    return MIRROR
+
+
+def apt_sources() -> list[str]:
+    """Return the host's sources of this release in sources.list(5) form, or Debian's own."""
+    columns = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
+    command = ["apt-get", "indextargets", "--format", columns, "Created-By: Packages"]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        return list(_DEFAULT_SOURCES)
+    lines = [line for line in done.stdout.splitlines() if line.split()[2].startswith(RELEASE)]
+    has_release = any(line.split()[2] == RELEASE for line in lines)
+    return sorted(set(lines)) if has_release else list(_DEFAULT_SOURCES)
+
+
+def environment() -> dict[str, str]:
+    """Return the variables that a login on a machine has, with the host's proxies."""
+    carried = {key: value for key, value in os.environ.items() if _VARIABLES.fullmatch(key)}
+    return carried | {
+        "HOME": "/root",
+        "USER": "root",
+        "SHELL": "/bin/bash",
+        "TERM": "xterm",
+        "LANG": "C.UTF-8",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+
+
+def copy_settings(root: Path) -> None:
+    """Give the file system at ``root`` the host's way to the package registries."""
+    apt = root / "etc/apt"
+    (apt / "sources.list").write_text("".join(f"{line}\n" for line in apt_sources()), "utf-8")
+    (apt / "apt.conf.d/90host").write_text(_apt_settings(), "utf-8")
+    for source in (Path("/etc/apt/auth.conf"), *Path("/etc/apt/auth.conf.d").glob("*.conf")):
+        _carry(source, root)
+    (root / "etc/pip.conf").write_text(_pip_settings(), "utf-8")
+    npm = Path("~/.npmrc").expanduser()
+    if npm.is_file():
+        shutil.copy(npm, root / "root/.npmrc")
+    _carry(Path(_CERTIFICATES), root)
+    for name, value in environment().items():
+        if name != "SHELL" and value.startswith("/"):
+            _carry(Path(value), root)
+    _copy_name_servers(root)
+
+
+def _apt_settings() -> str:
+    done = subprocess.run(["apt-config", "dump"], check=False, capture_output=True, text=True)
+    return "".join(f"{line}\n" for line in done.stdout.splitlines() if _APT.match(line))
+
+
+def _pip_settings() -> str:
+    found = configparser.RawConfigParser()
+    found.read([Path(file).expanduser() for file in (*_PIP_FILES, "~/.config/pip/pip.conf")])
+    lines = ["[global]"]
+    for section in ("global", "install"):
+        if found.has_section(section):
+            lines += [f"{key} = {value}" for key, value in found.items(section) if key in _PIP]
+    return "\n".join(dict.fromkeys(lines)) + "\n"
+
+
+def _copy_name_servers(root: Path) -> None:
+    """Name the host's servers; a resolver on its loopback interface is out of reach."""
+    of_resolved = Path("/run/systemd/resolve/resolv.conf")
+    source = of_resolved if of_resolved.exists() else Path("/etc/resolv.conf")
+    target = root / "etc/resolv.conf"
+    target.unlink(missing_ok=True)
+    target.write_text(source.read_text("utf-8"), "utf-8")
+
+
+def _carry(source: Path, root: Path) -> None:
+    """Copy a file to the same path below ``root``."""
+    if source.is_file():
+        target = root / source.relative_to("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        shutil.copy(source, target)

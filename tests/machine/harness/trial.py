@@ -1,0 +1,64 @@
+"""Somebody who tries Mist in two terminals: ``make up`` in one, commands in the other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from tests.integration.harness.readme import README
+from tests.machine.harness.machine import Command, Machine
+from tests.machine.harness.visitor import Visitor
+
+#: Lists what should not be there when Mist does not run.
+LEFT: Final = "find /run/mist -type s; ss --no-header --listening --tcp --numeric 'sport = :8420'"
+
+
+class Trial:
+    """``folder`` holds the sources; ``password`` is the one that the first ``make up`` prints."""
+
+    def __init__(self, machine: Machine, folder: str = "mist") -> None:
+        self._machine = machine
+        self._folder = folder
+        self._visitor = Visitor(machine)
+        self._terminal: Command | None = None
+        self.password = ""
+
+    def clone(self, sources: Path) -> None:
+        """Install what the README says, and clone the repository."""
+        named = re.search(r"`apt-get install ([a-z ]+)`", README.read_text("utf-8"))
+        assert named, "the README does not say what to install"
+        self._machine.run(f"apt-get update -q && apt-get install -qy {named[1]}", 180)
+        self._machine.copy_in(sources, "/root/origin")
+        self._machine.run(f"git clone --quiet /root/origin {self._folder}")
+
+    def make_up(self, seconds: float = 60.0) -> str:
+        """Start it; return what it has printed when the service is ready."""
+        self._terminal = self._machine.start(f"cd {self._folder} && make up", terminal=True)
+        self._visitor.wait_ready(seconds, self._terminal)
+        printed = re.search(r"one-time password: (\S+)", self._terminal.output)
+        self.password = printed[1] if printed else self.password
+        return self._terminal.output
+
+    def interrupt(self) -> str:
+        """Type ^C and wait for the end; return everything that it has printed.
+
+        AssertionError if a process, a socket or the port is left.
+        """
+        assert self._terminal is not None
+        with self._terminal as terminal:
+            terminal.interrupt()
+            terminal.wait(60)
+            left = terminal.processes + self._machine.run(LEFT).output
+            assert not left, f"left behind:\n{left}"
+            self._terminal = None
+            return terminal.output
+
+    def close(self) -> None:
+        """Close the first terminal, whatever runs in it."""
+        if self._terminal is not None:
+            self._terminal.__exit__()
+
+    def start(self, script: str, *, follow: bool) -> Command:
+        """Start ``script`` in the second terminal, in the clone."""
+        return self._machine.start(f"cd {self._folder}\n{script}", terminal=follow)

@@ -1,0 +1,126 @@
+"""What people do with the Mist of a machine: log in, watch, deploy."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import time
+from typing import Final
+
+from tests.integration.harness.engine import wait_until
+from tests.machine.harness.machine import Command, Machine
+
+URL: Final = "http://127.0.0.1:8420"
+ADMIN: Final = "admin@localhost"
+#: A WebSocket client that nobody here wrote, in an environment of its own.
+_WSDUMP: Final = "/root/client/bin/wsdump"
+# A request that needs no program that a fresh machine lacks.
+_IS_READY: Final = r"""
+exec 3<>/dev/tcp/127.0.0.1/8420 || exit
+printf 'GET /readyz HTTP/1.0\r\nHost: 127.0.0.1:8420\r\n\r\n' >&3
+IFS= read -t 5 -r status <&3
+[[ $status == *' 200 '* ]]
+"""
+_ENDED: Final = "'status': '(success|failed|cancelled)'"
+_JOURNAL: Final = "journalctl --no-pager --lines=40 -u mist-supervisor -u mist-api"
+_REPOSITORY: Final = r"""
+set -e
+git init -q /srv/git/{name} && cd /srv/git/{name}
+printf 'FROM busybox:1\nCMD while :; do echo {says}; sleep 1; done\n' >Dockerfile
+git add Dockerfile
+git -c user.name=me -c user.email=me@localhost commit -q -m 'Say {says}'
+systemd-run -q --unit=git-daemon git daemon --reuseaddr --export-all --base-path=/srv/git
+"""
+_IMAGE: Final = """
+mkdir -p image/bin && cp /bin/busybox image/bin && cd image
+for applet in sh echo sleep; do ln -sf busybox bin/$applet; done
+tar --create . | docker import - busybox:1
+"""
+
+
+class Visitor:
+    """Somebody on this machine with a browser's means; ``cookie`` is the session."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.cookie = ""
+
+    def wait_ready(self, seconds: float = 60.0, command: Command | None = None) -> None:
+        """Wait until /readyz says that bus and store are reachable.
+
+        AssertionError if ``command``, which is to make it ready, ends before.
+        """
+        deadline = time.monotonic() + seconds
+        while self._machine.run(_IS_READY, check=False).status != 0:
+            said = command.tail if command else self._machine.run(_JOURNAL).output
+            assert command is None or command.poll() is None, f"it has ended:\n{said}"
+            assert time.monotonic() < deadline, f"not ready in {seconds:g} s:\n{said}"
+            time.sleep(0.2)
+
+    def install_client(self) -> None:
+        """Install the WebSocket client."""
+        install = "python3 -m venv client && client/bin/pip install -q websocket-client"
+        self._machine.run(install, 120)
+
+    def make_image(self) -> None:
+        """Make ``busybox:1`` from Debian's busybox, because there is no image registry."""
+        self._machine.run("apt-get install -qy busybox-static", 120)
+        self._machine.run(_IMAGE)
+
+    def run_container(self, name: str, *options: str) -> None:
+        """Start a container that prints its name and a number each second."""
+        says = f'i=0; while :; do i=$((i+1)); echo "{name} $i"; sleep 1; done'
+        command = ["docker", "run", "-d", "--name", name, *options, "busybox:1", "sh", "-c", says]
+        self._machine.run(shlex.join(command))
+
+    def serve_repository(self, name: str, says: str) -> None:
+        """Serve a repository, whose container says the same again and again, to git."""
+        self._machine.run(_REPOSITORY.format(name=name, says=says))
+
+    def log_in(self, password: str, email: str = ADMIN) -> None:
+        """Log in over HTTP; what follows has this session."""
+        body = {"email": email, "password": password}
+        answer = self.request("POST", "/api/auth/login", body, "--include")
+        found = re.search(r"(?im)^set-cookie: (mist_token=[^;\s]+)", answer)
+        assert found, answer
+        self.cookie = found[1]
+
+    def request(self, method: str, path: str, body: object = None, *options: str) -> str:
+        """Send a request with the session; return the body, AssertionError if it is refused."""
+        command = ["curl", "-sS", "--fail-with-body", "-X", method, *options]
+        command += ["--cookie", self.cookie, "-H", "Content-Type: application/json"]
+        command += [] if body is None else ["--data", json.dumps(body)]
+        return self._machine.run(shlex.join([*command, f"{URL}{path}"])).output
+
+    def app(self, name: str) -> int:
+        """Return the id of an application that the user may see."""
+        apps = json.loads(self.request("GET", "/api/apps"))["data"]
+        return next(int(app["id"]) for app in apps if app["name"] == name)
+
+    def deploy(self, name: str) -> str:
+        """Deploy an application; return how the deployment has ended."""
+        path = f"/api/apps/{self.app(name)}/deployments"
+        deployment = json.loads(self.request("POST", path))["data"]["id"]
+
+        def status() -> str:
+            return str(json.loads(self.request("GET", f"/api/deployments/{deployment}"))["data"])
+
+        wait_until(lambda: re.search(_ENDED, status()), "the deployment to end", 180, every=0.5)
+        return status()
+
+    def watch(self, name: str, says: str = "") -> None:
+        """Watch the log of an application's container, until two lines have come."""
+        says = says or rf"{name} \d+"
+        url = f"ws://127.0.0.1:8420/ws/container/logs?appId={self.app(name)}&tail=1"
+        self._follow(url, rf'(?s)"line":"{says}".*"line":"{says}"')
+
+    def watch_deployment(self, deployment: int) -> None:
+        """Watch a deployment's log from its beginning to its success."""
+        url = f"ws://127.0.0.1:8420/ws/deployment/logs?deploymentId={deployment}"
+        self._follow(url, '"status":"success"')
+
+    def _follow(self, url: str, pattern: str) -> None:
+        command = [_WSDUMP, "--raw", "--headers", f"Cookie: {self.cookie}", url]
+        with self._machine.start(shlex.join(command), terminal=True) as client:
+            client.wait_for(pattern)

@@ -1,0 +1,110 @@
+"""Where the database lies: who owns it, what is refused, and the move from its old place."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from mist.errors import StoreError
+from mist.paths import Paths
+from mist.settings import Settings
+from mist.store import location, open_store
+from tests.store_rig import opened
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """The state of the last version: a database with a user, next to everything else."""
+    home = tmp_path / "home"
+    home.mkdir()
+    found = Paths(home, tmp_path / "run")
+    with opened(home) as store:
+        store.users.add("ada@example.com", "a hash")
+    for file in found.database.parent.iterdir():
+        file.rename(home / file.name)
+    found.database.parent.rmdir()
+    return found
+
+
+def test_an_old_database_is_moved_with_its_rows(paths: Paths) -> None:
+    """Nothing is left in the old place, and a second move has nothing to do."""
+    location.move_unless_in_use(paths)
+    location.move_unless_in_use(paths)
+    store = open_store(Settings(), paths)
+    assert [user.email for user in store.users.all()] == ["ada@example.com"]
+    store.close()
+    assert not list(paths.home.glob("mist.db*"))
+
+
+def test_a_move_that_was_interrupted_goes_on(paths: Paths) -> None:
+    """The log has moved and the database has not."""
+    (paths.home / "mist.db-wal").touch()
+    paths.database.parent.mkdir()
+    (paths.home / "mist.db-wal").rename(paths.database.with_name("mist.db-wal"))
+    location.move_unless_in_use(paths)
+    assert paths.database.exists()
+
+
+def test_nothing_is_moved_under_a_service_that_runs(paths: Paths) -> None:
+    """A command says what to do, and makes no second, empty store."""
+    with paths.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="restart it first"):
+            location.move_unless_in_use(paths)
+    assert paths.old_database.exists()
+    assert not paths.database.exists()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_link_is_not_moved(paths: Paths, tmp_path: Path, suffix: str) -> None:
+    """It could lead to any file of the machine."""
+    link = paths.old_database.with_name(f"mist.db{suffix}")
+    if link.exists():
+        link.rename(tmp_path / "aside")
+    link.symlink_to(paths.old_database if suffix else tmp_path / "aside")
+    with pytest.raises(StoreError, match="symbolic link"):
+        location.move_unless_in_use(paths)
+
+
+def test_a_link_in_the_place_of_the_database_is_refused(tmp_path: Path) -> None:
+    """Neither made through, nor opened."""
+    victim = tmp_path / "victim"
+    victim.touch()
+    paths = Paths(tmp_path / "home", tmp_path)
+    location.make_folder(paths.database.parent)
+    paths.database.symlink_to(victim)
+    with pytest.raises(StoreError, match="not a regular file"):
+        open_store(Settings(), paths).migrate()
+    assert victim.read_bytes() == b""
+
+
+def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """Whoever could rename the folder could lead the service anywhere."""
+    paths = Paths(tmp_path / "home", tmp_path)
+    paths.home.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    paths.database.parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="not a directory"):
+        open_store(Settings(), paths).migrate()
+
+
+@ROOT
+def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    """A first command as root leaves a store that the service can write."""
+    paths = Paths(tmp_path / "home", tmp_path)
+    paths.home.mkdir(mode=0o750)
+    os.chown(paths.home, 12345, 12346)
+    store = open_store(Settings(), paths)
+    store.migrate()
+    store.users.add("ada@example.com", "a hash")
+    for path in (paths.database.parent, *paths.database.parent.iterdir()):
+        status = path.stat()
+        assert (status.st_uid, status.st_gid) == (12345, 12346), path
+        assert status.st_mode & stat.S_IWGRP, path
+    store.close()

@@ -1,0 +1,81 @@
+"""Who could tamper with the service's directories."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mist import paths
+from mist.errors import Exit, UnsafePath
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+
+
+def _environment(tmp_path: Path) -> dict[str, str]:
+    return {"MIST_HOME": str(tmp_path / "home"), "MIST_RUNTIME": str(tmp_path / "run")}
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o757, 0o702])
+@pytest.mark.parametrize("name", ["home", "run"])
+def test_a_directory_that_everybody_may_write_to_is_refused(
+    tmp_path: Path, name: str, mode: int
+) -> None:
+    """By every command, and the sticky bit is no excuse."""
+    directory = tmp_path / name
+    directory.mkdir()
+    directory.chmod(mode)
+    with pytest.raises(UnsafePath, match=f"chmod o-w {directory}") as raised:
+        paths.resolve(_environment(tmp_path))
+    assert raised.value.exit_status is Exit.NO_PERMISSION
+
+
+def test_a_parent_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
+    """Any user could rename what is in it."""
+    (tmp_path / "run").mkdir()
+    tmp_path.chmod(0o777)
+    with pytest.raises(UnsafePath, match=f"chmod o-w {tmp_path}"):
+        paths.resolve(_environment(tmp_path))
+
+
+@ROOT
+def test_what_another_user_made_below_tmp_is_refused(tmp_path: Path) -> None:
+    """They got there first, and their sockets are not ours."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    theirs = shared / "mist-0"
+    theirs.mkdir(mode=0o755)
+    os.chown(theirs, 12345, 12345)
+    environment = {"MIST_HOME": str(tmp_path), "MIST_RUNTIME": str(theirs / "mist")}
+    for made in (False, True):
+        if made:
+            (theirs / "mist").mkdir()
+        with pytest.raises(UnsafePath, match="belongs to user 12345"):
+            paths.resolve(environment)
+
+
+@ROOT
+def test_a_link_of_another_user_is_followed_to_what_it_names(tmp_path: Path) -> None:
+    """What counts is the directory that would be used."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    (tmp_path / "run").symlink_to(theirs)
+    with pytest.raises(UnsafePath, match=str(theirs)):
+        paths.resolve(_environment(tmp_path))
+
+
+@ROOT
+def test_the_directory_of_the_services_user_is_roots_to_use(tmp_path: Path) -> None:
+    """As /run/mist and /var/lib/mist are, which no stranger can replace."""
+    for name in ("home", "run"):
+        (tmp_path / name).mkdir(mode=0o750)
+        os.chown(tmp_path / name, 12345, 12345)
+    assert paths.resolve(_environment(tmp_path)).home == tmp_path / "home"
+
+
+def test_directories_that_are_still_to_be_made_are_fine(tmp_path: Path) -> None:
+    """The first start makes them."""
+    assert paths.resolve(_environment(tmp_path)).runtime == tmp_path / "run"

@@ -1,0 +1,130 @@
+"""When the master tries again, on a clock that a test sets."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from api.attempts import Attempts, explain_end, explain_hanging
+from api.worker_status import Failure, WorkerStatus
+from mist.errors import Exit, SettingsError
+from mist.settings import Server, Settings, Supervisor
+
+SETTINGS = Settings(
+    server=Server(start_seconds=30.0),
+    supervisor=Supervisor(
+        backoff_seconds=1.0, backoff_limit_seconds=8.0, crash_limit=4, crash_window_seconds=60.0
+    ),
+)
+CRASH = Failure(Exit.FAILURE, "a worker crashed")
+
+
+def test_the_first_worker_waits_for_nothing() -> None:
+    """Whatever the time is."""
+    assert Attempts(SETTINGS, 1, 1000.0).due == 1000.0
+
+
+def test_each_failure_makes_the_next_worker_wait_longer() -> None:
+    """Up to the limit."""
+    attempts = Attempts(SETTINGS, 1, 0.0)
+    waits = []
+    for now in (0.0, 1.0, 3.0, 7.0, 15.0):
+        attempts.note_failure(CRASH, now)
+        waits.append(attempts.due - now)
+    assert waits == [1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [Exit.USAGE, Exit.SOFTWARE, Exit.CANNOT_CREATE, Exit.NO_PERMISSION, Exit.BAD_CONFIG],
+)
+def test_what_only_a_person_can_change_is_hopeless(status: Exit) -> None:
+    """At once."""
+    attempts = Attempts(SETTINGS, 1, 0.0)
+    failure = Failure(status, "wrong")
+    attempts.note_failure(failure, 0.0)
+    assert attempts.hopeless(failure)
+
+
+@pytest.mark.parametrize("status", [Exit.FAILURE, Exit.UNAVAILABLE, Exit.TEMPORARY])
+def test_what_may_pass_is_tried_again(status: Exit) -> None:
+    """Until there are too many failures in a short time."""
+    attempts = Attempts(SETTINGS, 1, 0.0)
+    failure = Failure(status, "away")
+    found = []
+    for now in range(4):
+        attempts.note_serving(float(now))
+        attempts.note_failure(failure, float(now))
+        found.append(attempts.hopeless(failure))
+    assert found == [False, False, False, True]
+    assert attempts.failures == 4
+
+
+def test_several_workers_may_fail_at_once() -> None:
+    """The limit is that of one process."""
+    attempts = Attempts(SETTINGS, 2, 0.0)
+    found = []
+    for _ in range(8):
+        attempts.note_failure(CRASH, 0.0)
+        found.append(attempts.hopeless(CRASH))
+    assert found == [False] * 7 + [True]
+
+
+def test_a_service_that_does_not_serve_is_not_tried_for_ever() -> None:
+    """The next attempt would come too late."""
+    attempts = Attempts(SETTINGS, 1, 0.0)
+    attempts.note_failure(CRASH, 28.0)
+    assert not attempts.hopeless(CRASH)
+    attempts.note_failure(CRASH, 29.0)
+    assert attempts.hopeless(CRASH)
+
+
+def test_a_service_that_has_served_starts_with_new_patience() -> None:
+    """A crash now and then adds up to nothing."""
+    attempts = Attempts(SETTINGS, 1, 0.0)
+    for now in range(0, 10_000, 100):
+        attempts.note_serving(float(now))
+        attempts.note_failure(CRASH, float(now))
+        assert attempts.due == now + 1.0
+        assert not attempts.hopeless(CRASH)
+
+
+def test_the_same_failure_again_is_known() -> None:
+    """So that the log need not repeat it."""
+    attempts = Attempts(SETTINGS, 1, 0.0)
+    found = []
+    for reason in ("a", "a", "b", "a"):
+        attempts.note_failure(Failure(Exit.FAILURE, reason), 0.0)
+        found.append(attempts.again)
+    assert found == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (7, "a worker ended while it started: exit status 7; the log above"),
+        (0, "a worker ended while it started: exit status 0; the log above"),
+        (-signal.SIGKILL, "a worker ended while it started: killed by SIGKILL; if memory ran out"),
+        (-signal.SIGSYS, "a worker ended while it started: killed by SIGSYS; the sandbox"),
+    ],
+)
+def test_ends_that_nobody_explains(code: int, words: str) -> None:
+    """The text says what is known, and where to look."""
+    assert explain_end(WorkerStatus(), code).reason.startswith(words)
+    serving = WorkerStatus()
+    serving.note_serving()
+    assert explain_end(serving, code).reason.startswith("a worker crashed: ")
+
+
+def test_an_end_that_the_worker_has_explained() -> None:
+    """Its own words, and its own status."""
+    status = WorkerStatus()
+    status.note_failure(SettingsError("server.bind", "wrong"))
+    assert explain_end(status, 3) == Failure(Exit.BAD_CONFIG, "server.bind: wrong")
+
+
+def test_a_worker_that_hangs() -> None:
+    """The text names the setting."""
+    assert "within 30 s of its start" in explain_hanging(30.0).reason
+    assert "server.start_seconds" in explain_hanging(30.0).reason

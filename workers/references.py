@@ -1,0 +1,104 @@
+"""Names of containers and networks, taken for nothing but the whole name.
+
+Where the engine is given a name it also accepts the beginning of an id ("Inspect
+a container": "ID or name"), so ``db`` may be a stranger's container whose id begins
+so.  Whatever the engine answers counts only if it has the name that was asked for;
+from there on the full id is used.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from mist.errors import EngineError, EngineUnreachable
+from mist.settings import Settings
+from workers import engine
+
+#: The engine's answer to "Inspect a container".
+Inspection = dict[str, Any]
+
+#: Words of the engine's own in the place of a network's name.
+_MODES: Final = frozenset({"", "default", "bridge", "host", "none"})
+_CONTAINER_MODE: Final = "container:"
+
+
+class NoSuchNetwork(EngineError):
+    """A setting names a network that the engine does not have under exactly this name."""
+
+
+def find_container(settings: Settings, name: str) -> Inspection | None:
+    """Return the container of this name; EngineError if the engine does not say."""
+    try:
+        found = engine.get_json(settings, f"/containers/{name}/json")
+        if _field(found, "Name") == f"/{name}":
+            return dict(found)
+    except engine.Refused as error:
+        if error.status == 404:
+            return None
+    # Here the engine took the name for an id, or found that several ids begin with it
+    # ("Multiple IDs found", 400 or 500 by version). A full id even hides a container
+    # that has it for a name, so the list of all names decides.
+    return _find_in_list(settings, name)
+
+
+def network_mode(settings: Settings, text: str) -> str:
+    """Return what the engine may be given as ``NetworkMode`` for a setting.
+
+    Names and full ids of networks are checked, ``container:NAME`` becomes
+    ``container:ID``.  Raises NoSuchNetwork.
+    """
+    if text in _MODES:
+        return text
+    if text.startswith(_CONTAINER_MODE):
+        return _CONTAINER_MODE + _container_id(settings, text.removeprefix(_CONTAINER_MODE))
+    try:
+        found = engine.get_json(settings, f"/networks/{text}")
+    except engine.Refused as error:
+        if error.status != 404:
+            raise
+        found = {"Name": "", "Id": ""}
+    if text not in (_field(found, "Name"), _field(found, "Id")):
+        raise NoSuchNetwork(f"The Docker Engine has no network {text!r}; `docker network ls`")
+    return text
+
+
+def _find_in_list(settings: Settings, name: str) -> Inspection | None:
+    # The filter is a regular expression that may match anywhere, so this only shortens the list.
+    filters = msgspec.json.encode({"name": [f"^/{re.escape(name)}$"]}).decode()
+    listed = engine.get_json(settings, "/containers/json", all=1, filters=filters)
+    for entry in listed:
+        # A container that others link to has several names.
+        if f"/{name}" in (_field(entry, "Names") or ()):
+            return _inspect(settings, _field(entry, "Id"), name)
+    return None
+
+
+def _container_id(settings: Settings, text: str) -> str:
+    found = find_container(settings, text) or _inspect(settings, text)
+    if found is None:
+        raise NoSuchNetwork(
+            f"The network {_CONTAINER_MODE + text!r} names no container; `docker ps`"
+        )
+    return str(found["Id"])
+
+
+def _inspect(settings: Settings, full_id: str, name: str | None = None) -> Inspection | None:
+    """Return the container of this full id, if it (still) has the name; or None."""
+    try:
+        found = engine.get_json(settings, f"/containers/{full_id}/json")
+    except engine.Refused as error:
+        if error.status == 404:
+            return None
+        raise
+    same = _field(found, "Id") == full_id and name in (None, _field(found, "Name")[1:])
+    return dict(found) if same else None
+
+
+def _field(answer: Any, name: str) -> Any:
+    try:
+        return answer[name]
+    except (KeyError, TypeError):
+        raise EngineUnreachable("its address", "the answer is not the Docker Engine's") from None
