@@ -4,9 +4,3 @@
  */
 
 export const root = (): URL => new URL('.', location.href.replace(/[?#].*$/s, ''));
-
-/** Return the address of something of the service: `at('api/apps')`. */
-export const at = (path: string): string => new URL(path, root()).href;
-
-/** The same for a WebSocket route. */
-export const socketRoot = (): string => root().href.replace(/^http/, 'ws');

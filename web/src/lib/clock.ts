@@ -5,12 +5,12 @@ const NOTICEABLE_MS = 120_000;
 
 let offset = 0;
 
-/** Take note of an answer that arrived just now, `took` milliseconds after the question. */
-export function noteServerDate(header: string | null, took: number): void {
+/** Take note of the date of an answer that arrived just now. */
+export function noteServerDate(header: string | null): void {
   const date = header === null ? Number.NaN : Date.parse(header);
   if (Number.isNaN(date)) return;
-  // The header is cut to whole seconds; half of the way was the answer's.
-  const found = date + 500 + took / 2 - Date.now();
+  // The header is cut to whole seconds.
+  const found = date + 500 - Date.now();
   offset = Math.abs(found) < 1500 ? 0 : found;
 }
 

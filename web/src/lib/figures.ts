@@ -1,7 +1,8 @@
 /** The figures of a host that are drawn. */
 
+import type { MetricsSample as Sample } from '@mist/client';
 import { bytes, percent } from './format';
-import type { Sample } from './streams';
+
 
 export interface Figure {
   readonly name: string;

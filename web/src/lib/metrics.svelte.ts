@@ -1,65 +1,38 @@
 /** The host's figures, shared by all charts of a view. */
 
-import { openMetrics, type Sample, type StreamState } from './streams';
+import type { MetricsSample, Reason, StreamState } from '@mist/client';
+import { client } from './api';
 
 /** What the service keeps, and what a page keeps while it is open: an hour. */
 const HISTORY = 300;
 const MOST = 3600;
 
-export interface Series {
-  readonly name: string;
-  /** Its value in the words of the accessible name: "25.5 %". */
-  readonly text: (sample: Sample) => string;
-  readonly value: (sample: Sample) => number | null;
-  readonly percent: boolean;
-}
-
 export class Metrics {
-  samples: readonly Sample[] = $state.raw([]);
+  samples: readonly MetricsSample[] = $state.raw([]);
   state: StreamState = $state('connecting');
-  reason = $state('');
-  code = $state(0);
+  reason: Reason | null = $state.raw(null);
 
-  #close: () => void = () => {};
-  #pending: Sample[] = [];
-  #timer = 0;
+  readonly #stream = client.metrics({ history: HISTORY });
 
   constructor() {
-    this.open();
-  }
-
-  get latest(): Sample | undefined {
-    return this.samples[this.samples.length - 1];
-  }
-
-  open(): void {
-    this.#close();
-    this.#close = openMetrics(HISTORY, {
-      state: (state, reason, code) => {
-        this.state = state;
-        this.reason = reason;
-        this.code = code;
-      },
-      sample: (sample) => this.#take(sample),
+    this.#stream.on('state', ({ state, reason }) => {
+      this.state = state;
+      this.reason = reason;
+    });
+    this.#stream.on('samples', ({ samples }) => {
+      this.samples = [...this.samples, ...samples].slice(-MOST);
     });
   }
 
-  close(): void {
-    this.#close();
-    clearTimeout(this.#timer);
+  get latest(): MetricsSample | undefined {
+    return this.samples[this.samples.length - 1];
   }
 
-  /** History comes as a burst: it is drawn once. */
-  #take(sample: Sample): void {
-    this.#pending.push(sample);
-    if (this.#timer !== 0) return;
-    this.#timer = window.setTimeout(() => {
-      this.#timer = 0;
-      const newest = this.latest?.timestamp ?? '';
-      // After a reconnect the history repeats what is here.
-      const fresh = this.#pending.filter(({ timestamp }) => timestamp > newest);
-      this.#pending = [];
-      this.samples = [...this.samples, ...fresh].slice(-MOST);
-    }, 30);
+  reconnect(): void {
+    this.#stream.reconnect();
+  }
+
+  close(): void {
+    this.#stream.close();
   }
 }

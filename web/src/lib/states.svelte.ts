@@ -3,7 +3,7 @@
  * first message says it. (A route for all containers at once is planned; it goes here.)
  */
 
-import { openLogs } from './streams';
+import { client } from './api';
 
 export interface Asked {
   readonly state: string;
@@ -38,34 +38,25 @@ export class ContainerStates {
   }
 
   #look(app: number): void {
-    let known = false;
+    // Without lines, and without another attempt: there is a next time.
+    const logs = client.containerLogs({ appId: app, tail: 0 });
     const done = (asked: Asked) => {
-      if (known) return;
-      known = true;
-      this.of[app] = asked;
+      if (!this.#open.delete(app)) return;
       clearTimeout(timer);
-      // After the callback: the stream is just handing something over.
-      queueMicrotask(() => {
-        this.#open.get(app)?.();
-        this.#open.delete(app);
-        this.#next();
-      });
+      this.of[app] = asked;
+      logs.close();
+      this.#next();
     };
     const timer = setTimeout(() => done({ state: 'unknown', status: '' }), PATIENCE_MS);
-    const close = openLogs([app], { tail: 0, since: {} }, {
-      status: (_, state, status) => done({ state, status }),
-      state: (state, reason) => {
-        if (state === 'failed') {
-          done({ state: reason === 'Container not found' ? 'missing' : 'unknown', status: reason });
-        }
-      },
-      lines: () => {},
-      skipped: () => {},
-      resumed: () => {},
+    logs.on('status', ({ data }) => done(data));
+    logs.on('state', ({ state, reason }) => {
+      if (state !== 'failed') return;
+      const missing = reason?.message === 'Container not found';
+      done({ state: missing ? 'missing' : 'unknown', status: reason?.message ?? '' });
     });
     this.#open.set(app, () => {
       clearTimeout(timer);
-      close();
+      logs.close();
     });
   }
 }

@@ -1,18 +1,25 @@
 /** One log, or several merged: from the service to a buffer and a view, and its state in words. */
 
-import { api, type Deployment } from '../api';
+import {
+  type ContainerLogs,
+  type ContainerStatus,
+  type LogLine,
+  type MergedLine,
+  type MergedLogs,
+  mergeLogs,
+  type Reason,
+  type StreamState,
+} from '@mist/client';
+import { api, client, type Deployment } from '../api';
 import { serverNow } from '../clock';
 import { finished, summary } from '../deployments';
 import { count, plural } from '../format';
-import { openLogs, type LogSink, type StreamState } from '../streams';
 import { LogBuffer } from './buffer';
-import { type Entry, lineEntry, type MarkKind, markEntry, type RawLine } from './entry';
+import { type Entry, lineEntry, type MarkKind, markEntry } from './entry';
 import { LogView } from './view';
 
 /** What is asked for at first: as far as the service's replay buffer reaches by default. */
 const TAIL = 1000;
-/** Lines are taken in together, at most so often. */
-const GATHER_MS = 33;
 /** How long the state says that the stream was resumed, or that lines were skipped. */
 const NEWS_MS = 10_000;
 /** A line older than this is no news: the stream is catching up. */
@@ -23,63 +30,77 @@ const DEPLOYMENT_MS = 2000;
 /** Held while one reads, so that what one reads is not pushed out: this many times the bounds. */
 const PAUSED_FACTOR = 2;
 
-export interface ContainerState {
-  readonly state: string;
-  readonly status: string;
-}
-
 export class LogStream {
   readonly buffer = new LogBuffer();
   readonly view = new LogView(this.buffer);
   readonly apps: readonly number[];
 
   stream: StreamState = $state('connecting');
-  reason = $state('');
-  code = $state(0);
+  reason: Reason | null = $state.raw(null);
   paused = $state(false);
   /** Lines that came since the pause. */
   fresh = $state(0);
   held = $state(0);
   /** Lines a second, lately. */
   rate = $state(0);
-  containers: Record<number, ContainerState> = $state({});
+  containers: Record<number, ContainerStatus> = $state({});
   /** Since when there is no connection, by this computer's clock; 0 while there is one. */
   downSince = $state(0);
   #skipped = $state(0);
-  #news: '' | 'resumed' | 'skipped' = $state('');
+  #news: '' | 'resumed' | 'complete' | 'skipped' = $state('');
   #catchingUp = $state(false);
 
-  #close: () => void = () => {};
-  #incoming: Entry[] = [];
+  readonly #logs: ReadonlyMap<number, ContainerLogs>;
+  readonly #merged: MergedLogs | null;
+  readonly #states = new Map<number, { state: StreamState; reason: Reason | null }>();
   #order = 0;
-  #timer = 0;
   #newsTimer = 0;
-  #lastFlush = 0;
+  #lastLines = 0;
   #behindSince = 0;
   #recent: { at: number; lines: number }[] = [];
   /** Deployments that have no mark yet. */
-  #deployments = new Map<number, Deployment>();
-  #marked = new Set<number>();
-  #polls = new Map<number, number>();
+  readonly #deployments = new Map<number, Deployment>();
+  readonly #marked = new Set<number>();
+  readonly #polls = new Map<number, number>();
+  /** Logs that were just opened again, and whose next status says nothing new. */
+  readonly #statusAfterConnect = new Set<number>();
   #closed = false;
 
   constructor(apps: readonly number[]) {
     this.apps = apps;
-    this.open();
-    for (const app of apps) void this.#lookAtDeployments(app);
+    const open = (appId: number) => client.containerLogs({ appId, tail: TAIL, stopped: true });
+    this.#logs = new Map(apps.map((app) => [app, open(app)]));
+    for (const [app, logs] of this.#logs) {
+      logs.on('state', ({ state, reason }) => this.#turn(app, state, reason));
+      logs.on('open', () => this.#statusAfterConnect.add(app));
+      void this.#lookAtDeployments(app);
+    }
+    const first = apps[0] as number;
+    if (apps.length === 1) {
+      const only = this.#logs.get(first) as ContainerLogs;
+      this.#merged = null;
+      this.#listen(only, () => first);
+      only.on('lines', ({ lines }) => this.#take(lines, () => first));
+    } else {
+      const named = [...this.#logs].map(([app, logs]) => [String(app), logs] as const);
+      this.#merged = mergeLogs(Object.fromEntries(named));
+      this.#listen(this.#merged, (event) => Number((event as { source?: string }).source));
+      this.#merged.on('lines', ({ lines }) =>
+        this.#take(lines, (line) => Number((line as MergedLine).source)),
+      );
+    }
   }
 
-  /** Connect, at first or again after an end: what is held stays. */
-  open(): void {
-    this.#close();
-    this.#close = openLogs(this.apps, { tail: TAIL, since: this.#lastTimes() }, this.#sink());
+  /** Connect again after an end or a failure: what is held stays, and nothing repeats. */
+  reconnect(): void {
+    for (const logs of this.#logs.values()) if (logs.state !== 'live') logs.reconnect();
   }
 
   close(): void {
     this.#closed = true;
-    this.#close();
+    this.#merged?.close();
+    for (const logs of this.#logs.values()) logs.close();
     this.view.close();
-    clearTimeout(this.#timer);
     clearTimeout(this.#newsTimer);
     for (const timer of this.#polls.values()) clearTimeout(timer);
   }
@@ -89,10 +110,13 @@ export class LogStream {
     if (this.stream === 'connecting') return 'CONNECTING…';
     if (this.stream === 'reconnecting') return 'RECONNECTING…';
     if (this.stream === 'ended') return 'ENDED';
-    if (this.stream === 'failed') return this.held > 0 ? 'ENDED' : 'NOT CONNECTED';
+    if (this.stream === 'failed') {
+      return this.reason?.code === 'not-running' || this.held > 0 ? 'ENDED' : 'NOT CONNECTED';
+    }
     if (this.paused) return `PAUSED · ${count(this.fresh)} new`;
     if (this.#news === 'skipped') return `${plural(this.#skipped, 'line')} skipped`;
-    if (this.#news === 'resumed') return 'RECONNECTED · nothing missed';
+    if (this.#news === 'complete') return 'RECONNECTED · nothing missed';
+    if (this.#news === 'resumed') return 'RECONNECTED';
     return this.#catchingUp ? 'CATCHING UP' : 'LIVE';
   }
 
@@ -110,35 +134,38 @@ export class LogStream {
     this.held = this.buffer.length;
   }
 
-  #sink(): LogSink {
-    return {
-      state: (state, reason, code) => this.#turn(state, reason, code),
-      lines: (lines) => this.#take(lines),
-      status: (app, state, status, time) => this.#status(app, { state, status }, time),
-      skipped: (app, lines, time) => {
-        this.#skipped = lines;
-        this.#tell('skipped');
-        this.#mark('gap', time, `${plural(lines, 'line')} skipped`, app);
-      },
-      resumed: () => {
-        // Lines that were skipped on the way back are the more important news.
-        if (this.#news !== 'skipped') this.#tell('resumed');
-      },
-    };
+  /** Listen to everything but lines and states, of one log or of several. */
+  #listen(logs: ContainerLogs | MergedLogs, of: (event: object) => number): void {
+    // Both have the same events; those of merged logs say from which one.
+    const events = logs as ContainerLogs;
+    events.on('status', (event) => this.#status(of(event), event.data, event.time));
+    events.on('skipped', (event) => {
+      this.#skipped = event.lines;
+      this.#tell('skipped');
+      const many = event.exact ? '' : 'at least ';
+      this.#mark('gap', event.time, `${many}${plural(event.lines, 'line')} skipped`, of(event));
+    });
+    events.on('reconnected', (event) => {
+      // What was skipped on the way back is told by an event of its own.
+      if (event.missing === 0) this.#tell(event.exact ? 'complete' : 'resumed');
+    });
+    events.on('end', (event) => this.#mark('end', event.time, event.message, of(event)));
   }
 
-  #turn(state: StreamState, reason: string, code: number): void {
-    const was = this.stream;
-    this.stream = state;
-    this.reason = reason;
-    this.code = code;
-    const down = state === 'connecting' || state === 'reconnecting';
+  /** Take note of one log's state; the one that most needs attention stands for all. */
+  #turn(app: number, state: StreamState, reason: Reason | null): void {
+    this.#states.set(app, { state, reason });
+    const all = [...this.#states.values()];
+    const order: StreamState[] = ['reconnecting', 'connecting', 'live', 'failed', 'ended'];
+    const worst = order.flatMap((each) => all.find((one) => one.state === each) ?? [])[0];
+    this.stream = worst?.state ?? state;
+    this.reason = worst?.reason ?? reason;
+    const down = this.stream === 'connecting' || this.stream === 'reconnecting';
     this.downSince = down ? this.downSince || Date.now() : 0;
-    if (state === 'reconnecting' && was === 'live') this.#news = '';
-    if (state === 'ended') this.#mark('end', this.#now(), reason || 'Log stream ended');
+    if (state === 'reconnecting') this.#news = '';
   }
 
-  #tell(news: 'resumed' | 'skipped'): void {
+  #tell(news: 'resumed' | 'complete' | 'skipped'): void {
     this.#news = news;
     clearTimeout(this.#newsTimer);
     this.#newsTimer = window.setTimeout(() => {
@@ -146,19 +173,23 @@ export class LogStream {
     }, NEWS_MS);
   }
 
-  #take(lines: readonly RawLine[]): void {
-    for (const line of lines) {
+  #take(lines: readonly LogLine[], of: (line: LogLine) => number): void {
+    const entries = lines.map((line) => {
       this.#order += 1;
-      this.#incoming.push(lineEntry(this.#order, line));
-    }
-    this.#schedule();
+      const { time, stream, line: text } = line;
+      return lineEntry(this.#order, { app: of(line), time, stream, line: text });
+    });
+    if (this.paused) this.fresh += entries.length;
+    this.#note(entries.length, entries[entries.length - 1]?.ms ?? 0);
+    this.#add(entries);
   }
 
-  #status(app: number, now: ContainerState, time: string): void {
+  #status(app: number, now: ContainerStatus, time: string): void {
     const before = this.containers[app];
     this.containers[app] = now;
     // The first status of every connection repeats what is known.
-    if (before === undefined || (this.#news === 'resumed' && before.state === now.state)) return;
+    const repeated = this.#statusAfterConnect.delete(app);
+    if (before === undefined || (repeated && before.state === now.state)) return;
     const runs = now.state === 'running';
     const again = runs && before.state === 'running' ? 'restarted' : 'started';
     const what = runs ? again : now.state;
@@ -168,25 +199,12 @@ export class LogStream {
 
   #mark(kind: MarkKind, time: string, text: string, app = 0): void {
     this.#order += 1;
-    this.#incoming.push(markEntry(this.#order, kind, time, text, app));
-    this.#schedule();
+    this.#add([markEntry(this.#order, kind, time, text, app)]);
   }
 
-  #schedule(): void {
-    if (this.#timer !== 0 || this.#closed) return;
-    const wait = Math.max(0, this.#lastFlush + GATHER_MS - performance.now());
-    this.#timer = window.setTimeout(() => this.#flush(), wait);
-  }
-
-  #flush(): void {
-    this.#timer = 0;
-    this.#lastFlush = performance.now();
-    const entries = this.#incoming;
-    this.#incoming = [];
-    const lines = entries.reduce((sum, { kind }) => sum + (kind === 'line' ? 1 : 0), 0);
+  #add(entries: readonly Entry[]): void {
+    if (this.#closed) return;
     this.buffer.append(entries);
-    if (this.paused) this.fresh += lines;
-    this.#note(lines, entries[entries.length - 1]?.ms ?? 0);
     this.#trim();
     this.view.grow();
     this.held = this.buffer.length;
@@ -200,6 +218,7 @@ export class LogStream {
   /** Keep the figures: lines a second, and whether the newest line is an old one. */
   #note(lines: number, newest: number): void {
     const now = performance.now();
+    this.#lastLines = now;
     this.#recent.push({ at: now, lines });
     while ((this.#recent[0]?.at ?? now) < now - 2000) this.#recent.shift();
     this.rate = this.#recent.reduce((sum, each) => sum + each.lines, 0) / 2;
@@ -211,7 +230,7 @@ export class LogStream {
 
   /** Let figures fall to nothing when nothing comes any more. */
   idle(): void {
-    if (this.#timer === 0 && performance.now() - this.#lastFlush > 1000) this.#note(0, 0);
+    if (performance.now() - this.#lastLines > 1000) this.#note(0, 0);
   }
 
   async #lookAtDeployments(app: number): Promise<void> {
@@ -247,15 +266,5 @@ export class LogStream {
       placed = this.buffer.insert(mark) || placed;
     }
     if (placed) this.view.rebuild();
-  }
-
-  #lastTimes(): Record<number, string> {
-    const times: Record<number, string> = {};
-    for (const { kind, app, time } of this.buffer) if (kind === 'line') times[app] = time;
-    return times;
-  }
-
-  #now(): string {
-    return new Date(serverNow()).toISOString();
   }
 }
