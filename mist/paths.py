@@ -66,11 +66,16 @@ def out_of_reach(path: Path) -> bool:
 def resolve(environ: Mapping[str, str] = os.environ) -> Paths:
     """Return the directories of :func:`locate`; UnsafePath if other users could change one."""
     found = locate(environ)
-    for directory, variable in ((found.home, "MIST_HOME"), (found.runtime, "MIST_RUNTIME")):
-        problem = tampering(directory)
-        if problem:
-            raise UnsafePath(variable, directory, problem)
+    refuse_unsafe(found.home, "MIST_HOME")
+    refuse_unsafe(found.runtime, "MIST_RUNTIME")
     return found
+
+
+def refuse_unsafe(directory: Path, variable: str) -> None:
+    """Raise UnsafePath if other users could change the directory that ``variable`` names."""
+    problem = tampering(directory)
+    if problem:
+        raise UnsafePath(variable, directory, problem)
 
 
 def tampering(directory: Path) -> str:
@@ -84,15 +89,13 @@ def tampering(directory: Path) -> str:
     real = Path(os.path.realpath(directory))
     for path in (real, *real.parents):
         try:
-            mode = path.stat().st_mode
-            owner = path.stat().st_uid
-            parent = path.parent.stat().st_mode
+            found, parent = path.stat(), path.parent.stat()
         except OSError:
             continue  # what is not there yet is made, and what cannot be seen cannot be used
-        if mode & stat.S_IWOTH and (path == real or not mode & stat.S_ISVTX):
+        if found.st_mode & stat.S_IWOTH and (path == real or not found.st_mode & stat.S_ISVTX):
             return f"every user may write to {path}; run: chmod o-w {path}"
-        if parent & stat.S_IWOTH and owner not in {0, user}:
-            return f"{path} belongs to user {owner}, who is neither root nor this user"
+        if parent.st_mode & stat.S_IWOTH and found.st_uid not in {0, user}:
+            return f"{path} belongs to user {found.st_uid}, who is neither root nor this user"
     return ""
 
 

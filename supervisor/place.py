@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from mist.errors import AlreadyRunning, Exit, MistError, UnsafePath
-from mist.paths import Paths, owner_of_new, tampering
+from mist.paths import Paths, owner_of_new, refuse_unsafe
 
 #: An ``ipc`` address is the name of a Unix socket: sun_path has 108 bytes with its zero (unix(7)).
 _SOCKET_NAME_BYTES: Final = 107
@@ -33,21 +33,18 @@ def prepare(paths: Paths) -> None:
         raise UnsafePlace(
             f"{paths.runtime} is too long a name for sockets; set MIST_RUNTIME to a shorter one"
         )
-    for directory, variable, mode in (
-        (paths.home, "MIST_HOME", 0o750),
-        (paths.deployment_log(1).parent, "MIST_HOME", 0o750),
-        (paths.work_folder(1).parent, "MIST_HOME", 0o700),
-        (paths.runtime, "MIST_RUNTIME", 0o750),
-    ):
-        _make(directory, variable, mode)
-    _check(paths.runtime.parent, "MIST_RUNTIME", os.geteuid())
-    # Root may serve on the state of the service's user, with the sockets of the same user.
-    owner = paths.home.stat().st_uid if os.geteuid() == 0 else os.geteuid()
     for directory, variable in ((paths.home, "MIST_HOME"), (paths.runtime, "MIST_RUNTIME")):
-        problem = tampering(directory)
-        if problem:
-            raise UnsafePlace(str(UnsafePath(variable, directory, problem)))
+        _make(directory, variable, 0o750)
+        try:
+            refuse_unsafe(directory, variable)
+        except UnsafePath as error:
+            raise UnsafePlace(str(error)) from None
+        # Root may serve on the state of the service's user, with the sockets of the same user.
+        owner = paths.home.stat().st_uid if os.geteuid() == 0 else os.geteuid()
         _check(directory, variable, owner)
+    _check(paths.runtime.parent, "MIST_RUNTIME", os.geteuid())
+    _make(paths.deployment_log(1).parent, "MIST_HOME", 0o750)
+    _make(paths.work_folder(1).parent, "MIST_HOME", 0o700)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def move(paths: Paths) -> None:
                 raise StoreError(f"{source} is a symbolic link: refused; put the file itself there")
             if source.exists():
                 source.rename(new.with_name(new.name + suffix))
-        os.chown(new, *owner_of_new(new.parent))
+        os.chown(new, *owner_of_new(new.parent), follow_symlinks=False)
     except OSError as error:
         raise StoreError(
             f"the store cannot be moved from {old} to {new}: {error.strerror}; run this as the "
@@ -110,7 +110,8 @@ def move_unless_in_use(paths: Paths) -> None:
     if not paths.old_database.exists() or paths.database.exists():
         return
     try:
-        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(paths.lock, flags, 0o600)
     except OSError as error:
         raise StoreError(
             f"the store {paths.old_database} is to be moved, and {paths.lock} cannot be opened: "

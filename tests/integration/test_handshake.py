@@ -316,7 +316,7 @@ def test_stop_is_1001_and_reload_is_1012(
 def test_garbage_database_is_no_traceback(engine: PrivateEngine, make_service: MakeService) -> None:
     """A store that is not one says so, with the path."""
     service = make_service(engine, start=False)
-    service.paths.home.mkdir(parents=True)
+    service.paths.database.parent.mkdir(parents=True)
     service.paths.database.write_bytes(b"this is no database" * 100)
     done = service.mist("user", "list", check=False)
     assert done.returncode != 0

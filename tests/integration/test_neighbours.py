@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from tests.integration.conftest import engine_or_skip
+from tests.integration.harness.engine import wait_until
 from tests.integration.harness.neighbour import Neighbour
 
 pytestmark = pytest.mark.engine
@@ -20,6 +21,7 @@ _USE: Final = """
 import sys
 from tests.integration.harness.engine import PrivateEngine
 from tests.isolation import isolate
+from tests.integration.harness.engine import wait_until
 isolate()
 engine = PrivateEngine()
 try:
@@ -61,6 +63,8 @@ def test_a_private_engine_disturbs_nothing(neighbour: Neighbour, tmp_path: Path)
         "PATH": os.environ["PATH"],
     }
     neighbour.reach("one", "two")
+    # A new IPv6 address is tentative until the kernel has looked for duplicates (RFC 4862 §5.4).
+    wait_until(lambda: "tentative" not in str(neighbour.facts()["docker0"]), "the bridge's address")
     before = neighbour.facts()
     with neighbour.start_python(_USE, surroundings) as program:
         assert program.stdout is not None

@@ -239,6 +239,14 @@ def test_web_tier_that_cannot_start(
     assert service.processes() == []
 
 
+def kill_web_tier(service: Service) -> None:
+    """Kill gunicorn's master, and wait for its workers: within a second they see it is gone."""
+    master = psutil.Process(row(service, "gunicorn")["pid"])
+    orphans = master.children()
+    master.kill()
+    assert psutil.wait_procs(orphans, timeout=30)[1] == []
+
+
 def test_service_is_ready_when_the_web_tier_serves(make: Make) -> None:
     """Once, for a service manager that runs all of it as one unit; not when it comes back."""
     service = make()
@@ -246,13 +254,9 @@ def test_service_is_ready_when_the_web_tier_serves(make: Make) -> None:
         manager.bind(str(service.directory / "notify"))
         service.environment["NOTIFY_SOCKET"] = str(service.directory / "notify")
         service.start()
-        master = psutil.Process(row(service, "gunicorn")["pid"])
-        orphans = master.children()
-        master.kill()
+        kill_web_tier(service)
         await_row(service, "gunicorn", restarts=1, state="running")
         wait_until(lambda: service.answers("/readyz"), "the web tier", 30.0)
-        # They see within a second that their master is gone, and end by themselves.
-        assert psutil.wait_procs(orphans, timeout=30)[1] == []
         assert service.stop() == 0
         words = []
         with contextlib.suppress(BlockingIOError):
@@ -441,7 +445,7 @@ def test_a_careless_parent_changes_nothing(make: Make) -> None:
     )
     python = (sys.executable, "-c", f"import os, signal, sys; {careless}")
     service.start(command=(*python, *service.command))
-    os.kill(row(service, "gunicorn")["pid"], signal.SIGKILL)
+    kill_web_tier(service)
     assert await_row(service, "gunicorn", restarts=1)["why"] == "crashed: killed by SIGKILL"
     assert service.stop() == 0
 

@@ -15,12 +15,6 @@ from pathlib import Path
 from typing import Final
 
 RELEASE: Final = "bookworm"
-MIRROR: Final = "http://deb.debian.org/debian"
-_DEFAULT_SOURCES: Final = (
-    f"deb {MIRROR} {RELEASE} main",
-    f"deb {MIRROR} {RELEASE}-updates main",
-    f"deb {MIRROR}-security {RELEASE}-security main",
-)
 _TOOLS: Final = ("debootstrap", "systemd-nspawn", "iptables", "ip", "nsenter", "setpriv")
 _PACKAGES: Final = "debootstrap systemd-container iptables iproute2"
 
@@ -48,28 +42,28 @@ def require() -> None:
     for tool in _TOOLS:
         if shutil.which(tool) is None:
             raise MachineMissing(f"{tool} is missing (Debian: apt-get install {_PACKAGES})")
+    mirror()
 
 
 def mirror() -> str:
-    """Return the address from which this host installs Debian, or Debian's own."""
+    """Return the address from which this host installs Debian."""
     for line in apt_sources():
         _, address, release, *_ = line.split()
         if release == RELEASE:
             return address
-    return MIRROR
+    raise MachineMissing(f"this host has no package lists of Debian {RELEASE} (apt-get update)")
 
 
 def apt_sources() -> list[str]:
-    """Return the host's sources of this release in sources.list(5) form, or Debian's own."""
+    """Return the host's sources of this release in sources.list(5) form."""
     columns = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
     command = ["apt-get", "indextargets", "--format", columns, "Created-By: Packages"]
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     except FileNotFoundError:
-        return list(_DEFAULT_SOURCES)
-    lines = [line for line in done.stdout.splitlines() if line.split()[2].startswith(RELEASE)]
-    has_release = any(line.split()[2] == RELEASE for line in lines)
-    return sorted(set(lines)) if has_release else list(_DEFAULT_SOURCES)
+        return []
+    lines = done.stdout.splitlines()
+    return sorted({line for line in lines if line.split()[2].startswith(RELEASE)})
 
 
 def environment() -> dict[str, str]:

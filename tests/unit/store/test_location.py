@@ -108,3 +108,16 @@ def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> N
         assert (status.st_uid, status.st_gid) == (12345, 12346), path
         assert status.st_mode & stat.S_IWGRP, path
     store.close()
+
+
+@ROOT
+def test_a_link_in_the_place_of_the_lock_gives_nothing_away(paths: Paths, tmp_path: Path) -> None:
+    """In the old layout the web tier's user could put one there, and wait for root."""
+    victim = tmp_path / "victim"
+    victim.write_text("of root")
+    os.chown(paths.home, 12345, 12346)
+    paths.lock.symlink_to(victim)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        location.move_unless_in_use(paths)
+    assert (victim.stat().st_uid, victim.stat().st_gid) == (0, 0)
+    assert paths.old_database.exists()
