@@ -147,12 +147,12 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   }
 
   #skip(message: Message): void {
-    const { lines: value, reason, message: text } = dataOf(message);
-    const lines = countOf(value);
+    const { lines: count, reason, message: text } = dataOf(message);
+    const lines = countOf(count) || 1;
     if (this.#resume?.skip(lines)) return;
     this.#settle();
     if (this.#point.empty) {
-      // Asked for lines after a time that is too long ago; it says 1 where it cannot.
+      // Asked for lines after a time that is too long ago; it says 1 where it cannot count.
       this.#tellForgotten(lines, lines > 1);
       return;
     }
@@ -160,7 +160,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
       type: 'skipped',
       time: timeOf(message),
       lines,
-      exact: true,
+      exact: countOf(count) > 0,
       reason: textOf(reason) || 'slow',
       message: textOf(text),
     });

@@ -5,6 +5,9 @@
  * times slightly out of order. So it is asked for what followed a moment before the
  * last line, and what is known of the answer is left out: everything up to the last
  * line, which is found again by its time, its stream, its text and how often it came.
+ * (Of lines that are the same in all of that to the nanosecond, those before the first
+ * that was asked for cannot be told from later ones. The service would have to number
+ * its lines.)
  */
 
 import { compareTimes, earlier } from './time.ts';
@@ -53,7 +56,7 @@ export class ResumePoint {
   /** Return what sorts an answer to a request with `since` into known and new. */
   resume(since: string): Resume {
     const start = this.#seen.findIndex(({ time }) => compareTimes(time, since) > 0);
-    return new Resume(start < 0 ? [] : this.#seen.slice(start), start > 0);
+    return new Resume(start < 0 ? [] : this.#seen.slice(start), start !== 0);
   }
 }
 
@@ -142,8 +145,8 @@ export class Resume {
     if (this.#met) return { missing: 0, exact: true };
     if (this.#skipped === 0) return { missing: 0, exact: this.#known === 0 };
     // The service says 1 where it cannot count.
-    const missing = Math.max(1, this.#skipped - this.#known);
-    return { missing, exact: this.#covered && this.#skipped > Math.max(1, this.#known) };
+    if (this.#skipped === 1) return { missing: 1, exact: false };
+    return { missing: Math.max(0, this.#skipped - this.#known), exact: this.#covered };
   }
 }
 

@@ -129,9 +129,8 @@ export interface ContainerStatusEvent {
 export interface SkippedEvent {
   readonly type: 'skipped';
   readonly time: string;
-  /** How many at least. */
   readonly lines: number;
-  /** Whether they are exactly as many. */
+  /** Whether they are exactly as many; otherwise nobody knows more than that some are missing. */
   readonly exact: boolean;
   /**
    * `forgotten`: the service does not remember as many as were written since the
@@ -146,7 +145,7 @@ export interface SkippedEvent {
 /** The stream goes on after its connection was lost; comes before the lines that follow. */
 export interface ReconnectedEvent {
   readonly type: 'reconnected';
-  /** How many lines are missing at least; a `skipped` event tells where. 0 when none is. */
+  /** How many lines are missing; a `skipped` event follows if any is. 0 when none is. */
   readonly missing: number;
   /**
    * Whether they are exactly as many. `missing: 0` without it: the service has none of the
