@@ -33,8 +33,23 @@ describe('text', () => {
   });
 
   test('holds no control character but the tab, whatever comes', () => {
-    const pieces = fc.constantFrom('\x1b', '[', ']', '31', ';', 'm', 'K', '\r', '\x07', '\\', 'ä😀');
-    const any = fc.oneof(fc.string({ unit: 'binary' }), fc.array(pieces).map((all) => all.join('')));
+    const pieces = fc.constantFrom(
+      '\x1b',
+      '[',
+      ']',
+      '31',
+      ';',
+      'm',
+      'K',
+      '\r',
+      '\x07',
+      '\\',
+      'ä😀',
+    );
+    const any = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.array(pieces).map((all) => all.join('')),
+    );
     fc.assert(
       fc.property(any, (raw) => {
         const { text: shown, spans } = show(raw.replaceAll('\n', ''));
@@ -81,7 +96,10 @@ describe('colours', () => {
     ['\x1b[38:2::1:2:3mx', { fg: RGB | 0x010203 }],
     ['\x1b[38:2:1:2:3mx', { fg: RGB | 0x010203 }],
     ['\x1b[38:5:9mx', { fg: 9 }],
-    ['\x1b[1;3;4;9;7mx', { bold: true, italic: true, underline: true, strike: true, inverse: true }],
+    [
+      '\x1b[1;3;4;9;7mx',
+      { bold: true, italic: true, underline: true, strike: true, inverse: true },
+    ],
     ['\x1b[4:3mx', { underline: true }],
     ['\x1b[1m\x1b[22m\x1b[2mx', { dim: true }],
     ['\x1b[31;0;32mx', { fg: 2 }],

@@ -8,7 +8,9 @@ const entry = (line: string) =>
 
 describe('JSON', () => {
   test('is shown as key=value, in its own order', () => {
-    const { text, level } = entry('{"level":"error","msg":"it broke","http":{"status":500},"a":[1]}');
+    const { text, level } = entry(
+      '{"level":"error","msg":"it broke","http":{"status":500},"a":[1]}',
+    );
     expect(text).toBe('level=error msg=it broke http.status=500 a=[1]');
     expect(level).toBe('error');
   });

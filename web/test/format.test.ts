@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { fileName } from '../src/lib/log/download';
 import { ago, bytes, delta, duration, utcTime } from '../src/lib/format';
-import { channels, contrast, readable } from '../src/lib/log/colour';
 import { RGB } from '../src/lib/log/ansi';
+import { channels, contrast, readable } from '../src/lib/log/colour';
+import { fileName } from '../src/lib/log/download';
 
 test.each([
   [0, '0 B'],
@@ -37,14 +37,20 @@ test('times', () => {
 });
 
 test('a file is named by its range', () => {
-  const name = fileName(['shop', '../x y'], '2025-01-15T10:30:00.123456789Z', '2025-01-15T10:35:00Z');
+  const name = fileName(
+    ['shop', '../x y'],
+    '2025-01-15T10:30:00.123456789Z',
+    '2025-01-15T10:35:00Z',
+  );
   expect(name).toBe('shop+.._x_y_2025-01-15T10-30-00Z_2025-01-15T10-35-00Z.log');
 });
 
 test('every colour of the cube can be read on both backgrounds', () => {
   for (const background of [RGB | 0x0e1116, RGB | 0xffffff, RGB | 0x808080]) {
     for (let rgb = 0; rgb <= 0xffffff; rgb += 0x333300 + 0x33) {
-      const [r = 0, g = 0, b = 0] = (readable(RGB | rgb, background).match(/\d+/g) ?? []).map(Number);
+      const [r = 0, g = 0, b = 0] = (readable(RGB | rgb, background).match(/\d+/g) ?? []).map(
+        Number,
+      );
       expect(contrast([r, g, b], channels(background))).toBeGreaterThan(4.49);
     }
   }

@@ -52,7 +52,9 @@ test('all of the text is shown, whatever is drawn on it', () => {
     fc.property(fc.string({ unit: 'binary' }), hits, fc.nat(80), (raw, ranges, limit) => {
       const shown = show(raw.replaceAll('\n', ''));
       const flat = ranges.flatMap(([a, length, term]) => [a, a + length, term]);
-      const text = segmentsOf(shown, flat, [], limit).map((each) => each.text).join('');
+      const text = segmentsOf(shown, flat, [], limit)
+        .map((each) => each.text)
+        .join('');
       expect(shown.text.startsWith(text)).toBe(true);
       expect(text.length).toBeGreaterThanOrEqual(Math.min(limit, shown.text.length) - 1);
     }),

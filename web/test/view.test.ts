@@ -101,7 +101,10 @@ describe('a view', () => {
     const view = new LogView(new LogBuffer({ lines: 10, chars: 1e9 }));
     view.setQuery({ ...NO_QUERY, terms: ['9'] });
     await settled(view);
-    add(view, Array.from({ length: 100 }, (_, i) => String(i)));
+    add(
+      view,
+      Array.from({ length: 100 }, (_, i) => String(i)),
+    );
     view.buffer.trim();
     view.shrink();
     expect(view.rows.length).toBe(10);

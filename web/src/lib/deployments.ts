@@ -1,6 +1,6 @@
 /** What is said of deployments in several places. */
 
-import { api, type App, type Deployment, reasonOf } from './api';
+import { type App, api, type Deployment, reasonOf } from './api';
 import { serverNow } from './clock';
 import { confirm, notify } from './dialogs.svelte';
 import { duration } from './format';
@@ -46,7 +46,9 @@ export function summary(deployment: Deployment): string {
   const parts = [`deployment ${deployment.id}`, commitOf(deployment)];
   if (deployment.rollback_to !== null) parts.push(`rolled back to ${deployment.rollback_to}`);
   const time = took(deployment);
-  parts.push(time === '' ? how : `${how} ${deployment.status === 'success' ? 'in' : 'after'} ${time}`);
+  parts.push(
+    time === '' ? how : `${how} ${deployment.status === 'success' ? 'in' : 'after'} ${time}`,
+  );
   return parts.filter((part) => part !== '').join(' · ');
 }
 

@@ -3,7 +3,6 @@
 import type { MetricsSample as Sample } from '@mist/client';
 import { bytes, percent } from './format';
 
-
 export interface Figure {
   readonly name: string;
   readonly colour: string;

@@ -1,9 +1,9 @@
 /** What an opened line shows below itself: its fields, and all of a long line. */
 
 import { count, dateTime } from '../format';
+import { element } from './dom';
 import type { Entry } from './entry';
 import { fieldsOf } from './fields';
-import { element } from './dom';
 import { ROW_CHARS } from './limits';
 
 /** A long line is laid out in pieces of this size, one for each click. */

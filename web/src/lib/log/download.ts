@@ -19,7 +19,11 @@ export function asText(entries: Iterable<Entry>, name: (app: number) => string |
 /** "shop_2025-01-15T10-30-00Z_2025-01-15T10-35-00Z.log": no character that a file system minds. */
 export function fileName(names: readonly string[], from: string, to: string): string {
   const stamp = (time: string) => time.replace(/\.\d+/, '').replaceAll(':', '-');
-  const who = names.join('+').replace(/[^\w.+-]+/g, '_').slice(0, 80) || 'log';
+  const who =
+    names
+      .join('+')
+      .replace(/[^\w.+-]+/g, '_')
+      .slice(0, 80) || 'log';
   return `${who}_${stamp(from)}_${stamp(to)}.log`;
 }
 

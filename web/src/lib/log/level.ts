@@ -46,9 +46,7 @@ const LETTERS: Readonly<Record<string, Level>> = {
   V: 'debug',
 };
 
-const ANY = [...WORDS.keys()]
-  .sort((a, b) => b.length - a.length)
-  .join('|');
+const ANY = [...WORDS.keys()].sort((a, b) => b.length - a.length).join('|');
 
 /** `level=error`, `"severity":"ERROR"`: wherever it stands near the beginning. */
 const KEYED = new RegExp(
@@ -64,13 +62,12 @@ const GLOG = /^(?:[\d\s:.-]*)([EFWIDV])(?:\d{4}\s|\/)/;
 /** After nothing but dates and punctuation: `2025-01-15 10:30:01 error opening…`, `npm ERR!`. */
 const FIRST = new RegExp(`^(?:npm )?[\\d\\W]*(?:[TZ][\\d\\W]*)*(${ANY})(?![\\w-])`, 'i');
 /** In capitals, as a word of its own among names of threads and modules: `main ERROR …`. */
-const CAPITALS = new RegExp(
-  `(?:^|[\\s\\])>|:])(${ANY.toUpperCase()})(?=$|[\\s\\])>|:!,])`,
-);
+const CAPITALS = new RegExp(`(?:^|[\\s\\])>|:])(${ANY.toUpperCase()})(?=$|[\\s\\])>|:!,])`);
 /** `error:`, `Warning:` after a program's name: `cc1: warning: unused`. */
 const COLON = new RegExp(`(?:^|\\s)(${ANY})\\s?:(?=\\s|$)`, 'i');
 /** What runtimes print of an exception. */
-const EXCEPTION = /^(?:Traceback \(most recent|panic:|(?:[\w$]+\.)*\w*(?:Error|Exception)\b(?::|$))/;
+const EXCEPTION =
+  /^(?:Traceback \(most recent|panic:|(?:[\w$]+\.)*\w*(?:Error|Exception)\b(?::|$))/;
 
 /** Only the beginning of a line says its level; what comes later is its message. */
 const HEAD = 120;
@@ -92,7 +89,10 @@ export function levelOf(text: string): Level {
   return EXCEPTION.test(head) ? 'error' : 'none';
 }
 
-const HINT = new RegExp(`${ANY}|\\[[A-Z]\\]|^[\\d\\s:.-]*[EFWIDV](?:\\d|/)|Traceback|Exception`, 'i');
+const HINT = new RegExp(
+  `${ANY}|\\[[A-Z]\\]|^[\\d\\s:.-]*[EFWIDV](?:\\d|/)|Traceback|Exception`,
+  'i',
+);
 
 /** Return the level that a field of a structured line names: a word, or a number as pino's. */
 export function levelOfValue(value: unknown): Level {

@@ -5,9 +5,9 @@
  * frame, and nothing may come between a line and its element.
  */
 
+import { element } from './dom';
 import type { Entry } from './entry';
 import { ROW_CHARS } from './limits';
-import { element } from './dom';
 import { type Look, rowOf, timeText } from './row';
 import type { LogView } from './view';
 

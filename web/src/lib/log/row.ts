@@ -1,13 +1,13 @@
 /** The DOM of one row. Text of a log only ever becomes text nodes. */
 
-import { count, delta, localTime, ago, utcTime } from '../format';
+import { ago, count, delta, localTime, utcTime } from '../format';
 import { type Colour, PLAIN, type Shown, type Style, show } from './ansi';
 import { BACKGROUND, PALETTE, plain, readable, TURNS } from './colour';
 import { detailsOf } from './details';
 import { element } from './dom';
-import { ROW_CHARS } from './limits';
 import type { Entry } from './entry';
 import { keyRanges } from './fields';
+import { ROW_CHARS } from './limits';
 import { cut, type Segment, segmentsOf } from './segments';
 
 export type Timestamps = 'off' | 'local' | 'utc' | 'relative' | 'delta';

@@ -35,7 +35,7 @@ export function patternsOf(query: Query): Patterns | { readonly error: string } 
   const flags = query.matchCase ? 'g' : 'gi';
   const sources: string[] = [];
   for (const term of query.terms.filter((each) => each !== '')) {
-    const source = query.regex ? term : escape(term);
+    const source = query.regex ? term : escaped(term);
     try {
       new RegExp(source, flags);
     } catch (error) {
@@ -69,7 +69,7 @@ export function finder({ sources, flags }: Patterns): (text: string) => Hits | n
   };
 }
 
-function escape(text: string): string {
+function escaped(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 }
 

@@ -17,7 +17,7 @@ export interface Answer {
 let find: ((text: string) => Hits | null) | undefined;
 let known = '';
 
-onmessage = ({ data }: MessageEvent<Ask>) => {
+self.onmessage = ({ data }: MessageEvent<Ask>) => {
   const key = JSON.stringify(data.patterns);
   if (key !== known || find === undefined) {
     find = finder(data.patterns);

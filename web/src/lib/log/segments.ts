@@ -19,7 +19,8 @@ export interface KeyRange {
   readonly end: number;
 }
 
-const URL_IN_TEXT = /\bhttps?:\/\/[^\s<>"'`{}|\\^\u0000-\u0020\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g;
+const URL_IN_TEXT =
+  /\bhttps?:\/\/[^\s<>"'`{}|\\^\u0000-\u0020\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g;
 /** Punctuation after an address belongs to the sentence. */
 const TRAILING = /[.,;:!?)\]]+$/;
 
