@@ -90,10 +90,14 @@ class Tab:
 
     def held(self) -> list[str]:
         """Every line that the page holds, as the Download button gives them, without times."""
+        texts = [line.partition(" ")[2] for line in self.download().splitlines()]
+        return [text for text in texts if not text.startswith("--- ")]
+
+    def download(self) -> str:
+        """What the Download button gives: lines and dividers, each behind its time."""
         with self.page.expect_download() as download:
             self.button("Download").click()
-        text = Path(download.value.path()).read_text("utf-8")
-        return [line.partition(" ")[2] for line in text.splitlines()]
+        return Path(download.value.path()).read_text("utf-8")
 
     # ------------------------------------------------------------------- checks
 

@@ -40,6 +40,17 @@ export function remember(): void {
   }
 }
 
+export function nextTimestamps(): void {
+  const now = TIMESTAMPS.indexOf(settings.timestamps);
+  settings.timestamps = TIMESTAMPS[(now + 1) % TIMESTAMPS.length] ?? 'local';
+  remember();
+}
+
+export function toggleWrap(): void {
+  settings.wrap = !settings.wrap;
+  remember();
+}
+
 export function filterOf(apps: readonly number[]): Filter {
   return { ...NO_FILTER, ...settings.filters[apps.join('+')] };
 }

@@ -26,7 +26,7 @@ export interface Entry {
   readonly level: Level;
   readonly raw: string;
   /** What is shown, searched and copied: without control sequences, JSON as `key=value`. */
-  readonly text: string;
+  text: string;
   /** Opened in place to its fields. */
   open: boolean;
   /** What the current search found in it. */

@@ -6,7 +6,7 @@
 
 import { LogBuffer } from './buffer';
 import type { Entry } from './entry';
-import { type Filter, NO_FILTER, passes } from './filter';
+import { type Filter, passes } from './filter';
 import { Rows } from './rows';
 import { type Found, makeScanner, type Scanner } from './scanner';
 import { NO_QUERY, type Query } from './search';
@@ -39,7 +39,7 @@ export class LogView {
   /** What is wrong with the search, or "". */
   error = '';
 
-  #filter: Filter = NO_FILTER;
+  #shown: (entry: Entry) => boolean = () => true;
   #query: Query = NO_QUERY;
   #measure: (entry: Entry) => number = () => 1;
   #current: Arrangement;
@@ -69,7 +69,12 @@ export class LogView {
   }
 
   setFilter(filter: Filter): void {
-    this.#filter = filter;
+    this.setShown(passes(filter));
+  }
+
+  /** Show only what a predicate lets through; `rebuild` when its answers have changed. */
+  setShown(shown: (entry: Entry) => boolean): void {
+    this.#shown = shown;
     this.rebuild();
   }
 
@@ -121,7 +126,7 @@ export class LogView {
       rows: new Rows(),
       matches: new LogBuffer(UNBOUNDED),
       scanner,
-      shown: passes(this.#filter),
+      shown: this.#shown,
       query: this.#query,
       done: Number.NEGATIVE_INFINITY,
       before: [],
