@@ -72,6 +72,7 @@ def test_views(showcase: Showcase, open_tab: OpenTab, theme: str, size: str) -> 
         tab.page.wait_for_timeout(700)
         wrong += look_at(tab, f"{size}-{theme}-{name}")
     tab.open()
+    expect(tab.page.get_by_role("navigation", name="Main")).to_be_visible()
     for name, key in KEYS.items():
         tab.page.keyboard.press(key)
         expect(tab.page.get_by_role("dialog")).to_be_visible()

@@ -153,7 +153,7 @@ export class DeploymentRun {
   #close(time: string, open: boolean): void {
     const step = this.#steps[this.#steps.length - 1];
     if (step === undefined || step.text !== step.raw) return;
-    step.text = `${step.raw} · ${duration(Date.parse(time) - step.ms)}`;
+    step.text = `${step.raw}  ${duration(Date.parse(time) - step.ms)}`;
     if (!this.#chosen.has(step)) step.open = open;
   }
 }
