@@ -88,6 +88,16 @@ class Tab:
         """Wait until a row with the text is in sight."""
         expect(self.line(text).first).to_be_visible(timeout=seconds * 1000)
 
+    def first_in_sight(self) -> str:
+        """The text of the topmost row that is wholly in sight."""
+        return str(
+            self.log.evaluate(
+                """(log) => [...log.querySelectorAll('[data-time]')].find((row) =>
+                  row.getBoundingClientRect().top >= log.getBoundingClientRect().top)
+                  .querySelector('.text').textContent"""
+            )
+        )
+
     def held(self) -> list[str]:
         """Every line that the page holds, as the Download button gives them, without times."""
         texts = [line.partition(" ")[2] for line in self.download().splitlines()]
