@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Response, expect
 
@@ -132,7 +133,7 @@ class Tab:
             self.problems.append(f"console: {message.text}")
 
     def _on_response(self, response: Response) -> None:
-        path = response.url.removeprefix(self.service.url)
+        path = urlsplit(response.url).path
         if response.status >= 400 and not path.startswith("/api/"):
             self.problems.append(f"{path} was answered with {response.status}")
 
