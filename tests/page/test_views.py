@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from tests.page.conftest import OpenTab
 from tests.page.harness.showcase import SETTINGS, Showcase
 from tests.page.harness.tab import Tab
 
-#: Where to put a picture of each view, for those who want to look at them.
-PICTURES = os.environ.get("PAGE_PICTURES")
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 SIZES = {"phone": (360, 740), "desk": (1440, 900)}
 
@@ -84,8 +81,7 @@ def test_views(showcase: Showcase, open_tab: OpenTab, theme: str, size: str) -> 
 
 def look_at(tab: Tab, name: str) -> list[str]:
     """Return what is wrong with what is shown."""
-    if PICTURES is not None:
-        tab.page.screenshot(path=f"{PICTURES}/{name}.png")
+    tab.picture(name)
     wrong = [f"{name}: {text}" for text in tab.axe(AXE.read_text("utf-8"))]
     wide = tab.page.evaluate("document.documentElement.scrollWidth - innerWidth")
     return [*wrong, f"{name}: {wide} px too wide"] if wide > 0 else wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,6 +110,11 @@ class Tab:
         with self.page.expect_download() as download:
             self.button("Download").click()
         return Path(download.value.path()).read_text("utf-8")
+
+    def picture(self, name: str) -> None:
+        """Take a picture, if PAGE_PICTURES names a folder for those who want to look."""
+        if folder := os.environ.get("PAGE_PICTURES"):
+            self.page.screenshot(path=f"{folder}/{name}.png")
 
     # ------------------------------------------------------------------- checks
 

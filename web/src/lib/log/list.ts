@@ -132,6 +132,8 @@ export class LogList {
     if (top < scrollTop + this.#rowHeight || top > scrollTop + clientHeight - 3 * this.#rowHeight) {
       this.#sizeSpace();
       this.#scroller.scrollTop = Math.max(0, top - clientHeight / 3);
+      // Not the reader's own scrolling, which would lead back to live at the end.
+      this.#lastTop = this.#scroller.scrollTop;
     }
     this.#anchor = null;
     this.#paintSoon();
