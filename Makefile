@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 DESTDIR ?=
-.PHONY: up install install-files engine test bench packages node tox constraints clean
+.PHONY: up install install-files engine test bench packages tox constraints clean
 export DEBIAN_FRONTEND := noninteractive
 
 VENV ?= .venv
@@ -97,11 +97,13 @@ engine: $(VENV)/.installed
 	exit 1
 
 # The benchmarks come before the tests, so that the last word is pytest's.
-test: packages node tox
+# `make test ARGS='-k cancel'` chooses integration tests, and leaves fresh machines out.
+test: packages tox
 	$(VENV)/bin/tox run -e lint
+	$(VENV)/bin/tox run -e web
 	$(VENV)/bin/tox run -e bench -- --quick
 	$(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
-	$(VENV)/bin/tox run -qq -e machine
+	$(if $(ARGS),,$(VENV)/bin/tox run -qq -e machine)
 
 bench: packages tox
 	$(VENV)/bin/tox run -e bench -- $(or $(ARGS),--json bench.json)
@@ -135,12 +137,6 @@ packages:
 	each_server mask --runtime 2>/dev/null
 	trap 'each_server unmask --runtime; each_server disable' EXIT
 	install "$${missing[@]}"
-
-# The clients that come from npm; both ship what they need, nothing is compiled.
-node: node_modules/.installed
-node_modules/.installed: package.json package-lock.json .npmrc $(wildcard clients/*/package.json web/package.json) | packages
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $@
 
 tox: $(VENV)/.installed
 	[ -x $(VENV)/bin/tox ] || $(VENV)/bin/pip install -q -c constraints.txt tox
