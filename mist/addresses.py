@@ -1,10 +1,12 @@
-"""The address that the web tier listens on: how it is written, and whether it can be had."""
+"""Addresses: the one that the web tier listens on, and those that clients come from."""
 
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import time
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from mist.errors import Exit, MistError, UsageError
@@ -12,6 +14,9 @@ from mist.errors import Exit, MistError, UsageError
 #: How long the web workers of a master that was killed may hold its port, in seconds.
 _PORT_SECONDS: Final = 5.0
 _PORT_POLL_SECONDS: Final = 0.05
+
+#: ``192.0.2.1:4711``, ``[2001:db8::1]`` or ``[2001:db8::1]:4711``, as some proxies write a client.
+_WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]{1,5}|\[([^\[\]]+)\](?::[0-9]{1,5})?")
 
 _HOW: Final = "--bind HOST:PORT or server.bind"
 
@@ -76,6 +81,23 @@ def split_address(bind: str) -> tuple[str, int]:
     if not 1 <= int(port) <= 65_535:
         raise UsageError(f"{bind!r}: a port is a number from 1 to 65535")
     return host.strip("[]"), int(port)
+
+
+def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address that ``text`` names, or None.
+
+    Each address has one form here, so that spellings cannot be told apart: without port
+    and zone, and an IPv4 address that a dual-stack socket reports as ``::ffff:192.0.2.1``
+    (RFC 4291 §2.5.5.2) is that IPv4 address.
+    """
+    with_port = _WITH_PORT.fullmatch(text)
+    if with_port:
+        text = with_port[1] or with_port[2]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
 def _explained(bind: str, port: int, error: OSError) -> CannotListen:

@@ -203,10 +203,13 @@ class Publisher:
         With ``resume`` the numbering goes on where a collector that died left
         it; otherwise the broker forgets the topic and a new epoch begins.  The
         claim travels the same way as messages do, so once the broker has it
-        nothing that an earlier collector sent can follow.  Who begins anew has
-        nothing to learn of the broker, and does not wait for that.
+        nothing that an earlier collector sent can follow.  A collector that begins
+        a new epoch has nothing to learn from the broker and does not wait for it,
+        and may do so after it has looked at what there was.
         """
         self._await_broker(timeout)
+        self._epoch, self._next = self._term, 1
+        self._forget()
         self._send(self._claim(wire.NO_FLAGS if resume else Flag.RESET), b"")
         self._claimed = True
         if not resume:
@@ -264,6 +267,10 @@ class Publisher:
         self._sent_bytes += len(body)
         while self._sent_bytes > self._keep_bytes and len(self._sent) > 1:
             self._sent_bytes -= len(self._sent.popleft()[1])
+
+    def _forget(self) -> None:
+        self._sent.clear()
+        self._sent_bytes = 0
 
     def _send(self, header: bytes, body: bytes) -> None:
         while True:

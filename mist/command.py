@@ -17,7 +17,7 @@ from typing import Final
 import click
 
 import mist
-from mist.errors import BrokenInstallation, Exit, MistError
+from mist.errors import BrokenInstallation, Exit, MistError, UsageError
 
 #: Every subcommand, in the order of the help, with its line there.
 COMMANDS: Final = {
@@ -65,8 +65,10 @@ def cli() -> None:
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command line and exit: 0, 2 for a wrong usage, or the error's own status."""
     _drop_inherited_signals()
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        cli.main(None if arguments is None else list(arguments), prog_name="mist")
+        _check_encoding(given)
+        cli.main(given, prog_name="mist")
     except MistError as error:
         _fail(str(error), error.exit_status)
     except (ImportError, SyntaxError) as error:
@@ -74,6 +76,15 @@ def main(arguments: Iterable[str] | None = None) -> None:
         _fail(str(broken), broken.exit_status)
     except OSError as error:
         _fail(str(error), Exit.FAILURE)
+
+
+def _check_encoding(arguments: Iterable[str]) -> None:
+    """Raise UsageError if an argument is not UTF-8: neither the store nor the engine takes it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"the argument {os.fsencode(argument)!r} is not UTF-8") from None
 
 
 def _drop_inherited_signals() -> None:

@@ -7,18 +7,20 @@ reason.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from mist import emails
 from mist.errors import UsageError
 
 #: One argument of execve holds 128 KiB; a container's whole environment should be far smaller.
 MAX_ENV_BYTES: Final = 65_536
 
 _EMAIL: Final = re.compile(
-    r"[^\s@<>\"(),:;\\\[\]\x00-\x20\x7f]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+    r"[^\s@<>\"(),:;\\\[\]\x00-\x20\x7f\ud800-\udfff]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: The engine's own pattern (moby, daemon/names: RestrictedNameChars).
@@ -42,7 +44,12 @@ def email(text: str) -> str:
     """An e-mail address, in lower case; its domain may be a host's name such as ``localhost``."""
     if len(text) > 254 or not _EMAIL.fullmatch(text):
         raise UsageError(f"{text[:80]!r} is no e-mail address such as ada@example.com")
-    return text.lower()
+    plain = unicodedata.normalize("NFKC", text)
+    if plain != text:
+        raise UsageError(
+            f"{text[:80]!a} holds characters that look like others; write it as {plain[:80]!r}"
+        )
+    return emails.canonical(text)
 
 
 def name(text: str, what: str = "application") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ __all__ = [
     "Identity",
     "authenticate",
     "check_origin",
+    "every_session",
     "require_admin",
     "require_app",
     "services",
@@ -44,12 +46,25 @@ def authenticate(req: falcon.Request) -> Identity:
     for; the first that is valid counts.
     """
     reason = "Not logged in"
-    for token in filter(None, req.get_cookie_values(COOKIE) or []):
+    for token in _session_cookies(req):
         try:
             return sessions.identify(services(req).store, services(req).secret, token)
         except NotLoggedIn as error:
             reason = str(error)
     raise falcon.HTTPUnauthorized(description=reason)
+
+
+def every_session(req: falcon.Request) -> list[Identity]:
+    """Return the session of each valid session cookie, the one that counts first."""
+    found = []
+    for token in _session_cookies(req):
+        with suppress(NotLoggedIn):
+            found.append(sessions.identify(services(req).store, services(req).secret, token))
+    return found
+
+
+def _session_cookies(req: falcon.Request) -> list[str]:
+    return [token for token in req.get_cookie_values(COOKIE) or [] if token]
 
 
 def check_origin(req: falcon.Request) -> None:

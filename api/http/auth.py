@@ -5,7 +5,7 @@ from __future__ import annotations
 import falcon
 import structlog
 
-from api.http.access import COOKIE, Identity, authenticate, check_origin, services
+from api.http.access import COOKIE, Identity, authenticate, check_origin, every_session, services
 from api.http.bodies import Body, read
 from api.http.envelope import reply
 from api.http.peer import peer
@@ -56,15 +56,16 @@ class Logout:
     """``/api/auth/logout``."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """End the session everywhere, and clear the cookie; no session is fine as well."""
+        """End the session everywhere, and clear the cookie; no session is fine as well.
+
+        Cookies of the same name may come from several paths.  Ending only the one
+        that counts would leave the client logged in by the next.
+        """
         check_origin(req)
-        try:
-            identity = authenticate(req)
-        except falcon.HTTPUnauthorized:
-            message = "Not logged in"
-        else:
+        identities = every_session(req)
+        for identity in identities:
             sessions.log_out(services(req).store, identity)
-            message = "Logged out"
+        message = "Logged out" if identities else "Not logged in"
         resp.unset_cookie(COOKIE, path="/", same_site="Lax")
         reply(resp, None, message)
 

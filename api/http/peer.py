@@ -7,10 +7,15 @@ application, so they are read in this one place.
 from __future__ import annotations
 
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import NamedTuple
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final, NamedTuple
 
 import falcon
+
+from mist.addresses import parse_ip
+
+#: The IPv4 addresses that an IPv6 socket reports (RFC 4291 §2.5.5.2).
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
 class Peer(NamedTuple):
@@ -27,7 +32,7 @@ def peer(req: falcon.Request) -> Peer:
     address that it was asked from, and what a client wrote itself comes first.
     """
     trusted = _networks(req.context.services.settings.server.forwarded_allow_ips)
-    address: str = req.env.get("REMOTE_ADDR") or ""
+    address = _canonical(req.env.get("REMOTE_ADDR") or "")
     scheme = req.scheme
     if not _is_trusted(address, trusted):
         return Peer(address, scheme)
@@ -37,7 +42,7 @@ def peer(req: falcon.Request) -> Peer:
     for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
         if not hop.strip() or not _is_trusted(address, trusted):
             break
-        address = hop.strip()
+        address = _canonical(hop.strip())
     return Peer(address, scheme)
 
 
@@ -47,15 +52,26 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
     names = text.replace(",", " ").split()
     if "*" in names:
         return None
-    return tuple(ip_network(each, strict=False) for each in names)
+    return tuple(_unmapped(ip_network(each, strict=False)) for each in names)
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return the IPv4 network that ``::ffff:192.0.2.0/120`` stands for."""
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED.prefixlen:
+        address = network.network_address.ipv4_mapped
+        if address is not None:
+            return IPv4Network((address, network.prefixlen - _MAPPED.prefixlen))
+    return network
+
+
+def _canonical(text: str) -> str:
+    """Return an IP address in its one form, and anything else as it is."""
+    return str(parse_ip(text) or text)
 
 
 def _is_trusted(address: str, trusted: tuple[IPv4Network | IPv6Network, ...] | None) -> bool:
     """Whether a proxy at ``address`` is believed; one on a Unix socket has none and is."""
     if trusted is None or not address:
         return True
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in trusted)
+    parsed = parse_ip(address)
+    return parsed is not None and any(parsed in network for network in trusted)

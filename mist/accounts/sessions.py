@@ -6,13 +6,15 @@ import math
 import time
 from collections.abc import Iterable
 from datetime import datetime
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import NamedTuple
 
 import msgspec
 
+from mist import emails
 from mist.accounts import passwords, tokens
 from mist.accounts.tokens import Claims, Token
+from mist.addresses import parse_ip
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
 from mist.settings import Auth
 from mist.store import Store, User
@@ -98,7 +100,7 @@ def log_in(store: Store, secret: bytes, auth: Auth, given: Credentials) -> Login
 
     Attempts are limited for the account and for the address they come from.
     """
-    account = f"email:{given.email.lower()[:254]}"
+    account = f"email:{emails.canonical(given.email)[:254]}"
     keys = (account, f"address:{_network(given.address)}")
     attempt = store.sessions.attempt(keys, auth.login_attempts, auth.login_window_seconds)
     if attempt.retry_after:
@@ -157,9 +159,8 @@ def _predates(claims: Claims, user: User) -> bool:
 
 def _network(address: str) -> str:
     """What one party can easily have the whole of: an IPv4 address, an IPv6 /64."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
+    parsed = parse_ip(address)
+    if parsed is None:
         return address[:64]
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, 64), strict=False))

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import secrets
 import time
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import jwt
 import msgspec
@@ -23,6 +23,10 @@ from mist.store import User
 ISSUER: Final = "mist"
 _ALGORITHM: Final = "HS256"
 _MAX_CHARACTERS: Final = 4_096
+#: The end of the year 9999, after which RFC 3339 has no times; in seconds since the epoch.
+_LAST_SECOND: Final = 253_402_300_799
+#: Text without NUL, which PostgreSQL does not store, and lone surrogates, which are not UTF-8.
+_TEXT: Final = r"\A[^\x00\ud800-\udfff]*\Z"
 
 #: Only the signature and the expiry count.  ``iat`` may lie ahead on another
 #: machine's clock, and the other registered claims are none of ours.
@@ -39,11 +43,11 @@ _OPTIONS: Final[Any] = {
 class Claims(msgspec.Struct, frozen=True):
     """What a valid token says; times are seconds since the epoch."""
 
-    email: str
+    email: Annotated[str, msgspec.Meta(max_length=254, pattern=_TEXT)]
     role: str
-    exp: float
+    exp: Annotated[float, msgspec.Meta(ge=0, le=_LAST_SECOND)]
     user_id: int | str | None = None
-    iat: float | None = None
+    iat: Annotated[float, msgspec.Meta(ge=0, le=_LAST_SECOND)] | None = None
     iss: str | None = None
     installation: object = None
     jti: object = None
@@ -104,7 +108,7 @@ def decode(secret: bytes, text: str) -> Claims:
         return msgspec.convert(claims, Claims, strict=False)
     except jwt.ExpiredSignatureError:
         raise NotLoggedIn("Session expired") from None
-    except (jwt.PyJWTError, msgspec.ValidationError, ValueError, OverflowError):
+    except (jwt.PyJWTError, msgspec.ValidationError, ValueError, OverflowError, RecursionError):
         raise NotLoggedIn("Invalid session") from None
 
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Row, bindparam, select, update
 
 from mist import clock
+from mist.emails import canonical
 from mist.errors import AlreadyExists
 from mist.store import tables
 from mist.store.database import Database
@@ -36,7 +37,7 @@ class Credentials(NamedTuple):
 
 
 class Users:
-    """The table of users; e-mail addresses are compared in lower case."""
+    """The table of users; e-mail addresses are kept and compared in their canonical form."""
 
     def __init__(self, data: Database) -> None:
         self._data = data
@@ -50,13 +51,15 @@ class Users:
     def by_email(self, email: str) -> User | None:
         """The user of this address."""
         with self._data.read() as connection:
-            row = connection.execute(_BY_EMAIL, {"email": email.lower()}).first()
+            row = connection.execute(_BY_EMAIL, {"email": canonical(email)}).first()
         return _user(row) if row else None
 
     def credentials(self, email: str) -> Credentials | None:
         """The user of this address with the hash that a password is verified against."""
         with self._data.read() as connection:
-            query = select(*_columns, _users.c.password_hash).where(_users.c.email == email.lower())
+            query = select(*_columns, _users.c.password_hash).where(
+                _users.c.email == canonical(email)
+            )
             row = connection.execute(query).first()
         return Credentials(_user(row[:-1]), row[-1]) if row else None
 
@@ -74,15 +77,15 @@ class Users:
                 number = self._data.insert(
                     connection,
                     _users,
-                    email=email.lower(),
+                    email=canonical(email),
                     role=role,
                     password_hash=password_hash,
                     sessions_after=0.0,
                     created_at=created,
                 )
         except AlreadyExists:
-            raise AlreadyExists(f"there is a user {email.lower()} already") from None
-        return User(number, email.lower(), role, created)
+            raise AlreadyExists(f"there is a user {canonical(email)} already") from None
+        return User(number, canonical(email), role, created)
 
     def set_password(self, user_id: int, password_hash: str) -> None:
         """Replace the password, and end the sessions that began with the old one."""

@@ -214,6 +214,24 @@ def test_resumes_after_a_crash_of_the_collector(broker: Running) -> None:
     assert receive(subscriber).header == Header(Kind.LOG, 5, 6, 2)
 
 
+def test_a_successor_may_begin_again_after_a_look(broker: Running) -> None:
+    """What its predecessor published is forgotten, and its own numbers begin at 1."""
+    first = broker.publisher(term=5)
+    first.claim(resume=False)
+    first.publish(Kind.STATUS, b"{}")
+    broker.await_seq(1)
+    second = broker.publisher(term=6)
+    assert second.claim(resume=True).seq == 1
+    second.claim(resume=False)
+    second.publish(Kind.STATUS, b'{"state":"running"}')
+    broker.await_seq(1)
+    second.publish(Kind.READY, b"")
+    broker.await_seq(2)
+    snapshot = broker.replay()
+    assert (snapshot.epoch, snapshot.term) == (6, 6)
+    assert [message.header.seq for message in snapshot.messages] == [1, 2]
+
+
 def test_broker_restarted_under_a_collector(broker: Running) -> None:
     """The collector resends what it last sent; nothing is lost, the numbers go on."""
     publisher = broker.publisher(term=5)

@@ -81,13 +81,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the files under test, changes that are not committed included."""
     repository = tmp_path_factory.mktemp("sources") / "mist"
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True).stdout
+    files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, timeout=60).stdout
     copy = ["tar", "--create", "--null", "--files-from=-", "--ignore-failed-read"]
-    archive = subprocess.run(copy, cwd=ROOT, input=files, check=True, capture_output=True).stdout
+    archive = subprocess.run(
+        copy, cwd=ROOT, input=files, check=True, capture_output=True, timeout=60
+    ).stdout
     repository.mkdir()
-    subprocess.run(["tar", "--extract"], cwd=repository, input=archive, check=True)
+    subprocess.run(["tar", "--extract"], cwd=repository, input=archive, check=True, timeout=60)
     commit = ["git", "-c", "user.name=Tests", "-c", "user.email=tests@localhost"]
     commit += ["-c", "commit.gpgsign=false", "commit", "--quiet", "--message=Tree"]
     for command in (["git", "init", "--quiet"], ["git", "add", "--all"], commit):
-        subprocess.run(command, cwd=repository, check=True)
+        subprocess.run(command, cwd=repository, check=True, timeout=60)
     return repository

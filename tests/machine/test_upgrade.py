@@ -39,7 +39,9 @@ def you(machine: Machine) -> Visitor:
 @pytest.fixture(scope="module")
 def old_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the old version."""
-    archive = subprocess.run(["git", "archive", OLD], cwd=ROOT, check=False, capture_output=True)
+    archive = subprocess.run(
+        ["git", "archive", OLD], cwd=ROOT, check=False, capture_output=True, timeout=60
+    )
     assert archive.returncode == 0, f"the history is needed, a shallow clone will not do: {OLD}"
     folder = tmp_path_factory.mktemp("old")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:

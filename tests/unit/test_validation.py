@@ -32,11 +32,19 @@ def test_addresses(text: str) -> None:
         "a@-b",
         "a@b.",
         "x" * 251 + "@b.c",
+        "\udcff@b.c",
     ],
 )
 def test_what_is_no_address(text: str) -> None:
     """And the text shows what one looks like."""
     with pytest.raises(UsageError, match=r"ada@example\.com"):
+        validation.email(text)
+
+
+@pytest.mark.parametrize("text", ["\u212aate@b.c", "\u017fam@b.c", "e\u0301@b.c", "\uff41@b.c"])
+def test_addresses_with_characters_that_look_like_others(text: str) -> None:
+    """The Kelvin sign has the lower case of K; the text shows the usual spelling."""
+    with pytest.raises(UsageError, match="look like others; write it as"):
         validation.email(text)
 
 

@@ -14,7 +14,7 @@ from mist.process import Assignment
 from mist.settings import Settings
 from workers.container.aside import Remembered
 from workers.container.follow import Collector
-from workers.container.outlet import Outlet
+from workers.container.outlet import Outlet, tells_where_to_resume
 from workers.container.source import Source
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         publisher = Publisher(context, paths, settings, topic, assignment.term)
         try:
             out = Outlet(publisher, settings)
-            out.recall(publisher.claim(resume=assignment.resume))
+            snapshot = publisher.claim(resume=assignment.resume)
+            if not tells_where_to_resume(snapshot):
+                snapshot = publisher.claim(resume=False)
+            out.recall(snapshot)
             Collector(app, Source(settings), out, settings).run()
         finally:
             publisher.close()

@@ -21,6 +21,18 @@ NOT_FOUND: Final = 4404
 NOT_RUNNING: Final = 4409
 
 
+def tells_where_to_resume(snapshot: Snapshot) -> bool:
+    """Return True if a successor can tell from the broker's memory which lines were published.
+
+    A memory that was cut off and holds no line, but only states, does not tell it. Going
+    on in its epoch would publish lines again that subscribers take for new ones.
+    """
+    headers = [message.header for message in snapshot.messages]
+    if not headers or headers[0].seq == 1:
+        return True
+    return any(header.kind is Kind.LOG for header in headers)
+
+
 class Outlet:
     """Publishes lines and states; waits while the broker is away, for the engine keeps the log."""
 

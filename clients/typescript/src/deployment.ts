@@ -46,6 +46,7 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
   }
 
   message(message: Message): void {
+    if (message.type === 'status') this.complete = dataOf(message).status === 'success';
     if (this.#isKnown(message)) return;
     if (this.#downtime !== null) {
       this.emit({ type: 'reconnected', missing: 0, exact: true, downtime: this.#downtime });
@@ -75,13 +76,13 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
   #take(message: Message): void {
     this.status = { ...(dataOf(message) as unknown as DeploymentStatus) };
     this.emit({ type: 'status', time: timeOf(message), data: this.status });
-    this.complete = this.status.status === 'success';
   }
 
   /** Count a record, and return true if it was delivered on an earlier connection. */
   #isKnown(message: Message): boolean {
-    // What is said of the queue is not part of the log, and is not repeated.
-    if (message.type === 'status' && dataOf(message).status === 'pending') return false;
+    if (message.type === 'status' && dataOf(message).status === 'pending') {
+      return this.#isOutdated(dataOf(message).message);
+    }
     if (message.type !== 'log' && message.type !== 'status') return false;
     if (this.#known > 0) {
       this.#known -= 1;
@@ -89,6 +90,15 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
     }
     this.#delivered += 1;
     return false;
+  }
+
+  /**
+   * Tell whether what is said of the queue is known, or history. The log begins with such a
+   * status, but others that are no part of it may come before: they cannot be counted.
+   */
+  #isOutdated(message: unknown): boolean {
+    if (this.status === null) return false;
+    return this.status.status !== 'pending' || this.status.message === message;
   }
 }
 

@@ -12,7 +12,8 @@ function later(callback: () => void, milliseconds: number): () => void {
   return () => clearTimeout(timer);
 }
 
-function nextBatch(callback: () => void): () => void {
+/** Call back in the next animation frame, or soon where there is none; return what prevents it. */
+export function nextBatch(callback: () => void): () => void {
   if (typeof requestAnimationFrame !== 'function') return later(callback, BATCH_MS);
   // Whichever comes first: frames stop without notice when a window is covered or minimised.
   const cancel = () => {

@@ -1,6 +1,7 @@
 /** The public interface of `@mist/client`. */
 
 export { deployment } from './deployment.ts';
+export { nextBatch } from './environment.ts';
 export { ApiError, type Client, createClient } from './http.ts';
 export { containerLogs } from './logs.ts';
 export { mergeLogs } from './merge.ts';

@@ -15,8 +15,14 @@ import type { LogLine } from './types.ts';
 
 /** So many lines are remembered: more than the service sends again by default (1,000). */
 const REMEMBERED = 4096;
-/** Lines of stdout and stderr stand slightly out of the order of their times. */
-const MARGIN_SECONDS = 1;
+/** The answer begins at most so long before the last line, in milliseconds. */
+const MARGIN_MS = 1000;
+/**
+ * Lines of stdout and stderr stand out of the order of their times by less than this, in
+ * milliseconds. What the service sends begins behind the newest line that is not later than
+ * the time it was asked for, so that time has to be before all that may still be missing.
+ */
+const DISORDER_MS = 100;
 /** So many lines wait at most for the last known line to come. */
 const HELD = 20_000;
 /** Of longer lines only a hash is kept. */
@@ -42,15 +48,16 @@ export class ResumePoint {
   }
 
   /**
-   * Return the time to ask for: a moment before the last line, but, where it is
-   * possible, not before what is remembered; empty if nothing is.
+   * Return the time to ask for: a moment before the last line, and not before what is
+   * remembered if that is long enough ago. Empty if nothing is remembered.
    */
   get since(): string {
     const last = this.#seen.at(-1)?.time ?? '';
     const first = this.#seen[0]?.time ?? '';
-    const moment = earlier(last, MARGIN_SECONDS);
-    const isBetween = compareTimes(first, moment) > 0 && compareTimes(first, last) < 0;
-    return isBetween ? first : moment;
+    const earliest = earlier(last, MARGIN_MS);
+    const latest = earlier(last, DISORDER_MS);
+    if (compareTimes(first, earliest) < 0) return earliest;
+    return compareTimes(first, latest) < 0 ? first : latest;
   }
 
   /** Return what sorts an answer to a request with `since` into known and new. */
@@ -87,7 +94,7 @@ export class Resume {
     this.#known = known.length;
     this.#covered = covered;
     this.#last = known.at(-1)?.key ?? '';
-    this.#horizon = earlier(known.at(-1)?.time ?? '', -MARGIN_SECONDS);
+    this.#horizon = earlier(known.at(-1)?.time ?? '', -MARGIN_MS);
     this.#joined = known.length === 0;
   }
 

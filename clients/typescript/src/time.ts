@@ -27,10 +27,12 @@ export function normalizeTime(time: string): string {
   return `${wholeSeconds(seconds)}.${fraction.slice(0, 9).padEnd(9, '0')}Z`;
 }
 
-/** Return a time of the service some whole seconds earlier; unchanged if it is not a time. */
-export function earlier(time: string, seconds: number): string {
-  const moment = Date.parse(`${time.slice(0, 19)}Z`);
-  return Number.isNaN(moment) ? time : wholeSeconds(moment - seconds * 1000) + time.slice(19);
+/** Return a time of the service some milliseconds earlier; unchanged if it is not a time. */
+export function earlier(time: string, milliseconds: number): string {
+  const full = normalizeTime(time);
+  const moment = Date.parse(`${full.slice(0, 23)}Z`);
+  if (Number.isNaN(moment)) return time;
+  return new Date(moment - milliseconds).toISOString().slice(0, 23) + full.slice(23);
 }
 
 function wholeSeconds(milliseconds: number): string {

@@ -341,7 +341,7 @@ export interface ConnectOptions {
    * browser sends its own cookies and cannot be given any.
    */
   readonly headers?: Readonly<Record<string, string>>;
-  /** `globalThis.WebSocket` by default. Node before 22 has none: give it that of `ws`. */
+  /** `globalThis.WebSocket` by default. In Node, give it that of `ws`. */
   readonly WebSocket?: WebSocketConstructor;
   readonly fetch?: typeof fetch;
 }
@@ -352,8 +352,8 @@ export interface StreamOptions extends ConnectOptions {
   readonly backoff?: Partial<BackoffOptions>;
   /**
    * How long a connection may be quiet, in milliseconds, before a second one is opened to
-   * see whether the first is still there; 30,000 by default, 5,000 for metrics. Doubles, up
-   * to five minutes, while the first turns out to be well.
+   * see whether the first is still there; 30,000 by default, 5,000 for metrics. Doubles each
+   * time the first turns out to be well, up to two minutes.
    */
   readonly quietAfter?: number;
   /** How many events' lines wait for a slow iteration at most; 100,000 by default. */

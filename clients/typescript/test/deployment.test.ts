@@ -9,6 +9,7 @@ const step = (status: string, progress: number, message = '') => ({
 });
 
 const RECORDS = [
+  step('pending', 0, 'Deployment queued'),
   step('building', 25),
   log(at(1), 'Step 1/2 : FROM busybox'),
   log(at(1), 'same'),
@@ -53,12 +54,24 @@ test('wherever it is cut, every record comes once, in order', async () => {
         await world.pass(1000);
       }
       expect(lines()).toEqual(RECORDS.flatMap(({ data }) => ('line' in data ? data.line : [])));
-      expect(progress()).toEqual([0, 25, 50, 80, 100]);
+      expect(progress()).toEqual([0, 0, 25, 50, 80, 100]);
       expect(stream.state).toBe('ended');
       expect(stream.status?.status).toBe('success');
       expect(world.pending).toBe(0);
     }
   }
+});
+
+test('one that is over and followed again ends again, with nothing repeated', async () => {
+  const { world, stream, lines } = await follow();
+  world.socket.accept().say(...RECORDS);
+  const before = lines();
+  stream.reconnect();
+  expect(stream.state).toBe('reconnecting');
+  world.socket.accept().say(...RECORDS);
+  expect(stream.state).toBe('ended');
+  expect(lines()).toEqual(before);
+  expect(world.pending).toBe(0);
 });
 
 test('a failed deployment ends after its error', async () => {

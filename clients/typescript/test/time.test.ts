@@ -30,6 +30,8 @@ test('a fraction of any length is compared as a number', () => {
 });
 
 test('a moment earlier keeps the nanoseconds', () => {
-  expect(earlier('2025-01-01T00:00:00.123456789Z', 1)).toBe('2024-12-31T23:59:59.123456789Z');
+  expect(earlier('2025-01-01T00:00:00.123456789Z', 1000)).toBe('2024-12-31T23:59:59.123456789Z');
+  expect(earlier('2025-01-01T00:00:00.123456789Z', 124)).toBe('2024-12-31T23:59:59.999456789Z');
+  expect(earlier('2025-01-01T00:00:00.5Z', -600)).toBe('2025-01-01T00:00:01.100000000Z');
   expect(earlier('no time', 1)).toBe('no time');
 });

@@ -97,8 +97,10 @@ def _write(file: Path, text: str) -> None:
 def _remove(directory: Path) -> None:
     # debootstrap mounts /proc and /sys while it runs.
     for mount in ("proc", "sys"):
-        subprocess.run(["umount", "--lazy", directory / mount], check=False, capture_output=True)
-    subprocess.run(["rm", "-rf", "--one-file-system", directory], check=True)
+        subprocess.run(
+            ["umount", "--lazy", directory / mount], check=False, capture_output=True, timeout=60
+        )
+    subprocess.run(["rm", "-rf", "--one-file-system", directory], check=True, timeout=_SECONDS)
 
 
 @contextlib.contextmanager

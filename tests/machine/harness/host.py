@@ -98,7 +98,9 @@ def copy_settings(root: Path) -> None:
 
 
 def _apt_settings() -> str:
-    done = subprocess.run(["apt-config", "dump"], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        ["apt-config", "dump"], check=False, capture_output=True, text=True, timeout=60
+    )
     return "".join(f"{line}\n" for line in done.stdout.splitlines() if _APT.match(line))
 
 

@@ -25,6 +25,8 @@ from tests.machine.harness.network import Network
 
 #: systemd-nspawn ends with it under --keep-unit when the machine reboots.
 _REBOOT: Final = 133
+#: For a copy of the base system, or its removal, on a slow disk.
+_DISK_SECONDS: Final = 300
 #: From above, because other users of 10.77.0.0/16 may begin with 1.
 _NUMBERS: Final = range(250, 200, -1)
 _NSPAWN: Final = (
@@ -55,7 +57,9 @@ class Keeper:
 
     def keep(self, base: Path) -> None:
         """Boot a copy of ``base`` until standard input ends or the machine is powered off."""
-        subprocess.run(["cp", "-a", "--reflink=auto", base, self._root], check=True)
+        subprocess.run(
+            ["cp", "-a", "--reflink=auto", base, self._root], check=True, timeout=_DISK_SECONDS
+        )
         (self._root / "etc/hostname").write_text(f"{self.name}\n", "utf-8")
         copy_settings(self._root)
         self._network.make(self._root)
@@ -71,7 +75,9 @@ class Keeper:
         # systemd-nspawn leaves it when it is killed.
         with contextlib.suppress(OSError):
             Path(f"/run/systemd/nspawn/propagate/{self.name}").rmdir()
-        subprocess.run(["rm", "-rf", "--one-file-system", self.directory], check=True)
+        subprocess.run(
+            ["rm", "-rf", "--one-file-system", self.directory], check=True, timeout=_DISK_SECONDS
+        )
 
     def _run(self) -> int:
         """Boot once; return systemd-nspawn's exit status, or 0 when standard input has ended."""
@@ -87,7 +93,7 @@ class Keeper:
                     process.wait(30)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait()
+                    process.wait(30)
 
     def _spawn(self, notify_socket: str) -> subprocess.Popen[bytes]:
         # The machine ends with this process, even if that is killed.
@@ -121,7 +127,7 @@ class Keeper:
                         self._announce(leader)
                 elif end in ready or sys.stdin in ready:
                     os.close(end)
-                    return process.wait() if end in ready else 0
+                    return process.wait(30) if end in ready else 0
 
     def _announce(self, leader: str) -> None:
         unfinished = self._leader.with_suffix(".new")

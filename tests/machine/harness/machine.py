@@ -160,7 +160,7 @@ class Command:
             self._process.kill()
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait()
+        self._process.wait(30)
         self._output.close()
 
     @property

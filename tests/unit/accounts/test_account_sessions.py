@@ -70,7 +70,13 @@ def test_failures_of_an_account_are_limited(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last"), [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::2")]
+    ("first", "last"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1", "::ffff:192.0.2.1"),
+        ("2001:db8::1", "2001:db8::2"),
+        ("fe80::1%eth0", "fe80::2%eth1"),
+    ],
 )
 def test_failures_of_an_address_are_limited(store: Store, first: str, last: str) -> None:
     """Whatever accounts are tried; an IPv6 network of 64 bits is one address."""
@@ -81,6 +87,7 @@ def test_failures_of_an_address_are_limited(store: Store, first: str, last: str)
     with pytest.raises(TooManyAttempts):
         _log_in(store, address=last)
     _log_in(store, address="198.51.100.1")
+    _log_in(store, address="::ffff:198.51.100.2")
 
 
 def test_a_success_forgives_the_failures_of_the_account(store: Store) -> None:
@@ -154,6 +161,16 @@ def test_a_login_of_a_mist_installation_works_here(store: Store) -> None:
     assert (who.user_id, who.email, who.admin) == (user.id, ADA, False)
 
 
+@pytest.mark.parametrize("address", ["\u212aate@example.com", "\uff4bate@example.com"])
+def test_an_address_that_looks_like_anothers(store: Store, address: str) -> None:
+    """The lower case of the Kelvin sign is k, and yet it is not Kate's address."""
+    add_user(store, "kate@example.com", "admin")
+    who = _identify(store, _foreign(email=address, role="owner"))
+    assert (who.user_id, who.admin) == (None, False)
+    with pytest.raises(LoginRefused):
+        _log_in(store, address)
+
+
 @pytest.mark.parametrize("role", ["owner", "admin", "user", "Admin", ""])
 def test_a_stranger_has_no_rights(store: Store, role: str) -> None:
     """Without an account here there are no grants, whatever role the token claims."""
@@ -199,7 +216,7 @@ def test_a_session_is_not_older_than_its_account(store: Store) -> None:
     """It was somebody else's who had the address; what begins with the account is its own."""
     user = add_user(store, ADA)
     born = int(time.time())
-    for iat in (born - 1, born - 86_400.5, -1, 0):
+    for iat in (born - 1, born - 86_400.5, 0):
         with pytest.raises(NotLoggedIn, match="Session expired"):
             _identify(store, _foreign(email=ADA, role="user", iat=iat))
     assert _identify(store, _foreign(email=ADA, role="user", iat=born)).user_id == user.id

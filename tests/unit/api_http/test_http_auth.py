@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from mist.store import User
 from tests.store_rig import PASSWORD
-from tests.unit.api_http.conftest import Api
+from tests.unit.api_http.conftest import SETTINGS, Api
 
 
 def _log_in(api: Api, password: str = PASSWORD, **options: Any) -> Any:
@@ -82,6 +83,28 @@ def test_attempts_count_for_the_client_behind_the_proxy(api: Api, bob: User) -> 
     assert _log_in(api, headers={"X-Forwarded-For": "192.0.2.8"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "client", ["::ffff:192.0.2.7", "192.0.2.7:4711", "[::ffff:192.0.2.7]:80", "[::FFFF:C000:207]"]
+)
+@pytest.mark.parametrize("proxy", ["127.0.0.1", "::ffff:127.0.0.1", "::1"])
+def test_an_address_has_one_form(api: Api, bob: User, client: str, proxy: str) -> None:
+    """A dual-stack socket and some proxies write the same client in other ways."""
+    for _ in range(10):
+        api.services.store.sessions.attempt(["address:192.0.2.7"], 10, 300)
+    answer = _log_in(api, headers={"X-Forwarded-For": client}, remote_addr=proxy)
+    assert answer.status_code == 429
+
+
+@pytest.mark.parametrize("trusted", ["::ffff:10.0.0.0/104", "10.0.0.0/8"])
+def test_a_trusted_network_has_one_form(api: Api, bob: User, trusted: str) -> None:
+    """However the operator and the socket write it."""
+    server = msgspec.structs.replace(SETTINGS.server, forwarded_allow_ips=trusted)
+    api = api.with_(settings=msgspec.structs.replace(SETTINGS, server=server))
+    for address, secure in [("::ffff:10.1.2.3", True), ("10.1.2.3", True), ("11.1.2.3", False)]:
+        answer = _log_in(api, headers={"X-Forwarded-Proto": "https"}, remote_addr=address)
+        assert bool(answer.cookies["mist_token"].secure) == secure
+
+
 def test_a_logout_ends_the_session_and_clears_the_cookie(api: Api, bob: User) -> None:
     """The token counts no more, wherever it was copied to."""
     headers = {"Cookie": "mist_token=" + _log_in(api).cookies["mist_token"].value}
@@ -91,6 +114,16 @@ def test_a_logout_ends_the_session_and_clears_the_cookie(api: Api, bob: User) ->
     assert answer.cookies["mist_token"].expires < datetime.now(UTC)
     answer = api.ask("GET", "/api/auth/me", headers=headers)
     assert (answer.status_code, answer.json["message"]) == (401, "Session expired")
+
+
+def test_a_logout_ends_every_session_of_the_request(api: Api, bob: User) -> None:
+    """Cookies of other paths have the same name; none of them still logs in."""
+    first, second = (_log_in(api).cookies["mist_token"].value for _ in range(2))
+    both = {"Cookie": f"mist_token={first}; mist_token=old; mist_token={second}"}
+    assert api.ask("POST", "/api/auth/logout", headers=both).json["message"] == "Logged out"
+    for token in (first, second):
+        headers = {"Cookie": f"mist_token={token}"}
+        assert api.ask("GET", "/api/auth/me", headers=headers).status_code == 401
 
 
 def test_logging_out_without_a_session_is_fine(api: Api) -> None:

@@ -31,6 +31,17 @@ def _run(*arguments: str) -> int:
     return int(caught.value.code or 0)
 
 
+@pytest.mark.parametrize(
+    "arguments", [("user", "passwd", "\udcff@x"), ("logs", "\udcffweb"), ("\udcff",)]
+)
+def test_arguments_that_are_not_utf8(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line that shows the bytes, before anything is opened."""
+    assert _run(*arguments) == Exit.USAGE
+    assert "is not UTF-8" in capsys.readouterr().err
+
+
 def _failing(error: Exception) -> click.Command:
     def fail() -> None:
         raise error

@@ -1,6 +1,11 @@
 /**
- * Where the page stands. Every address of it is one segment deep (`./`, `./log?app=3`), so
- * the folder of the current address is the root, also behind a proxy that adds a path.
+ * The root of the service, also where a proxy puts a path in front of it. The page's scripts
+ * lie in `assets/` right below it; the development server has it at `/`.
  */
+const ROOT = import.meta.env.DEV ? new URL('/', location.href) : rootOf(import.meta.url);
 
-export const root = (): URL => new URL('.', location.href.replace(/[?#].*$/s, ''));
+export const root = (): URL => ROOT;
+
+function rootOf(script: string): URL {
+  return new URL('..', script);
+}

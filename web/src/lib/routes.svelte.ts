@@ -47,7 +47,8 @@ export function ids(values: readonly string[], what: string): number[] | { error
 
 function read(): Route {
   const { pathname, search, hash } = location;
-  const view = decode(pathname.slice(pathname.lastIndexOf('/') + 1));
+  const path = pathname.startsWith(root().pathname) ? pathname.slice(root().pathname.length) : '';
+  const view = path === 'index.html' ? '' : decode(path);
   return { view, params: new URLSearchParams(search), hash: hash.slice(1) };
 }
 
