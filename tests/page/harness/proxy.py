@@ -53,7 +53,7 @@ def _handler(target: str) -> type[BaseHTTPRequestHandler]:
                 self.command,
                 target + self.path,
                 data=body,
-                headers=headers | {"Origin": target},
+                headers=headers | {"Origin": target, "Accept-Encoding": "identity"},
                 timeout=30,
                 allow_redirects=False,
             )
