@@ -89,12 +89,10 @@ def refuse_unsafe(directory: Path, variable: str, home: Path) -> None:
 def tampering(directory: Path, home: Path) -> str:
     """Say how another user could put files of their own into ``directory``; empty if none could.
 
-    Every directory and link on the way counts, as the path is written and as
-    its links lead on.  Below a folder in which everybody may create (such as
-    /tmp) each is as good as its owner, who has to be root or this user.  The
-    last one has to belong to one of these or to the
-    owner of ``home``, and neither
-    everybody nor a foreign group may write to it.
+    Every directory and link on the way counts, as the path is written and as its links
+    lead on.  Below a folder in which everybody may create (such as /tmp) each has to
+    belong to root or to this user.  The last directory has to belong to one of these or
+    to the owner of ``home``, and neither everybody nor a foreign group may write to it.
     """
     user = os.geteuid()
     owner = user
