@@ -1,10 +1,12 @@
-"""Chromium, and the real service on a private engine."""
+"""The page in Chromium, against the real service on a private engine."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -17,27 +19,66 @@ from tests.integration.conftest import (
     own_engine,
     service,
 )
+from tests.integration.harness.service import Service
+from tests.page.harness.tab import Tab
 
 __all__ = ["admin", "container", "engine", "make_service", "own_engine", "service"]
 
+OpenTab = Callable[..., Tab]
+
+_ROOT = Path(__file__).parents[2]
 _ARGUMENTS = (
     "--no-sandbox",
     "--no-proxy-server",
     "--disable-background-networking",
     "--disable-dev-shm-usage",
 )
+_SECONDS = 15.0
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; without it CI fails and a desk skips."""
+    """Debian's Chromium; without it or without a built page, CI fails and a desk skips."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        reason = "Chromium is not installed (Debian: apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        _give_up("Chromium is not installed (Debian: apt-get install chromium)")
+    if not (_ROOT / "api/page/index.html").exists():
+        _give_up("the page is not built (npm run build -w web)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(_ARGUMENTS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[OpenTab]:
+    """``open_tab(service)``: a tab of a new profile, checked and closed after the test.
+
+    ``options`` are those of ``Browser.new_context``: ``viewport``, ``color_scheme``, …
+    """
+    opened: list[Tab] = []
+
+    def open_one(service: Service, **options: Any) -> Tab:
+        context = browser.new_context(**options)
+        context.set_default_timeout(_SECONDS * 1000)
+        tab = Tab(context.new_page(), service)
+        opened.append(tab)
+        return tab
+
+    yield open_one
+    for tab in opened:
+        tab.page.context.close()
+    for tab in opened:
+        tab.check()
+
+
+@pytest.fixture
+def tab(open_tab: OpenTab, service: Service) -> Tab:
+    """A tab on the shared service, where nobody has signed in."""
+    return open_tab(service)
+
+
+def _give_up(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
