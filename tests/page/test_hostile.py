@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
@@ -31,7 +32,7 @@ HOSTILE: list[bytes] = [
     "right\u202eto left\u202c and \u2066isolated\u2069 and \u200bzero width".encode(),
     "one\u2028line\u2029still\u0085the same".encode(),
     b"\xed\xa0\x80 a lone surrogate, \xff\xfe no UTF-8",
-    "combining " .encode() + "Z\u0351\u036b\u0343".encode() * 200,
+    b"combining " + "Z\u0351\u036b\u0343".encode() * 200,
     b"https://user@example.com:1/<script>alert(16)</script>?q='\"><b>",
     b"http://[::1 https://%zz ftp://x file:///etc/passwd //evil.example",
     b"x" * 1_048_576,
@@ -58,7 +59,9 @@ def hostile(engine: PrivateEngine, tab: Tab, container: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("wrap", [False, True])
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_nothing_executes_and_the_layout_stands(hostile: Tab, wrap: bool, theme: str) -> None:
+def test_nothing_executes_and_the_layout_stands(
+    hostile: Tab, wrap: bool, theme: Literal["dark", "light"]
+) -> None:
     """Every line is looked at, closed and opened; dialogs and violations fail in any test."""
     tab = hostile
     tab.page.emulate_media(color_scheme=theme)

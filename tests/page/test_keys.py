@@ -169,7 +169,9 @@ def test_keys_are_text_in_fields(log: Tab) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "host", "deployments", "manage", "log?app={app}"])
-def test_everything_is_reached_by_tab(engine: PrivateEngine, tab: Tab, container: str, address: str) -> None:
+def test_everything_is_reached_by_tab(
+    engine: PrivateEngine, tab: Tab, container: str, address: str
+) -> None:
     """Every control of a view gets the focus, visibly, and none keeps it."""
     engine.run(container, "echo one; sleep 600")
     app = tab.service.add_app(container, container)

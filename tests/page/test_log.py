@@ -60,7 +60,9 @@ def test_stderr_is_told_apart(engine: PrivateEngine, tab: Tab, container: str) -
 
 
 @pytest.mark.parametrize("how", ["wheel", "space", "button", "selection", "page up"])
-def test_a_reader_pauses_the_log(engine: PrivateEngine, filled: Tab, container: str, how: str) -> None:
+def test_a_reader_pauses_the_log(
+    engine: PrivateEngine, filled: Tab, container: str, how: str
+) -> None:
     """New lines are counted, and do not move what is being read; ``G`` leads back to live."""
     tab = filled
     match how:

@@ -45,7 +45,7 @@ def test_charts_say_their_latest_value_and_go_on(tab: Tab) -> None:
     tab.sign_in("host")
     for name in CHARTS:
         expect(chart(tab, name)).to_be_visible()
-    names = set()
+    names: set[str | None] = set()
     deadline = time.monotonic() + 20
     while len(names) < 3 and time.monotonic() < deadline:
         names.add(chart(tab, "CPU").get_attribute("aria-label"))

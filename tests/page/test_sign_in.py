@@ -41,7 +41,9 @@ def test_signing_out_ends_the_session(tab: Tab) -> None:
     expect(tab.button("Sign in")).to_be_visible()
 
 
-def test_too_many_attempts_are_said_so(make_service: MakeService, engine: PrivateEngine, open_tab: OpenTab) -> None:
+def test_too_many_attempts_are_said_so(
+    make_service: MakeService, engine: PrivateEngine, open_tab: OpenTab
+) -> None:
     """The message says when to try again."""
     tab = open_tab(make_service(engine, {"auth.login_attempts": 2}))
     tab.open()

@@ -14,7 +14,8 @@ from tests.page.harness.tab import Tab
 
 #: How localStorage fails: its quota is zero, or it is not there at all.
 STORAGE = {
-    "quota": "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError') }",
+    "quota": """Storage.prototype.setItem = () => {
+        throw new DOMException('', 'QuotaExceededError') }""",
     "denied": """Object.defineProperty(window, 'localStorage', {
         get() { throw new DOMException('', 'SecurityError') } })""",
 }
@@ -101,9 +102,9 @@ def test_websockets_that_are_refused(
     with DeafProxy(tab.service.url) as proxy:
         tab.page.goto(f"{proxy.url}/{address.format(app=app)}")
         tab.fill_in("admin@localhost", tab.service.password)
-        expect(
-            tab.page.get_by_role("alert").filter(has_text="no live connection")
-        ).to_be_visible(timeout=20_000)
+        expect(tab.page.get_by_role("alert").filter(has_text="no live connection")).to_be_visible(
+            timeout=20_000
+        )
         tab.page.goto("about:blank")
 
 
@@ -122,7 +123,9 @@ def test_a_clock_that_is_an_hour_ahead(engine: PrivateEngine, tab: Tab, containe
 
 
 @pytest.mark.parametrize("how", list(STORAGE))
-def test_storage_that_fails(engine: PrivateEngine, open_tab: OpenTab, tab: Tab, container: str, how: str) -> None:
+def test_storage_that_fails(
+    engine: PrivateEngine, open_tab: OpenTab, tab: Tab, container: str, how: str
+) -> None:
     """Everything works; it is only not remembered."""
     engine.run(container, "echo there; sleep 600")
     app = tab.service.add_app(container, container)

@@ -25,7 +25,10 @@ class DeafProxy:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -43,7 +46,7 @@ def _handler(target: str) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._pass_on()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Write nothing."""
 
         def _pass_on(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import requests
 
@@ -39,7 +39,8 @@ done
 _DATABASE: Final = r"""
 i=0
 while :; do i=$((i + 1))
-echo "$(date '+%Y-%m-%d %H:%M:%S') UTC [1] LOG:  checkpoint complete: wrote $((i * 31 % 400)) buffers"
+blocks=$((i * 31 % 400))
+echo "$(date '+%Y-%m-%d %H:%M:%S') UTC [1] LOG:  checkpoint complete: wrote $blocks buffers"
 sleep 2
 done
 """
@@ -79,19 +80,20 @@ class Showcase:
         data = self._request("POST", f"apps/{self.shop}/deployments")
         number = int(data["id"])
         wait_until(
-            lambda: self._request("GET", f"deployments/{number}")["status"]
-            in {"success", "failed"},
+            lambda: (
+                self._request("GET", f"deployments/{number}")["status"] in {"success", "failed"}
+            ),
             f"deployment {number}",
             seconds=90,
         )
         return number
 
-    def _request(self, method: str, path: str) -> dict[str, object]:
+    def _request(self, method: str, path: str) -> dict[str, Any]:
         headers = {"Cookie": self._cookie}
         url = f"{self.service.url}/api/{path}"
         answer = requests.request(method, url, headers=headers, timeout=30)
         assert answer.ok, answer.text
-        data: dict[str, object] = answer.json()["data"]
+        data: dict[str, Any] = answer.json()["data"]
         return data
 
 
