@@ -116,14 +116,15 @@ test: packages tox $(PAGE)
 	$(WITH_NODE) $(VENV)/bin/tox run -e web
 	$(VENV)/bin/tox run -e bench -- --quick
 	$(WITH_NODE) $(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
+	$(if $(ARGS),,$(WITH_NODE) $(VENV)/bin/tox run -qq -e page)
 	$(if $(ARGS),,$(VENV)/bin/tox run -qq -e machine)
 
 bench: packages tox
 	$(VENV)/bin/tox run -e bench -- $(or $(ARGS),--json bench.json)
 
 # What the tests run that the distribution has: an engine, its image's only program, Git,
-# curl for the README's tour, the reverse proxies whose examples are checked, systemd-analyze,
-# and a browser.
+# curl for the README's tour, a browser for the page, the reverse proxies whose examples are
+# checked, and systemd-analyze.
 packages:
 	$(INSTALL)
 	missing=()

@@ -19,7 +19,10 @@ from tests.integration.conftest import (
     own_engine,
     service,
 )
+from tests.page.harness.showcase import SETTINGS, Showcase
 from tests.page.harness.tab import Tab
+from tests.support.service.deployments import remove_deployed
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
 
 __all__ = ["admin", "container", "engine", "make_service", "own_engine", "service"]
@@ -76,6 +79,20 @@ def open_tab(browser: Browser) -> Iterator[OpenTab]:
 def tab(open_tab: OpenTab, service: Service) -> Tab:
     """A tab on the shared service, where nobody has signed in."""
     return open_tab(service)
+
+
+@pytest.fixture(scope="session")
+def showcase(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Showcase]:
+    """An installation with something in every view."""
+    service = Service(engine.host, SETTINGS)
+    try:
+        service.start()
+        yield Showcase(service, engine, tmp_path_factory.mktemp("showcase"))
+    finally:
+        service.destroy()
+        remove_deployed(engine)
+        for name in ("mailer", "postgres", "backup"):
+            engine.remove(name)
 
 
 def _give_up(reason: str) -> None:

@@ -43,7 +43,6 @@ HOSTILE: list[bytes] = [
     b"a=b " * 30_000,
 ]
 END = "the end of it"
-Theme = Literal["dark", "light"]
 
 
 @pytest.fixture
@@ -60,7 +59,9 @@ def hostile(engine: PrivateEngine, tab: Tab, container: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("wrap", [False, True])
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_nothing_executes_and_the_layout_stands(hostile: Tab, wrap: bool, theme: Theme) -> None:
+def test_nothing_executes_and_the_layout_stands(
+    hostile: Tab, wrap: bool, theme: Literal["dark", "light"]
+) -> None:
     """Every line is looked at, closed and opened; dialogs and violations fail in any test."""
     tab = hostile
     tab.page.emulate_media(color_scheme=theme)

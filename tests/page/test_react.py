@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 from tests.integration.conftest import MakeService
 from tests.integration.test_container_stream import numbered
 from tests.integration.test_deployment_service import QUICK, Site
+from tests.integration.typescript.follower import run_later
 from tests.page.react.stage import Stage, bundle
 from tests.support.service.deployments import remove_deployed
 from tests.support.service.engine import PrivateEngine, wait_until
@@ -177,15 +178,13 @@ def test_a_flood_is_drawn_frame_by_frame(
 ) -> None:
     """Thousands of lines a second: a commit for each frame at most, and so many lines held."""
     service = make_service(engine, {"streams.ring_lines": 100_000})
-    engine.run(
-        container, f"while [ ! -e /tmp/go ]; do sleep 0.1; done; {numbered(30_000, pause_every=80)}"
-    )
+    go = run_later(engine, container, numbered(30_000, pause_every=80))
     app = service.add_app(container, container)
     stage = open_stage(service)
     stage.show("Logs", appId=app, maxLines=500)
     stage.wait_for("view.status === 'running'")
     commits, frames = stage.call("commits"), stage.page.evaluate("document.timeline.currentTime")
-    engine.say(container, ": >/tmp/go")
+    go()
     stage.wait_for("view.logs?.at(-1) === '29999'", 90)
     passed = stage.page.evaluate("document.timeline.currentTime") - frames
     assert stage.call("commitsInOneFrame") == 1

@@ -46,7 +46,7 @@ def _handler(target: str) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._pass_on()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+        def log_message(self, *_: object) -> None:
             """Write nothing."""
 
         def _pass_on(self) -> None:

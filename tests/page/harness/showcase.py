@@ -39,8 +39,8 @@ done
 _DATABASE: Final = r"""
 i=0
 while :; do i=$((i + 1))
-now="$(date '+%Y-%m-%d %H:%M:%S') UTC"
-echo "$now [1] LOG:  checkpoint complete: wrote $((i * 31 % 400)) buffers"
+blocks=$((i * 31 % 400))
+echo "$(date '+%Y-%m-%d %H:%M:%S') UTC [1] LOG:  checkpoint complete: wrote $blocks buffers"
 sleep 2
 done
 """
