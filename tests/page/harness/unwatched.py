@@ -21,6 +21,10 @@ from tests.page.harness.chromium import ARGUMENTS, chromium
 _SECONDS: Final = 60.0
 
 
+class NoPage(Exception):
+    """There is none at this moment: another one is being loaded."""
+
+
 class UnwatchedPage:
     """A page of a Chromium of its own, driven by the DevTools protocol."""
 
@@ -59,7 +63,8 @@ class UnwatchedPage:
         while True:
             answer: dict[str, Any] = json.loads(self._socket.recv())
             if answer.get("id") == number:
-                assert "error" not in answer, answer
+                if "error" in answer:
+                    raise NoPage(answer["error"]["message"])
                 result: dict[str, Any] = answer["result"]
                 return result
 
@@ -74,7 +79,14 @@ class UnwatchedPage:
     def wait_for(self, expression: str, seconds: float = _SECONDS) -> None:
         """Wait until an expression is true; one that cannot be computed yet is not."""
         guarded = f"(() => {{ try {{ return !!({expression}) }} catch {{ return false }} }})()"
-        wait_until(lambda: self.evaluate(guarded), expression, seconds, every=0.1)
+
+        def true() -> bool:
+            try:
+                return bool(self.evaluate(guarded))
+            except NoPage:
+                return False
+
+        wait_until(true, expression, seconds, every=0.1)
 
     def heap(self) -> float:
         """Return the bytes of the page's objects that are left after all garbage is collected."""
