@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -19,6 +18,7 @@ from tests.integration.conftest import (
     own_engine,
     service,
 )
+from tests.page.harness.chromium import ARGUMENTS, chromium
 from tests.page.harness.showcase import SETTINGS, Showcase
 from tests.page.harness.tab import Tab
 from tests.support.service.deployments import remove_deployed
@@ -30,25 +30,20 @@ __all__ = ["admin", "container", "engine", "make_service", "own_engine", "servic
 OpenTab = Callable[..., Tab]
 
 _ROOT = Path(__file__).parents[2]
-_ARGUMENTS = (
-    "--no-sandbox",
-    "--no-proxy-server",
-    "--disable-background-networking",
-    "--disable-dev-shm-usage",
-)
 _SECONDS = 15.0
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; without it or without a built page, CI fails and a desk skips."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        _give_up("Chromium is not installed (Debian: apt-get install chromium)")
+    try:
+        path = chromium()
+    except LookupError as error:
+        _give_up(str(error))
     if not (_ROOT / "api/page/index.html").exists():
         _give_up("the page is not built (npm run build -w web)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser
         browser.close()
 
@@ -95,7 +90,7 @@ def showcase(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) ->
             engine.remove(name)
 
 
-def _give_up(reason: str) -> None:
+def _give_up(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -2,32 +2,38 @@
 
 PAGE_SECONDS is how long the flood lasts, 60 where the promise is to be measured.  The
 machine that tests may have two cores, of which the producer, the service and the browser
-want one each: frames are compared with those of an empty page in the same browser.
+want one each, so the bounds here are wider than what the page keeps at a desk.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.integration.conftest import MakeService
 from tests.page.conftest import OpenTab
 from tests.page.harness.tab import Tab
+from tests.page.harness.unwatched import UnwatchedPage
 from tests.support.service.clients import WebsocketsClient
 from tests.support.service.engine import PrivateEngine
+from tests.support.service.service import ADMIN, Service
 
 SECONDS: Final = float(os.environ.get("PAGE_SECONDS", "15"))
 HELD: Final = 100_000
+#: Milliseconds: the one frame in a thousand, and a task that keeps the page busy.
+LONGEST_FRAME: Final = 50 if SECONDS >= 60 else 120
+LONGEST_TASK: Final = 100 if SECONDS >= 60 else 200
 #: The lines of a tenth of a second.
 BLOCK: Final = 500
 
-_MEASURE = """() => {
+_MEASURE: Final = """() => {
   window.frames = [];
   window.longTasks = [];
   let last = performance.now();
@@ -41,8 +47,15 @@ _MEASURE = """() => {
     for (const {duration} of list.getEntries()) window.longTasks.push(duration);
   }).observe({type: 'longtask'});
 }"""
+_RESULTS: Final = """(() => {
+  // The first one is from before the measurement.
+  const found = {frames: window.frames.slice(1), tasks: window.longTasks};
+  window.frames = [];
+  window.longTasks = [];
+  return found;
+})()"""
 #: Resolves with the milliseconds from an action to the moment in which a text is there.
-_UNTIL = """([action, selector, wanted]) => new Promise((resolve) => {
+_UNTIL: Final = """([action, selector, wanted]) => new Promise((resolve) => {
   const began = performance.now();
   const look = () => {
     const found = [...document.querySelectorAll(selector)];
@@ -108,68 +121,87 @@ def percentile(values: list[float], share: float) -> float:
 
 
 @pytest.mark.timeout(420)
-def test_a_flood_of_lines(filled: Tab, producer: Producer, open_tab: OpenTab) -> None:
+def test_a_flood_of_lines(
+    service: Service, browser: Browser, producer: Producer, tmp_path: Path
+) -> None:
     """5,000 lines a second: frames, long tasks, memory and the number of elements."""
-    tab = filled
-    # An empty page beside it shows what the machine does to any page.
-    empty = open_tab(tab.service)
-    empty.page.goto("about:blank")
-    heap = Heap(tab)
-    for each in (tab, empty):
-        each.page.evaluate(_MEASURE)
-    half = int(SECONDS * 5)
-    began = time.monotonic()
-    producer.write(half, 0.1)
-    took = time.monotonic() - began
-    # To collect all garbage at once is not the page's own work: it is not measured.
-    first = results(tab)
-    middle = heap.used()
-    results(tab)
-    producer.write(half, 0.1)
-    second, others = results(tab), results(empty)["frames"]
-    end = heap.used()
+    app = service.add_app(producer.name, producer.name)
+    with UnwatchedPage(tmp_path / "profile", service.url) as page:
+        page.wait_for("document.querySelector('form')")
+        body = {"email": ADMIN, "password": service.password}
+        page.evaluate(
+            f"""fetch('/api/auth/login', {{method: 'POST', body: JSON.stringify({json.dumps(body)}),
+            headers: {{'Content-Type': 'application/json'}}}}).then((answer) => answer.status)"""
+        )
+        page.evaluate(f"location.assign('log?app={app}')")
+        page.wait_for("document.querySelector('[aria-label=\"Stream state\"]').innerText == 'LIVE'")
+        producer.write(HELD // BLOCK + 1, 0.03)
+        page.evaluate(f"({_MEASURE})()")
+        began = time.monotonic()
+        producer.write(int(SECONDS * 5), 0.09)
+        took = time.monotonic() - began
+        # To collect all garbage at once is not the page's own work: it is not measured.
+        first = page.evaluate(_RESULTS)
+        middle = page.heap()
+        page.evaluate(_RESULTS)
+        producer.write(int(SECONDS * 5), 0.09)
+        second = page.evaluate(_RESULTS)
+        end = page.heap()
+        rows = page.evaluate("document.querySelectorAll('[data-time]').length")
+        skipped = page.evaluate("document.querySelectorAll('[data-mark=gap]').length")
+        strip = page.evaluate("document.querySelector('.strip [role=img]').ariaLabel")
     frames, tasks = first["frames"] + second["frames"], first["tasks"] + second["tasks"]
-    rows = tab.log.locator("[data-time]").count()
     print(
-        f"\n{half * BLOCK / took:.0f} lines/s; {len(frames)} frames, in ms: "
+        f"\n{SECONDS * 5 * BLOCK / took:.0f} lines/s; {len(frames)} frames, in ms: "
         f"median {statistics.median(frames):.1f}, 99 % {percentile(frames, 0.99):.1f}, "
         f"99.9 % {percentile(frames, 0.999):.1f}, longest {max(frames):.1f}; "
-        f"those of an empty page: 99.9 % {percentile(others, 0.999):.1f}; "
         f"{len(tasks)} long tasks, longest {max(tasks, default=0):.0f} ms; "
-        f"heap {middle / 2**20:.1f} MiB, then {end / 2**20:.1f} MiB; {rows} rows"
+        f"heap {middle / 2**20:.1f} MiB, then {end / 2**20:.1f} MiB; {rows} rows; {strip}"
     )
     assert rows < 120
-    assert "skipped ---" not in tab.download()
-    assert len(tab.held()) >= HELD
+    assert skipped == 0
     assert end < middle * 1.1 + 2 * 2**20
-    assert percentile(frames, 0.999) <= 50 + percentile(others, 0.999)
-    assert max(tasks, default=0) <= 100 + max(others)
+    assert percentile(frames, 0.99) <= 50
+    assert percentile(frames, 0.999) <= LONGEST_FRAME
+    assert max(tasks, default=0) <= LONGEST_TASK
 
 
 def test_searching_and_filtering_all_lines(filled: Tab) -> None:
-    """Within 300 ms each, from the letter or the click to the result on the screen."""
+    """Within 300 ms each, from the letter or the click to the result on the screen.
+
+    The median of three, because other processes have their moments, too.
+    """
     tab = filled
-    times = {}
-    expected = sum("needle" in line for line in tab.held())
-    field = ["type", "input[aria-label='Search the log']", "needle"]
-    times["search"] = until(tab, field, "[aria-label=Matches]", f"{expected}")
-    field[2] = ""
-    until(tab, field, "[aria-label=Matches]", "")
-    tab.button("Regular expression").click()
-    field[2] = "n[e]{2}dle"
-    times["expression"] = until(tab, field, "[aria-label=Matches]", f"{expected}")
-    button = ["click", "search [title='Show only lines that match']"]
-    times["filter"] = until(tab, button, "[data-time]", "needle")
-    tab.button("Filter").click()
-    field[2] = ""
-    until(tab, field, "[aria-label=Matches]", "")
-    for level in ("Warn", "Info"):
-        tab.page.get_by_role("group", name="Levels").get_by_role("button", name=level).click()
-    debug = ["click", "[aria-label=Levels] .debug"]
-    times["levels"] = until(tab, debug, "[data-level=error], [data-level=debug]", "level=error")
-    print("\n" + ", ".join(f"{name} {ms:.0f} ms" for name, ms in times.items()))
-    for name, ms in times.items():
-        assert ms <= 300, f"{name}: {ms:.0f} ms"
+    expected = str(sum("needle" in line for line in tab.held()))
+    times: dict[str, list[float]] = {"search": [], "expression": [], "filter": [], "levels": []}
+
+    def search(text: str, matches: str) -> float:
+        field = ["type", "input[aria-label='Search the log']", text]
+        return until(tab, field, "[aria-label=Matches]", matches)
+
+    for _ in range(3):
+        times["search"].append(search("needle", expected))
+        search("", "")
+        tab.button("Regular expression").click()
+        times["expression"].append(search("n[e]{2}dle", expected))
+        only = ["click", "search [title='Show only lines that match']"]
+        times["filter"].append(until(tab, only, "[data-time]", "needle"))
+        for name in ("Filter", "Regular expression"):
+            tab.button(name).click()
+        search("", "")
+        levels = tab.page.get_by_role("group", name="Levels").get_by_role("button")
+        for name in ("Warn", "Info"):
+            levels.filter(has_text=name).click()
+        debug = ["click", "[aria-label=Levels] .debug"]
+        errors = "[data-level=error], [data-level=debug]"
+        times["levels"].append(until(tab, debug, errors, "level=error"))
+        for name in ("Warn", "Info", "Debug"):
+            levels.filter(has_text=name).click()
+        expect(tab.log.locator("[data-level=debug]").first).to_be_visible()
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print("\n" + ", ".join(f"{name} {ms:.0f} ms" for name, ms in medians.items()))
+    for name, ms in medians.items():
+        assert ms <= 300, f"{name}: {times[name]}"
 
 
 def test_the_first_line_is_there_at_once(
@@ -198,7 +230,7 @@ def test_the_first_line_is_there_at_once(
     assert click <= 300
 
 
-_RAW = """(app) => new Promise((resolve) => {
+_RAW: Final = """(app) => new Promise((resolve) => {
   const began = performance.now();
   const socket = new WebSocket(`ws://${location.host}/ws/container/logs?appId=${app}&tail=1000`);
   socket.onmessage = ({data}) => {
@@ -215,29 +247,3 @@ def until(tab: Tab, action: list[str], selector: str, text: str | None) -> float
     "" is no text at all, None is any.
     """
     return float(tab.page.evaluate(_UNTIL, [action, selector, text]))
-
-
-def results(tab: Tab) -> dict[str, list[float]]:
-    """Return what was measured so far, and begin again."""
-    found: dict[str, list[float]] = tab.page.evaluate(
-        """() => {
-          // The first one is from before the measurement.
-          const found = {frames: window.frames.slice(1), tasks: window.longTasks};
-          window.frames = [];
-          window.longTasks = [];
-          return found;
-        }"""
-    )
-    return found
-
-
-class Heap:
-    """The memory of the page's objects that are in use."""
-
-    def __init__(self, tab: Tab) -> None:
-        self._protocol: Any = tab.page.context.new_cdp_session(tab.page)
-
-    def used(self) -> float:
-        """Return the bytes that are left after all garbage is collected."""
-        self._protocol.send("HeapProfiler.collectGarbage")
-        return float(self._protocol.send("Runtime.getHeapUsage")["usedSize"])

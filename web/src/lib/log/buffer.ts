@@ -76,6 +76,11 @@ export class LogBuffer {
     return lowerBound(this.length, (index) => (this.at(index) as Entry).order < order);
   }
 
+  /** Return what is held now, to be walked over while more comes. */
+  snapshot(): Entry[] {
+    return this.#entries.slice(this.#first) as Entry[];
+  }
+
   *[Symbol.iterator](): Generator<Entry> {
     for (let index = this.#first; index < this.#entries.length; index++) {
       yield this.#entries[index] as Entry;

@@ -28,7 +28,7 @@ export interface ListLook extends Look {
 const OVERSCAN = 6;
 /** When more rows than this are new, the next frame waits: nobody reads that fast. */
 const FAST_ROWS = 16;
-const FAST_GAP_MS = 60;
+const FAST_GAP_MS = 100;
 /** How far from the end still counts as the end. */
 const END_PX = 3;
 

@@ -4,6 +4,7 @@
  * being made, the old one stays on show.
  */
 
+import { pause } from '../pause';
 import { LogBuffer } from './buffer';
 import type { Entry } from './entry';
 import { type Filter, passes } from './filter';
@@ -236,16 +237,4 @@ export class LogView {
 
 function texts(lines: readonly Entry[]): string[] {
   return lines.map(({ text }) => text);
-}
-
-/** Let the page breathe: a message comes back sooner than a timer, and after input. */
-function pause(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
 }
