@@ -57,6 +57,7 @@ install: install-files $(PAGE)
 	"$$python" -m venv /opt/mist
 	/opt/mist/bin/pip install -q -c constraints.txt .
 	systemd-sysusers mist.conf
+	[ ! -d /var/lib/mist ] || chown -RPh --from=root mist:mist /var/lib/mist
 	systemd-tmpfiles --create mist.conf
 	systemctl daemon-reload
 
@@ -115,7 +116,7 @@ test: packages tox $(PAGE)
 	$(WITH_NODE) $(VENV)/bin/tox run -e web
 	$(VENV)/bin/tox run -e bench -- --quick
 	$(WITH_NODE) $(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
-	$(if $(ARGS),,$(VENV)/bin/tox run -qq -e page)
+	$(if $(ARGS),,$(WITH_NODE) $(VENV)/bin/tox run -qq -e page)
 	$(if $(ARGS),,$(VENV)/bin/tox run -qq -e machine)
 
 bench: packages tox

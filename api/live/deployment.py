@@ -18,6 +18,7 @@ import structlog
 from api.live.listener import Listener
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
+from mist import messages
 from mist.deployments import Reader, closing_records, status_record
 from mist.errors import StoreError
 from mist.store import Deployment
@@ -26,12 +27,15 @@ from mist.wire import Kind, Message
 log = structlog.get_logger(__name__)
 
 NORMAL: Final = 1000
+INTERNAL_ERROR: Final = 1011
 
 
 class LogFile:
     """A client's place in the file of a deployment: the ``Source`` of its connection."""
 
     def __init__(self, path: Path) -> None:
+        self.failed = False
+        self._path = path
         self._reader = Reader(path)
         self._status = b""
         self._closing: list[bytes] = []
@@ -46,11 +50,22 @@ class LogFile:
         if self._status:
             status, self._status = self._status, b""
             return [text_frame(status)]
-        body = self._reader.read()
+        try:
+            body = self._reader.read()
+        except OSError as error:
+            return self._fail(error)
         if body:
             return [text_frames(body)]
         closing, self._closing = self._closing, []
         return [] if self._reader.finished else [text_frame(message) for message in closing]
+
+    def _fail(self, error: OSError) -> list[bytes]:
+        """Tell the client once that the file cannot be read; the reason is for the operator."""
+        if self.failed:
+            return []
+        self.failed = True
+        log.error("deployment_log_not_read", path=str(self._path), reason=error.strerror)
+        return [text_frame(messages.error("The deployment's log cannot be read"))]
 
     def say(self, status: bytes) -> None:
         """Give a status that is not in the file."""
@@ -81,9 +96,9 @@ class DeploymentLog(Listener):
         source = LogFile(self._path)
         self._sources[connection] = source
         connection.source = source
-        connection.flush()
+        self._flush()
         row = self._row()
-        if row is None:
+        if row is None or source.failed:
             return
         if row.finished:
             self._conclude(row)
@@ -102,16 +117,21 @@ class DeploymentLog(Listener):
 
     def flush(self) -> None:
         """Send what is new in the file, and see to the end after a status or an error."""
-        for connection in self._sources:
-            connection.flush()
+        self._flush()
         if self._last_kind is not Kind.LOG:
             self._look_at_row()
 
     def reconcile(self) -> None:
         """Find what a lost message would have told."""
-        for connection in self._sources:
-            connection.flush()
+        self._flush()
         self._look_at_row()
+
+    def _flush(self) -> None:
+        for connection, source in list(self._sources.items()):
+            connection.flush()
+            if source.failed:
+                self.remove(connection)
+                connection.finish(INTERNAL_ERROR)
 
     def _row(self) -> Deployment | None:
         """What the store says; nothing while it is away: it is asked again soon."""

@@ -106,6 +106,28 @@ def test_users_and_directories(installed: Path) -> None:
             assert (installed / directory).stat().st_mode & 0o7777 == mode, directory
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_only_what_root_left_in_the_store_changes_its_owner(installed: Path) -> None:
+    """What the web tier's user planted there stays that user's, so that Git refuses it."""
+    home = installed / "var/lib/mist"
+    planted = [home / "store" / name for name in ("x", "x/HEAD", "mist.db-x", ".git")]
+    for path in planted:
+        path.mkdir(parents=True)
+        os.chown(path, 12345, 12345)
+    restored = [home / "store/mist.db", home / "store/mist.db-wal", home / "secret"]
+    for path in restored:
+        path.touch()
+    unit = (installed / "etc/systemd/system/mist-supervisor.service").read_text("utf-8")
+    steps = re.findall(r"^ExecStartPre=\+-?(.*/var/lib/mist)$", unit, re.MULTILINE)
+    for step in steps:
+        _run(*step.replace("mist:mist", "54321:54321").replace("/var/lib/mist", str(home)).split())
+    assert {path.stat().st_uid for path in planted} == {12345}
+    assert {path.stat().st_uid for path in restored} == {54321}
+    rules = (installed / "etc/tmpfiles.d/mist.conf").read_text("utf-8")
+    recursive = re.findall(r"^[ZT]\S* (\S+)", rules, re.MULTILINE)
+    assert not {"/var", "/var/lib", "/var/lib/mist", "/var/lib/mist/store"} & set(recursive)
+
+
 def test_an_installation_keeps_what_was_changed(installed: Path) -> None:
     """A second installation leaves the operator's settings alone."""
     settings = installed / "etc/mist/mist.toml"

@@ -45,7 +45,7 @@ class LogsStore extends Store<ContainerLogsView> {
     logs.on('lines', ({ lines }) => this.change(appendLines(this.view, lines, this.#options)));
     logs.on('skipped', ({ lines }) => this.change({ missing: this.view.missing + lines }));
     logs.on('error', ({ message }) => this.change({ error: message }));
-    logs.on('state', (event) => this.#take(event));
+    logs.on('state', (event) => this.#take(event, logs.status?.state));
     return logs;
   }
 
@@ -53,9 +53,10 @@ class LogsStore extends Store<ContainerLogsView> {
     return { error, status: 'error', connection: 'failed' };
   }
 
-  #take({ state, reason }: StateEvent): void {
+  /** `known` is the container's state, which a later connection may not tell again. */
+  #take({ state, reason }: StateEvent, known = 'connected'): void {
     const error = reason?.message ?? null;
-    if (state === 'live') this.change({ connection: state, error });
+    if (state === 'live') this.change({ connection: state, status: known, error });
     else if (state === 'failed') this.change(this.failed(error ?? ''));
     else if (state === 'ended') this.change({ connection: state, status: 'ended', error: null });
     else {

@@ -43,6 +43,12 @@ def run_numbers(engine: PrivateEngine, container: str, count: int = LINES) -> No
     engine.run(container, numbered(count, pause_every=_PAUSE_EVERY))
 
 
+def run_later(engine: PrivateEngine, container: str, script: str) -> Callable[[], None]:
+    """Run a container that waits until what this returns is called, and then runs ``script``."""
+    engine.run(container, f"while [ ! -e /tmp/go ]; do sleep 0.1; done; {script}")
+    return lambda: engine.say(container, ": >/tmp/go")
+
+
 def assert_complete(follower: Follower, count: int = LINES, seconds: float = 60.0) -> None:
     """Wait for the last number; each came once and in order, and the program ends by itself."""
     last = str(count - 1)

@@ -14,7 +14,13 @@ from tests.integration.harness.engine import PrivateEngine, wait_until
 from tests.integration.harness.proxy import CuttingProxy
 from tests.integration.harness.service import Service
 from tests.integration.test_container_stream import numbered
-from tests.integration.typescript.follower import LINES, Follow, assert_complete, run_numbers
+from tests.integration.typescript.follower import (
+    LINES,
+    Follow,
+    assert_complete,
+    run_later,
+    run_numbers,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -194,14 +200,14 @@ def test_slow_connection_is_told_what_it_missed(
     service = make_service(engine, {"streams.ring_lines": 2_000})
     proxy = CuttingProxy(service.port)
     try:
-        script = f"while [ ! -e /tmp/go ]; do sleep 0.1; done; {numbered(40_000)}"
-        engine.run(container, script.replace("echo $i", f"echo $i {'x' * 1000}"))
+        script = numbered(40_000).replace("echo $i", f"echo $i {'x' * 1000}")
+        go = run_later(engine, container, script)
         app = service.add_app(container, container)
         options = {"url": proxy.url, "headers": {"Cookie": service.login()}, "appId": app}
         follower = follow("logs", **options)
         follower.wait_state("live")
         proxy.stall()
-        engine.say(container, ": >/tmp/go")
+        go()
         log = Path(engine.client.inspect_container(container)["LogPath"])
         wait_until(lambda: log.stat().st_size > 40_000_000, "the container to write", 20)
         proxy.flow()

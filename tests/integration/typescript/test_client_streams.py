@@ -19,6 +19,7 @@ from tests.integration.test_deployment_service import QUICK, Site
 from tests.integration.typescript.follower import (
     Follow,
     require_client,
+    run_later,
     run_numbers,
 )
 
@@ -200,9 +201,11 @@ def test_many_lines_come_in_few_events(
     service: Service, engine: PrivateEngine, container: str, admin: str, follow: Follow
 ) -> None:
     """A flood: every line, and far fewer events than lines."""
-    engine.run(container, "sleep 1; seq 0 59999; sleep 600")
+    go = run_later(engine, container, "seq 0 59999; sleep 600")
     app = service.add_app(container, container)
     follower = follow("logs", url=service.url, headers={"Cookie": admin}, appId=app)
+    follower.wait_state("live")
+    go()
     follower.wait_for(lambda: "59999" in follower.lines[-1:], "the last line", 60)
     told = sum(event["lines"] for event in follower.of("skipped"))
     assert len(follower.lines) + told == 60_000

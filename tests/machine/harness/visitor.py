@@ -62,7 +62,7 @@ class Visitor:
         """Load the page and everything that it names, as a browser does."""
         page = self._machine.run(f"curl -sSi {URL}/").output
         assert "200 OK" in page, page
-        assert "Content-Security-Policy: default-src 'none'" in page, page
+        assert "content-security-policy: default-src 'none'" in page, page
         names = re.findall(r'(?:src|href)="\./(assets/[^"]+)"', page)
         assert names, page
         for name in names:
