@@ -136,6 +136,17 @@ def test_lines_open_to_their_fields(log: Tab) -> None:
     expect(tab.line("201").first).to_be_visible()
 
 
+def test_the_last_line_opens_into_sight(log: Tab) -> None:
+    """The details of a line at the bottom are not below it, out of sight."""
+    tab = log
+    press(tab, "Space")
+    tab.line("[DEBUG] details").locator(".text").click()
+    press(tab, "Enter")
+    details = tab.log.locator(".details")
+    expect(details).to_be_in_viewport(ratio=1)
+    expect(tab.line("[DEBUG] details")).to_have_attribute("aria-current", "true")
+
+
 def test_digits_and_palette(engine: PrivateEngine, log: Tab, container: str) -> None:
     """Digits go to the applications in order, the palette to everything by name."""
     tab = log

@@ -50,6 +50,12 @@ def test_views(showcase: Showcase, open_tab: OpenTab, theme: str, size: str) -> 
         expect(tab.page.get_by_role("main")).to_be_visible()
         tab.page.wait_for_timeout(700)
         wrong += look_at(tab, f"{size}-{theme}-{name}")
+    tab.open(VIEWS["log"].format(**vars(showcase)))
+    tab.expect_state("LIVE")
+    tab.page.keyboard.press("E")
+    tab.page.keyboard.press("Enter")
+    expect(tab.log.locator(".details")).to_be_visible()
+    wrong += look_at(tab, f"{size}-{theme}-details")
     tab.open()
     expect(tab.page.get_by_role("navigation", name="Main")).to_be_visible()
     for name, key in KEYS.items():

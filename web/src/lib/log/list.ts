@@ -336,9 +336,21 @@ export class LogList {
       this.#shown.set(entry, fresh);
       if (entry === this.current) mark(fresh, true);
       if (focused) fresh.querySelector<HTMLElement>('[data-act=open]')?.focus();
-      if (!entry.open) rows.setHeight(index, this.#heightOf(entry));
+      if (entry.open) this.#showAll(fresh);
+      else rows.setHeight(index, this.#heightOf(entry));
     }
     this.#paintSoon();
+  }
+
+  /** Scroll down until all of a row is in sight, its details included. */
+  #showAll(row: HTMLElement): void {
+    const box = this.#scroller;
+    const below = row.getBoundingClientRect().bottom - box.getBoundingClientRect().bottom;
+    if (below <= 0) return;
+    const room = row.getBoundingClientRect().top - box.getBoundingClientRect().top;
+    box.scrollTop += Math.min(below, room);
+    this.#lastTop = box.scrollTop;
+    this.#anchor = null;
   }
 
   #setCurrent(entry: Entry | null): void {
