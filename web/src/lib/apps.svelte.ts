@@ -10,12 +10,26 @@ export const apps: { list: readonly App[]; loaded: boolean; problem: string } = 
 
 export async function loadApps(): Promise<void> {
   try {
-    apps.list = await api.apps();
-    apps.loaded = true;
-    apps.problem = '';
+    take(await api.apps());
   } catch (error) {
     apps.problem = reasonOf(error);
   }
+}
+
+/** Ask again, and keep what is shown if nobody answers now. */
+export async function refreshApps(): Promise<void> {
+  try {
+    take(await api.apps());
+  } catch {
+    // The streams say that the service is away.
+  }
+}
+
+function take(list: readonly App[]): void {
+  // What depends on the list is drawn again only when it has changed.
+  if (JSON.stringify(list) !== JSON.stringify(apps.list)) apps.list = list;
+  apps.loaded = true;
+  apps.problem = '';
 }
 
 export function appOf(id: number): App | undefined {
