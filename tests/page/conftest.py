@@ -18,9 +18,9 @@ from tests.integration.conftest import (
     own_engine,
     service,
 )
-from tests.page.harness.chromium import ARGUMENTS, chromium
-from tests.page.harness.showcase import SETTINGS, Showcase
-from tests.page.harness.tab import Tab
+from tests.support.page.chromium import ARGUMENTS, chromium
+from tests.support.page.showcase import SETTINGS, Showcase
+from tests.support.page.tab import Tab
 from tests.support.service.deployments import remove_deployed
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
@@ -76,9 +76,9 @@ def tab(open_tab: OpenTab, service: Service) -> Tab:
     return open_tab(service)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def showcase(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Showcase]:
-    """An installation with something in every view."""
+    """An installation with something in every view; other modules remove its containers."""
     service = Service(engine.host, SETTINGS)
     try:
         service.start()

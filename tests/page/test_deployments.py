@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.page.conftest import OpenTab
-from tests.page.harness.tab import Tab
+from tests.support.page.tab import Tab
 from tests.support.service.deployments import SERVE, Repository, dockerfile, remove_deployed
 from tests.support.service.engine import PrivateEngine, wait_until
 from tests.support.service.service import Service

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.page.harness.tab import Tab
+from tests.support.page.tab import Tab
 from tests.support.service.service import Service
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.harness.tab import Tab
+from tests.support.page.tab import Tab
 from tests.support.service.engine import PrivateEngine
 
 #: Each is written byte by byte; every one of them calls ``alert`` if it ever gets the chance.

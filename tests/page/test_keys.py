@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.harness.tab import Tab
+from tests.support.page.tab import Tab
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import ADMIN
 

@@ -7,7 +7,7 @@ import time
 
 from playwright.sync_api import Locator, expect
 
-from tests.page.harness.tab import Tab
+from tests.support.page.tab import Tab
 
 CHARTS = {
     "CPU": r"CPU \d+\.\d %",

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.page.conftest import OpenTab
-from tests.page.harness.showcase import Showcase
+from tests.support.page.showcase import Showcase
 
 LARGEST = 300_000
 

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.integration.conftest import MakeService
 from tests.page.conftest import OpenTab
-from tests.page.harness.tab import Tab
+from tests.support.page.tab import Tab
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import ADMIN
 

@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.integration.conftest import MakeService
 from tests.page.conftest import OpenTab
-from tests.page.harness.tab import Tab
-from tests.page.harness.unwatched import UnwatchedPage
+from tests.support.page.tab import Tab
+from tests.support.page.unwatched import UnwatchedPage
 from tests.support.service.clients import WebsocketsClient
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import ADMIN, Service

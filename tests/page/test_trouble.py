@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.page.conftest import OpenTab
-from tests.page.harness.proxy import DeafProxy
-from tests.page.harness.tab import Tab
+from tests.support.page.proxy import DeafProxy
+from tests.support.page.tab import Tab
 from tests.support.service.engine import PrivateEngine
 
 #: How localStorage fails: its quota is zero, or it is not there at all.

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.page.conftest import OpenTab
-from tests.page.harness.showcase import Showcase
-from tests.page.harness.tab import Tab
+from tests.support.page.showcase import Showcase
+from tests.support.page.tab import Tab
 
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 SIZES = {"phone": (360, 740), "desk": (1440, 900)}

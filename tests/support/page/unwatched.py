@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 import requests
 import websocket
 
-from tests.page.harness.chromium import ARGUMENTS, chromium
+from tests.support.page.chromium import ARGUMENTS, chromium
 from tests.support.service.engine import wait_until
 
 _SECONDS: Final = 60.0
