@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import falcon
+import structlog
+
+log = structlog.get_logger(__name__)
 
 ROOT: Final = Path(__file__).parents[1] / "page"
 
 _INDEX: Final = "/index.html"
 _ASSETS: Final = "/assets/"
 #: Where an unknown address is an error of a program and not of a person.
-_NOT_PAGES: Final = ("/api/", "/ws/", _ASSETS)
+_NOT_PAGES: Final = ("/api/", "/ws/", "/healthz/", "/readyz/", "/metrics/", _ASSETS)
 
 _POLICY: Final = "; ".join(
     (
@@ -51,9 +55,20 @@ _REVALIDATE: Final = "no-cache"
 _SUFFIXES: Final = {"br": ".br", "gzip": ".gz"}
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
+#: One coding of an Accept-Encoding header with its weight (RFC 9110 §12.4.2 and §12.5.3).
+_CODING: Final = re.compile(
+    r"\s*([^\s;=]+)\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?", re.IGNORECASE
+)
+#: Less than any weight that a client can give: the plain file is there for everybody.
+_LAST_RESORT: Final = 0.0001
+
 _NOT_BUILT: Final = (
-    "The page is not built. `make page` builds it, and `make up` does so by itself.\n"
-    "The API, the WebSockets and the `mist` command work without it.\n"
+    "The page is not built. `make page` builds it, and `make up` does so by itself. "
+    "The API, the WebSockets and the `mist` command work without it."
+)
+_NOT_BUILT_PAGE: Final = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Mist</title>'
+    "<p>" + re.sub("`(.+?)`", r"<code>\1</code>", _NOT_BUILT) + "</p></html>\n"
 )
 
 
@@ -85,7 +100,7 @@ class Page:
     def __call__(self, req: falcon.Request, resp: falcon.Response, **_: object) -> None:
         """Answer with a file, with the page, or with 404."""
         file = self._files.get(req.path)
-        if file is None and (req.method not in {"GET", "HEAD"} or _is_not_a_page(req.path)):
+        if file is None and f"{req.path}/".startswith(_NOT_PAGES):
             raise falcon.HTTPRouteNotFound
         if req.method not in {"GET", "HEAD"}:
             raise falcon.HTTPMethodNotAllowed(["GET", "HEAD"])
@@ -93,19 +108,23 @@ class Page:
         if index is None:
             _say_how_to_build(req, resp)
         elif file is None:
-            _send(req, resp, _at_depth(index, req.path.count("/") - 1), _REVALIDATE)
+            _send(req, resp, _at_depth(index, _depth(req)), _REVALIDATE)
         else:
             _send(req, resp, file, _FOR_EVER if req.path.startswith(_ASSETS) else _REVALIDATE)
 
 
 def _read(root: Path) -> dict[str, File]:
     """Return the files below ``root`` by their paths; none before the page was built."""
-    names = [path for path in root.rglob("*") if path.is_file()]
-    return {
-        f"/{path.relative_to(root)}": _file(path)
-        for path in names
-        if path.suffix not in _SUFFIXES.values()
-    }
+    try:
+        return {
+            f"/{path.relative_to(root)}": _file(path)
+            for path in root.rglob("*")
+            if path.suffix not in _SUFFIXES.values() and path.is_file()
+        }
+    except OSError as error:
+        # The streams do not need the page, and a build may be replacing it at this moment.
+        log.error("page_not_read", path=error.filename or str(root), reason=error.strerror)
+        return {}
 
 
 def _file(path: Path) -> File:
@@ -122,8 +141,10 @@ def _body(data: bytes, encoding: str) -> Body:
     return Body(encoding, data, falcon.ETag(hashlib.sha256(data).hexdigest()[:32]))
 
 
-def _is_not_a_page(path: str) -> bool:
-    return f"{path}/".startswith(_NOT_PAGES)
+def _depth(req: falcon.Request) -> int:
+    """Return how many folders deep a browser sees the address: it counts no encoded slash."""
+    path, _, _ = str(req.env.get("RAW_URI", req.path)).partition("?")
+    return path.count("/") - 1
 
 
 def _at_depth(index: File, depth: int) -> File:
@@ -157,27 +178,22 @@ def _has_already(req: falcon.Request, etag: falcon.ETag) -> bool:
 
 
 def _preferred(bodies: list[Body], accepted: str) -> Body:
-    """Return the first body whose encoding the client accepts (RFC 9110 §12.5.3)."""
-    weights = dict(_weight(part) for part in accepted.split(","))
-    for body in bodies[:-1]:
-        if weights.get(body.encoding, weights.get("*", 0.0)) > 0:
-            return body
-    return bodies[-1]
+    """Return the body that the client likes best, and of equals the first."""
+    codings = (_CODING.fullmatch(part) for part in accepted.split(","))
+    weights = {each[1].lower(): float(each[2] or 1) for each in codings if each}
 
+    def weight(body: Body) -> float:
+        if not body.encoding:
+            return max(weights.get("identity", 0.0), _LAST_RESORT)
+        return weights.get(body.encoding, weights.get("*", 0.0))
 
-def _weight(part: str) -> tuple[str, float]:
-    name, _, parameter = part.partition(";")
-    key, _, value = parameter.partition("=")
-    try:
-        weight = float(value) if key.strip().lower() == "q" else 1.0
-    except ValueError:
-        weight = 0.0
-    return name.strip().lower(), weight
+    return max(bodies, key=weight)
 
 
 def _say_how_to_build(req: falcon.Request, resp: falcon.Response) -> None:
-    if req.path != "/":
-        raise falcon.HTTPRouteNotFound
+    if req.client_prefers([falcon.MEDIA_JSON, "text/html"]) != "text/html":
+        raise falcon.HTTPNotFound(description=_NOT_BUILT)
     resp.status = falcon.HTTP_404
-    resp.content_type = falcon.MEDIA_TEXT
-    resp.text = _NOT_BUILT
+    resp.set_headers(_HEADERS)
+    resp.content_type = falcon.MEDIA_HTML
+    resp.text = _NOT_BUILT_PAGE

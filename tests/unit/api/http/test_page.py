@@ -10,6 +10,7 @@ import falcon
 import falcon.testing
 import pytest
 
+from api.http.errors import add_error_handlers
 from api.http.page import Page
 
 INDEX = b'<!doctype html><link href="./assets/a.css"><script src="./assets/a.js"></script>'
@@ -37,6 +38,7 @@ def page(tmp_path: Path) -> falcon.testing.TestClient:
 
 def _client(root: Path) -> falcon.testing.TestClient:
     app = falcon.App()
+    add_error_handlers(app)
     app.add_sink(Page(root), "/")
     return falcon.testing.TestClient(app)
 
@@ -54,10 +56,17 @@ def test_addresses_show_the_page(page: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "up"), [("/log/", "../"), ("/a/b/c", "../../"), ("//", "../"), ("/a//", "../../")]
+    ("path", "up"),
+    [
+        *(("/log/", "../"), ("/a/b/c", "../../"), ("//", "../"), ("/a//", "../../")),
+        *(("/a%2Fb/", "../"), ("/a/b%2fc?d=/e/", "../")),
+    ],
 )
 def test_deeper_addresses_find_the_files(page: Any, path: str, up: str) -> None:
-    """By relative links, because a proxy may put a path in front."""
+    """By relative links, because a proxy may put a path in front.
+
+    A browser does not count a slash that is encoded.
+    """
     answer = page.simulate_get(path)
     assert answer.status_code == 200
     assert f'href="{up}assets/a.css"' in answer.text
@@ -69,7 +78,8 @@ def test_deeper_addresses_find_the_files(page: Any, path: str, up: str) -> None:
     [
         *("/api", "/api/", "/api/nothing", "/ws", "/ws/nothing", "/assets", "/assets/"),
         *("/assets/b.js", "/assets/a.js.gz", "/assets/../index.html", "/assets/%2e%2e/index.html"),
-        *("/assets/a.js/", "/assets/a.js%00"),
+        *("/assets/a.js/", "/assets/a.js%00", "/assets%2Fb.js", "/api%2Fapps", "/%61pi/apps"),
+        *("/healthz/", "/readyz/", "/metrics/", "/metrics/node"),
     ],
 )
 def test_what_a_program_asks_for_is_not_found(page: Any, path: str) -> None:
@@ -102,6 +112,18 @@ def test_assets_are_kept_for_ever(page: Any, path: str, kind: str) -> None:
         ("br;q=0, gzip", "gzip"),
         ("*", "br"),
         ("br;q=0, *;q=0.1", "gzip"),
+        ("gzip;q=1.0, br;q=0.5", "gzip"),
+        ("gzip;q=0.5, br;q=0.500", "br"),
+        ("br;q=0.1, identity", None),
+        ("identity;q=0.2, gzip;q=0.1", None),
+        ("identity;q=0", None),
+        ("*;q=0", None),
+        ("*;q=0.5, gzip", "gzip"),
+        ("gzip ; Q=0.3 , br; q=0.2", "gzip"),
+        ("gzip, *;q=0", "gzip"),
+        ("gzip;level=9;q=0", None),
+        ("gzip;q=nan, br;q=inf", None),
+        ("gzip;q=-1, br;q=1_0", None),
         ("", None),
         ("identity", None),
         ("gzip;q=0", None),
@@ -126,6 +148,8 @@ def test_a_browser_asks_whether_the_page_is_new(page: Any, tmp_path: Path) -> No
         answer = page.simulate_get("/log", headers={"If-None-Match": header})
         assert (answer.status_code, answer.content) == (304, b"")
         assert answer.headers["ETag"] == tag
+    for header in ("garbage", '"x', "", ",", '"', "W/"):
+        assert page.simulate_get("/", headers={"If-None-Match": header}).status_code == 200
     (tmp_path / "index.html").write_bytes(INDEX.replace(b"a.js", b"b.js"))
     answer = _client(tmp_path).simulate_get("/", headers={"If-None-Match": tag})
     assert answer.status_code == 200
@@ -148,19 +172,53 @@ def test_head_has_no_body(page: Any) -> None:
     assert asked.headers["Content-Length"] == str(len(INDEX))
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [("POST", "/assets/a.js", 405), ("DELETE", "/index.html", 405), ("POST", "/nothing", 404)],
-)
-def test_the_page_is_only_read(page: Any, method: str, path: str, status: int) -> None:
-    """Other methods do nothing."""
-    assert page.simulate_request(method, path).status_code == status
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", ["/", "/log", "/nothing", "/index.html", "/assets/a.js"])
+def test_the_page_is_only_read(page: Any, method: str, path: str) -> None:
+    """Where GET has an answer, another method is told what is allowed."""
+    answer = page.simulate_request(method, path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
-def test_a_tree_without_a_page_says_how_to_build_it(tmp_path: Path) -> None:
-    """At its root; everything else is not found."""
-    client = _client(tmp_path / "none")
-    answer = client.simulate_get("/")
-    assert answer.status_code == 404
-    assert "make page" in answer.text
-    assert client.simulate_get("/log").status_code == 404
+@pytest.mark.parametrize("path", ["/api/nothing", "/ws/nothing", "/assets/b.js", "/healthz/"])
+def test_what_is_not_there_has_no_methods(page: Any, path: str) -> None:
+    """Whatever is tried."""
+    assert page.simulate_request("POST", path).status_code == 404
+
+
+def test_a_part_is_not_served(page: Any) -> None:
+    """The files are small, so a range gets the whole (RFC 9110 §14.2)."""
+    answer = page.simulate_get("/assets/a.js", headers={"Range": "bytes=0-3"})
+    assert (answer.status_code, answer.content) == (200, SCRIPT)
+
+
+@pytest.mark.parametrize("accept", ["text/html,application/xhtml+xml,*/*;q=0.8", "text/html"])
+def test_a_tree_without_a_page_tells_a_person_how_to_build_it(tmp_path: Path, accept: str) -> None:
+    """As a page that is under the same policy, at each of the page's addresses."""
+    for path in ("/", "/log"):
+        answer = _client(tmp_path / "none").simulate_get(path, headers={"Accept": accept})
+        assert answer.status_code == 404
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert answer.headers["Content-Security-Policy"] == POLICY
+        assert "<code>make page</code>" in answer.text
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "nonsense", "text/html;q=0"])
+def test_a_tree_without_a_page_tells_a_program_how_to_build_it(
+    tmp_path: Path, accept: str | None
+) -> None:
+    """In the API's JSON."""
+    headers = {} if accept is None else {"Accept": accept}
+    answer = _client(tmp_path / "none").simulate_get("/", headers=headers)
+    assert (answer.status_code, answer.json["success"]) == (404, False)
+    assert "make page" in answer.json["message"]
+
+
+def test_files_that_cannot_be_read_leave_the_rest_working(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log says why; the page says that it is not there."""
+    (tmp_path / "index.html").write_bytes(INDEX)
+    (tmp_path / "broken.js").symlink_to("/proc/self/mem")
+    assert _client(tmp_path).simulate_get("/").status_code == 404
+    assert "page_not_read" in capsys.readouterr().out
