@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
+# A page over its budget is not up to date.
+.DELETE_ON_ERROR:
 DESTDIR ?=
 .PHONY: up page install install-files engine test bench packages tox constraints clean
 export DEBIAN_FRONTEND := noninteractive
