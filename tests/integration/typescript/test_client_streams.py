@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -162,8 +163,9 @@ def test_metrics_through_cuts(
     follower.wait_for(lambda: len(follower.samples) >= 10, "10 samples")
     times = [sample["timestamp"] for sample in follower.samples]
     assert times == sorted(set(times))
-    seconds = [int(time[17:19]) for time in times]
-    assert {(b - a) % 60 for a, b in itertools.pairwise(seconds)} <= {1, 2}
+    moments = [datetime.fromisoformat(time[:19]).timestamp() for time in times]
+    # The sampler of a busy machine may be late by most of a second, and in time the next time.
+    assert all(after - before <= 2 for before, after in itertools.pairwise(moments))
     assert follower.missing == [(0, False), (0, False)]
     assert follower.end() == 0
 
