@@ -52,6 +52,7 @@ def test_views(showcase: Showcase, open_tab: OpenTab, theme: str, size: str) -> 
         wrong += look_at(tab, f"{size}-{theme}-{name}")
     tab.open(VIEWS["log"].format(**vars(showcase)))
     tab.expect_state("LIVE")
+    tab.expect_line("payment declined", 60)
     tab.page.keyboard.press("E")
     tab.page.keyboard.press("Enter")
     expect(tab.log.locator(".details")).to_be_visible()
