@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 DESTDIR ?=
-.PHONY: up install install-files engine test bench packages node tox constraints clean
+.PHONY: up page install install-files engine test bench packages tox constraints clean
 export DEBIAN_FRONTEND := noninteractive
 
 VENV ?= .venv
@@ -17,6 +17,11 @@ ARGS ?=
 PYTHON := $(shell for python in python3 /usr/bin/python3; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
+
+PAGE := api/page/index.html
+WITH_NODE := web/with-node $(VENV)
+PAGE_SOURCES := package-lock.json $(shell find package.json web clients/typescript \
+	-type d \( -name node_modules -o -name dist -o -name test \) -prune -o -type f -print)
 
 define INSTALL
 install() {
@@ -31,11 +36,18 @@ install() {
 }
 endef
 
-up: $(VENV)/.installed engine
+up: $(VENV)/.installed $(PAGE) engine
 	exec $(VENV)/bin/mist up $(if $(BIND),--bind $(BIND))
 
+# The page, when it is missing or older than its sources; the wheel takes it along.
+page: $(PAGE)
+$(PAGE): $(PAGE_SOURCES) | $(VENV)/.installed
+	echo "building the page"
+	$(WITH_NODE) npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	$(WITH_NODE) npm run --silent build --workspace web
+
 # A service of the machine, started by systemd (docs/operations.md).
-install: install-files
+install: install-files $(PAGE)
 	$(INSTALL)
 	python="$(PYTHON)"
 	if [ -z "$$python" ]; then
@@ -45,6 +57,7 @@ install: install-files
 	"$$python" -m venv /opt/mist
 	/opt/mist/bin/pip install -q -c constraints.txt .
 	systemd-sysusers mist.conf
+	[ ! -d /var/lib/mist ] || chown -RPh --from=root mist:mist /var/lib/mist
 	systemd-tmpfiles --create mist.conf
 	systemctl daemon-reload
 
@@ -98,17 +111,20 @@ engine: $(VENV)/.installed
 
 # The benchmarks come before the tests, so that the last word is pytest's.
 # `make test ARGS='-k cancel'` chooses integration tests, and leaves fresh machines out.
-test: packages node tox
+test: packages tox $(PAGE)
 	$(VENV)/bin/tox run -e lint
+	$(WITH_NODE) $(VENV)/bin/tox run -e web
 	$(VENV)/bin/tox run -e bench -- --quick
-	$(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
+	$(WITH_NODE) $(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
+	$(if $(ARGS),,$(WITH_NODE) $(VENV)/bin/tox run -qq -e page)
 	$(if $(ARGS),,$(VENV)/bin/tox run -qq -e machine)
 
 bench: packages tox
 	$(VENV)/bin/tox run -e bench -- $(or $(ARGS),--json bench.json)
 
 # What the tests run that the distribution has: an engine, its image's only program, Git,
-# curl for the README's tour, the reverse proxies whose examples are checked, and systemd-analyze.
+# curl for the README's tour, a browser for the page, the reverse proxies whose examples are
+# checked, and systemd-analyze.
 packages:
 	$(INSTALL)
 	missing=()
@@ -122,8 +138,9 @@ packages:
 	need caddy caddy
 	need systemd-analyze systemd
 	need openssl openssl
-	need node nodejs
-	need npm npm
+	need chromium chromium
+	# The driver of the browser tests brings a Node that links to it.
+	[[ "$$(PATH="$$PATH:/sbin" ldconfig -p)" == *libatomic.so.1* ]] || missing+=(libatomic1)
 	[ $${#missing[@]} = 0 ] && exit 0
 	# Debian starts a server that it installs; these are only here to check the examples.
 	servers=()
@@ -137,12 +154,6 @@ packages:
 	trap 'each_server unmask --runtime; each_server disable' EXIT
 	install "$${missing[@]}"
 
-# The clients that come from npm; both ship what they need, nothing is compiled.
-node: node_modules/.installed
-node_modules/.installed: package.json package-lock.json | packages
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $@
-
 tox: $(VENV)/.installed
 	[ -x $(VENV)/bin/tox ] || $(VENV)/bin/pip install -q -c constraints.txt tox
 
@@ -151,10 +162,10 @@ constraints:
 	directory="$$(mktemp -d)"
 	trap 'rm -r "$$directory"' EXIT
 	$(PYTHON) -m venv "$$directory"
-	"$$directory/bin/pip" install -q -e '.[test]' hatchling editables
+	"$$directory/bin/pip" install -q -e '.[test,page]' hatchling editables
 	head -1 constraints.txt >"$$directory/constraints.txt"
 	"$$directory/bin/pip" freeze --exclude-editable >>"$$directory/constraints.txt"
 	cp "$$directory/constraints.txt" constraints.txt
 
 clean:
-	rm -rf $(VENV) .tox .coverage* .mypy_cache .ruff_cache .pytest_cache node_modules
+	rm -rf $(VENV) api/page .tox .coverage* .mypy_cache .ruff_cache .pytest_cache node_modules

@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from api.http import apps, auth, deployments, health
 from api.http.errors import App, add_error_handlers
+from api.http.page import Page
 from api.services import Services
 
 __all__ = ["App", "Services", "create_app"]
@@ -51,8 +52,11 @@ class _Everywhere:
             self._answers.labels(route, method, resp.status_code).inc()
 
 
-def create_app(services: Services) -> App:
-    """The application with its HTTP routes; the WebSocket routes are added to it."""
+def create_app(services: Services, page: Page | None = None) -> App:
+    """The application with its HTTP routes; the WebSocket routes are added to it.
+
+    ``page`` answers what no route does.
+    """
     app: App = falcon.App(middleware=[_Everywhere(services)])
     add_error_handlers(app)
     app.add_route("/api/auth/login", auth.LoginResource())
@@ -66,4 +70,6 @@ def create_app(services: Services) -> App:
     app.add_route("/healthz", health.AliveResource())
     app.add_route("/readyz", health.ReadyResource())
     app.add_route("/metrics", health.PrometheusResource())
+    if page is not None:
+        app.add_sink(page, "/")
     return app

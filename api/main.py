@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Gauge
 
 from api.app import App, create_app
+from api.http.page import Page
 from api.live.hub import Hub
 from api.live.routes import Live, add_routes
 from api.live.sessions import SessionWatch
@@ -28,7 +29,7 @@ def build() -> App:
     registry = CollectorRegistry()
     _observe(registry, hub, sessions)
     services = Services(settings, paths, store, secret.load(paths), registry, hub.problem)
-    app = create_app(services)
+    app = create_app(services, Page())
     add_routes(app, Live(store, settings, paths, hub, sessions))
     hub.start()
     sessions.start()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mist.errors import UnsafePath
+
+#: The kernel follows as many symbolic links in one path (path_resolution(7)).
+_MAX_LINKS: Final = 40
 
 
 class Paths(NamedTuple):
@@ -66,37 +71,74 @@ def out_of_reach(path: Path) -> bool:
 def resolve_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     """Return the directories of :func:`locate`; UnsafePath if other users could change one."""
     found = locate_paths(environ)
-    refuse_unsafe(found.home, "MIST_HOME")
-    refuse_unsafe(found.runtime, "MIST_RUNTIME")
+    refuse_unsafe(found.home, "MIST_HOME", found.home)
+    refuse_unsafe(found.runtime, "MIST_RUNTIME", found.home)
     return found
 
 
-def refuse_unsafe(directory: Path, variable: str) -> None:
-    """Raise UnsafePath if other users could change the directory that ``variable`` names."""
-    problem = tampering(directory)
+def refuse_unsafe(directory: Path, variable: str, home: Path) -> None:
+    """Raise UnsafePath if other users could change the directory that ``variable`` names.
+
+    The owner of ``home`` may: root, and the web tier's user, use that user's service.
+    """
+    problem = tampering(directory, home)
     if problem:
         raise UnsafePath(variable, directory, problem)
 
 
-def tampering(directory: Path) -> str:
+def tampering(directory: Path, home: Path) -> str:
     """Say how another user could put files of their own into ``directory``; empty if none could.
 
-    Below a folder in which everybody may create (such as /tmp) a directory is as
-    good as its owner, who has to be root or this user.  One that everybody may
-    write to is never good, not even with the sticky bit.
+    Every directory and link on the way counts, as the path is written and as its links
+    lead on.  Below a folder in which everybody may create (such as /tmp) each has to
+    belong to root or to this user.  The last directory has to belong to one of these or
+    to the owner of ``home``, and neither everybody nor a foreign group may write to it.
     """
     user = os.geteuid()
+    owner = user
+    with suppress(OSError):  # it is still to be made, or this user may not look
+        owner = home.stat().st_uid
     real = Path(os.path.realpath(directory))
-    for path in (real, *real.parents):
+    for path in _way(directory):
         try:
-            found, parent = path.stat(), path.parent.stat()
+            found, parent = path.lstat(), path.parent.stat()
         except OSError:
             continue  # what is not there yet is made, and what cannot be seen cannot be used
+        trusted = {0, user} if parent.st_mode & stat.S_IWOTH else {0, user, owner}
+        if found.st_uid not in trusted and (path == real or parent.st_mode & stat.S_IWOTH):
+            return f"{path} belongs to user {found.st_uid}, who is neither root nor this user"
+        if stat.S_ISLNK(found.st_mode):
+            continue
         if found.st_mode & stat.S_IWOTH and (path == real or not found.st_mode & stat.S_ISVTX):
             return f"every user may write to {path}; run: chmod o-w {path}"
-        if parent.st_mode & stat.S_IWOTH and found.st_uid not in {0, user}:
-            return f"{path} belongs to user {found.st_uid}, who is neither root nor this user"
+        if path == real and found.st_mode & stat.S_IWGRP and _is_foreign_group(found):
+            return f"group {found.st_gid} may write to {path}; run: chmod g-w {path}"
     return ""
+
+
+def _way(directory: Path) -> Iterator[Path]:
+    """Yield each path that the kernel passes on its way, links and what they lead to."""
+    here, rest, links = Path("/"), list(reversed(Path.cwd().joinpath(directory).parts[1:])), 0
+    yield here
+    while rest:
+        name = rest.pop()
+        here = here.parent if name == ".." else here / name
+        yield here
+        if os.path.islink(here) and links < _MAX_LINKS:
+            links += 1
+            target = here.readlink()
+            rest += reversed(target.parts[target.is_absolute() :])
+            here = Path("/") if target.is_absolute() else here.parent
+
+
+def _is_foreign_group(found: os.stat_result) -> bool:
+    """Return True unless the group is the owner's own, as Debian gives each user one."""
+    own = {0, found.st_uid}
+    if found.st_uid == os.geteuid():
+        own.add(os.getegid())
+    with suppress(KeyError):
+        own.add(pwd.getpwuid(found.st_uid).pw_gid)
+    return found.st_gid not in own
 
 
 def owner_of_new(folder: Path) -> tuple[int, int]:

@@ -35,15 +35,21 @@ def prepare(paths: Paths) -> None:
     for directory, variable in ((paths.home, "MIST_HOME"), (paths.runtime, "MIST_RUNTIME")):
         _make(directory, variable, 0o750)
         try:
-            refuse_unsafe(directory, variable)
+            refuse_unsafe(directory, variable, paths.home)
         except UnsafePath as error:
             raise UnsafeDirectory(str(error)) from None
         # Root may serve on the state of the service's user, with the sockets of the same user.
         owner = paths.home.stat().st_uid if os.geteuid() == 0 else os.geteuid()
         _check(directory, variable, owner)
     _check(paths.runtime.parent, "MIST_RUNTIME", os.geteuid())
-    _make(paths.deployment_log(1).parent, "MIST_HOME", 0o750)
-    _make(paths.work_folder(1).parent, "MIST_HOME", 0o700)
+    for folder, mode in (
+        (paths.deployment_log(1).parent, 0o750),
+        (paths.work_folder(1).parent, 0o700),
+    ):
+        if folder.is_symlink():
+            raise UnsafeDirectory(f"{folder} is a symbolic link: refused; move it away")
+        _make(folder, "MIST_HOME", mode)
+        _check(folder, "MIST_HOME", paths.home.stat().st_uid)
 
 
 def lock(paths: Paths) -> ExitStack:

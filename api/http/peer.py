@@ -29,10 +29,12 @@ def peer(req: falcon.Request) -> Peer:
     """The client as the last trusted proxy saw it.
 
     ``X-Forwarded-For`` is read from its end: each trusted proxy appended the
-    address that it was asked from, and what a client wrote itself comes first.
+    address that it was asked from, and what a client wrote itself comes first.  What is
+    not an address is not believed.
     """
     trusted = _networks(req.context.services.settings.server.forwarded_allow_ips)
-    address = _canonical(req.env.get("REMOTE_ADDR") or "")
+    remote: str = req.env.get("REMOTE_ADDR") or ""
+    address = str(parse_ip(remote) or remote)
     scheme = req.scheme
     if not _is_trusted(address, trusted):
         return Peer(address, scheme)
@@ -40,9 +42,10 @@ def peer(req: falcon.Request) -> Peer:
     if forwarded in {"http", "https"}:
         scheme = forwarded
     for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
-        if not hop.strip() or not _is_trusted(address, trusted):
+        client = parse_ip(hop.strip())
+        if client is None or not _is_trusted(address, trusted):
             break
-        address = _canonical(hop.strip())
+        address = str(client)
     return Peer(address, scheme)
 
 
@@ -62,11 +65,6 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
         if address is not None:
             return IPv4Network((address, network.prefixlen - _MAPPED.prefixlen))
     return network
-
-
-def _canonical(text: str) -> str:
-    """Return an IP address in its one form, and anything else as it is."""
-    return str(parse_ip(text) or text)
 
 
 def _is_trusted(address: str, trusted: tuple[IPv4Network | IPv6Network, ...] | None) -> bool:

@@ -22,6 +22,7 @@ from api.live.ring import Cursor, Ring
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
 from bus.wire import Kind, Message
+from mist import messages
 from mist.deployments.records import (
     READ_BYTES,
     Reader,
@@ -36,6 +37,7 @@ from mist.store import Deployment
 log = structlog.get_logger(__name__)
 
 NORMAL: Final = 1000
+INTERNAL_ERROR: Final = 1011
 
 #: How many pieces of the file the ring takes at once, four megabytes.  The rest follows
 #: with the next message or second, so that the worker's other clients get their turn.
@@ -48,7 +50,7 @@ class LogCursor(Cursor):
     One that has fallen off the ring's end goes back to the file, which has everything.
     """
 
-    __slots__ = ("_closing", "_log", "_offset", "_reader")
+    __slots__ = ("_closing", "_error", "_log", "_offset", "_reader", "failed")
 
     def __init__(self, log: DeploymentLog) -> None:
         super().__init__(log.ring, [])
@@ -56,6 +58,8 @@ class LogCursor(Cursor):
         self._log = log
         self._reader: Reader | None = Reader(log.path)
         self._closing: list[bytes] = []
+        self._error: list[bytes] = []
+        self.failed = False
 
     @property
     def begun(self) -> bool:
@@ -64,8 +68,18 @@ class LogCursor(Cursor):
 
     def take(self) -> list[bytes]:
         """Return frames of the next records, or of what the row says besides them."""
-        if (self._reader is not None or self._next < self._ring.tail) and (body := self._read()):
-            return [text_frames(body)]
+        if self.failed:
+            error, self._error = self._error, []
+            return error
+        if self._reader is not None or self._next < self._ring.tail:
+            try:
+                body = self._read()
+            except OSError as error:
+                self._log.note_unreadable(error)
+                self.fail()
+                return self.take()
+            if body:
+                return [text_frames(body)]
         buffers = super().take()
         if buffers:
             self._offset = self._ring.offset_of(self._next)
@@ -80,6 +94,11 @@ class LogCursor(Cursor):
     def conclude(self, closing: list[bytes]) -> None:
         """Give ``closing`` after the file's end, if the file does not tell the end itself."""
         self._closing = [text_frame(message) for message in closing]
+
+    def fail(self) -> None:
+        """Tell the client once that the file cannot be read; the reason is for the operator."""
+        self.failed = True
+        self._error = [text_frame(messages.error("The deployment's log cannot be read"))]
 
     def _read(self) -> bytes:
         """Return the file's next records; none, and go over to the ring, where that begins."""
@@ -112,6 +131,7 @@ class DeploymentLog(Listener):
         self.ring = Ring(streams.ring_lines, streams.ring_bytes)
         self.live = False
         self.finished = False
+        self._unreadable = False
         self._load = load
         self._cursors: dict[Connection, LogCursor] = {}
         self._said = ""
@@ -133,8 +153,8 @@ class DeploymentLog(Listener):
         self._cursors[connection] = connection.source = cursor = LogCursor(self)
         row = self._row()
         self._catch_up()
-        connection.flush()
-        if row is None:
+        self._flush()
+        if row is None or cursor.failed:
             return
         if row.finished:
             self._conclude(row)
@@ -158,8 +178,7 @@ class DeploymentLog(Listener):
 
     def flush(self) -> None:
         """Send every client what it has not yet got, and look at the row after the last record."""
-        for connection in self._cursors:
-            connection.flush()
+        self._flush()
         if self.finished:
             self.reconcile()
 
@@ -168,14 +187,26 @@ class DeploymentLog(Listener):
         # The row first: what it tells of, the file holds already.
         row = self._row()
         self._catch_up()
-        for connection in self._cursors:
-            connection.flush()
+        self._flush()
         if row is None:
             return
         if row.finished:
             self._conclude(row)
         elif row.message != self._said:
             self._say(row, list(self._cursors.items()))
+
+    def note_unreadable(self, error: OSError) -> None:
+        """Tell the operator, once, that the file cannot be read."""
+        if not self._unreadable:
+            self._unreadable = True
+            log.error("deployment_log_not_read", path=str(self.path), reason=error.strerror)
+
+    def _flush(self) -> None:
+        for connection, cursor in list(self._cursors.items()):
+            connection.flush()
+            if cursor.failed:
+                self.remove(connection)
+                connection.finish(INTERNAL_ERROR)
 
     def _append(self, body: bytes) -> None:
         self.ring.append(text_frames(body), Kind.LOG, body.count(b"\n") + 1, size=len(body) + 1)
@@ -186,11 +217,17 @@ class DeploymentLog(Listener):
         if not self.live:
             return True
         reader = Reader(self.path, self.ring.lines, self.ring.offset)
-        for _ in range(_PIECES):
-            body = reader.read(READ_BYTES)
-            if not body:
-                return True
-            self._append(body)
+        try:
+            for _ in range(_PIECES):
+                body = reader.read(READ_BYTES)
+                if not body:
+                    return True
+                self._append(body)
+        except OSError as error:
+            # What the clients of the ring have missed, if anything, cannot be known.
+            self.note_unreadable(error)
+            for cursor in self._cursors.values():
+                cursor.fail()
         return False
 
     def _row(self) -> Deployment | None:

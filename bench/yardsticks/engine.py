@@ -78,20 +78,24 @@ class Follow:
         self._sent = sent
 
     def open(self, path: str, container: str) -> None:
-        """Begin to follow at the end (Engine API, "Get container logs"; HTTP/1.0: no chunks)."""
+        """Begin to follow at the end (Engine API, "Get container logs"; HTTP/1.0: no chunks).
+
+        The engine answers before it looks for the end, and a busy one then leaves out what
+        is written in between. The last line that there is, which it sends first, shows that
+        it follows.
+        """
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_TIMEOUT)
         self._socket.connect(path)
-        query = "follow=1&stdout=1&stderr=1&timestamps=1&tail=0"
+        query = "follow=1&stdout=1&stderr=1&timestamps=1&tail=1"
         request = f"GET /containers/{container}/logs?{query} HTTP/1.0\r\nHost: engine\r\n\r\n"
         self._socket.sendall(request.encode())
         head = b""
         while b"\r\n\r\n" not in head:
-            piece = self._socket.recv(4_096)
-            if not piece:
-                raise BenchError(f"the engine answered {head!r}")
-            head += piece
+            head += self._more(head)
         self._rest = head.partition(b"\r\n\r\n")[2]
+        while not self._take(array("d"), 0):
+            self._rest += self._more(self._rest)
 
     def read(self, count: int, timeout: float) -> array[float]:
         """The delays of the next ``count`` lines, in seconds."""
@@ -108,15 +112,27 @@ class Follow:
         """Stop following."""
         self._socket.close()
 
-    def _take(self, delays: array[float], now: int) -> None:
-        """Frames: stream, three zeros, length; then a time stamp, a blank and the line."""
+    def _more(self, before: bytes) -> bytes:
+        piece = self._socket.recv(_READ_BYTES)
+        if not piece:
+            raise BenchError(f"the engine ended its answer: {before!r}")
+        return piece
+
+    def _take(self, delays: array[float], now: int) -> int:
+        """Return how many frames there were: stream, three zeros, length, then the text.
+
+        The text is a time stamp, a blank and the line.
+        """
+        frames = 0
         while len(self._rest) >= _FRAME_HEAD:
             end = _FRAME_HEAD + int.from_bytes(self._rest[4:_FRAME_HEAD])
             if len(self._rest) < end:
-                return
+                break
+            frames += 1
             number = int(self._rest[_FRAME_HEAD:end].partition(b" ")[2][:10])
             delays.append((now - self._sent[number - 1]) / 1e9)
             self._rest = self._rest[end:]
+        return frames
 
 
 def main(pipe: Connection[Any, Any], sent: Sequence[int]) -> None:

@@ -112,7 +112,7 @@ def check_files(settings: Settings, _paths: Paths) -> Iterator[Finding]:
 def check_home(_settings: Settings, paths: Paths) -> Iterator[Finding]:
     """Whether the state can be written, and has room to grow."""
     home, existing = paths.home, _nearest(paths.home)
-    problem = tampering(home)
+    problem = tampering(home, home)
     if problem:
         yield Finding("fail", "state", f"{home} is not safe to use", problem)
         return
@@ -151,7 +151,7 @@ def check_runtime(_settings: Settings, paths: Paths) -> Iterator[Finding]:
     elif not os.access(existing, os.W_OK | os.X_OK):
         advice = f"give user {user()} the right to write to it, or set MIST_RUNTIME"
         yield Finding("fail", "sockets", f"{existing} cannot be written", advice)
-    elif problem := tampering(runtime):
+    elif problem := tampering(runtime, paths.home):
         yield Finding("fail", "sockets", f"{runtime} is not safe to use", problem)
     else:
         yield Finding("ok", "sockets", str(runtime))

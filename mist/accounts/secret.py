@@ -10,11 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from mist.errors import SettingsError
+from mist.errors import Exit, SettingsError
 from mist.paths import Paths, owner_of_new
 
 #: HS256 asks for a key as long as its hash (RFC 7518 §3.2).
 _MIN_BYTES: Final = 32
+
+
+class NoKeyYet(SettingsError):
+    """The key is still to be made by the supervisor; the service manager may try again."""
+
+    exit_status = Exit.TEMPORARY
 
 
 def load_or_create(paths: Paths) -> bytes:
@@ -37,7 +43,7 @@ def load(paths: Paths) -> bytes:
             _check(path, os.fstat(file.fileno()))
             key = file.read().strip()
     except FileNotFoundError:
-        raise SettingsError(
+        raise NoKeyYet(
             str(path), "there is no key yet; start the supervisor (or `mist up`), which makes it"
         ) from None
     except OSError as error:

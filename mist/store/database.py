@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, Table, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from mist.errors import AlreadyExists, StoreError, StoreFull
@@ -143,9 +144,12 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": busy_seconds})
     file = _file(url)
 
-    def check(*_: object) -> None:
+    def find(_dialect: Dialect, _record: object, names: list[Any], options: dict[str, Any]) -> None:
         if file is not None:
             location.check(file)
+            # Opening makes no database (https://www.sqlite.org/uri.html, "mode").
+            names[:] = [f"file:{quote(str(file))}?mode=rw"]
+            options["uri"] = True
 
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         # The driver must not begin transactions by itself; ``begin`` below does.
@@ -161,7 +165,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
         else:
             driver.execute("BEGIN")
 
-    _listen(engine, "do_connect", check)
+    _listen(engine, "do_connect", find)
     _listen(engine, "connect", prepare)
     _listen(engine, "begin", begin)
     return engine

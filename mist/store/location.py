@@ -10,6 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,38 +35,61 @@ def create(path: Path) -> None:
     """
     try:
         make_folder(path.parent)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE)
-    except FileExistsError:
-        return
+        _check(path, path.parent, stat.S_ISDIR)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE))
+        for suffix in _SUFFIXES:
+            _settle(path.with_name(path.name + suffix))
     except OSError as error:
         raise StoreError(
             f"the store {path} cannot be made: {error.strerror}; run this as the user "
             "that the service runs as, or set MIST_HOME to another directory"
         ) from None
-    try:
-        os.fchown(descriptor, *owner_of_new(path.parent))
-        os.fchmod(descriptor, _MODE)
-    finally:
-        os.close(descriptor)
 
 
 def check(path: Path) -> None:
     """Raise StoreError if ``path`` or its folder is not what :func:`create` makes."""
-    for place, kind in ((path.parent, stat.S_ISDIR), (path, stat.S_ISREG)):
-        try:
-            status = place.lstat()
-        except FileNotFoundError:
-            if place == path:
-                return  # a file without tables says the same as none
-            raise StoreError(f"there is no store in {place}; start `mist up` once") from None
-        except OSError:
-            return  # SQLite's own words about a missing file say more
-        if not kind(status.st_mode):
-            what = "a directory" if kind is stat.S_ISDIR else "a regular file"
-            raise StoreError(
-                f"the store {path} is refused: {place} is not {what}; move it away and restore "
-                "the database from a backup"
-            )
+    try:
+        _check(path, path.parent, stat.S_ISDIR)
+        _check(path, path, stat.S_ISREG)
+    except FileNotFoundError:
+        raise StoreError(
+            f"there is no store {path}; start `mist up` once, which makes it"
+        ) from None
+    except OSError:
+        return  # SQLite's own words say more
+
+
+def _check(database: Path, place: Path, is_kind: Callable[[int], bool]) -> None:
+    if not is_kind(place.lstat().st_mode):
+        what = "a regular file" if place == database else "a directory"
+        raise StoreError(
+            f"the store {database} is refused: {place} is not {what}; move it away and restore "
+            "the database from a backup"
+        )
+
+
+def _settle(file: Path) -> None:
+    """Give a file its mode, and one of root's the owner of its folder; what is missing is fine.
+
+    The operator may have restored it from a backup.  A file with a second name
+    is left alone: that name may be one in a folder of somebody else.
+    """
+    try:
+        # Closing a mere path (O_PATH) releases none of the locks that SQLite holds on the file.
+        descriptor = os.open(file, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        status, user = os.fstat(descriptor), os.geteuid()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            return
+        if user == status.st_uid == 0:
+            os.chown(f"/proc/self/fd/{descriptor}", *owner_of_new(file.parent))
+        if user in {0, status.st_uid} and stat.S_IMODE(status.st_mode) != _MODE:
+            os.chmod(f"/proc/self/fd/{descriptor}", _MODE)
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:
@@ -86,9 +111,9 @@ def move(paths: Paths) -> None:
 
     The caller holds the supervisor's lock.
     """
-    old, new = paths.old_database, paths.database
-    if not old.exists() or new.exists():
+    if not _has_old(paths):
         return
+    old, new = paths.old_database, paths.database
     try:
         make_folder(new.parent)
         for suffix in _SUFFIXES:
@@ -105,9 +130,22 @@ def move(paths: Paths) -> None:
         ) from None
 
 
+def _has_old(paths: Paths) -> bool:
+    """Return True if there is a database to move; StoreError if there is one in both places."""
+    # The new place first: in the other order a move meanwhile would show one database in both.
+    new, old = os.path.lexists(paths.database), os.path.lexists(paths.old_database)
+    if old and new:
+        raise StoreError(
+            f"there are two stores: {paths.old_database} is where the last version had it, "
+            f"{paths.database} is where this version has it; stop the service and move away "
+            "the one that is not to be used, with its -wal and -shm files"
+        )
+    return old
+
+
 def move_unless_in_use(paths: Paths) -> None:
     """Move like :func:`move`, for a command; StoreError while an old service runs."""
-    if not paths.old_database.exists() or paths.database.exists():
+    if not _has_old(paths):
         return
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from cli.main import COMMANDS
 from tests.integration.conftest import MakeService
@@ -124,6 +126,8 @@ def test_the_service_runs_from_the_wheel(
     findings = json.loads(installed.mist("doctor", "--json").stdout)
     assert [each for each in findings if each["verdict"] == "fail"] == []
 
+    _assert_page(installed)
+
     metrics = WebsocketsClient(installed.ws_url("metrics"), cookie)
     metrics.wait_for(len)
     metrics.close()
@@ -139,6 +143,19 @@ def test_the_service_runs_from_the_wheel(
     finally:
         remove_deployed(engine)
     assert installed.stop() == 0
+
+
+def _assert_page(service: Service) -> None:
+    """The page is part of the wheel, with every file that it names."""
+    page = requests.get(f"{service.url}/", timeout=10)
+    assert page.status_code == 200, page.text
+    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+    names = re.findall(r'(?:src|href)="\./(assets/[^"]+)"', page.text)
+    assert len(names) >= 3
+    for name in names:
+        answer = requests.get(f"{service.url}/{name}", timeout=10)
+        assert answer.status_code == 200
+        assert answer.headers["Content-Encoding"] == "gzip"
 
 
 def _assert_all_from(environment: Environment, service: Service) -> None:

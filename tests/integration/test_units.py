@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
+import requests
 
 from tests.support.service.clients import Client
 from tests.support.service.engine import wait_until
@@ -104,6 +106,28 @@ def test_users_and_directories(installed: Path) -> None:
             assert (installed / directory).stat().st_mode & 0o7777 == mode, directory
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_only_what_root_left_in_the_store_changes_its_owner(installed: Path) -> None:
+    """What the web tier's user planted there stays that user's, so that Git refuses it."""
+    home = installed / "var/lib/mist"
+    planted = [home / "store" / name for name in ("x", "x/HEAD", "mist.db-x", ".git")]
+    for path in planted:
+        path.mkdir(parents=True)
+        os.chown(path, 12345, 12345)
+    restored = [home / "store/mist.db", home / "store/mist.db-wal", home / "secret"]
+    for path in restored:
+        path.touch()
+    unit = (installed / "etc/systemd/system/mist-supervisor.service").read_text("utf-8")
+    steps = re.findall(r"^ExecStartPre=\+-?(.*/var/lib/mist)$", unit, re.MULTILINE)
+    for step in steps:
+        _run(*step.replace("mist:mist", "54321:54321").replace("/var/lib/mist", str(home)).split())
+    assert {path.stat().st_uid for path in planted} == {12345}
+    assert {path.stat().st_uid for path in restored} == {54321}
+    rules = (installed / "etc/tmpfiles.d/mist.conf").read_text("utf-8")
+    recursive = re.findall(r"^[ZT]\S* (\S+)", rules, re.MULTILINE)
+    assert not {"/var", "/var/lib", "/var/lib/mist", "/var/lib/mist/store"} & set(recursive)
+
+
 def test_an_installation_keeps_what_was_changed(installed: Path) -> None:
     """A second installation leaves the operator's settings alone."""
     settings = installed / "etc/mist/mist.toml"
@@ -182,23 +206,27 @@ def test_the_caddy_example_is_valid(tmp_path: Path) -> None:
 
 
 @contextmanager
-def _nginx(directory: Path, upstream: int) -> Iterator[int]:
-    """The example without TLS, on a free port."""
+def _nginx(
+    directory: Path, upstream: int, change: Callable[[str], str] = lambda site: site
+) -> Iterator[int]:
+    """The example without TLS, on a free port, and changed as its user may have to."""
     port = free_port()
     example = (ETC / "proxy/nginx.conf").read_text("utf-8")
     site, _, _redirection = example.partition("server {\n    listen 80")
     site = re.sub(r"(?m)^ *(ssl_|listen \[::\]).*\n", "", site)
     site = site.replace("443 ssl http2", f"127.0.0.1:{port}")
-    file = _nginx_file(directory, site.replace("127.0.0.1:8420", f"127.0.0.1:{upstream}"))
+    file = _nginx_file(directory, change(site).replace("127.0.0.1:8420", f"127.0.0.1:{upstream}"))
     with _proxy(port, [_program("nginx"), "-e", "stderr", "-c", str(file)], directory):
         yield port
 
 
 @contextmanager
-def _caddy(directory: Path, upstream: int) -> Iterator[int]:
+def _caddy(
+    directory: Path, upstream: int, change: Callable[[str], str] = lambda site: site
+) -> Iterator[int]:
     """The example without TLS, on a free port, and without Caddy's control interface."""
     port = free_port()
-    site = (ETC / "proxy/Caddyfile").read_text("utf-8")
+    site = change((ETC / "proxy/Caddyfile").read_text("utf-8"))
     site = site.replace("127.0.0.1:8420", f"127.0.0.1:{upstream}")
     site = site.replace("mist.example.com", f"http://127.0.0.1:{port}")
     file = directory / "Caddyfile"
@@ -206,6 +234,26 @@ def _caddy(directory: Path, upstream: int) -> Iterator[int]:
     command = [_program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)]
     with _proxy(port, command, directory):
         yield port
+
+
+def _nginx_below_a_path(directory: Path, upstream: int) -> AbstractContextManager[int]:
+    """As docs/operations.md describes it."""
+
+    def change(site: str) -> str:
+        site = site.replace("location / {", "location /mist/ {")
+        return site.replace("proxy_pass http://mist;", "proxy_pass http://mist/;")
+
+    return _nginx(directory, upstream, change)
+
+
+def _caddy_below_a_path(directory: Path, upstream: int) -> AbstractContextManager[int]:
+    """As docs/operations.md describes it."""
+
+    def change(site: str) -> str:
+        site = site.replace("reverse_proxy", "handle_path /mist/* {\nreverse_proxy")
+        return site.rstrip() + "\n}\n"
+
+    return _caddy(directory, upstream, change)
 
 
 @contextmanager
@@ -256,3 +304,22 @@ def test_a_foreign_origin_is_refused_through_a_proxy(
         client.closed.wait(30)
         assert client.refusal is not None
         assert client.refusal.status == 403
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("proxy", [_nginx_below_a_path, _caddy_below_a_path])
+def test_the_page_works_below_a_path(
+    proxy: Proxy, service: Service, admin: str, open_client: OpenClient, tmp_path: Path
+) -> None:
+    """Its files, also from a deeper address, and a stream."""
+    with proxy(tmp_path, service.port) as port:
+        for address in ("mist/", "mist/log?app=1", "mist/a/b"):
+            page = requests.get(f"http://127.0.0.1:{port}/{address}", timeout=10)
+            assert page.headers["Content-Type"].startswith("text/html")
+            for name in re.findall(r'(?:src|href)="(\.[^"]+)"', page.text):
+                answer = requests.get(urljoin(page.url, name), timeout=10)
+                assert answer.url.startswith(f"http://127.0.0.1:{port}/mist/assets/")
+                assert "immutable" in answer.headers["Cache-Control"]
+        client = open_client(f"ws://127.0.0.1:{port}/mist/ws/metrics", admin)
+        client.wait_for(len)
+        client.close()

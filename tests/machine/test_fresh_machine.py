@@ -33,6 +33,12 @@ def test_make_up_is_ready_within_five_minutes(trial: Trial) -> None:
     assert "Traceback" not in output
 
 
+def test_the_page_is_served(machine: Machine, visitor: Visitor) -> None:
+    """`make up` has built it with a Node from PyPI: the machine has none of its own."""
+    assert machine.run("command -v node", check=False).status != 0
+    visitor.open_page()
+
+
 def test_the_tour(trial: Trial, visitor: Visitor) -> None:
     """Each command works as it is printed, against the engine that `make up` installed."""
     visitor.make_image()
@@ -65,6 +71,7 @@ def test_the_service_starts_where_root_has_tried_it(
     """With the commands of docs/operations.md; the accounts of the trial are there."""
     service.install()
     visitor.log_in(trial.password)
+    visitor.open_page()
 
 
 def test_a_container_is_watched(machine: Machine, visitor: Visitor) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple, Protocol
+from urllib.parse import unquote
 
 import psutil
 
@@ -105,6 +106,33 @@ def check_address(url: str, branch: str | None) -> None:
             validation.branch(branch)
     except UsageError as error:
         raise RepositoryRefused(f"The repository's address is refused: {error}") from None
+
+
+def refuse_private(url: str, private: Path) -> None:
+    """Raise Refused if the URL names a repository in ``private``, whatever its spelling.
+
+    The web tier's user may write to the store's folder, and a repository there
+    is not to be read with the service's rights.
+    """
+    scheme, _, name = url.partition("://")
+    if scheme.lower() != "file":
+        return
+    # Git decodes the path, and tries these endings by itself (gitrepository-layout(5)).
+    spellings = (text + end for text in (name, unquote(name)) for end in ("", ".git", "/.git"))
+    for spelling in spellings:
+        place = Path(os.path.realpath(spelling))
+        if any(_is_same(folder, private) for folder in (place, *place.parents)):
+            raise RepositoryRefused(
+                f"The repository {url} lies in MIST_HOME ({private}), which holds the service's "
+                "own files: refused; move the repository to another directory"
+            )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def clone(

@@ -73,7 +73,7 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         redact = Redactor([*url_secrets(app.git_url or ""), *app.env.values()])
         log = _open_log(stack, assignment, settings, paths, redact)
         report = Report(store, deployment, log, redact)
-        job = Job(app, deployment, paths.work_folder(deployment.id))
+        job = Job(app, deployment, paths)
         runner = Runner(store, job, settings, report)
         if assignment.resume:
             runner.recover()
@@ -100,7 +100,7 @@ class Job(NamedTuple):
 
     app: App
     deployment: Deployment
-    folder: Path
+    paths: Paths
 
 
 class Runner:
@@ -114,7 +114,8 @@ class Runner:
         report: Report,
     ) -> None:
         self._store = store
-        self._app, self._deployment, self._folder = job
+        self._app, self._deployment, self._paths = job
+        self._folder = self._paths.work_folder(job.deployment.id)
         self._settings = settings
         self._limits = settings.deployments
         self._report = report
@@ -186,6 +187,7 @@ class Runner:
         self._report.enter(CLONING, "Cloning Git repository...")
         branch = f" (branch {self._app.branch})" if self._app.branch else ""
         self._report.line(f"Cloning {self._app.git_url}{branch}")
+        git.refuse_private(self._app.git_url, self._paths.home)
         self._remove_folder()
         self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700)

@@ -58,6 +58,16 @@ class Visitor:
             assert time.monotonic() < deadline, f"not ready in {seconds:g} s:\n{said}"
             time.sleep(0.2)
 
+    def open_page(self) -> None:
+        """Load the page and everything that it names, as a browser does."""
+        page = self._machine.run(f"curl -sSi {URL}/").output
+        assert "200 OK" in page, page
+        assert "content-security-policy: default-src 'none'" in page, page
+        names = re.findall(r'(?:src|href)="\./(assets/[^"]+)"', page)
+        assert names, page
+        for name in names:
+            self._machine.run(f"curl -fsSo /dev/null --compressed {URL}/{name}")
+
     def install_client(self) -> None:
         """Install the WebSocket client."""
         install = "python3 -m venv client && client/bin/pip install -q websocket-client"

@@ -79,3 +79,54 @@ def test_the_directory_of_the_services_user_is_roots_to_use(tmp_path: Path) -> N
 def test_directories_that_are_still_to_be_made_are_fine(tmp_path: Path) -> None:
     """The first start makes them."""
     assert paths.resolve_paths(_environment(tmp_path)).runtime == tmp_path / "run"
+
+
+@ROOT
+@pytest.mark.parametrize("name", ["home", "run"])
+@pytest.mark.parametrize("rest", ["", "a/../"])
+def test_a_strangers_link_in_a_sticky_folder_is_refused(
+    tmp_path: Path, name: str, rest: str
+) -> None:
+    """They could let it lead elsewhere at any time."""
+    shared, good = tmp_path / "shared", tmp_path / "good"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (good / "a").mkdir(parents=True)
+    (good / name).mkdir(mode=0o750)
+    link = shared / "mist-0"
+    link.symlink_to(good)
+    (tmp_path / "indirect").symlink_to(link)
+    for start in (link, tmp_path / "indirect"):
+        environment = _environment(tmp_path)
+        environment[f"MIST_{'HOME' if name == 'home' else 'RUNTIME'}"] = f"{start}/{rest}{name}"
+        paths.resolve_paths(environment)  # as long as it is ours
+        os.chown(link, 12345, 12345, follow_symlinks=False)
+        with pytest.raises(UnsafePath, match=f"{link} belongs to user 12345"):
+            paths.resolve_paths(environment)
+        os.chown(link, 0, 0, follow_symlinks=False)
+
+
+@ROOT
+def test_sockets_of_a_stranger_are_refused(tmp_path: Path) -> None:
+    """Those of the state's owner are not a stranger's."""
+    for name in ("home", "run"):
+        (tmp_path / name).mkdir(mode=0o750)
+    os.chown(tmp_path / "run", 12345, 12345)
+    with pytest.raises(UnsafePath, match=r"MIST_RUNTIME.*belongs to user 12345"):
+        paths.resolve_paths(_environment(tmp_path))
+    os.chown(tmp_path / "home", 12345, 12345)
+    paths.resolve_paths(_environment(tmp_path))
+
+
+@ROOT
+@pytest.mark.parametrize("name", ["home", "run"])
+def test_a_foreign_group_that_may_write_is_refused(tmp_path: Path, name: str) -> None:
+    """The owner's own group, as Debian makes one for each user, is none."""
+    for each in ("home", "run"):
+        (tmp_path / each).mkdir()
+        os.chown(tmp_path / each, 12345, 12345)
+        (tmp_path / each).chmod(0o2770)
+    paths.resolve_paths(_environment(tmp_path))
+    os.chown(tmp_path / name, 12345, 54321)
+    with pytest.raises(UnsafePath, match=f"group 54321.*chmod g-w {tmp_path / name}"):
+        paths.resolve_paths(_environment(tmp_path))

@@ -120,7 +120,7 @@ def test_runtime_of_somebody_else(paths: Paths) -> None:
     """Nor where its owner could."""
     directories.prepare(paths)
     os.chown(paths.runtime, 12345, -1)
-    with pytest.raises(UnsafeDirectory, match="other users"):
+    with pytest.raises(UnsafeDirectory, match="belongs to user 12345"):
         directories.prepare(paths)
 
 
@@ -141,3 +141,29 @@ def test_sockets_are_born_for_this_user_alone() -> None:
             assert os.umask(0) == 0
         finally:
             os.umask(mask)
+
+
+@pytest.mark.parametrize("name", ["work", "deployments"])
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_planted_link_is_refused(
+    paths: Paths, tmp_path: Path, name: str, *, dangling: bool
+) -> None:
+    """It would lead the work of a deployment anywhere."""
+    paths.home.mkdir(parents=True, mode=0o750)
+    elsewhere = tmp_path / "elsewhere"
+    if not dangling:
+        elsewhere.mkdir(mode=0o775)
+    (paths.home / name).symlink_to(elsewhere)
+    with pytest.raises(UnsafeDirectory, match=f"{paths.home / name} is a symbolic link"):
+        directories.prepare(paths)
+    assert elsewhere.exists() is not dangling
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("name", ["work", "deployments"])
+def test_a_folder_of_another_user_is_refused(paths: Paths, name: str) -> None:
+    """Its owner could replace what a deployment works with."""
+    directories.prepare(paths)
+    os.chown(paths.home / name, 12345, 12345)
+    with pytest.raises(UnsafeDirectory, match=str(paths.home / name)):
+        directories.prepare(paths)

@@ -95,6 +95,15 @@ def test_an_address_has_one_form(api: Api, bob: User, client: str, proxy: str) -
     assert answer.status_code == 429
 
 
+@pytest.mark.parametrize("client", ["unknown", "_hidden", "\x1b[31m", "a" * 300, "192.0.2.7.8", ""])
+def test_what_is_no_address_is_not_believed(api: Api, bob: User, client: str) -> None:
+    """The attempt counts for the proxy that wrote it."""
+    for _ in range(10):
+        api.services.store.sessions.attempt(["address:127.0.0.1"], 10, 300)
+    answer = _log_in(api, headers={"X-Forwarded-For": client}, remote_addr="127.0.0.1")
+    assert answer.status_code == 429
+
+
 @pytest.mark.parametrize("trusted", ["::ffff:10.0.0.0/104", "10.0.0.0/8"])
 def test_a_trusted_network_has_one_form(api: Api, bob: User, trusted: str) -> None:
     """However the operator and the socket write it."""

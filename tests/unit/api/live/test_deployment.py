@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from api.live.deployment import DeploymentLog
 from api.websocket.connection import Connection
@@ -287,3 +289,36 @@ def test_a_store_that_is_away_ends_no_stream(tmp_path: Path) -> None:
     bench.away, bench.row = False, SUCCESS
     bench.listener.reconcile()
     assert client.code == 1000
+
+
+@pytest.mark.parametrize("row", [PENDING, BUILDING, FAILED, SUCCESS])
+def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path, row: Deployment) -> None:
+    """The client hears it once, without the path; the operator has an event with it."""
+    bench = Bench(tmp_path)
+    bench.row = row
+    bench.path.mkdir()  # what root, too, cannot read as a file
+    with capture_logs() as events:
+        client = bench.join()
+        bench.listener.reconcile()
+    assert [message["type"] for message in client.received] == ["error"]
+    assert str(tmp_path) not in str(client.received)
+    assert client.code == 1011
+    assert bench.listener.clients == 0
+    assert [(event["event"], event["path"]) for event in events] == [
+        ("deployment_log_not_read", str(bench.path))
+    ]
+
+
+def test_a_log_that_cannot_be_read_any_more_is_an_error(tmp_path: Path) -> None:
+    """Clients of the ring are not left with a log that may have holes."""
+    bench = Bench(tmp_path)
+    bench.row = BUILDING
+    clients = [bench.join(), bench.join()]
+    bench.publish(line("one"))
+    bench.path.unlink()
+    bench.path.mkdir()
+    with capture_logs() as events:
+        bench.listener.reconcile()
+    assert {tuple(client.types()) for client in clients} == {("log", "error")}
+    assert {client.code for client in clients} == {1011}
+    assert len(events) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mist.accounts import secret
-from mist.errors import SettingsError
+from mist.errors import Exit, SettingsError
 from mist.paths import Paths
 
 _LOAD = (
@@ -71,8 +71,9 @@ def test_a_key_that_cannot_be_read_is_named(paths: Paths) -> None:
 def test_a_key_that_is_not_there_is_not_made_by_who_only_reads(paths: Paths) -> None:
     """The web tier has no right to."""
     paths.home.mkdir()
-    with pytest.raises(SettingsError, match="start the supervisor"):
+    with pytest.raises(SettingsError, match="start the supervisor") as raised:
         secret.load(paths)
+    assert raised.value.exit_status is Exit.TEMPORARY  # systemd tries again
     assert not paths.secret.exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,69 @@ def test_a_link_in_the_place_of_the_lock_gives_nothing_away(paths: Paths, tmp_pa
         location.move_unless_in_use(paths)
     assert (victim.stat().st_uid, victim.stat().st_gid) == (0, 0)
     assert paths.old_database.exists()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600, 0o400])
+def test_a_restored_database_has_its_mode_again(tmp_path: Path, mode: int) -> None:
+    """The web tier writes to it, and to SQLite's files next to it."""
+    with opened(tmp_path):
+        pass
+    database = Paths(tmp_path, tmp_path).database
+    files = [database.with_name(f"mist.db{suffix}") for suffix in ("", "-wal", "-shm")]
+    for file in files:
+        file.touch()
+        file.chmod(mode)
+    location.create(database)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o660}
+
+
+@ROOT
+def test_a_database_that_root_restored_has_its_owner_again(tmp_path: Path) -> None:
+    """That of its folder; one that has another owner keeps it."""
+    with opened(tmp_path):
+        pass
+    database = Paths(tmp_path, tmp_path).database
+    os.chown(database.parent, 12345, 12346)
+    for before, after in ((0, 12345), (54321, 54321)):
+        os.chown(database, before, 0)
+        location.create(database)
+        assert database.stat().st_uid == after
+
+
+@ROOT
+def test_a_file_with_a_second_name_is_left_alone(tmp_path: Path) -> None:
+    """It may be a file of root's that the web tier's user has linked there."""
+    victim = tmp_path / "victim"
+    victim.touch(mode=0o600)
+    database = Paths(tmp_path, tmp_path).database
+    location.create(database)
+    os.chown(database.parent, 12345, 12346)
+    database.with_name("mist.db-wal").hardlink_to(victim)
+    location.create(database)
+    assert (victim.stat().st_uid, stat.S_IMODE(victim.stat().st_mode)) == (0, 0o600)
+
+
+@pytest.mark.parametrize("move", [location.move, location.move_unless_in_use])
+def test_two_stores_are_refused(paths: Paths, move: Callable[[Paths], None]) -> None:
+    """The message says which is which, and nothing is lost."""
+    location.create(paths.database)
+    match = rf"{paths.old_database} is where the last version.*{paths.database} is where this.*move"
+    with pytest.raises(StoreError, match=match):
+        move(paths)
+    assert paths.old_database.exists()
+
+
+@pytest.mark.parametrize("name", ["home", "a ho?me#1%20"])
+def test_opening_makes_no_store(tmp_path: Path, name: str) -> None:
+    """Only migrate() does."""
+    paths = Paths(tmp_path / name, tmp_path)
+    paths.database.parent.mkdir(parents=True)
+    store = open_store(Settings(), paths)
+    for call in (store.check, store.users.all):
+        with pytest.raises(StoreError, match="there is no store"):
+            call()
+    assert not list(paths.database.parent.iterdir())
+    store.migrate()
+    store.check()
+    assert paths.database.exists()
+    store.close()

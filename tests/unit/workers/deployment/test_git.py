@@ -382,3 +382,35 @@ class TestSafety:
         assert "BatchMode=yes" in environment["GIT_SSH_COMMAND"]
         assert not {"GIT_ASKPASS", "SSH_ASKPASS", "DOCKER_HOST"} & environment.keys()
         assert environment["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "file://{home}/store/x",
+        "file://{home}/./deployments/../store/x",
+        "file:///{home}/store/x",
+        "FILE://{home}/store/x",
+        "file://{home}/st%6Fre/x",
+        "file://{home}/store/x?y",
+        "file://{tmp}/?/../home/store/x",
+        "file://{tmp}/link/store/x",
+        "file://{tmp}/mirror",
+        "file://{home}",
+    ],
+)
+def test_a_repository_in_the_state_is_refused(tmp_path: Path, spelling: str) -> None:
+    """The web tier's user can plant one there."""
+    home = tmp_path / "home"
+    (home / "store" / "x").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(home)
+    (tmp_path / "mirror.git").symlink_to(home / "store" / "x")
+    with pytest.raises(RepositoryRefused, match=r"MIST_HOME.*move the repository"):
+        git.refuse_private(spelling.format(home=home, tmp=tmp_path), home)
+
+
+@pytest.mark.parametrize("url", ["file://{tmp}/home2/x", "https://h/{tmp}/home/x", "git@h:x"])
+def test_a_repository_elsewhere_is_not_refused(tmp_path: Path, url: str) -> None:
+    """Also one whose path merely begins as that of the state does."""
+    (tmp_path / "home").mkdir()
+    git.refuse_private(url.format(tmp=tmp_path), tmp_path / "home")

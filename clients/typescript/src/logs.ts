@@ -1,0 +1,182 @@
+/** The log of a container. */
+
+import { linesOf } from './lines.ts';
+import type { Message } from './link.ts';
+import { containerStatusOf, countOf, dataOf, errorOf, lineOf, textOf, timeOf } from './messages.ts';
+import { type Gap, type Resume, ResumePoint } from './resume.ts';
+import { checkCount, checkId } from './service.ts';
+import { LiveStream } from './stream.ts';
+import type {
+  ContainerLogs,
+  ContainerLogsEvent,
+  ContainerLogsOptions,
+  ContainerStatus,
+  LinesEvent,
+  LogLine,
+  WebSocketLike,
+} from './types.ts';
+
+const QUIET_MS = 30_000;
+/** How long after the service has spoken the last known line is waited for, in milliseconds. */
+const RESUME_MS = 1000;
+/** Before every line: the service answers with all that it remembers. */
+const BEGINNING = '0001-01-01T00:00:00Z';
+
+class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerLogs {
+  readonly appId: number;
+  status: ContainerStatus | null = null;
+  complete = false;
+  readonly #options: ContainerLogsOptions;
+  readonly #point = new ResumePoint();
+  #asked = '';
+  #resume: Resume | null = null;
+  #downtime: number | null = null;
+  #cancelSettle = () => {};
+  /** Whether the log is known to have had no line when the connection was made. */
+  #empty = false;
+  #statusTime = '';
+
+  constructor(options: ContainerLogsOptions) {
+    super(options, QUIET_MS);
+    this.appId = options.appId;
+    this.#options = options;
+  }
+
+  lines(): AsyncIterableIterator<LogLine> {
+    return linesOf(this);
+  }
+
+  // ---------------------------------------------------------------- connection
+
+  open(): WebSocketLike {
+    const { tail, since, stopped } = this.#options;
+    this.complete = false;
+    this.#asked = this.#resumeTime();
+    return this.service.open('ws/container/logs', {
+      appId: this.appId,
+      ...(this.#asked === '' ? { tail, since } : { since: this.#asked }),
+      stopped: stopped ? 1 : undefined,
+    });
+  }
+
+  joined(downtime: number | null): void {
+    const begins = downtime === null && this.#asked === '';
+    this.#downtime = downtime;
+    this.#resume = begins ? null : this.#point.resume(this.#asked);
+    this.#cancelSettle();
+    this.#cancelSettle = this.environment.later(() => {
+      this.#empty = this.#point.empty && this.#resume === null;
+      this.#settle();
+    }, RESUME_MS);
+  }
+
+  override lost(): void {
+    // What waited for the last known line is asked for again.
+    this.#resume = null;
+    this.#cancelSettle();
+  }
+
+  message(message: Message): void {
+    switch (message.type) {
+      case 'log':
+        this.#take(lineOf(message));
+        break;
+      case 'status':
+        this.status = containerStatusOf(message);
+        this.#statusTime = timeOf(message);
+        this.emit({ type: 'status', time: timeOf(message), data: this.status });
+        break;
+      case 'skipped':
+        this.#skip(message);
+        break;
+      case 'error':
+        this.#settle();
+        this.emit(errorOf(message));
+        break;
+      case 'end':
+        this.#settle();
+        this.complete = true;
+        this.emit({ type: 'end', time: timeOf(message), message: textOf(dataOf(message).message) });
+        break;
+    }
+  }
+
+  protected batch(lines: readonly LogLine[]): LinesEvent {
+    return { type: 'lines', lines };
+  }
+
+  // -------------------------------------------------------------------- resume
+
+  /** Return the time to resume after; empty to ask what was asked at first. */
+  #resumeTime(): string {
+    if (!this.#point.empty) return this.#point.since;
+    if (!this.#empty || this.#options.since !== undefined) return '';
+    return this.#options.tail === 0 ? this.#statusTime : BEGINNING;
+  }
+
+  #take(line: LogLine | null): void {
+    if (line === null) return;
+    if (this.#resume === null) {
+      this.#deliver(line);
+      return;
+    }
+    const fresh = this.#resume.feed(line);
+    if (this.#resume.gap !== null) this.#resumed(this.#resume.gap);
+    for (const each of fresh) this.#deliver(each);
+  }
+
+  /** Deliver what waits for the last known line: it does not come. */
+  #settle(): void {
+    if (this.#resume === null) return;
+    const waiting = this.#resume.finish();
+    this.#resumed(this.#resume.gap as Gap);
+    for (const each of waiting) this.#deliver(each);
+  }
+
+  #resumed({ missing, exact }: Gap): void {
+    this.#resume = null;
+    if (this.#downtime !== null) {
+      this.emit({ type: 'reconnected', missing, exact, downtime: this.#downtime });
+    }
+    if (missing > 0) this.#tellForgotten(missing, exact);
+  }
+
+  #deliver(line: LogLine): void {
+    this.#point.push(line);
+    this.gather(line);
+  }
+
+  #skip(message: Message): void {
+    const { lines: count, reason, message: text } = dataOf(message);
+    const lines = countOf(count) || 1;
+    if (this.#resume?.skip(lines)) return;
+    this.#settle();
+    if (this.#point.empty) {
+      // Asked for lines after a time that is too long ago; it says 1 where it cannot count.
+      this.#tellForgotten(lines, lines > 1);
+      return;
+    }
+    this.emit({
+      type: 'skipped',
+      time: timeOf(message),
+      lines,
+      exact: countOf(count) > 0,
+      reason: textOf(reason) || 'slow',
+      message: textOf(text),
+    });
+  }
+
+  #tellForgotten(lines: number, exact: boolean): void {
+    const many = `${exact ? '' : 'At least '}${lines} ${lines === 1 ? 'line is' : 'lines are'}`;
+    const message = `${many} missing: the service does not remember them any more`;
+    const time = this.#statusTime;
+    this.emit({ type: 'skipped', time, lines, exact, reason: 'forgotten', message });
+  }
+}
+
+/** Follow the log of an application's container; connects at once. */
+export function containerLogs(options: ContainerLogsOptions): ContainerLogs {
+  checkId('appId', options.appId);
+  checkCount('tail', options.tail);
+  return new Logs(options);
+}

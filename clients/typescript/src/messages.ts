@@ -1,0 +1,38 @@
+/** The service's messages, read with care: a later version may send more, or other things. */
+
+import type { Message } from './link.ts';
+import type { ContainerStatus, ErrorEvent, LogLine } from './types.ts';
+
+export function timeOf(message: Message): string {
+  return typeof message.timestamp === 'string' ? message.timestamp : '';
+}
+
+/** Return the `data` of a message; an empty object where it is not one. */
+export function dataOf(message: Message): Readonly<Record<string, unknown>> {
+  const { data } = message;
+  return typeof data === 'object' && data !== null ? (data as Record<string, unknown>) : {};
+}
+
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+export function countOf(value: unknown): number {
+  return typeof value === 'number' && value > 0 ? value : 0;
+}
+
+/** Return the line of a `log` message, or null where there is none. */
+export function lineOf(message: Message): LogLine | null {
+  const { line, stream } = dataOf(message);
+  if (typeof line !== 'string') return null;
+  return { time: timeOf(message), stream: stream === 'stderr' ? 'stderr' : 'stdout', line };
+}
+
+export function errorOf(message: Message): ErrorEvent {
+  return { type: 'error', time: timeOf(message), message: textOf(dataOf(message).message) };
+}
+
+export function containerStatusOf(message: Message): ContainerStatus {
+  const { container, state, status, ...more } = dataOf(message);
+  return { ...more, container: textOf(container), state: textOf(state), status: textOf(status) };
+}

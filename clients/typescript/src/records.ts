@@ -1,0 +1,67 @@
+/** What the HTTP API takes and gives, as docs/http-api.md has it. */
+
+import type { ConnectOptions, DeploymentStage, DeploymentState } from './types.ts';
+
+export interface Identity {
+  readonly user_id: number | null;
+  readonly email: string;
+  readonly role: 'admin' | 'user';
+  readonly expires_at: string;
+}
+
+export interface App {
+  readonly id: number;
+  readonly name: string;
+  readonly container: string;
+  readonly git_url: string | null;
+  readonly branch: string | null;
+  readonly dockerfile: string;
+  readonly port: number | null;
+  /** The names of the environment variables; their values are not shown. */
+  readonly env: readonly string[];
+  readonly restart_policy: string;
+  readonly project_id: number | null;
+  readonly created_at: string;
+}
+
+export interface NewApp {
+  readonly name: string;
+  readonly container?: string;
+  readonly git_url?: string;
+  readonly branch?: string;
+  readonly dockerfile?: string;
+  readonly port?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly restart_policy?: string;
+  readonly project?: string;
+}
+
+export interface Deployment {
+  readonly id: number;
+  readonly app_id: number;
+  readonly status: DeploymentState;
+  readonly stage: DeploymentStage;
+  readonly progress: number;
+  readonly message: string;
+  readonly error_message: string;
+  readonly commit_hash: string | null;
+  readonly commit_message: string | null;
+  readonly image: string | null;
+  readonly created_by: string;
+  readonly rollback_to: number | null;
+  readonly cancelled_by: string | null;
+  readonly created_at: string;
+  readonly started_at: string | null;
+  readonly finished_at: string | null;
+}
+
+export interface RequestOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface ClientOptions extends ConnectOptions {
+  /** How long the service may take to answer, in milliseconds; 20,000 by default. */
+  readonly timeout?: number;
+  /** Called with every response of the service, for instance to read its `Date` header. */
+  readonly onResponse?: (response: Response) => void;
+}

@@ -1,0 +1,177 @@
+/**
+ * Resuming a log where it was left, without I/O.
+ *
+ * The service resumes after a time, and several lines can have the same time, or
+ * times slightly out of order. So it is asked for what followed a moment before the
+ * last line, and what is known of the answer is left out: everything up to the last
+ * line, which is found again by its time, its stream, its text and how often it came.
+ * (Of lines that are the same in all of that to the nanosecond, those before the first
+ * that was asked for cannot be told from later ones. The service would have to number
+ * its lines.)
+ */
+
+import { compareTimes, earlier } from './time.ts';
+import type { LogLine } from './types.ts';
+
+/** So many lines are remembered: more than the service sends again by default (1,000). */
+const REMEMBERED = 4096;
+/** The answer begins at most so long before the last line, in milliseconds. */
+const MARGIN_MS = 1000;
+/**
+ * Lines of stdout and stderr stand out of the order of their times by less than this, in
+ * milliseconds. What the service sends begins behind the newest line that is not later than
+ * the time it was asked for, so that time has to be before all that may still be missing.
+ */
+const DISORDER_MS = 100;
+/** So many lines wait at most for the last known line to come. */
+const HELD = 20_000;
+/** Of longer lines only a hash is kept. */
+const KEPT_CHARACTERS = 256;
+
+interface Seen {
+  readonly time: string;
+  readonly key: string;
+}
+
+/** The newest lines of a log, to go on behind them. */
+export class ResumePoint {
+  #seen: Seen[] = [];
+
+  /** Remember a line that was delivered. */
+  push(line: LogLine): void {
+    this.#seen.push({ time: line.time, key: keyOf(line) });
+    if (this.#seen.length >= 2 * REMEMBERED) this.#seen = this.#seen.slice(-REMEMBERED);
+  }
+
+  get empty(): boolean {
+    return this.#seen.length === 0;
+  }
+
+  /**
+   * Return the time to ask for: a moment before the last line, and not before what is
+   * remembered if that is long enough ago. Empty if nothing is remembered.
+   */
+  get since(): string {
+    const last = this.#seen.at(-1)?.time ?? '';
+    const first = this.#seen[0]?.time ?? '';
+    const earliest = earlier(last, MARGIN_MS);
+    const latest = earlier(last, DISORDER_MS);
+    if (compareTimes(first, earliest) < 0) return earliest;
+    return compareTimes(first, latest) < 0 ? first : latest;
+  }
+
+  /** Return what sorts an answer to a request with `since` into known and new. */
+  resume(since: string): Resume {
+    const start = this.#seen.findIndex(({ time }) => compareTimes(time, since) > 0);
+    return new Resume(start < 0 ? [] : this.#seen.slice(start), start !== 0);
+  }
+}
+
+/** How many lines are missing between what is known and what comes. */
+export interface Gap {
+  readonly missing: number;
+  readonly exact: boolean;
+}
+
+/** Leaves out of a resumed log what is known. */
+export class Resume {
+  /** What is missing, once that is known: when the first new line is, or nothing comes. */
+  gap: Gap | null = null;
+  readonly #counts = new Map<string, number>();
+  readonly #known: number;
+  readonly #covered: boolean;
+  readonly #last: string;
+  readonly #horizon: string;
+  #joined: boolean;
+  #fed = false;
+  #met = false;
+  #skipped = 0;
+  #held: LogLine[] = [];
+
+  /** `covered`: `known` holds everything that the service can count as known. */
+  constructor(known: readonly Seen[], covered: boolean) {
+    for (const { key } of known) this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+    this.#known = known.length;
+    this.#covered = covered;
+    this.#last = known.at(-1)?.key ?? '';
+    this.#horizon = earlier(known.at(-1)?.time ?? '', -MARGIN_MS);
+    this.#joined = known.length === 0;
+  }
+
+  /**
+   * Note that the service has left out lines before the first that it sends; return
+   * false where it has sent some already, and now leaves out others.
+   */
+  skip(lines: number): boolean {
+    if (this.#fed) return false;
+    this.#skipped += lines;
+    return true;
+  }
+
+  /** Return the lines that are new now: usually one or none. */
+  feed(line: LogLine): readonly LogLine[] {
+    this.#fed = true;
+    if (this.#joined) {
+      this.gap ??= this.#measure();
+      return [line];
+    }
+    if (this.#isKnown(line)) {
+      // Whatever came before a known line was there before it.
+      this.#held = [];
+      return [];
+    }
+    this.#held.push(line);
+    const beyond = compareTimes(line.time, this.#horizon) > 0 || this.#held.length >= HELD;
+    return beyond ? this.finish() : [];
+  }
+
+  /** The last known line will not come any more: return what waited for it. */
+  finish(): readonly LogLine[] {
+    this.#joined = true;
+    this.gap ??= this.#measure();
+    const held = this.#held;
+    this.#held = [];
+    return held;
+  }
+
+  #isKnown(line: LogLine): boolean {
+    const key = keyOf(line);
+    const left = this.#counts.get(key) ?? 0;
+    if (left === 0) return false;
+    this.#counts.set(key, left - 1);
+    this.#met = true;
+    if (key === this.#last && left === 1) {
+      this.#joined = true;
+      this.gap = this.#measure();
+    }
+    return true;
+  }
+
+  #measure(): Gap {
+    // What follows a known line follows it without a gap; skipped was only what is known.
+    if (this.#met) return { missing: 0, exact: true };
+    if (this.#skipped === 0) return { missing: 0, exact: this.#known === 0 };
+    // The service says 1 where it cannot count.
+    if (this.#skipped === 1) return { missing: 1, exact: false };
+    return { missing: Math.max(0, this.#skipped - this.#known), exact: this.#covered };
+  }
+}
+
+function keyOf({ time, stream, line }: LogLine): string {
+  const text = line.length <= KEPT_CHARACTERS ? line : `${line.length} ${hash(line)}`;
+  return `${time} ${stream} ${text}`;
+}
+
+/** Return 53 bits of a text (cyrb53): enough to tell lines of the same nanosecond apart. */
+function hash(text: string): number {
+  let high = 0xdeadbeef;
+  let low = 0x41c6ce57;
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    high = Math.imul(high ^ unit, 2654435761);
+    low = Math.imul(low ^ unit, 1597334677);
+  }
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
+  return 4294967296 * (2097151 & low) + (high >>> 0);
+}

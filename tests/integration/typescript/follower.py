@@ -1,0 +1,160 @@
+"""A Node program on ``@mist/client`` that reports what it hears."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.integration.test_container_stream import numbered
+from tests.support.service.engine import PrivateEngine, wait_until
+
+_PROGRAM: Final = Path(__file__).with_name("follow.mjs")
+_ROOT: Final = Path(__file__).parents[3]
+_BUILT: Final = _ROOT / "clients/typescript/dist/index.js"
+
+#: About 300 lines a second, for ten seconds.
+_PAUSE_EVERY: Final = 6
+LINES: Final = 3_000
+
+Event = dict[str, Any]
+Follow = Callable[..., "Follower"]
+
+
+def require_client() -> None:
+    """Node and the built client are there in CI; elsewhere they may be missing."""
+    if shutil.which("node") and _BUILT.is_file():
+        return
+    reason = "node or the built @mist/client is missing (`tox run -e web`)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def run_numbers(engine: PrivateEngine, container: str, count: int = LINES) -> None:
+    """Run a container that writes ``count`` numbers, 300 a second."""
+    engine.run(container, numbered(count, pause_every=_PAUSE_EVERY))
+
+
+def run_later(engine: PrivateEngine, container: str, script: str) -> Callable[[], None]:
+    """Run a container that waits until what this returns is called, and then runs ``script``."""
+    engine.run(container, f"while [ ! -e /tmp/go ]; do sleep 0.1; done; {script}")
+    return lambda: engine.say(container, ": >/tmp/go")
+
+
+def assert_complete(follower: Follower, count: int = LINES, seconds: float = 60.0) -> None:
+    """Wait for the last number; each came once and in order, and the program ends by itself."""
+    last = str(count - 1)
+    follower.wait_for(lambda: last in follower.lines[-1:], f"line {last}", seconds)
+    first = int(follower.lines[0])
+    assert follower.lines == [str(number) for number in range(first, count)]
+    assert follower.of("skipped") == []
+    assert set(follower.missing) <= {(0, True)}
+    assert follower.end() == 0
+
+
+class Follower:
+    """Runs from the moment it is made until it is ended.
+
+    ``events`` are all events in their order, ``lines`` the lines' texts and ``times``
+    their engine times, ``samples`` the metrics.
+    """
+
+    def __init__(self, kind: str, **options: object) -> None:
+        argument = json.dumps({"kind": kind, "options": options})
+        self._process = subprocess.Popen(
+            ["node", _PROGRAM, argument],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.events: list[Event] = []
+        self.lines: list[str] = []
+        self.times: list[str] = []
+        self.sources: list[str] = []
+        self.samples: list[Event] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    # -------------------------------------------------------- what tests wait for
+
+    def wait_for(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+        """Wait until ``condition`` holds."""
+        try:
+            wait_until(condition, what, seconds)
+        except AssertionError as error:
+            newest = "\n".join(str(event)[:300] for event in self.events[-8:])
+            raise AssertionError(f"{error}; the newest events:\n{newest}") from None
+
+    def wait_lines(self, count: int, seconds: float = 60.0) -> list[str]:
+        """Wait until at least ``count`` lines are there; return the lines."""
+        self.wait_for(lambda: len(self.lines) >= count, f"{count} lines", seconds)
+        return self.lines
+
+    def wait_quiet(self, seconds: float) -> None:
+        """Let time pass in which nothing comes."""
+        count = len(self.events)
+        threading.Event().wait(seconds)
+        assert len(self.events) == count, self.events[count:]
+
+    def wait_state(self, state: str, seconds: float = 30.0) -> Event:
+        """Wait until the newest state is ``state``; return its event."""
+        self.wait_for(lambda: self.state == state, f"the state {state}", seconds)
+        return self.of("state")[-1]
+
+    @property
+    def state(self) -> str:
+        """The newest state that was reported; at first none is."""
+        states = self.of("state")
+        return str(states[-1]["state"]) if states else ""
+
+    def of(self, kind: str) -> list[Event]:
+        """Return the events of a type."""
+        return [event for event in list(self.events) if event["type"] == kind]
+
+    @property
+    def missing(self) -> list[tuple[int, bool]]:
+        """What each ``reconnected`` says: how many lines are missing, and whether exactly."""
+        return [(event["missing"], event["exact"]) for event in self.of("reconnected")]
+
+    # ---------------------------------------------------------------- what tests do
+
+    def tell(self, command: str) -> None:
+        """Call a method of the stream."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+
+    def end(self, seconds: float = 10.0) -> int:
+        """Abort the signal; return the status with which the program ends by itself."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+        try:
+            return self._process.wait(seconds)
+        finally:
+            self.destroy()
+
+    def destroy(self) -> None:
+        """End the program if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._thread.join(10)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for text in self._process.stdout:
+            event = json.loads(text)
+            self.events.append(event)
+            self.samples += event.get("samples", ())
+            for line in event.get("lines", ()) if event["type"] == "lines" else ():
+                self.lines.append(line["line"])
+                self.times.append(line["time"])
+                self.sources.append(line.get("source", ""))

@@ -1,0 +1,227 @@
+"""``@mist/client`` through networks that cut, stall, refuse and slow down its connections."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import MakeService
+from tests.integration.test_container_stream import numbered
+from tests.integration.typescript.follower import (
+    LINES,
+    Follow,
+    assert_complete,
+    run_later,
+    run_numbers,
+)
+from tests.support.service.clients import WebsocketsClient
+from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.proxy import CuttingProxy
+from tests.support.service.service import Service
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.mark.parametrize("verb", ["reset", "hang_up", "half_close"])
+def test_cut_connections_lose_and_repeat_nothing(
+    service: Service,
+    engine: PrivateEngine,
+    container: str,
+    admin: str,
+    proxy: CuttingProxy,
+    follow: Follow,
+    verb: str,
+) -> None:
+    """A TCP connection that ends, in each of the ways in which one can."""
+    run_numbers(engine, container)
+    app = service.add_app(container, container)
+    follower = follow("logs", url=proxy.url, headers={"Cookie": admin}, appId=app)
+    for count in range(200, LINES, 400):
+        follower.wait_lines(count)
+        getattr(proxy, verb)()
+        follower.wait_state("reconnecting", 10)
+    assert_complete(follower)
+    assert len(follower.missing) == 7
+
+
+def test_stalled_connection_is_replaced(
+    service: Service,
+    engine: PrivateEngine,
+    container: str,
+    admin: str,
+    proxy: CuttingProxy,
+    follow: Follow,
+) -> None:
+    """One on which nothing comes any more, and that does not end either."""
+    run_numbers(engine, container)
+    app = service.add_app(container, container)
+    options = {"url": proxy.url, "headers": {"Cookie": admin}, "appId": app, "quietAfter": 600}
+    follower = follow("logs", **options)
+    for count in (300, 1200, 2100):
+        follower.wait_lines(count)
+        before = len(follower.lines)
+        proxy.stall()
+        follower.wait_lines(before + 600)
+    assert_complete(follower)
+    assert follower.state == "ended"
+    assert "reconnecting" not in {event["state"] for event in follower.of("state")}
+
+
+@pytest.mark.parametrize("network", ["refuse", "swallow"])
+def test_dead_network_is_noticed_and_survived(
+    engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow, network: str
+) -> None:
+    """The connection stalls, and new ones are reset, or never answered, for a while."""
+    # Finding out that nothing is answered takes as long as a handshake may take.
+    service = make_service(engine, {"replay.lines": 20_000})
+    proxy = CuttingProxy(service.port)
+    try:
+        run_numbers(engine, container)
+        app = service.add_app(container, container)
+        options = {"url": proxy.url, "headers": {"Cookie": service.login()}, "quietAfter": 300}
+        follower = follow("logs", appId=app, **options)
+        follower.wait_lines(300)
+        getattr(proxy, network)(True)
+        proxy.stall()
+        assert follower.wait_state("reconnecting")["reason"]["code"] == "silent"
+        tried = proxy.accepted
+        follower.wait_for(lambda: proxy.accepted > tried, "an attempt")
+        getattr(proxy, network)(False)
+        follower.wait_state("live", 60)
+        assert_complete(follower)
+    finally:
+        proxy.close()
+
+
+@pytest.mark.parametrize("tail", [0, 100])
+def test_quiet_log_that_is_cut_before_its_first_line(
+    service: Service,
+    engine: PrivateEngine,
+    container: str,
+    admin: str,
+    proxy: CuttingProxy,
+    follow: Follow,
+    tail: int,
+) -> None:
+    """A proxy cuts what is idle; the lines that are written meanwhile come, and once."""
+    engine.run(container, "sleep 600")
+    app = service.add_app(f"{container}-{tail}", container)
+    options = {"url": proxy.url, "headers": {"Cookie": admin}, "appId": app, "tail": tail}
+    follower = follow("logs", **options)
+    follower.wait_state("live")
+    # So long after it began a log without a line counts as empty.
+    follower.wait_quiet(1.5)
+    proxy.refuse(True)
+    proxy.hang_up()
+    follower.wait_state("reconnecting")
+    engine.say(container, "echo a; echo b; echo a")
+    proxy.refuse(False)
+    assert follower.wait_lines(3) == ["a", "b", "a"]
+    engine.say(container, "echo c")
+    assert follower.wait_lines(4) == ["a", "b", "a", "c"]
+    assert [lines for lines, _ in follower.missing] == [0]
+    assert follower.end() == 0
+
+
+def test_lines_with_one_time_stamp(
+    service: Service,
+    engine: PrivateEngine,
+    container: str,
+    admin: str,
+    proxy: CuttingProxy,
+    follow: Follow,
+) -> None:
+    """Cut off behind the first of some lines with the same time: the others follow, once."""
+    engine.run(container, "echo begun; sleep 600")
+    app = service.add_app(container, container)
+    follower = follow("logs", url=proxy.url, headers={"Cookie": admin}, appId=app)
+    follower.wait_lines(1)
+    log = Path(engine.client.inspect_container(container)["LogPath"])
+    time = follower.times[0][:-4] + "999Z"
+
+    def write(*lines: tuple[str, str]) -> None:
+        """Put lines into the engine's own file: by itself it never stamps two alike."""
+        with log.open("a") as file:
+            for stream, text in lines:
+                entry = {"log": f"{text}\n", "stream": stream, "time": time}
+                file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+    write(("stdout", "a"))
+    follower.wait_lines(2)
+    proxy.refuse(True)
+    proxy.reset()
+    follower.wait_state("reconnecting")
+    write(("stdout", "a"), ("stderr", "a"), ("stdout", "b"), ("stdout", "a"))
+    proxy.refuse(False)
+    follower.wait_lines(6)
+    write(("stdout", "b"))
+    assert follower.wait_lines(7) == ["begun", "a", "a", "a", "b", "a", "b"]
+    assert follower.missing == [(0, True)]
+    assert follower.end() == 0
+
+
+def test_what_the_service_does_not_remember_is_told(
+    engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow
+) -> None:
+    """More than ``replay.lines`` without a connection: exactly the rest is missing."""
+    service = make_service(engine, {"replay.lines": 100})
+    proxy = CuttingProxy(service.port)
+    try:
+        run_numbers(engine, container, 1_500)
+        app = service.add_app(container, container)
+        options = {"url": proxy.url, "headers": {"Cookie": service.login()}, "appId": app}
+        follower = follow("logs", **options)
+        # Another client keeps the collector, and shows when enough is written.
+        other = WebsocketsClient(service.ws_url("container/logs", appId=app), service.login())
+        follower.wait_lines(100)
+        proxy.refuse(True)
+        proxy.reset()
+        other.wait_lines(len(other.lines) + 500)
+        proxy.refuse(False)
+        follower.wait_for(lambda: "1499" in follower.lines[-1:], "the last line")
+        other.close()
+    finally:
+        proxy.close()
+    [gap] = [
+        int(b) - int(a) - 1 for a, b in itertools.pairwise(follower.lines) if int(b) != int(a) + 1
+    ]
+    assert follower.missing == [(gap, True)]
+    [skipped] = follower.of("skipped")
+    assert (skipped["lines"], skipped["exact"], skipped["reason"]) == (gap, True, "forgotten")
+
+
+def test_slow_connection_is_told_what_it_missed(
+    engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow
+) -> None:
+    """The service's own gaps stand at their places, with the exact number of lines."""
+    service = make_service(engine, {"streams.ring_lines": 2_000})
+    proxy = CuttingProxy(service.port)
+    try:
+        script = numbered(40_000).replace("echo $i", f"echo $i {'x' * 1000}")
+        go = run_later(engine, container, script)
+        app = service.add_app(container, container)
+        options = {"url": proxy.url, "headers": {"Cookie": service.login()}, "appId": app}
+        follower = follow("logs", **options)
+        follower.wait_state("live")
+        proxy.stall()
+        go()
+        log = Path(engine.client.inspect_container(container)["LogPath"])
+        wait_until(lambda: log.stat().st_size > 40_000_000, "the container to write", 20)
+        proxy.flow()
+        follower.wait_for(lambda: "".join(follower.lines[-1:]).startswith("39999 "), "the end", 60)
+        assert follower.state == "live"
+    finally:
+        proxy.close()
+    expected = 0
+    for event in follower.events:
+        if event["type"] == "skipped":
+            assert (event["exact"], event["reason"]) == (True, "slow")
+            expected += event["lines"]
+        for each in event["lines"] if event["type"] == "lines" else ():
+            assert int(each["line"].split()[0]) == expected
+            expected += 1
+    assert expected == 40_000
+    assert follower.of("skipped")

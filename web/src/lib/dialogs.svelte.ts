@@ -1,0 +1,43 @@
+/** Questions and notices that any view may put up. */
+
+export interface Question {
+  readonly title: string;
+  readonly text: string;
+  readonly action: string;
+  readonly danger?: boolean;
+}
+
+interface Open extends Question {
+  readonly answer: (yes: boolean) => void;
+}
+
+export const dialogs: {
+  question: Open | null;
+  notice: string;
+  palette: boolean;
+  help: boolean;
+} = $state({ question: null, notice: '', palette: false, help: false });
+
+/** Ask before something changes what runs. */
+export function confirm(question: Question): Promise<boolean> {
+  return new Promise((resolve) => {
+    dialogs.question = {
+      ...question,
+      answer: (yes) => {
+        dialogs.question = null;
+        resolve(yes);
+      },
+    };
+  });
+}
+
+let timer = 0;
+
+/** Say something for a few seconds. */
+export function notify(text: string): void {
+  dialogs.notice = text;
+  clearTimeout(timer);
+  timer = window.setTimeout(() => {
+    dialogs.notice = '';
+  }, 5000);
+}

@@ -1,0 +1,116 @@
+/** The lines that a view holds: a queue bounded in lines and in characters. */
+
+import type { Entry } from './entry';
+
+export interface Bounds {
+  readonly lines: number;
+  readonly chars: number;
+}
+
+/** What a page holds of one log: 100,000 lines, and no more than 64 Mi characters of them. */
+export const BOUNDS: Bounds = { lines: 100_000, chars: 64 * 1024 * 1024 };
+
+/** Freed slots at the front are cut off at once when there are this many. */
+const COMPACT = 8192;
+
+export class LogBuffer {
+  #entries: (Entry | undefined)[] = [];
+  #first = 0;
+  #chars = 0;
+  readonly #bounds: Bounds;
+
+  constructor(bounds: Bounds = BOUNDS) {
+    this.#bounds = bounds;
+  }
+
+  get length(): number {
+    return this.#entries.length - this.#first;
+  }
+
+  at(index: number): Entry | undefined {
+    return index < 0 ? undefined : this.#entries[this.#first + index];
+  }
+
+  get newest(): Entry | undefined {
+    return this.at(this.length - 1);
+  }
+
+  append(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      this.#entries.push(entry);
+      this.#chars += size(entry);
+    }
+  }
+
+  /** Put a mark where its time belongs; return false if that is before everything held. */
+  insert(mark: Entry): boolean {
+    let index = this.length;
+    while (index > 0 && (this.at(index - 1) as Entry).ms > mark.ms) index -= 1;
+    if (index === 0 && this.length > 0) return false;
+    const before = this.at(index - 1)?.order ?? mark.order - 1;
+    const after = this.at(index)?.order ?? before + 1;
+    mark.order = (before + after) / 2;
+    this.#entries.splice(this.#first + index, 0, mark);
+    this.#chars += size(mark);
+    return true;
+  }
+
+  /** Drop the oldest entries beyond `factor` times the bounds; return how many. */
+  trim(factor = 1): number {
+    const { lines, chars } = this.#bounds;
+    let dropped = 0;
+    while (this.length > 1 && (this.length > lines * factor || this.#chars > chars * factor)) {
+      this.#drop();
+      dropped += 1;
+    }
+    return dropped;
+  }
+
+  /** Drop everything before a place. */
+  dropBefore(order: number): void {
+    while (this.length > 0 && (this.at(0) as Entry).order < order) this.#drop();
+  }
+
+  /** Return the index of the first entry at or after a place. */
+  indexOf(order: number): number {
+    return lowerBound(this.length, (index) => (this.at(index) as Entry).order < order);
+  }
+
+  /** Return what is held now, to be walked over while more comes. */
+  snapshot(): Entry[] {
+    return this.#entries.slice(this.#first) as Entry[];
+  }
+
+  *[Symbol.iterator](): Generator<Entry> {
+    for (let index = this.#first; index < this.#entries.length; index++) {
+      yield this.#entries[index] as Entry;
+    }
+  }
+
+  #drop(): void {
+    this.#chars -= size(this.#entries[this.#first] as Entry);
+    this.#entries[this.#first] = undefined;
+    this.#first += 1;
+    if (this.#first >= COMPACT && this.#first * 2 >= this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+}
+
+/** A line and its object; a JSON line is held twice, as it came and as it is shown. */
+function size({ raw, text }: Entry): number {
+  return raw === text ? raw.length : raw.length + text.length;
+}
+
+/** Return the first index for which `before` is false. */
+export function lowerBound(length: number, before: (index: number) => boolean): number {
+  let low = 0;
+  let high = length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (before(middle)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,48 @@
+/** Which lines a view shows. */
+
+import type { Entry, Stream } from './entry';
+import { fieldsOf } from './fields';
+import type { Level } from './level';
+
+export interface FieldFilter {
+  readonly key: string;
+  readonly value: string;
+  /** Leave such lines out instead of showing only them. */
+  readonly out: boolean;
+}
+
+export interface Filter {
+  /** Levels and streams that are not shown: a new level is never hidden by accident. */
+  readonly hiddenLevels: readonly Level[];
+  readonly hiddenStreams: readonly Stream[];
+  readonly hiddenApps: readonly number[];
+  readonly fields: readonly FieldFilter[];
+}
+
+export const NO_FILTER: Filter = {
+  hiddenLevels: [],
+  hiddenStreams: [],
+  hiddenApps: [],
+  fields: [],
+};
+
+/** Return a function that says whether an entry is shown; marks of a shown log always are. */
+export function passes(filter: Filter): (entry: Entry) => boolean {
+  const levels = new Set(filter.hiddenLevels);
+  const streams = new Set(filter.hiddenStreams);
+  const apps = new Set(filter.hiddenApps);
+  const { fields } = filter;
+  return (entry) =>
+    !apps.has(entry.app) &&
+    (entry.kind !== 'line' ||
+      (!levels.has(entry.level) &&
+        !streams.has(entry.stream) &&
+        (fields.length === 0 || fields.every((each) => matches(entry, each)))));
+}
+
+function matches({ raw, text }: Entry, { key, value, out }: FieldFilter): boolean {
+  // A line without the key's text has no such field: parsing is for the few others.
+  if (!text.includes(key)) return out;
+  const found = fieldsOf(raw, text).some(([name, each]) => name === key && each === value);
+  return found !== out;
+}

@@ -1,0 +1,181 @@
+/**
+ * The rows of a view with their heights, in blocks: a hundred thousand rows are two hundred
+ * blocks, so finding what stands at a height walks over a few hundred numbers.
+ */
+
+import { lowerBound } from './buffer';
+import type { Entry } from './entry';
+
+const BLOCK = 512;
+
+interface Block {
+  entries: Entry[];
+  heights: number[];
+  height: number;
+}
+
+export interface Place {
+  readonly index: number;
+  /** Where the row begins, in pixels from the top of the first one. */
+  readonly top: number;
+}
+
+export class Rows {
+  #blocks: Block[] = [];
+  #length = 0;
+  #height = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  get height(): number {
+    return this.#height;
+  }
+
+  push(entry: Entry, height: number): void {
+    let block = this.#blocks[this.#blocks.length - 1];
+    if (block === undefined || block.entries.length >= BLOCK) {
+      block = { entries: [], heights: [], height: 0 };
+      this.#blocks.push(block);
+    }
+    block.entries.push(entry);
+    block.heights.push(height);
+    block.height += height;
+    this.#length += 1;
+    this.#height += height;
+  }
+
+  /** Drop the rows before a place in the log. */
+  dropBefore(order: number): void {
+    let block = this.#blocks[0];
+    while (block !== undefined && (block.entries[0] as Entry).order < order) {
+      const last = block.entries[block.entries.length - 1] as Entry;
+      if (last.order < order) {
+        this.#blocks.shift();
+        this.#length -= block.entries.length;
+        this.#height -= block.height;
+      } else {
+        const { entries } = block;
+        const count = lowerBound(entries.length, (i) => (entries[i] as Entry).order < order);
+        const gone = block.heights.splice(0, count).reduce((sum, each) => sum + each, 0);
+        entries.splice(0, count);
+        block.height -= gone;
+        this.#length -= count;
+        this.#height -= gone;
+      }
+      block = this.#blocks[0];
+    }
+  }
+
+  at(index: number): Entry | undefined {
+    const [block, offset] = this.#locate(index);
+    return block?.entries[offset];
+  }
+
+  heightAt(index: number): number {
+    const [block, offset] = this.#locate(index);
+    return block?.heights[offset] ?? 0;
+  }
+
+  setHeight(index: number, height: number): void {
+    const [block, offset] = this.#locate(index);
+    if (block === undefined) return;
+    const change = height - (block.heights[offset] ?? 0);
+    block.heights[offset] = height;
+    block.height += change;
+    this.#height += change;
+  }
+
+  /** Return the row that a height falls into; the last one below all of them. */
+  atHeight(y: number): Place {
+    let index = 0;
+    let top = 0;
+    for (const block of this.#blocks) {
+      if (top + block.height > y) {
+        for (const height of block.heights) {
+          if (top + height > y) return { index, top };
+          top += height;
+          index += 1;
+        }
+      }
+      top += block.height;
+      index += block.entries.length;
+    }
+    const last = Math.max(0, this.#length - 1);
+    return { index: last, top: Math.max(0, this.#height - this.heightAt(last)) };
+  }
+
+  /** Return where a row begins. */
+  topOf(index: number): number {
+    let top = 0;
+    let left = index;
+    for (const block of this.#blocks) {
+      if (left < block.entries.length) {
+        for (let i = 0; i < left; i++) top += block.heights[i] as number;
+        return top;
+      }
+      top += block.height;
+      left -= block.entries.length;
+    }
+    return top;
+  }
+
+  /** Return the index of the first row at or after a place in the log. */
+  indexOf(order: number): number {
+    const blocks = this.#blocks;
+    const number = lowerBound(blocks.length, (i) => {
+      const { entries } = blocks[i] as Block;
+      return (entries[entries.length - 1] as Entry).order < order;
+    });
+    let index = 0;
+    for (let i = 0; i < number; i++) index += (blocks[i] as Block).entries.length;
+    const entries = blocks[number]?.entries;
+    if (entries === undefined) return index;
+    return index + lowerBound(entries.length, (i) => (entries[i] as Entry).order < order);
+  }
+
+  *entries(): Generator<Entry> {
+    for (const block of this.#blocks) yield* block.entries;
+  }
+
+  /** Call with every entry and where it begins. */
+  each(visit: (entry: Entry, top: number) => void): void {
+    let top = 0;
+    for (const { entries, heights } of this.#blocks) {
+      for (let i = 0; i < entries.length; i++) {
+        visit(entries[i] as Entry, top);
+        top += heights[i] as number;
+      }
+    }
+  }
+
+  /** Compute all heights again. */
+  remeasure(measure: (entry: Entry) => number): void {
+    this.#height = 0;
+    for (const block of this.#blocks) {
+      block.heights = block.entries.map(measure);
+      block.height = block.heights.reduce((sum, each) => sum + each, 0);
+      this.#height += block.height;
+    }
+  }
+
+  #locate(index: number): [Block | undefined, number] {
+    let left = index;
+    if (left < 0) return [undefined, 0];
+    // From the end, where a live view is.
+    if (index >= this.#length / 2) {
+      let after = this.#length;
+      for (let i = this.#blocks.length - 1; i >= 0; i--) {
+        const block = this.#blocks[i] as Block;
+        after -= block.entries.length;
+        if (index >= after) return [block, index - after];
+      }
+    }
+    for (const block of this.#blocks) {
+      if (left < block.entries.length) return [block, left];
+      left -= block.entries.length;
+    }
+    return [undefined, 0];
+  }
+}

@@ -1,0 +1,270 @@
+/** One log, or several merged: from the service to a buffer and a view, and its state in words. */
+
+import {
+  type ContainerLogs,
+  type ContainerStatus,
+  type LogLine,
+  type MergedLine,
+  type MergedLogs,
+  mergeLogs,
+  type Reason,
+  type StreamState,
+} from '@mist/client';
+import { api, client, type Deployment } from '../api';
+import { serverNow } from '../clock';
+import { finished, summary } from '../deployments';
+import { count, plural } from '../format';
+import { LogBuffer } from './buffer';
+import { type Entry, lineEntry, type MarkKind, markEntry } from './entry';
+import { LogView } from './view';
+
+/** What is asked for at first: as far as the service's replay buffer reaches by default. */
+const TAIL = 1000;
+/** How long the state says that the stream was resumed, or that lines were skipped. */
+const NEWS_MS = 10_000;
+/** A line older than this is no news: the stream is catching up. */
+const BEHIND_MS = 3000;
+const BEHIND_FOR_MS = 400;
+/** How often an unfinished deployment is looked at. */
+const DEPLOYMENT_MS = 2000;
+/** Held while one reads, so that what one reads is not pushed out: this many times the bounds. */
+const PAUSED_FACTOR = 2;
+
+export class LogStream {
+  readonly buffer = new LogBuffer();
+  readonly view = new LogView(this.buffer);
+  readonly apps: readonly number[];
+
+  stream: StreamState = $state('connecting');
+  reason: Reason | null = $state.raw(null);
+  paused = $state(false);
+  /** Lines that came since the pause. */
+  fresh = $state(0);
+  held = $state(0);
+  /** Lines a second, lately. */
+  rate = $state(0);
+  containers: Record<number, ContainerStatus> = $state({});
+  /** Since when there is no connection, by this computer's clock; 0 while there is one. */
+  downSince = $state(0);
+  #skipped = $state(0);
+  #news: '' | 'resumed' | 'complete' | 'skipped' = $state('');
+  #catchingUp = $state(false);
+
+  readonly #logs: ReadonlyMap<number, ContainerLogs>;
+  readonly #merged: MergedLogs | null;
+  readonly #states = new Map<number, { state: StreamState; reason: Reason | null }>();
+  #order = 0;
+  #newsTimer = 0;
+  #lastLines = 0;
+  #behindSince = 0;
+  #recent: { at: number; lines: number }[] = [];
+  /** Deployments that have no mark yet. */
+  readonly #deployments = new Map<number, Deployment>();
+  readonly #marked = new Set<number>();
+  readonly #polls = new Map<number, number>();
+  /** Logs that were just opened again, and whose next status says nothing new. */
+  readonly #statusAfterConnect = new Set<number>();
+  #closed = false;
+
+  constructor(apps: readonly number[]) {
+    this.apps = apps;
+    const open = (appId: number) => client.containerLogs({ appId, tail: TAIL, stopped: true });
+    this.#logs = new Map(apps.map((app) => [app, open(app)]));
+    for (const [app, logs] of this.#logs) {
+      logs.on('state', ({ state, reason }) => this.#turn(app, state, reason));
+      logs.on('open', () => this.#statusAfterConnect.add(app));
+      void this.#lookAtDeployments(app);
+    }
+    const first = apps[0] as number;
+    if (apps.length === 1) {
+      const only = this.#logs.get(first) as ContainerLogs;
+      this.#merged = null;
+      this.#listen(only, () => first);
+      only.on('lines', ({ lines }) => this.#take(lines, () => first));
+    } else {
+      const named = [...this.#logs].map(([app, logs]) => [String(app), logs] as const);
+      this.#merged = mergeLogs(Object.fromEntries(named));
+      this.#listen(this.#merged, (event) => Number((event as { source?: string }).source));
+      this.#merged.on('lines', ({ lines }) =>
+        this.#take(lines, (line) => Number((line as MergedLine).source)),
+      );
+    }
+  }
+
+  /** Connect again after an end or a failure: what is held stays, and nothing repeats. */
+  reconnect(): void {
+    for (const logs of this.#logs.values()) if (logs.state !== 'live') logs.reconnect();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#merged?.close();
+    for (const logs of this.#logs.values()) logs.close();
+    this.view.close();
+    clearTimeout(this.#newsTimer);
+    for (const timer of this.#polls.values()) clearTimeout(timer);
+  }
+
+  /** The state as the page shows it. */
+  get text(): string {
+    if (this.stream === 'connecting') return 'CONNECTING…';
+    if (this.stream === 'reconnecting') return 'RECONNECTING…';
+    if (this.stream === 'ended') return 'ENDED';
+    if (this.stream === 'failed') {
+      return this.reason?.code === 'not-running' || this.held > 0 ? 'ENDED' : 'NOT CONNECTED';
+    }
+    if (this.paused) return `PAUSED · ${count(this.fresh)} new`;
+    if (this.#news === 'skipped') return `${plural(this.#skipped, 'line')} skipped`;
+    if (this.#news === 'complete') return 'RECONNECTED · nothing missed';
+    if (this.#news === 'resumed') return 'RECONNECTED';
+    return this.#catchingUp ? 'CATCHING UP' : 'LIVE';
+  }
+
+  pause(paused: boolean): void {
+    if (paused === this.paused) return;
+    this.paused = paused;
+    this.fresh = 0;
+    if (!paused) this.#trim();
+  }
+
+  /** Forget everything before a place. */
+  clear(before: number): void {
+    this.buffer.dropBefore(before);
+    this.view.shrink();
+    this.held = this.buffer.length;
+  }
+
+  /** Listen to everything but lines and states, of one log or of several. */
+  #listen(logs: ContainerLogs | MergedLogs, of: (event: object) => number): void {
+    // Both have the same events; those of merged logs say from which one.
+    const events = logs as ContainerLogs;
+    events.on('status', (event) => this.#status(of(event), event.data, event.time));
+    events.on('skipped', (event) => {
+      this.#skipped = event.lines;
+      this.#tell('skipped');
+      const many = event.exact ? '' : 'at least ';
+      this.#mark('gap', event.time, `${many}${plural(event.lines, 'line')} skipped`, of(event));
+    });
+    events.on('reconnected', (event) => {
+      // What was skipped on the way back is told by an event of its own.
+      if (event.missing === 0) this.#tell(event.exact ? 'complete' : 'resumed');
+    });
+    events.on('end', (event) => this.#mark('end', event.time, event.message, of(event)));
+  }
+
+  /** Take note of one log's state; the one that most needs attention stands for all. */
+  #turn(app: number, state: StreamState, reason: Reason | null): void {
+    this.#states.set(app, { state, reason });
+    const all = [...this.#states.values()];
+    const order: StreamState[] = ['reconnecting', 'connecting', 'live', 'failed', 'ended'];
+    const worst = order.flatMap((each) => all.find((one) => one.state === each) ?? [])[0];
+    this.stream = worst?.state ?? state;
+    this.reason = worst?.reason ?? reason;
+    const down = this.stream === 'connecting' || this.stream === 'reconnecting';
+    this.downSince = down ? this.downSince || Date.now() : 0;
+    if (state === 'reconnecting') this.#news = '';
+  }
+
+  #tell(news: 'resumed' | 'complete' | 'skipped'): void {
+    this.#news = news;
+    clearTimeout(this.#newsTimer);
+    this.#newsTimer = window.setTimeout(() => {
+      this.#news = '';
+    }, NEWS_MS);
+  }
+
+  #take(lines: readonly LogLine[], of: (line: LogLine) => number): void {
+    const entries = lines.map((line) => {
+      this.#order += 1;
+      const { time, stream, line: text } = line;
+      return lineEntry(this.#order, { app: of(line), time, stream, line: text });
+    });
+    if (this.paused) this.fresh += entries.length;
+    this.#note(entries.length, entries[entries.length - 1]?.ms ?? 0);
+    this.#add(entries);
+  }
+
+  #status(app: number, now: ContainerStatus, time: string): void {
+    const before = this.containers[app];
+    this.containers[app] = now;
+    // The first status of every connection repeats what is known.
+    const repeated = this.#statusAfterConnect.delete(app);
+    if (before === undefined || (repeated && before.state === now.state)) return;
+    const runs = now.state === 'running';
+    const again = runs && before.state === 'running' ? 'restarted' : 'started';
+    const what = runs ? again : now.state;
+    this.#mark(runs ? 'start' : 'end', time, `container ${what} · ${now.status}`, app);
+    void this.#lookAtDeployments(app);
+  }
+
+  #mark(kind: MarkKind, time: string, text: string, app = 0): void {
+    this.#order += 1;
+    this.#add([markEntry(this.#order, kind, time, text, app)]);
+  }
+
+  #add(entries: readonly Entry[]): void {
+    if (this.#closed) return;
+    this.buffer.append(entries);
+    this.#trim();
+    this.view.grow();
+    this.held = this.buffer.length;
+    this.#placeDeployments();
+  }
+
+  #trim(): void {
+    if (this.buffer.trim(this.paused ? PAUSED_FACTOR : 1) > 0) this.view.shrink();
+  }
+
+  /** Keep the figures: lines a second, and whether the newest line is an old one. */
+  #note(lines: number, newest: number): void {
+    const now = performance.now();
+    this.#lastLines = now;
+    this.#recent.push({ at: now, lines });
+    while ((this.#recent[0]?.at ?? now) < now - 2000) this.#recent.shift();
+    this.rate = this.#recent.reduce((sum, each) => sum + each.lines, 0) / 2;
+    const behind = lines > 0 && serverNow() - newest > BEHIND_MS;
+    if (!behind) this.#behindSince = 0;
+    else if (this.#behindSince === 0) this.#behindSince = now;
+    this.#catchingUp = behind && now - this.#behindSince > BEHIND_FOR_MS;
+  }
+
+  /** Let figures fall to nothing when nothing comes any more. */
+  idle(): void {
+    if (performance.now() - this.#lastLines > 1000) this.#note(0, 0);
+  }
+
+  async #lookAtDeployments(app: number): Promise<void> {
+    clearTimeout(this.#polls.get(app));
+    let list: readonly Deployment[] = [];
+    try {
+      list = await api.deployments(app, 20);
+    } catch {
+      // Marks are an extra: a log is shown without them too.
+    }
+    if (this.#closed) return;
+    for (const each of list) {
+      if (finished(each) && !this.#marked.has(each.id)) this.#deployments.set(each.id, each);
+    }
+    this.#placeDeployments();
+    if (list.some((each) => !finished(each))) {
+      const again = window.setTimeout(() => void this.#lookAtDeployments(app), DEPLOYMENT_MS);
+      this.#polls.set(app, again);
+    }
+  }
+
+  #placeDeployments(): void {
+    const oldest = this.buffer.at(0)?.ms;
+    if (oldest === undefined || this.#deployments.size === 0) return;
+    let placed = false;
+    for (const [id, each] of this.#deployments) {
+      const time = each.finished_at;
+      if (time === null || Date.parse(time) < oldest) continue;
+      this.#deployments.delete(id);
+      this.#marked.add(id);
+      const kind = each.status === 'success' ? 'deployment' : 'gap';
+      const mark = markEntry(0, kind, time, summary(each), each.app_id);
+      placed = this.buffer.insert(mark) || placed;
+    }
+    if (placed) this.view.rebuild();
+  }
+}

@@ -1,0 +1,124 @@
+import { describe, expect, test } from 'vitest';
+import { LogBuffer } from '../src/lib/log/buffer';
+import { lineEntry } from '../src/lib/log/entry';
+import { NO_FILTER } from '../src/lib/log/filter';
+import { NO_QUERY } from '../src/lib/log/search';
+import { LogView } from '../src/lib/log/view';
+
+const time = '2025-01-15T10:30:00.000000000Z';
+
+function viewOf(lines: readonly string[]): LogView {
+  const buffer = new LogBuffer();
+  const view = new LogView(buffer);
+  add(view, lines);
+  return view;
+}
+
+let order = 0;
+function add(view: LogView, lines: readonly string[]): void {
+  view.buffer.append(
+    lines.map((line) => {
+      order += 1;
+      return lineEntry(order, { app: 1, time, stream: 'stdout', line });
+    }),
+  );
+  view.grow();
+}
+
+const shown = (view: LogView) => [...view.rows.entries()].map(({ text }) => text);
+
+async function settled(view: LogView): Promise<void> {
+  while (view.busy) await new Promise((resolve) => setTimeout(resolve));
+}
+
+describe('a view', () => {
+  test('shows everything first, and what comes', () => {
+    const view = viewOf(['a', 'b']);
+    add(view, ['c']);
+    expect(shown(view)).toEqual(['a', 'b', 'c']);
+  });
+
+  test('leaves out hidden levels, also of what comes later', async () => {
+    const view = viewOf(['ERROR a', 'INFO b']);
+    view.setFilter({ ...NO_FILTER, hiddenLevels: ['info'] });
+    await settled(view);
+    add(view, ['INFO c', 'WARN d']);
+    expect(shown(view)).toEqual(['ERROR a', 'WARN d']);
+  });
+
+  test('shows only lines with a field, or all others', async () => {
+    const view = viewOf(['a=1 b=2', '{"a":"1"}', 'a=2 b=2', 'plain']);
+    const only = { key: 'a', value: '1', out: false };
+    view.setFilter({ ...NO_FILTER, fields: [only] });
+    await settled(view);
+    expect(shown(view)).toEqual(['a=1 b=2', 'a=1']);
+    view.setFilter({ ...NO_FILTER, fields: [{ ...only, out: true }] });
+    await settled(view);
+    expect(shown(view)).toEqual(['a=2 b=2', 'plain']);
+  });
+
+  test('highlights without filtering, and counts', async () => {
+    const view = viewOf(['one two', 'three', 'TWO']);
+    view.setQuery({ ...NO_QUERY, terms: ['two', 'e'] });
+    await settled(view);
+    expect(view.rows.length).toBe(3);
+    expect(view.matches.length).toBe(3);
+    expect(view.rows.at(0)?.hits).toEqual([4, 7, 0, 2, 3, 1]);
+  });
+
+  test('filters with context, each line once', async () => {
+    const view = viewOf(['1', '2', 'x', '4', '5', '6', '7', '8', 'x', 'x', '11', '12']);
+    view.setQuery({ ...NO_QUERY, terms: ['x'], filter: true, context: 1 });
+    await settled(view);
+    expect(shown(view)).toEqual(['2', 'x', '4', '8', 'x', 'x', '11']);
+    add(view, ['13', '14', 'x', '16', '17']);
+    expect(shown(view).slice(7)).toEqual(['14', 'x', '16']);
+  });
+
+  test('inverts', async () => {
+    const view = viewOf(['x', 'y', 'X']);
+    view.setQuery({ ...NO_QUERY, terms: ['x'], filter: true, invert: true, matchCase: true });
+    await settled(view);
+    expect(shown(view)).toEqual(['y', 'X']);
+  });
+
+  test('takes a literal as it is', async () => {
+    const view = viewOf(['a.b(c)*', 'axb(c)*']);
+    view.setQuery({ ...NO_QUERY, terms: ['A.B(c)*'] });
+    await settled(view);
+    expect(view.matches.length).toBe(1);
+  });
+
+  test('says what is wrong with a pattern, and still shows the lines', async () => {
+    const view = viewOf(['a', 'b']);
+    view.setQuery({ ...NO_QUERY, terms: ['(a'], regex: true, filter: true });
+    await settled(view);
+    expect(view.error).toBe('‘(a’ is not a regular expression: unterminated group');
+    expect(shown(view)).toEqual(['a', 'b']);
+  });
+
+  test('forgets what the buffer drops', async () => {
+    const view = new LogView(new LogBuffer({ lines: 10, chars: 1e9 }));
+    view.setQuery({ ...NO_QUERY, terms: ['9'] });
+    await settled(view);
+    add(
+      view,
+      Array.from({ length: 100 }, (_, i) => String(i)),
+    );
+    view.buffer.trim();
+    view.shrink();
+    expect(view.rows.length).toBe(10);
+    expect(view.matches.length).toBe(10);
+  });
+
+  test('searches 100,000 lines within 300 ms', async () => {
+    const view = viewOf(
+      Array.from({ length: 100_000 }, (_, i) => `2025-01-15 10:30:00 INFO request ${i} took 3 ms`),
+    );
+    const began = performance.now();
+    view.setQuery({ ...NO_QUERY, terms: ['REQUEST 99'], filter: true });
+    await settled(view);
+    expect(performance.now() - began).toBeLessThan(300);
+    expect(view.rows.length).toBe(1111);
+  });
+});
