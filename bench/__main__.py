@@ -14,7 +14,7 @@ import click
 
 from bench import report
 from bench.context import Bench
-from bench.measure import fan, latency, many, rest, single, stalled, start
+from bench.measure import fan, latency, many, rest, single, stalled, start, viewers
 from bench.rows import Row
 from tests.support.isolation import isolate
 
@@ -24,6 +24,7 @@ _LONGEST_SECONDS: Final = 900.0
 MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
     "burst": fan.burst,
     "drip": fan.drip,
+    "deployment": viewers.measure,
     "container": single.measure,
     "latency": latency.measure,
     "start": start.measure,

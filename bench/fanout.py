@@ -1,8 +1,8 @@
 """The fan-out of the service by itself: a real broker and real gunicorn workers, no collectors.
 
 For the rows whose lines the bench publishes.  State and sockets are in a
-directory of their own; nothing but the application's row and an account is in
-the store.
+directory of their own; the store holds an application, a deployment of it that
+is being built, and an account.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from tests.support.service.janitor import scratch
 from tests.support.service.service import free_port
 
 APP: Final = 1
+DEPLOYMENT: Final = 1
 _EMAIL: Final = "bench@localhost"
 _READY_SECONDS: Final = 60.0
 
@@ -88,7 +89,13 @@ class Fanout:
 
     def address(self, query: str = "") -> Address:
         """Where the application's log is."""
-        path = f"/ws/container/logs?appId={APP}{query}"
+        return self._address(f"/ws/container/logs?appId={APP}{query}")
+
+    def deployment(self) -> Address:
+        """Where the deployment's log is."""
+        return self._address(f"/ws/deployment/logs?deploymentId={DEPLOYMENT}")
+
+    def _address(self, path: str) -> Address:
         return Address("127.0.0.1", self.port, path, self._cookie)
 
     def close(self) -> None:
@@ -124,11 +131,13 @@ class Fanout:
         self._wait_until_ready()
 
     def _fill_store(self) -> str:
-        """An application that the bench publishes for, and a session of an administrator."""
+        """Add what the bench publishes for, and return the session of an administrator."""
         store = open_store(self.settings, self.paths)
         try:
             store.migrate()
-            store.apps.add("bench", container="bench")
+            app = store.apps.add("bench", container="bench")
+            deployment = store.deployments.create(app.id, _EMAIL)
+            store.deployments.update(deployment.id, status="building")
             user = store.users.add(_EMAIL, "no password", "admin")
             installation = store.installation
         finally:

@@ -19,6 +19,9 @@ _FILLER: Final = "GET /api/v1/items?page=7 HTTP/1.1 200 5123 agent=curl/8.5.0 " 
 
 #: Has a time stamp: the process that makes a stream hands it to the others.
 STATUS: Final = messages.status(messages.ContainerStatus("bench", "running", "Up 2 hours"))
+BUILDING: Final = messages.status(
+    messages.DeploymentStatus(1, "building", "building_image", 25, "Building Docker image...")
+)
 
 
 def text(number: int) -> str:

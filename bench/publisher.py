@@ -1,13 +1,13 @@
-"""Plays the collector of one application's container: publishes numbered lines on the bus.
+"""Plays a log collector or a deployment's runner: publishes numbered lines on the bus.
 
 The fan-out rows measure the broker and the web tier, so the lines come from here
-at whatever pace is asked for, through the same client that collectors use.
+at whatever pace is asked for, through the same client that collectors and runners use.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import MutableSequence
+from collections.abc import Callable, MutableSequence
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from bus.publisher import Publisher
 from bus.wire import Kind
 from mist.paths import Paths
 from mist.settings import Settings
+from workers.deployment.log import Wakeups
 
 #: How far a burst runs ahead of the slowest client, as a part of the ring: a
 #: client that falls off the ring's end is told so and has no gapless run to check.
@@ -28,7 +29,9 @@ _LOOK_SECONDS: Final = 0.0005
 
 
 class Writer:
-    """A publisher on ``container/{app}/log``."""
+    """A publisher on ``container/{app}/log`` or ``deployment/{deployment}/log``."""
+
+    _send: Callable[[int, bytes], None]
 
     def __init__(
         self,
@@ -45,11 +48,26 @@ class Writer:
 
     def begin(self, app_id: int, status: bytes) -> None:
         """Claim the topic, publish a status, and declare the history complete."""
-        topic, term = topics.container_log(app_id), time.time_ns()
-        self._out = Publisher(self._context, self._paths, self._settings, topic, term)
-        self._out.claim(resume=False)
-        self._out.publish(Kind.STATUS, status)
-        self._out.publish(Kind.READY, b"")
+        out = self._publisher(topics.container_log(app_id))
+        out.claim(resume=False)
+        out.publish(Kind.STATUS, status)
+        out.publish(Kind.READY, b"")
+        self._send = lambda size, body: out.publish(Kind.LOG, body, count=size)
+
+    def deploy(self, deployment_id: int, status: bytes) -> None:
+        """Begin the log of a deployment: every line goes to its file, and from there to the bus."""
+        path = self._paths.deployment_log(deployment_id)
+        path.parent.mkdir(exist_ok=True)
+        file = path.open("ab", buffering=0)
+        publisher = self._publisher(topics.deployment_log(deployment_id))
+        wakeups = Wakeups(publisher, path, self._settings.bus.batch_bytes)
+
+        def send(_size: int, body: bytes) -> None:
+            file.write(body + b"\n")
+            wakeups.catch_up()
+
+        self._send = send
+        send(1, status)
 
     def burst(self, first: int, count: int) -> float:
         """Publish lines after the ``first`` ones as fast as the slowest client; CPU seconds."""
@@ -78,7 +96,10 @@ class Writer:
             now = time.monotonic_ns()
             for number in range(done, done + size):
                 self._sent[number] = now
-        self._out.publish(Kind.LOG, body, count=size)
+        self._send(size, body)
+
+    def _publisher(self, topic: bytes) -> Publisher:
+        return Publisher(self._context, self._paths, self._settings, topic, time.time_ns())
 
 
 def main(

@@ -21,33 +21,50 @@ TAKE_BYTES: Final = 262_144
 
 
 class Chunk(NamedTuple):
-    """The frames of one bus message, and where its lines stand among all of the topic."""
+    """The frames of one bus message, and where its lines stand among all of the topic.
+
+    ``offset`` is where they begin in the file, if the topic is kept in one.
+    """
 
     frames: bytes
     kind: Kind
     lines: int
     lines_before: int
     last_timestamp: str
+    offset: int
 
 
 class Ring:
-    """Chunks by their running number; ``tail`` is the oldest, ``head`` the next to come."""
+    """Chunks by their running number; ``tail`` is the oldest, ``head`` the next to come.
+
+    ``lines`` counts the topic's lines up to the head, and ``offset`` the bytes that
+    they take in the file, if the topic is kept in one.
+    """
 
     def __init__(self, max_lines: int, max_bytes: int) -> None:
         self.head = 0
         self.tail = 0
         self.lines = 0
+        self.offset = 0
         self._bytes = 0
         self._weight = 0
         self._chunks: dict[int, Chunk] = {}
         self._max_lines = max_lines
         self._max_bytes = max_bytes
 
-    def append(self, frames: bytes, kind: Kind, lines: int = 0, last_timestamp: str = "") -> None:
-        """Add the frames of one message, and drop what is beyond the bounds."""
-        self._chunks[self.head] = Chunk(frames, kind, lines, self.lines, last_timestamp)
+    def append(
+        self, frames: bytes, kind: Kind, lines: int = 0, last_timestamp: str = "", size: int = 0
+    ) -> None:
+        """Add the frames of one message, and drop what is beyond the bounds.
+
+        ``size`` is how many bytes of a file the message takes.
+        """
+        self._chunks[self.head] = Chunk(
+            frames, kind, lines, self.lines, last_timestamp, self.offset
+        )
         self.head += 1
         self.lines += lines
+        self.offset += size
         self._bytes += len(frames)
         self._weight += lines or 1
         while self._beyond_bounds():
@@ -64,6 +81,10 @@ class Ring:
     def lines_up_to(self, number: int) -> int:
         """How many lines of the topic came before the chunk of that number."""
         return self._chunks[number].lines_before if number < self.head else self.lines
+
+    def offset_of(self, number: int) -> int:
+        """Return where in the file the chunk of that number begins, or is going to begin."""
+        return self._chunks[number].offset if number < self.head else self.offset
 
     def _beyond_bounds(self) -> bool:
         too_much = self._weight > self._max_lines or self._bytes > self._max_bytes

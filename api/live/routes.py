@@ -134,7 +134,7 @@ class DeploymentRoute:
         """Stream the log and status of a deployment, from its beginning."""
         identity = enter(req)
         number = options.identifier(req, "deploymentId")
-        store = self._live.store
+        store, settings = self._live.store, self._live.settings
         row = store.deployments.get(number)
         allowed = row is not None and store.apps.allowed(row.app_id, identity)
         connection = self._live.accept(req, identity)
@@ -147,7 +147,7 @@ class DeploymentRoute:
         self._live.listen(
             connection,
             topics.deployment_log(number),
-            partial(DeploymentLog, path, partial(store.deployments.get, number)),
+            partial(DeploymentLog, settings.streams, path, partial(store.deployments.get, number)),
             lambda log: log.add(connection),
         )
 

@@ -1,8 +1,8 @@
 """What a gunicorn worker does for all its connections: keepalive, stalls, the end.
 
-Each connection is visited once in ``streams.ping_seconds``: they are spread over
-slots, and the registry's one greenlet visits one slot each time it wakes up.  Only
-the connections whose socket is full are looked at every time.
+Each connection is visited once in ``streams.ping_seconds``: they are spread over the
+slots of a timing wheel, and the registry's one greenlet visits the next slot each time
+it wakes up.  Only the connections whose socket is full are looked at every time.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ class ConnectionRegistry:
         self.blocked: set[Connection] = set()
         self.connections: set[Connection] = set()
         self.stopping: tuple[int, str] | None = None
-        self._slots: list[set[Connection]] = [
+        self._wheel: list[set[Connection]] = [
             set() for _ in range(max(1, round(limits.ping_seconds / _TICK_SECONDS)))
         ]
         self._next_slot = 0
 
     def add(self, connection: Connection) -> None:
         """Look after a new connection, in the slot whose turn it is to get one."""
-        self._next_slot = (self._next_slot + 1) % len(self._slots)
+        self._next_slot = (self._next_slot + 1) % len(self._wheel)
         connection.slot = self._next_slot
-        self._slots[connection.slot].add(connection)
+        self._wheel[connection.slot].add(connection)
         self.connections.add(connection)
 
     def discard(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
-        self._slots[connection.slot].discard(connection)
+        self._wheel[connection.slot].discard(connection)
         self.connections.discard(connection)
         self.blocked.discard(connection)
 
     def run(self) -> NoReturn:
         """Visit the connections for ever, in a greenlet of its own."""
-        pause = self.limits.ping_seconds / len(self._slots)
+        pause = self.limits.ping_seconds / len(self._wheel)
         while True:
-            for slot in self._slots:
+            for slot in self._wheel:
                 gevent.sleep(pause)
                 self.visit(slot)
                 self.look_at_blocked()

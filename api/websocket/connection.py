@@ -17,7 +17,6 @@ import errno
 import fcntl
 import os
 import time
-from collections import deque
 from collections.abc import Callable
 from socket import (
     AF_INET,
@@ -34,13 +33,11 @@ from typing import Any, Final, Protocol
 
 import gevent
 import structlog
-from gevent.event import Event as Wakeup
-from geventwebsocket.websocket import WebSocket
 
 from api.websocket import frames
 from api.websocket.frames import CloseCode, Opcode
 from api.websocket.parser import Binary, Close, Event, Parser, Ping, ProtocolViolation, Text
-from api.websocket.write_buffer import NOTHING, Buffers, at_boundary, rest, vector
+from api.websocket.write_buffer import WriteBuffer
 
 log = structlog.get_logger(__name__)
 
@@ -108,12 +105,13 @@ class Registry(Protocol):
         """Forget a connection that is gone."""
 
 
-class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
+class Connection:
     """An accepted connection.
 
-    ``source`` is asked for frames by ``flush``.  ``on_close`` is called once,
-    from the event loop and never from within a method of this class, when the
-    connection is gone, however that came about.
+    ``source`` is asked for frames by ``flush``.  ``on_message`` is called with each
+    text or binary message of the peer, and must not block; without it they are
+    dropped.  ``on_close`` is called once, from the event loop and never from within
+    a method of this class, when the connection is gone, however that came about.
 
     The connection lives on by itself: the greenlet that accepted it may end.
 
@@ -128,22 +126,20 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         "_draining",
         "_farewell",
         "_fd",
-        "_inbox",
         "_on_close",
         "_out",
         "_parser",
         "_peer_closed",
         "_reader",
         "_registry",
-        "_sent",
         "_socket",
-        "_wakeup",
         "_writer",
         "blocked",
         "close_code",
         "closed",
         "closing",
         "last_progress",
+        "on_message",
         "slot",
         "source",
         "unanswered",
@@ -152,12 +148,11 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
 
     def __init__(self, sock: _socket.socket, registry: Registry, early: bytes = b"") -> None:
         """Take over a connected socket; ``early`` is what was read of it beyond the handshake."""
-        # The base class's constructor makes a UTF-8 validator and keeps the handler
-        # with its environ and buffers: most of what a client would cost.
         self.closed = False
         self.closing = False
         self.close_code: int | None = None
         self.source: FrameSource | None = None
+        self.on_message: Callable[[str | bytes], None] | None = None
         self._on_close: Callable[[Connection], None] | None = None
         self.blocked = False
         self.last_progress = 0.0
@@ -167,16 +162,13 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self._socket = sock
         self._fd = sock.fileno()
         self._parser: Parser | None = Parser(registry.limits.max_message_bytes)
-        self._out: Buffers = NOTHING
-        self._sent = 0
+        self._out = WriteBuffer()
         self._control: dict[Opcode, bytes] | None = None
         self._farewell: bytes | None = None
         self._peer_closed = False
         self._draining = False
         self._deadline: Any = None
         self._writer: Any = None
-        self._inbox: deque[str | bytes] | None = None
-        self._wakeup: Wakeup | None = None
         self._prepare()
         registry.add(self)
         self._reader: Any = gevent.get_hub().loop.io(self._fd, _READ)
@@ -184,9 +176,6 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         if early:
             # Not now: the application has not said yet whether it wants messages.
             gevent.get_hub().loop.run_callback(self._parse, early)
-
-    def __del__(self) -> None:
-        """The base class closes here; ours are closed by then, or were never open."""
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "closing" if self.closing else "open"
@@ -218,22 +207,10 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         out, left = self._out, _BURST_BYTES
         try:
             while True:
-                if not out or self._control:
-                    out = self._out = self._refill(out)
-                    if not out:
-                        return
-                if len(out) == 1 and not self._sent:
-                    written = os.write(self._fd, out[0])
-                    if written == len(out[0]):
-                        out = self._out = NOTHING
-                    else:
-                        self._sent = written
-                else:
-                    written = os.writev(self._fd, vector(out, self._sent))
-                    out, self._sent = rest(out, self._sent + written)
-                    self._out = out
-                left -= written
-                if self._sent or left <= 0:
+                if (self._control or not out.buffers) and not self._refill():
+                    return
+                left -= out.write(self._fd)
+                if out.offset or left <= 0:
                     self._block()
                     return
         except BlockingIOError:
@@ -242,25 +219,30 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
             # Reset, broken pipe, timed out: there is nobody to tell.
             self._drop()
 
-    def _refill(self, out: Buffers) -> Buffers:
-        """What to write next: control frames first, then what the source gives, then the end."""
-        if self._control:
-            control, self._control = self._control, None
-            return at_boundary(out, self._sent, list(control.values()))
-        if self.closing:
-            self._after_close_frame()
-            return NOTHING
-        if self.source is not None and (fresh := self._take()):
-            return fresh
-        if self._farewell is None:
-            return NOTHING
-        farewell, self._farewell = self._farewell, None
-        self.source, self.closing = None, True
-        return (farewell,)
+    def _refill(self) -> bool:
+        """Fill the write buffer: control frames first, then what the source gives, then the end.
 
-    def _take(self) -> Buffers:
+        Return True if there is something to write.
+        """
+        if self._control:
+            self._out.insert(*self._take_control())
+        elif self.closing:
+            self._after_close_frame()
+        elif fresh := self._take():
+            self._out.buffers = fresh
+        elif self._farewell is not None:
+            self._out.append(self._farewell)
+            self.source, self._farewell, self.closing = None, None, True
+        return bool(self._out.buffers)
+
+    def _take_control(self) -> list[bytes]:
+        control, self._control = self._control or {}, None
+        return list(control.values())
+
+    def _take(self) -> list[bytes]:
         """Ask the source; one that fails ends this client's stream and no other's."""
-        assert self.source is not None
+        if self.source is None:
+            return []
         try:
             return self.source.take()
         except Exception:
@@ -268,7 +250,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
             self.source = None
             self._farewell = frames.close_frame(CloseCode.INTERNAL_ERROR, "internal error")
             self.close_code = CloseCode.INTERNAL_ERROR
-            return NOTHING
+            return []
 
     def _block(self) -> None:
         """Have the event loop go on when the socket takes more."""
@@ -292,19 +274,6 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
     def _on_writable(self) -> None:
         self._unblock()
         self.flush()
-
-    def send_frame(self, message: str | bytes, opcode: int) -> None:
-        """Queue one frame behind what is being written, and write what can be written."""
-        if self.closing or self.closed:
-            return
-        payload = message.encode() if isinstance(message, str) else bytes(message)
-        self._out = [*self._out, frames.data_frame(opcode, payload)]
-        self.flush()
-
-    def send(self, message: str | bytes, binary: bool | None = None) -> None:
-        """Queue a message; for streams there is ``source``, which needs no queue."""
-        binary = isinstance(message, bytes) if binary is None else binary
-        self.send_frame(message, Opcode.BINARY if binary else Opcode.TEXT)
 
     def ping(self) -> None:
         """Send a ping; one that still waits to be written is enough."""
@@ -335,6 +304,7 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         """Close at the next frame boundary; what the source still holds is not sent."""
         if self.closing or self.closed:
             return
+        self._out.cut()
         self._end_with(frames.close_frame(code, reason), code)
         self.flush()
 
@@ -349,17 +319,16 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
             self._drop()
 
     def _end_with(self, frame: bytes, code: int | None) -> None:
+        """Have the write buffer end with a close frame."""
+        self._out.append(*self._take_control(), frame)
         self.closing = True
         self.close_code = code
-        self.source = self._farewell = self._control = None
-        self._out = at_boundary(self._out[:1], self._sent, [frame])[:2] if self._sent else (frame,)
+        self.source = self._farewell = None
         self._start_deadline()
 
     def _start_deadline(self) -> None:
         self._deadline = gevent.get_hub().loop.timer(self._registry.limits.close_seconds)
         self._deadline.start(self._drop)
-        if not self._reader.active:
-            self._reader.start(self._on_readable)
 
     def _after_close_frame(self) -> None:
         """Our close frame is out; once the peer's is in, nothing more is to be said.
@@ -391,10 +360,8 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self._reader = self._writer = self._deadline = None
         self._socket.close()
         self._registry.discard(self)
-        self._out, self._sent = NOTHING, 0
-        self.source = self._parser = self._control = self._farewell = None
-        if self._wakeup is not None:
-            self._wakeup.set()
+        self._out.clear()
+        self.source = self._parser = self._control = self._farewell = self.on_message = None
         gevent.get_hub().loop.run_callback(self._notify)
 
     @property
@@ -455,45 +422,28 @@ class Connection(WebSocket):  # type: ignore[misc]  # the library is untyped
         self._peer_closed = True
         self._parser = None
         if not self.closing:
+            self._out.cut()
             self._end_with(frames.close_frame(code), code)
         self.flush()
 
     def _fail(self, violation: ProtocolViolation) -> None:
-        """Say why and hang up, without reading what else the peer has to say (§7.1.7)."""
+        """Say why and hang up, without reading what else the peer has to say (§7.1.7).
+
+        What is pending goes first, since it may answer what the peer said before; of a
+        source without end that is what it gives at once.
+        """
         self._peer_closed = True
         self._parser = None
         if not self.closing:
+            self._out.append(*self._take())
             self._end_with(frames.close_frame(violation.code, violation.reason), violation.code)
         self.flush()
 
     def _deliver(self, message: str | bytes) -> None:
-        """Hand a message to ``receive``; where nobody ever called that, nobody wants it."""
-        if self._inbox is None or self.closing:
+        if self.on_message is None or self.closing:
             return
-        self._inbox.append(message)
-        self._reader.stop()
-        assert self._wakeup is not None
-        self._wakeup.set()
-
-    def receive(self) -> str | bytes | None:
-        """The next message, blocking this greenlet; None when the connection is gone."""
-        if self._inbox is None:
-            self._inbox, self._wakeup = deque(), Wakeup()
-        assert self._wakeup is not None
-        while not self._inbox:
-            if self.closed:
-                return None
-            self._wakeup.clear()
-            if not self._reader.active:
-                self._reader.start(self._on_readable)
-            self._wakeup.wait()
-        return self._inbox.popleft()
-
-    def wait_closed(self, timeout: float | None = None) -> bool:
-        """Whether the connection is gone within ``timeout`` seconds, blocking this greenlet."""
-        gevent.with_timeout(timeout, self._receive_all, timeout_value=None)
-        return self.closed
-
-    def _receive_all(self) -> None:
-        while self.receive() is not None:
-            continue
+        try:
+            self.on_message(message)
+        except Exception:
+            log.exception("message_not_handled")
+            self.close(CloseCode.INTERNAL_ERROR, "internal error")

@@ -92,11 +92,6 @@ def text_frames(body: bytes) -> bytes:
     return b"".join(parts)
 
 
-def data_frame(opcode: int, payload: bytes) -> bytes:
-    """One frame of any opcode; for close frames there is ``close_frame``."""
-    return _header(opcode, len(payload)) + payload
-
-
 def ping_frame(payload: bytes = b"") -> bytes:
     """A ping; its payload has at most 125 bytes."""
     return _header(Opcode.PING, len(payload)) + payload

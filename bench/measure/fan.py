@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bench import lines, publisher
 from bench.context import Bench
-from bench.fanout import APP, Fanout
+from bench.fanout import APP, DEPLOYMENT, Fanout
 from bench.lines import Stream, frame
 from bench.load import process
 from bench.load.handshake import Address
@@ -23,9 +23,9 @@ from bench.procs import Peer, shared_counter
 from bench.rows import Row, at_least, compared
 from bench.yardsticks import floor, plain
 
-_TIMEOUT = 240.0
-_DRIP_RATE = 500.0
-_UNIT = "messages / CPU s"
+TIMEOUT = 240.0
+DRIP_RATE = 500.0
+UNIT = "messages / CPU s"
 
 #: Sends ``count`` lines after the ``first`` ones; the server's CPU seconds.
 Send = Callable[[int, int], float]
@@ -56,13 +56,13 @@ def burst(bench: Bench) -> list[Row]:
         slow = 100 * bench.pick(2_000, 500) // clients
         with ExitStack() as stack:
             turns = {
-                "mist": _mist(stack, clients, scale, bench, name),
+                "mist": mist(stack, clients, scale, bench, name),
                 "plain": _plain(stack, clients, slow, bench),
                 "floor": _floor(stack, clients, scale, bench),
             }
-            figures = _rounds(turns, bench)
+            figures = rounds(turns, bench)
         rows += [*_rows(name, figures, 15, 0.6), _by_the_clock(name, figures)]
-        _notes(bench, name, figures)
+        notes(bench, name, figures)
     return rows
 
 
@@ -71,12 +71,12 @@ def drip(bench: Bench) -> list[Row]:
     name, clients, count = "drip, 100 clients", 100, bench.pick(2_000, 500)
     with ExitStack() as stack:
         turns = {
-            "mist": _mist(stack, clients, count, bench, name, _DRIP_RATE),
-            "plain": _plain(stack, clients, count, bench, _DRIP_RATE),
-            "floor": _floor(stack, clients, count, bench, _DRIP_RATE),
+            "mist": mist(stack, clients, count, bench, name, DRIP_RATE),
+            "plain": _plain(stack, clients, count, bench, DRIP_RATE),
+            "floor": _floor(stack, clients, count, bench, DRIP_RATE),
         }
-        figures = _rounds(turns, bench)
-    _notes(bench, name, figures)
+        figures = rounds(turns, bench)
+    notes(bench, name, figures)
     return _rows(name, figures, 1.3, 0.6)
 
 
@@ -84,7 +84,8 @@ def _count(bench: Bench) -> int:
     return bench.pick(5, 2)
 
 
-def _rounds(turns: dict[str, Turn], bench: Bench) -> dict[str, list[Figure]]:
+def rounds(turns: dict[str, Turn], bench: Bench) -> dict[str, list[Figure]]:
+    """Let the servers send in turns."""
     figures: dict[str, list[Figure]] = {name: [] for name in turns}
     for number in range(_count(bench)):
         for name, turn in turns.items():
@@ -93,7 +94,7 @@ def _rounds(turns: dict[str, Turn], bench: Bench) -> dict[str, list[Figure]]:
 
 
 def _once(turn: Turn, number: int) -> Figure:
-    turn.load.send("until", (number + 1) * turn.lines, _TIMEOUT)
+    turn.load.send("until", (number + 1) * turn.lines, TIMEOUT)
     used = turn.send(number * turn.lines, turn.lines)
     outcome: Outcome = turn.load.answer()
     return Figure(outcome.lines / used, outcome, used)
@@ -104,8 +105,8 @@ def _rows(
 ) -> list[Row]:
     rate = {server: median(figure.rate for figure in found) for server, found in figures.items()}
     return [
-        compared(f"{name}: plain server", rate["mist"], _UNIT, rate["plain"], at_least(to_plain)),
-        compared(f"{name}: floor", rate["mist"], _UNIT, rate["floor"], at_least(to_floor)),
+        compared(f"{name}: plain server", rate["mist"], UNIT, rate["plain"], at_least(to_plain)),
+        compared(f"{name}: floor", rate["mist"], UNIT, rate["floor"], at_least(to_floor)),
     ]
 
 
@@ -115,7 +116,8 @@ def _by_the_clock(name: str, figures: dict[str, list[Figure]]) -> Row:
     return compared(f"{name}: floor, by the clock", ours, "messages / s", floors, at_least(0.6))
 
 
-def _notes(bench: Bench, name: str, figures: dict[str, list[Figure]]) -> None:
+def notes(bench: Bench, name: str, figures: dict[str, list[Figure]]) -> None:
+    """Say how the servers fared by the clock."""
     for server, found in figures.items():
         wall = median(figure.outcome.rate for figure in found)
         busy = median(figure.cpu / figure.outcome.seconds for figure in found)
@@ -127,16 +129,25 @@ def _notes(bench: Bench, name: str, figures: dict[str, list[Figure]]) -> None:
         )
 
 
-def _mist(  # noqa: PLR0913, PLR0917
-    stack: ExitStack, clients: int, count: int, bench: Bench, name: str, rate: float | None = None
+def mist(  # noqa: PLR0913, PLR0917
+    stack: ExitStack,
+    clients: int,
+    count: int,
+    bench: Bench,
+    name: str,
+    rate: float | None = None,
+    *,
+    deployment: bool = False,
 ) -> Turn:
+    """Mist itself, with the log of a container or of a deployment."""
     progress = shared_counter()
     fanout = stack.enter_context(Fanout())
     writer = stack.enter_context(publisher.start(fanout.settings, fanout.paths, progress))
     load = stack.enter_context(process.start(progress))
-    writer.ask("begin", APP, lines.STATUS)
-    load.ask("stream", Stream(frame(lines.STATUS), count * _count(bench)))
-    load.ask("exact", fanout.address("&tail=0"), clients)
+    status = lines.BUILDING if deployment else lines.STATUS
+    writer.ask("deploy" if deployment else "begin", DEPLOYMENT if deployment else APP, status)
+    load.ask("stream", Stream(frame(status), count * _count(bench)))
+    load.ask("exact", fanout.deployment() if deployment else fanout.address("&tail=0"), clients)
     costs: list[tuple[float, float, float]] = []
     stack.callback(_sum_up, bench, name, costs)
 
@@ -165,7 +176,7 @@ def _sum_up(bench: Bench, name: str, costs: list[tuple[float, float, float]]) ->
 
 def load_done(load: Peer) -> None:
     """Wait until the load generator has everything; its answer stays in the pipe."""
-    load.pipe.poll(_TIMEOUT)
+    load.pipe.poll(TIMEOUT)
 
 
 def _plain(

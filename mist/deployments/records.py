@@ -1,9 +1,9 @@
 """What runner, web tier and command share about deployments: stages, progress, the log file.
 
 The log of a deployment is a file of newline-delimited JSON, the exact messages
-that a client receives.  The number of a line, from 1 on, is its sequence number
-on the bus, where the same record is published as a wake-up.  A reader needs no
-bus to be complete: it reads the file from its beginning to its last record.
+that a client receives.  The number of a line, from 1 on, is the sequence number
+of the same record on the bus.  A reader needs no bus to be complete: it reads the
+file from its beginning to its last record.
 """
 
 from __future__ import annotations
@@ -95,19 +95,20 @@ def text_of(record: bytes) -> str | None:
 
 
 class Reader:
-    """Reads a log from its beginning as far as it is written; never waits.
+    """Reads a log as far as it is written; never waits.
 
-    ``line`` is the number of the last record that was read, 0 before the first.
+    ``line`` is the number of the last record that was read, 0 before the first, and
+    ``offset`` the number of bytes up to its end.  A reader may begin behind any record.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.line = 0
+    def __init__(self, path: Path, line: int = 0, offset: int = 0) -> None:
+        self.line = line
+        self.offset = offset
         self.finished = False
         self._path = path
-        self._offset = 0
 
     def read(self, limit: int = READ_BYTES) -> bytes:
-        """Whole records, newline-delimited and without a newline at the end.
+        """Return whole records, newline-delimited and without a newline at the end.
 
         About ``limit`` bytes of them; empty while nothing new is there.  A line
         that is not complete yet is left for the next time.
@@ -115,7 +116,7 @@ class Reader:
         data = self._whole_lines(limit)
         if not data:
             return b""
-        self._offset += len(data)
+        self.offset += len(data)
         self.line += data.count(b"\n")
         body = data[:-1]
         self.finished = is_final(body.rpartition(b"\n")[2])
@@ -124,7 +125,7 @@ class Reader:
     def _whole_lines(self, limit: int) -> bytes:
         try:
             with self._path.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self.offset)
                 data = file.read(limit)
                 if data and b"\n" not in data:
                     data += file.readline()

@@ -165,6 +165,40 @@ def test_viewers_of_a_long_build_have_the_same_text(
         assert other.texts == site.records(deployment)
 
 
+@pytest.mark.parametrize("process", ["broker", "deployment/", "gunicorn"])
+def test_a_process_killed_in_mid_build_costs_no_viewer_a_line(
+    own_site: Site, container: str, open_client: OpenClient, process: str
+) -> None:
+    """Those from before and those from after it end with the whole file, each record once."""
+    site = own_site
+    # The name keeps the engine from having built this already.
+    step = f"RUN : {container}; for i in $(seq 1 60); do seq 1 100; sleep 0.05; done"
+    app, _ = site.app(container, step)
+    deployment = site.deploy(app)
+    url = site.log_url(deployment)
+    first = open_client(url, site.cookie)
+    first.wait_lines(500, seconds=90)
+    viewers = [first, open_client(url, site.cookie, kind=ALL[1])]
+    viewers[1].wait_lines(1)
+    pid = int(site.service.running(process)[0]["pid"])
+    if process == "gunicorn":
+        # Its workers: what they had of the ring goes with them, and with it their clients.
+        for worker in psutil.Process(pid).children():
+            worker.kill()
+        viewers = []
+    else:
+        psutil.Process(pid).kill()
+    wait_until(lambda: site.service.answers("/readyz"), "the service to be ready")
+    viewers += [open_client(url, site.cookie, kind=kind) for kind in ALL]
+    assert [viewer.wait_closed(90) for viewer in viewers] == [1000] * len(viewers)
+    records = site.records(deployment)
+    wanted = "failed" if process == "deployment/" else "success"
+    assert site.row(deployment)["status"] == wanted
+    for viewer in viewers:
+        assert [text for text in viewer.texts if text in set(records)] == records
+        assert len(viewer.of_type("log")) == len([r for r in records if '"log"' in r[:14]])
+
+
 def test_the_bus_carries_the_same_records(site: Site, container: str) -> None:
     """In the order of their numbers, which are the numbers of their lines."""
     app, _ = site.app(container, "RUN seq 1 500")

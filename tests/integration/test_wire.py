@@ -327,6 +327,38 @@ def test_violation_closes_with_its_code(server: Gunicorn, data: bytes, code: int
     assert client.at_end()
 
 
+@pytest.mark.parametrize(
+    ("valid", "wrong", "code"),
+    [
+        pytest.param(frame(1, b"a"), frame(1, b"b", reserved=0x20), 1002, id="3.2"),
+        pytest.param(frame(1, b"a"), frame(1, b"b", reserved=0x30), 1002, id="3.3"),
+        pytest.param(frame(1, b"a"), frame(1, b"b", reserved=0x40), 1002, id="3.4"),
+        pytest.param(frame(1, b"a"), frame(5), 1002, id="4.1.3"),
+        pytest.param(frame(1, b"a"), frame(6, b"b"), 1002, id="4.1.4"),
+        pytest.param(frame(1, b"a"), frame(13), 1002, id="4.2.3"),
+        pytest.param(
+            frame(1, b"a", final=False) + frame(0, b"b"),
+            frame(0, b"c", final=False) + frame(1, b"d"),
+            1002,
+            id="5.15",
+        ),
+        pytest.param(frame(1, b"a"), frame(1, b"\xff"), 1007, id="not UTF-8"),
+        pytest.param(frame(1, b"a"), frame(1, length=4097), 1009, id="too large"),
+    ],
+)
+def test_a_violation_takes_no_answer_back(
+    server: Gunicorn, valid: bytes, wrong: bytes, code: int
+) -> None:
+    """Autobahn's cases, in one segment: the echo, the pong, and then the close frame."""
+    client = server.raw("/ws/echo")
+    client.send(frame(9, b"first") + valid + wrong + frame(9, b"too late"))
+    assert client.frame() == (10, b"first")
+    opcode, payload = client.frame()
+    assert (opcode, payload[:1]) == (1, b"a")
+    assert client.close_code() == code
+    assert client.at_end()
+
+
 def test_too_large_message_gets_its_answer_while_it_is_sent(server: Gunicorn) -> None:
     """The rest is drained, so a client that sends first and reads later is not reset."""
     with server.connect("/ws/echo") as client:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import gevent
 
+from api.live.ring import Parts
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame
 
@@ -30,6 +31,29 @@ class Numbers:
         numbers = range(self.next, last)
         self.next = last
         return [text_frame(f"{number} {self.fill}".encode()) for number in numbers]
+
+
+class Echo:
+    """A source of what the client says; sent back before its next message is read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._frames: list[bytes] = []
+        connection.source = self
+        connection.on_message = self._answer
+
+    def take(self) -> list[bytes]:
+        """What has not been sent back yet."""
+        frames, self._frames = self._frames, []
+        return frames
+
+    def _answer(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            self._frames.append(text_frame(message.encode()))
+        else:
+            # The same but for the opcode, which is in the first byte.
+            self._frames.append(b"\x82" + text_frame(message)[1:])
+        self._connection.flush()
 
 
 class Failing:
@@ -98,10 +122,10 @@ def websocket(path: str, query: dict[str, str], connection: Connection) -> None:
     elif path == "/ws/close":
         connection.close(int(query["code"]), query.get("reason", ""))
     elif path == "/ws/echo":
-        while (message := connection.receive()) is not None:
-            connection.send(message)
+        Echo(connection)
     elif path == "/ws/pid":
-        connection.send(str(os.getpid()))
+        connection.source = Parts(text_frame(str(os.getpid()).encode()))
+        connection.flush()
     elif path == "/ws/failing-source":
         connection.source = Failing()
         connection.flush()

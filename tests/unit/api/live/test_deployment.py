@@ -12,9 +12,11 @@ from structlog.testing import capture_logs
 
 from api.live.deployment import DeploymentLog
 from api.websocket.connection import Connection
+from bus.wire import Header, Kind, Message
 from mist import messages
 from mist.deployments.records import status_record
 from mist.errors import StoreError
+from mist.settings import StreamSettings
 from mist.store import Deployment
 from tests.unit.api.live.test_channel import Client
 
@@ -44,12 +46,13 @@ SUCCESS = structs.replace(PENDING, status="success", stage="completed", progress
 class Bench:
     """A deployment with a row, a file and a listener."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, streams: StreamSettings | None = None) -> None:
+        self.line = 0
         self.row = PENDING
         self.path = folder / "7.ndjson"
         self.away = False
         self.on_load: Callable[[], None] = lambda: None
-        self.listener = DeploymentLog(self.path, self._load)
+        self.listener = DeploymentLog(streams or StreamSettings(), self.path, self._load)
 
     def _load(self) -> Deployment:
         self.on_load()
@@ -64,9 +67,22 @@ class Bench:
         return client
 
     def write(self, *records: bytes) -> None:
-        """Add records to the file."""
+        """Add records to the file; the bus loses them."""
         with self.path.open("ab") as file:
             file.writelines(record + b"\n" for record in records)
+        self.line += len(records)
+
+    def publish(self, *records: bytes) -> None:
+        """Add records to the file, and deliver them."""
+        first = self.line + 1
+        self.write(*records)
+        self.deliver(first, *records)
+
+    def deliver(self, first: int, *records: bytes, epoch: int = 1) -> None:
+        """Have the bus bring records, of which the first has that number."""
+        header = Header(Kind.LOG, epoch, epoch, first, len(records))
+        self.listener.feed(Message(b"deployment/7/log", header, b"\n".join(records)))
+        self.listener.flush()
 
 
 def line(text: str) -> bytes:
@@ -109,10 +125,115 @@ def test_everybody_gets_the_whole_file(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.write(line("one"))
     early = bench.join()
-    bench.write(line("two"))
-    bench.listener.flush()
+    bench.publish(line("two"))
     late = bench.join()
-    assert early.lines() == late.lines() == ["one", "two"]
+    bench.publish(line("three"))
+    assert early.lines() == late.lines() == ["one", "two", "three"]
+
+
+def test_a_line_costs_no_read_of_file_or_store(tmp_path: Path) -> None:
+    """Whatever the number of clients: what the bus brings is all that they are sent."""
+    bench = Bench(tmp_path)
+    bench.publish(line("one"))
+    clients = [bench.join() for _ in range(100)]
+    looks: list[None] = []
+    bench.on_load = lambda: looks.append(None)
+    bench.path.rename(tmp_path / "away")
+    bench.deliver(2, line("two"))
+    bench.deliver(3, status_record(BUILDING))
+    assert {tuple(client.types()) for client in clients} == {("log", "status")}
+    assert {tuple(client.lines()) for client in clients} == {("one", "two")}
+    assert not looks
+
+
+def test_what_the_bus_lost_is_in_the_file(tmp_path: Path) -> None:
+    """A number that is not the next one says that something is missing."""
+    bench = Bench(tmp_path)
+    client = bench.join()
+    bench.publish(line("one"))
+    bench.write(line("two"), line("three"))
+    bench.publish(line("four"))
+    assert client.lines() == ["one", "two", "three", "four"]
+
+
+def test_the_last_line_that_the_bus_lost_is_found(tmp_path: Path) -> None:
+    """No later number tells of it."""
+    bench = Bench(tmp_path)
+    client = bench.join()
+    bench.publish(line("one"))
+    bench.write(line("two"))
+    bench.listener.reconcile()
+    assert client.lines() == ["one", "two"]
+
+
+def test_a_runner_that_publishes_everything_again_repeats_nothing(tmp_path: Path) -> None:
+    """A second runner numbers the lines as the first one did, in an epoch of its own."""
+    bench = Bench(tmp_path)
+    client = bench.join()
+    bench.publish(line("one"), line("two"))
+    bench.write(line("three"))
+    bench.deliver(1, line("one"), epoch=2)
+    bench.deliver(2, line("two"), line("three"), epoch=2)
+    bench.deliver(4, line("four"), epoch=2)
+    assert client.lines() == ["one", "two", "three", "four"]
+
+
+def test_a_client_that_falls_off_the_ring_misses_nothing(tmp_path: Path) -> None:
+    """It goes on with the file, and has its place in the ring again."""
+    bench = Bench(tmp_path, StreamSettings(ring_lines=3))
+    quick, slow = bench.join(), bench.join()
+    source, slow.source = slow.source, None
+    for number in range(20):
+        bench.publish(line(str(number)))
+    slow.source = source
+    slow.flush()
+    bench.path.rename(tmp_path / "away")
+    bench.deliver(21, line("20"))
+    assert quick.lines() == slow.lines() == [str(number) for number in range(21)]
+
+
+def test_clients_read_the_file_up_to_the_ring(tmp_path: Path) -> None:
+    """Whether the ring has the file's beginning, its end or nothing of it."""
+    bench = Bench(tmp_path, StreamSettings(ring_lines=5))
+    bench.write(*(line(str(number)) for number in range(10)))
+    clients = [bench.join()]
+    for number in range(10, 30):
+        bench.publish(line(str(number)))
+        clients.append(bench.join())
+    wanted = [str(number) for number in range(30)]
+    assert all(client.lines() == wanted for client in clients)
+
+
+def test_the_last_record_has_the_row_looked_at(tmp_path: Path) -> None:
+    """The clients are closed as soon as the row says what the file says."""
+    bench = Bench(tmp_path)
+    bench.row = BUILDING
+    client = bench.join()
+    bench.publish(line("one"))
+    bench.row = SUCCESS
+    bench.publish(status_record(SUCCESS))
+    assert client.types() == ["log", "status"]
+    assert client.code == 1000
+
+
+def test_much_that_the_bus_lost_is_sent_before_the_end(tmp_path: Path) -> None:
+    """More than the ring takes from the file at once, and more than it holds."""
+    bench = Bench(tmp_path, StreamSettings(ring_lines=4))
+    bench.row = BUILDING
+    client, slow = bench.join(), bench.join()
+    source, slow.source = slow.source, None
+    count = 12
+    bench.write(*(line(str(number) + "x" * 1_000_000) for number in range(count)))
+    bench.write(status_record(SUCCESS))
+    bench.row = SUCCESS
+    for _ in range(count):
+        bench.listener.reconcile()
+    slow.source = source
+    slow.flush()
+    assert [text.rstrip("x") for text in client.lines()] == [str(n) for n in range(count)]
+    assert client.received == slow.received
+    assert client.types() == ["log", "status"]
+    assert client.code == slow.code == 1000
 
 
 def test_line_being_written_is_left_for_later(tmp_path: Path) -> None:
@@ -186,3 +307,18 @@ def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path, row: Deployment) 
     assert [(event["event"], event["path"]) for event in events] == [
         ("deployment_log_not_read", str(bench.path))
     ]
+
+
+def test_a_log_that_cannot_be_read_any_more_is_an_error(tmp_path: Path) -> None:
+    """Clients of the ring are not left with a log that may have holes."""
+    bench = Bench(tmp_path)
+    bench.row = BUILDING
+    clients = [bench.join(), bench.join()]
+    bench.publish(line("one"))
+    bench.path.unlink()
+    bench.path.mkdir()
+    with capture_logs() as events:
+        bench.listener.reconcile()
+    assert {tuple(client.types()) for client in clients} == {("log", "error")}
+    assert {client.code for client in clients} == {1011}
+    assert len(events) == 1

@@ -212,16 +212,71 @@ def test_bytes_behind_the_handshake_count(connect: MakePair) -> None:
     assert pair.peer.frame() == (Opcode.PONG, b"early")
 
 
-def test_receive_gives_messages_and_then_none(connect: MakePair) -> None:
-    """In order, however many come in one read."""
-    pair = connect()
+def test_messages_are_handed_on_in_their_order(connect: MakePair) -> None:
+    """However many come in one read; those behind the handshake, too."""
+    pair = connect(early=frame(1, b"early"))
+    received: list[str | bytes] = []
+    pair.connection.on_message = received.append
     pair.peer.send(frame(1, b"a") + frame(2, b"b"))
-    assert pair.connection.receive() == "a"
-    pair.peer.send(frame(1, b"c") + close(1000))
-    assert pair.connection.receive() == b"b"
-    assert pair.connection.receive() == "c"
-    pair.peer.sock.close()
-    assert pair.connection.receive() is None
+    pair.peer.send(frame(1, b"c", final=False) + frame(9) + frame(0, b"d") + close(1000))
+    assert pair.peer.frame()[0] == Opcode.PONG
+    assert pair.peer.close_frame() == (1000, "")
+    assert received == ["early", "a", b"b", "cd"]
+
+
+def test_a_handler_that_fails_closes_its_own_client(connect: MakePair) -> None:
+    """With 1011; what else the client sent is not handed on."""
+    pair = connect()
+    received: list[str | bytes] = []
+
+    def fail(message: str | bytes) -> None:
+        received.append(message)
+        raise ValueError("a bug")
+
+    pair.connection.on_message = fail
+    pair.peer.send(frame(1, b"a") + frame(1, b"b"))
+    assert pair.peer.close_frame() == (1011, "internal error")
+    assert received == ["a"]
+
+
+def test_a_violation_waits_for_what_is_pending(connect: MakePair) -> None:
+    """The answers to what came before it are sent, also through a socket that is full."""
+    pair = connect()
+    source = Source([text_frame(BIG)] * 3)
+    pair.connection.source = source
+    pair.connection.flush()
+    assert pair.connection.blocked
+
+    def answer(message: str | bytes) -> None:
+        source.give([text_frame(b"answer to " + str(message).encode())])
+        pair.connection.flush()
+
+    pair.connection.on_message = answer
+    pair.peer.send(frame(9, b"ping") + frame(1, b"a") + frame(5) + frame(1, b"b"))
+    eventually(lambda: pair.connection.closing)
+    received = [pair.peer.frame() for _ in range(5)]
+    assert [got for got in received if got[0] == Opcode.PONG] == [(Opcode.PONG, b"ping")]
+    texts = [payload for opcode, payload in received if opcode == Opcode.TEXT]
+    assert texts == [BIG, BIG, BIG, b"answer to a"]
+    assert pair.peer.close_frame()[0] == 1002
+    assert pair.peer.at_end()
+
+
+def test_a_violation_ends_a_source_without_end(connect: MakePair) -> None:
+    """The close frame waits for what there is, and not for ever."""
+
+    class Endless:
+        def take(self) -> list[bytes]:
+            return [text_frame(BIG)]
+
+    pair = connect()
+    pair.connection.source = Endless()
+    pair.connection.flush()
+    pair.peer.send(frame(5))
+    eventually(lambda: pair.connection.closing)
+    while (got := pair.peer.frame())[0] == Opcode.TEXT:
+        pass
+    assert got[0] == Opcode.CLOSE
 
 
 def test_messages_that_nobody_wants_are_dropped(connect: MakePair) -> None:
@@ -229,17 +284,6 @@ def test_messages_that_nobody_wants_are_dropped(connect: MakePair) -> None:
     pair = connect()
     pair.peer.send(frame(1, b"x" * 4000) * 50 + frame(9, b"still here"))
     assert pair.peer.frame() == (Opcode.PONG, b"still here")
-
-
-def test_send_waits_its_turn(connect: MakePair) -> None:
-    """A message of its own comes after what was taken from the source."""
-    pair = connect()
-    pair.connection.source = Source([text_frame(BIG)] * 3)
-    pair.connection.flush()
-    pair.connection.send("own")
-    pair.connection.send(b"bytes")
-    received = [pair.peer.frame() for _ in range(5)]
-    assert received[3:] == [(Opcode.TEXT, b"own"), (Opcode.BINARY, b"bytes")]
 
 
 @pytest.mark.parametrize("closing", ["finish", "close"])
@@ -250,16 +294,7 @@ def test_nothing_follows_the_close_frame(connect: MakePair, closing: str) -> Non
     pair.connection.source = Source([text_frame(b"late")])
     pair.connection.flush()
     pair.connection.ping()
-    pair.connection.send("late")
     pair.connection.close(1011)
     assert pair.peer.close_frame() == (1000, "")
     pair.peer.send(close(1000))
     assert pair.peer.at_end()
-
-
-def test_wait_closed_tells_whether(connect: MakePair) -> None:
-    """False while the connection is open, true when it is gone."""
-    pair = connect()
-    assert pair.connection.wait_closed(0.01) is False
-    pair.peer.sock.close()
-    assert pair.connection.wait_closed(10) is True

@@ -88,7 +88,7 @@ def test_many_connections_share_the_slots(connect: MakePair) -> None:
     registry = connect(ping_seconds=30).registry
     for _ in range(59):
         registry.add(connect().connection)
-    counts = [len(slot) for slot in registry._slots]
+    counts = [len(slot) for slot in registry._wheel]
     assert counts == [2] * 30
 
 
