@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -11,7 +10,7 @@ from mist import messages
 from workers.container.frames import Line
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, frozen=True):
     """Newline-delimited ``log`` messages, and the lines they were made of."""
 
     data: bytes

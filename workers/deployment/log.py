@@ -13,8 +13,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-import zmq
-
 from bus import wire
 from bus.publisher import Publisher
 from bus.wire import Kind
@@ -131,7 +129,7 @@ class Wakeups:
         self._publisher = publisher
         self._reader = Reader(path)
         self._batch_bytes = batch_bytes
-        publisher.socket.poll(int(_BROKER_SECONDS * 1000), zmq.POLLIN)
+        publisher.wait(_BROKER_SECONDS)
 
     def catch_up(self) -> None:
         """Publish the rest of the file, unless the broker is away: it is published later then."""
