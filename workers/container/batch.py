@@ -37,20 +37,7 @@ def encode_batches(lines: Sequence[Line], limit: int) -> Iterator[Batch]:
         yield Batch(b"\n".join(encoded), lines[first:])
 
 
-class _Data(msgspec.Struct):
-    line: str
-    stream: messages.Stream
-
-
-class _Log(msgspec.Struct):
-    timestamp: str
-    data: _Data
-
-
-_decode = msgspec.json.Decoder(_Log).decode
-
-
 def lines_of(body: bytes) -> list[Line]:
-    """The lines that a body was made of."""
-    found = [_decode(message) for message in body.split(b"\n")]
+    """Return the lines that a body was made of."""
+    found = map(messages.read_log, body.split(b"\n"))
     return [Line(entry.timestamp, entry.data.stream, entry.data.line) for entry in found]

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from bus.wire import NO_FLAGS, Flag
-from mist import logs
+from mist import close_codes, logs
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import Settings
-from workers.container import history, publisher, rotation
+from workers.container import history, rotation
 from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.publisher import LogPublisher
@@ -103,7 +103,7 @@ class Collector:
         if not running:
             # Clients that wait for the history are to see the error first, and not the history.
             text = f"Container is not running (state: {container.state})"
-            self._out.error(text, publisher.NOT_RUNNING)
+            self._out.error(text, close_codes.NOT_RUNNING)
         self._out.ready()
         if not running:
             return Event.OVER
@@ -199,7 +199,7 @@ class Collector:
 
     def _refuse(self, text: str) -> Event:
         """There is nothing to read yet: say so once, and look again later."""
-        self._out.error(text, publisher.NOT_FOUND)
+        self._out.error(text, close_codes.NOT_FOUND)
         self._out.idle(self._limits.retry_seconds)
         return Event.MISSING
 
@@ -305,7 +305,7 @@ class Collector:
         lasts = now - self._trouble_since >= self._limits.restart_seconds
         if not self._out.final and (lasts or not self._out.opened):
             self._log.warning("no log from the engine", reason=str(error))
-            self._out.error(_told(error), publisher.TRY_AGAIN_LATER)
+            self._out.error(_told(error), close_codes.TRY_AGAIN_LATER)
         self._back_off()
 
     def _recovered(self) -> None:

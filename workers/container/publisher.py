@@ -6,34 +6,17 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from bus.replay import Snapshot
+from bus.stream_state import StreamState
 from bus.wire import NO_FLAGS, Flag, Kind
-from mist import messages
+from mist import close_codes, messages
 from mist.messages import ContainerStatus
 from mist.settings import Settings
 from workers.container import batch, resume
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 
-#: WebSocket close codes (``contract.md``, "Handshake").
-NORMAL: Final = 1000
-TRY_AGAIN_LATER: Final = 1013
-NOT_FOUND: Final = 4404
-NOT_RUNNING: Final = 4409
-
 #: So many containers are remembered that had the name before; two take turns in a deployment.
 _LEFT: Final = 8
-
-
-def tells_where_to_resume(snapshot: Snapshot) -> bool:
-    """Return True if a successor can tell from the broker's memory which lines were published.
-
-    A memory that was cut off and holds no line, but only states, does not tell it. Going
-    on in its epoch would publish lines again that subscribers take for new ones.
-    """
-    headers = [message.header for message in snapshot.messages]
-    if not headers or headers[0].seq == 1:
-        return True
-    return any(header.kind is Kind.LOG for header in headers)
 
 
 class Bus(Protocol):
@@ -76,14 +59,10 @@ class LogPublisher:
     def recall(self, snapshot: Snapshot) -> None:
         """Go on where a predecessor stopped, as the broker remembers it."""
         for message in snapshot.messages:
-            header = message.header
-            if header.kind is Kind.LOG:
+            if message.header.kind is Kind.LOG:
                 self.resume_point = resume.after(self.resume_point, batch.lines_of(message.body))
-            live = header.kind is Kind.LOG and not header.history
-            # The mark itself may have left the buffer, pushed out by what is live.
-            self.opened = self.opened or live or header.kind is Kind.READY
-            if header.kind is not Kind.READY:
-                self.final = header.final
+        state = StreamState.of(snapshot)
+        self.opened, self.final = state.complete, state.final
 
     def await_broker(self) -> None:
         """Return once the broker is there, which is at once in all but rare moments."""
@@ -114,7 +93,7 @@ class LogPublisher:
 
     def end(self) -> None:
         """Publish that the log has ended."""
-        self._publish(Kind.END, messages.end(), code=NORMAL)
+        self._publish(Kind.END, messages.end(), code=close_codes.NORMAL)
         self.final = True
 
     def error(self, text: str, code: int) -> None:
