@@ -1,18 +1,18 @@
-"""A collector's end of the bus: numbering, and what a new broker gets again."""
+"""A collector's socket on the bus; what it sends is in its outbox."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
 from typing import Final
 
 import zmq
-from msgspec import structs
 
 from bus import wire
+from bus.outbox import Outbox, Packet
 from bus.replay import START, Snapshot, parse_replay_reply, replay_request
 from bus.subscriber import replay_socket
-from bus.wire import Flag, Header, Kind
+from bus.wire import Flag, Kind
 from mist.errors import BusError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -26,14 +26,18 @@ _RETURN_SECONDS: Final = 0.25
 #: How long a blocking send waits before it looks whether the broker has gone.
 _SEND_SLICE_MS: Final = 500
 
+# Plain numbers: arithmetic with an enumeration takes longer than the call that it is for.
+_POLLIN: Final = int(zmq.POLLIN)
+_MORE: Final = int(zmq.SNDMORE)
+
 
 class Publisher:
-    """A collector's end of the bus: numbers messages, and loses none to a restarted broker.
+    """A collector's end of the bus, which loses no message to a restarted broker.
 
     It sends on an XPUB socket, which is told when the broker comes (it
-    subscribes to everything) and goes.  What was sent last is kept, bounded by
-    ``bus.resend_bytes``, and sent again to a new broker: what the old one had
-    not forwarded is not lost, and subscribers drop by number what they have.
+    subscribes to everything) and goes.  What the outbox keeps is sent again to a
+    new broker: what the old one had not forwarded is not lost, and subscribers
+    drop by number what they have.
     """
 
     def __init__(
@@ -45,16 +49,10 @@ class Publisher:
         term: int,
     ) -> None:
         self.topic = topic
-        self._term = term
-        self._epoch = term
-        self._next = 1
+        self._outbox = Outbox(topic, term, settings.bus.resend_bytes)
         self._paths = paths
         self._context = context
-        self._sent: deque[tuple[bytes, bytes]] = deque()
-        self._sent_bytes = 0
-        self._keep_bytes = settings.bus.resend_bytes
         self._connected = False
-        self._claimed = False
         self.socket = context.socket(zmq.XPUB)
         self.socket.linger = 1_000
         self.socket.immediate = True
@@ -63,6 +61,7 @@ class Publisher:
         self.socket.setsockopt(zmq.XPUB_NODROP, 1)
         self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self.socket.connect(paths.endpoint("ingest"))
+        self.descriptor = self.socket.fileno()
 
     def claim(self, *, resume: bool, timeout: float = 10.0) -> Snapshot:
         """Take the topic over, and return what the broker remembers of it.
@@ -75,40 +74,36 @@ class Publisher:
         and may do so after it has looked at what there was.
         """
         self._await_broker(timeout)
-        self._epoch, self._next = self._term, 1
-        self._forget()
-        self._send(self._claim(wire.NO_FLAGS if resume else Flag.RESET), b"")
-        self._claimed = True
+        self._send(self._outbox.claim(resume=resume))
         if not resume:
-            return Snapshot(self.topic, self._epoch, self._term, 0, [])
+            term = self._outbox.term
+            return Snapshot(self.topic, term, term, 0, [])
         snapshot = self._await_term(timeout)
-        if snapshot.epoch:
-            self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
-        for message in snapshot.messages:
-            # The next broker is to have what the predecessor published, too.
-            self._keep(wire.pack(structs.replace(message.header, term=self._term)), message.body)
+        self._outbox.adopt(snapshot)
         return snapshot
 
     def publish(
         self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = wire.NO_FLAGS, code: int = 0
     ) -> None:
         """Send one message; blocks while the broker is slow, for the source keeps the rest."""
-        header = wire.pack(Header(kind, self._epoch, self._term, self._next, count, flags, code))
-        self._next += count
-        self._keep(header, body)
-        self._send(header, body)
+        self._send(self._outbox.number(kind, body, count=count, flags=flags, code=code))
 
     def service(self) -> bool:
-        """Handle the broker's coming and going without blocking; whether it is there.
+        """Handle the broker's coming and going without blocking; return True if it is there.
 
-        Call it when ``socket`` is readable.  While the broker is away, do not
+        Call it when ``descriptor`` is readable.  While the broker is away, do not
         publish: leave what follows with its source.
         """
-        while self.socket.poll(0, zmq.POLLIN):
+        # Collectors ask before each message, and Socket.poll would make a Poller each time.
+        while int(self.socket.get(zmq.EVENTS)) & _POLLIN:
             self._connected = self.socket.recv()[:1] == b"\x01"
             if self._connected:
                 self._send_again()
         return self._connected
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until ``service`` has something to do; return False when the time is over."""
+        return bool(self.socket.poll(None if seconds is None else math.ceil(seconds * 1000)))
 
     def close(self) -> None:
         """Hand what is queued to the broker, a second at most, and close."""
@@ -116,33 +111,22 @@ class Publisher:
 
     def _send_again(self) -> None:
         """Give a new broker what was last, and the word that this is all."""
-        if not (self._claimed or self._sent):
-            return
-        for header, body in list(self._sent):
-            self._send(header, body)
-        self._send(self._claim(wire.NO_FLAGS), b"")
-        if self._sent:
+        packets = list(self._outbox.resend())
+        for packet in packets:
+            self._send(packet)
+        if len(packets) > 1:
             # What came next could be more than the new broker remembers before
             # the first subscriber is back; with its source it is safe.
             time.sleep(_RETURN_SECONDS)
 
-    def _claim(self, flags: Flag) -> bytes:
-        return wire.pack(Header(Kind.CLAIM, self._epoch, self._term, 1, flags=flags))
-
-    def _keep(self, header: bytes, body: bytes) -> None:
-        self._sent.append((header, body))
-        self._sent_bytes += len(body)
-        while self._sent_bytes > self._keep_bytes and len(self._sent) > 1:
-            self._sent_bytes -= len(self._sent.popleft()[1])
-
-    def _forget(self) -> None:
-        self._sent.clear()
-        self._sent_bytes = 0
-
-    def _send(self, header: bytes, body: bytes) -> None:
+    def _send(self, packet: Packet) -> None:
+        header, body = packet
         while True:
             try:
-                self.socket.send_multipart([self.topic, header, body])
+                # What send_multipart does, without its three calls of an enumeration.
+                self.socket.send(self.topic, _MORE)
+                self.socket.send(header, _MORE)
+                self.socket.send(body)
                 return
             except zmq.Again:
                 continue
@@ -170,7 +154,7 @@ class Publisher:
                     self.service()
                 elif socket in ready:
                     snapshot = parse_replay_reply(socket.recv_multipart())
-                    if snapshot.term >= self._term:
+                    if snapshot.term >= self._outbox.term:
                         return snapshot
                     self.socket.poll(_CLAIM_SLICE_MS)
                 else:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from bus import wire
-from bus.wire import Message
+from bus.wire import Kind, Message
 from mist.errors import WireError
 
 _POSITION: Final = struct.Struct("!QQ")
@@ -37,6 +37,18 @@ class Snapshot(NamedTuple):
     seq: int
     messages: list[Message]
     after: Position = START
+
+    @property
+    def tells_where_to_resume(self) -> bool:
+        """Return True if a new collector can tell from it which lines were published.
+
+        A memory that was cut off and holds no line, but only states, does not tell it.
+        Going on in its epoch would publish lines again that subscribers take for new ones.
+        """
+        headers = [message.header for message in self.messages]
+        if not headers or headers[0].seq == 1:
+            return True
+        return any(header.kind is Kind.LOG for header in headers)
 
 
 def replay_request(topic: bytes, after: Position) -> list[bytes]:

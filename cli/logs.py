@@ -8,52 +8,22 @@ from collections.abc import Iterable
 from typing import Final
 
 import click
-import msgspec
 
 from bus import topics
 from bus.follower import Follower, Item
 from bus.reorder import Gap
+from bus.stream_state import StreamState
 from bus.wire import Kind, Message
 from cli import terminal
 from cli.state import opened_store
-from mist import clock
+from mist import clock, close_codes, messages
 from mist.apps import management
 from mist.errors import BusError, Exit, UsageError
-from mist.messages import ContainerStatus
 from mist.paths import resolve_paths
 from mist.settings import Settings, load_settings
 
 #: States of a container in which it writes nothing; its stream is about to end.
 _STILL: Final = frozenset({"created", "exited", "dead", "removing"})
-
-_UNAVAILABLE: Final = 1013
-
-
-class _Line(msgspec.Struct, frozen=True):
-    line: str
-    stream: str = "stdout"
-
-
-class _LogMessage(msgspec.Struct, frozen=True):
-    timestamp: str
-    data: _Line
-
-
-class _StatusMessage(msgspec.Struct, frozen=True):
-    data: ContainerStatus
-
-
-class _Words(msgspec.Struct, frozen=True):
-    message: str
-
-
-class _Notice(msgspec.Struct, frozen=True):
-    data: _Words
-
-
-_log = msgspec.json.Decoder(_LogMessage)
-_status = msgspec.json.Decoder(_StatusMessage)
-_notice = msgspec.json.Decoder(_Notice)
 
 
 @click.command("logs")
@@ -105,32 +75,29 @@ class Wanted:
         self._since = since
         self._stopped = stopped
         self._held: list[Message] = []
-        self._state = ""
-        self._caught_up = False
+        self._engine_state = ""
+        self._stream = StreamState()
 
     def hold(self, items: Iterable[Item]) -> bool:
-        """Take what arrived; whether the beginning is complete.
+        """Take what arrived; return True once the beginning is complete.
 
-        It is when the stream is over, or the history is: by a word to that effect,
-        or by a line that is none.  A container that does not run still owes the
-        error that says so.
+        It is when the stream is over or the history is complete.  The collector of
+        a container that does not run still owes the error that says so.
         """
         for message in items:
             if isinstance(message, Message):
                 self._hold(message)
         if not self._held:
             return False
-        running = self._caught_up and self._state not in _STILL
+        running = self._stream.complete and self._engine_state not in _STILL
         return running or self._held[-1].header.final
 
     def _hold(self, message: Message) -> None:
-        kind = message.header.kind
+        self._stream.take(message.header)
         if message.body:
             self._held.append(message)
-        if kind is Kind.STATUS:
-            self._state = _status.decode(message.body).data.state
-        live = kind is Kind.LOG and not message.header.history
-        self._caught_up = self._caught_up or live or kind is Kind.READY
+        if message.header.kind is Kind.STATUS:
+            self._engine_state = messages.read_status(message.body).state
 
     def beginning(self) -> list[Message]:
         """Status, then the last lines, then how it ended if it did."""
@@ -155,7 +122,7 @@ class Wanted:
         return [message for message in reversed(kept) if message.body]
 
     def _is_new(self, line: bytes) -> bool:
-        return not self._since or _log.decode(line).timestamp > self._since
+        return not self._since or messages.read_log(line).timestamp > self._since
 
 
 class Printer:
@@ -178,7 +145,7 @@ class Printer:
 
     def _lines(self, body: bytes) -> None:
         for record in body.split(b"\n"):
-            message = _log.decode(record)
+            message = messages.read_log(record)
             text = message.data.line
             if self._timestamps:
                 text = f"{message.timestamp} {text}"
@@ -189,16 +156,18 @@ class Printer:
                 terminal.write(encoded)
 
     def _status(self, body: bytes) -> None:
-        data = _status.decode(body).data
+        data = messages.read_status(body)
         terminal.note(f"mist: {data.container} is {data.state} ({data.status})")
 
     def _notice(self, message: Message) -> None:
-        terminal.note(f"mist: {_notice.decode(message.body).data.message}")
+        terminal.note(f"mist: {messages.read_text(message.body)}")
         header = message.header
         if header.kind is Kind.END:
             self.final = Exit.OK
         elif header.code:
-            self.final = Exit.UNAVAILABLE if header.code == _UNAVAILABLE else Exit.FAILURE
+            self.final = (
+                Exit.UNAVAILABLE if header.code == close_codes.TRY_AGAIN_LATER else Exit.FAILURE
+            )
 
 
 def follow(follower: Follower, settings: Settings, wanted: Wanted, printer: Printer) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
-import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.measure import Measurement
@@ -22,6 +21,7 @@ from bus import topics
 from bus.follower import Follower
 from bus.wire import Kind, Message
 from cli import terminal
+from mist import messages
 from mist.errors import BusError
 from mist.messages import Docker, MetricsSample, Space
 from mist.paths import resolve_paths
@@ -31,8 +31,6 @@ _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
 #: The sampler's pace is a second; after this many without a sample it is said.
 _LATE_SECONDS: Final = 3.0
-
-_metrics = msgspec.json.Decoder(MetricsSample)
 
 
 @click.command("top")
@@ -81,7 +79,7 @@ def _print_json(follower: Follower, once: bool) -> None:
 
 
 def _print_once(follower: Follower) -> None:
-    sample = _metrics.decode(_first(follower)[-1].body)
+    sample = messages.read_metrics(_first(follower)[-1].body)
     Console().print(_figures(sample), soft_wrap=True)
 
 
@@ -95,7 +93,7 @@ def _draw(follower: Follower, history: int) -> None:
 
 
 def _decode(message: Message) -> MetricsSample:
-    return _metrics.decode(message.body)
+    return messages.read_metrics(message.body)
 
 
 def dashboard(samples: Sequence[MetricsSample], late: bool = False) -> RenderableType:

@@ -1,8 +1,9 @@
 """The messages that clients receive, as the public contract spells them.
 
-Encoding stands here and nowhere else.  Each function returns one JSON object
+Encoding and decoding stand here and nowhere else.  A message is one JSON object
 without a newline, ready to be a line of a bus message's body and the payload of
-a WebSocket text frame.
+a WebSocket text frame.  The functions that ``read`` one raise msgspec.DecodeError
+if it is not what their name says.
 """
 
 from __future__ import annotations
@@ -79,10 +80,42 @@ class MetricsSample(msgspec.Struct, frozen=True):
     docker: Docker
 
 
+class LogLine(msgspec.Struct, frozen=True):
+    """``data`` of a ``log`` message."""
+
+    line: str
+    stream: Stream = "stdout"
+
+
+class LogMessage(msgspec.Struct, frozen=True):
+    """A ``log`` message."""
+
+    timestamp: str
+    data: LogLine
+
+
 class _Envelope(msgspec.Struct, frozen=True):
     type: str
     timestamp: str
     data: object
+
+
+class _StatusMessage(msgspec.Struct, frozen=True):
+    data: ContainerStatus
+
+
+class _Text(msgspec.Struct, frozen=True):
+    message: str
+
+
+class _Notice(msgspec.Struct, frozen=True):
+    data: _Text
+
+
+_log: Final = msgspec.json.Decoder(LogMessage)
+_status: Final = msgspec.json.Decoder(_StatusMessage)
+_notice: Final = msgspec.json.Decoder(_Notice)
+_metrics: Final = msgspec.json.Decoder(MetricsSample)
 
 
 def log(timestamp: str, line: str, stream: Stream) -> bytes:
@@ -120,3 +153,23 @@ def metrics(sample: MetricsSample) -> bytes:
 def log_timestamp(message: bytes) -> str:
     """The time stamp of a ``log`` message that :func:`log` made; of other bytes, anything."""
     return message[LOG_TIMESTAMP].decode("ascii", "replace")
+
+
+def read_log(message: bytes) -> LogMessage:
+    """Return what a ``log`` message says."""
+    return _log.decode(message)
+
+
+def read_status(message: bytes) -> ContainerStatus:
+    """Return what a container's ``status`` message says."""
+    return _status.decode(message).data
+
+
+def read_text(message: bytes) -> str:
+    """Return the text of an ``end``, an ``error`` or a ``skipped`` message."""
+    return _notice.decode(message).data.message
+
+
+def read_metrics(message: bytes) -> MetricsSample:
+    """Return the sample that a metrics message is."""
+    return _metrics.decode(message)

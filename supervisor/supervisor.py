@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bus import topics
 from bus.broker.control import Command, DropTopic, RejectTopic, SubscriptionChanged
 from bus.topics import Demand
-from mist import logs, messages
+from mist import close_codes, logs, messages
 from mist.settings import Settings
 from supervisor import specs
 from supervisor.child import Child, Clock, Start
@@ -24,7 +24,6 @@ from supervisor.specs import Policy, Spec
 from supervisor.states import State
 
 #: The close code for "try again later" (IANA WebSocket close code registry).
-TRY_AGAIN = 1013
 
 
 class Outside(NamedTuple):
@@ -220,7 +219,7 @@ class Supervisor:
         self._outside.tell(DropTopic(topic, next_term()))
 
     def _refuse(self, topic: bytes, text: str) -> None:
-        self._outside.tell(RejectTopic(topic, messages.error(text), TRY_AGAIN))
+        self._outside.tell(RejectTopic(topic, messages.error(text), close_codes.TRY_AGAIN_LATER))
 
     def _look(self, now: float) -> None:
         if self._outside.queue is None or now < self._next_look:

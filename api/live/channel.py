@@ -20,12 +20,10 @@ from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
 from bus.reorder import Gap, ReorderBuffer
 from bus.replay import Position, Snapshot
+from bus.stream_state import StreamState
 from bus.wire import Kind, Message
-from mist import messages
+from mist import close_codes, messages
 from mist.settings import Settings
-
-TRY_AGAIN_LATER = 1013
-NOT_RUNNING = 4409
 
 NO_COLLECTOR = "The collector does not start; see `mist status` on the server"
 
@@ -54,14 +52,6 @@ class StreamEnd(NamedTuple):
     code: int
 
 
-class _State(msgspec.Struct):
-    state: str
-
-
-class _Status(msgspec.Struct):
-    data: _State
-
-
 class Channel(Listener):
     """The clients of one topic and what they share."""
 
@@ -76,7 +66,7 @@ class Channel(Listener):
         self.ending: StreamEnd | None = None
         self._reach = settings.replay.lines
         self._status = b""
-        self._ready = False
+        self._state = StreamState()
         self._truncated = False
         self._waiting: dict[Connection, SubscribeOptions] = {}
         self._doubting: set[Connection] = set()
@@ -112,7 +102,7 @@ class Channel(Listener):
     def feed(self, message: Message) -> None:
         """Take a live message from the bus."""
         self._apply(self._sequence.feed(message))
-        if self._ready:
+        if self._ready():
             self.settle_all()
 
     def fill(self, snapshot: Snapshot) -> None:
@@ -147,7 +137,7 @@ class Channel(Listener):
         """Close a client that has waited too long."""
         self._doubting.discard(connection)
         if self._waiting.pop(connection, None) is not None:
-            refuse(connection, NO_COLLECTOR, TRY_AGAIN_LATER)
+            refuse(connection, NO_COLLECTOR, close_codes.TRY_AGAIN_LATER)
 
     def _settle_known(self) -> None:
         """Serve those who wait by what is known without a live message.
@@ -156,7 +146,7 @@ class Channel(Listener):
         just have been started.  A collector that is there would say so within
         ``collector.retry_seconds``, so the clients wait for that long.
         """
-        if not self._ready:
+        if not self._ready():
             return
         if self.ending is None:
             self.settle_all()
@@ -165,6 +155,10 @@ class Channel(Listener):
             for connection in self._waiting.keys() - self._doubting:
                 self._later(2 * self._settings.collector.retry_seconds, self.settle, connection)
             self._doubting.update(self._waiting)
+
+    def _ready(self) -> bool:
+        """Return True if clients can be served: with the history, or with why there is none."""
+        return self._state.complete or self.ending is not None
 
     def _apply(self, ordered: Iterable[Message | Gap]) -> None:
         for item in ordered:
@@ -175,6 +169,7 @@ class Channel(Listener):
 
     def _take(self, message: Message) -> None:
         header, body = message.header, message.body
+        self._state.take(header)
         if header.kind is Kind.LOG:
             last = messages.log_timestamp(body[body.rfind(b"\n") + 1 :][:64])
             self.ring.append(text_frames(body), Kind.LOG, header.count, last)
@@ -184,7 +179,6 @@ class Channel(Listener):
             self._status, self.ending = body, None
         elif header.final:
             self._end(StreamEnd(header.kind, body, header.code))
-        self._ready = not header.history
 
     def _end(self, ending: StreamEnd) -> None:
         """Close everybody once they have what came before the end."""
@@ -224,15 +218,15 @@ class Channel(Listener):
         body = ending.body
         parts: list[bytes] = []
         if ending.kind is Kind.END:
-            code = NOT_RUNNING
+            code = close_codes.NOT_RUNNING
             body = messages.error(f"Container is not running (state: {self._engine_state()})")
-        if code == NOT_RUNNING:
+        if code == close_codes.NOT_RUNNING:
             parts = self._prelude(wish if wish.stopped else SubscribeOptions(tail=0))
         connection.source = Parts(*parts, text_frame(body))
         connection.finish(code)
 
     def _engine_state(self) -> str:
         try:
-            return msgspec.json.decode(self._status, type=_Status).data.state
+            return messages.read_status(self._status).state
         except msgspec.MsgspecError:
             return "unknown"

@@ -15,7 +15,7 @@ import falcon
 
 from api.http.access import Identity, authenticate, check_origin
 from api.live import options
-from api.live.channel import TRY_AGAIN_LATER, Channel, SubscribeOptions
+from api.live.channel import Channel, SubscribeOptions
 from api.live.deployment import DeploymentLog
 from api.live.hub import Hub, ListenerT
 from api.live.refusal import refuse
@@ -23,12 +23,10 @@ from api.live.sessions import SessionWatch
 from api.websocket.connection import Connection
 from bus import topics
 from bus.wire import Kind
+from mist import close_codes
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store
-
-PERMISSION_DENIED = 4403
-NOT_FOUND = 4404
 
 
 class Live(NamedTuple):
@@ -44,7 +42,7 @@ class Live(NamedTuple):
         """The open connection; None, with the client told why, when there are too many."""
         connection: Connection = req.env["mist.accept"]()
         if self.sessions.connections >= self.settings.streams.max_clients:
-            refuse(connection, "Too many clients", TRY_AGAIN_LATER)
+            refuse(connection, "Too many clients", close_codes.TRY_AGAIN_LATER)
             return None
         self.sessions.add(connection, identity)
         connection.on_close = self.sessions.remove
@@ -85,9 +83,9 @@ def enter(req: falcon.Request) -> Identity:
 def refuse_absent(connection: Connection, identity: Identity, what: str) -> None:
     """Refuse what is not there; only an admin is told that it is not."""
     if identity.admin:
-        refuse(connection, f"{what} not found", NOT_FOUND)
+        refuse(connection, f"{what} not found", close_codes.NOT_FOUND)
     else:
-        refuse(connection, "Permission denied", PERMISSION_DENIED)
+        refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
 
 
 class ContainerLogRoute:

@@ -8,12 +8,11 @@ import structlog
 from api.http.access import Identity, still_valid
 from api.live.refusal import refuse
 from api.websocket.connection import Connection
+from mist import close_codes
 from mist.errors import StoreError
 from mist.store import Store
 
 log = structlog.get_logger(__name__)
-
-SESSION_EXPIRED = 4401
 
 
 class SessionWatch:
@@ -50,7 +49,7 @@ class SessionWatch:
             return
         for connection, identity in self._holders.items():
             if identity in ended:
-                refuse(connection, "Session expired", SESSION_EXPIRED)
+                refuse(connection, "Session expired", close_codes.SESSION_EXPIRED)
 
     def _watch(self) -> None:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -11,7 +10,7 @@ from mist import messages
 from workers.container.frames import Line
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, frozen=True):
     """Newline-delimited ``log`` messages, and the lines they were made of."""
 
     data: bytes
@@ -38,20 +37,7 @@ def encode_batches(lines: Sequence[Line], limit: int) -> Iterator[Batch]:
         yield Batch(b"\n".join(encoded), lines[first:])
 
 
-class _Data(msgspec.Struct):
-    line: str
-    stream: messages.Stream
-
-
-class _Log(msgspec.Struct):
-    timestamp: str
-    data: _Data
-
-
-_decode = msgspec.json.Decoder(_Log).decode
-
-
 def lines_of(body: bytes) -> list[Line]:
-    """The lines that a body was made of."""
-    found = [_decode(message) for message in body.split(b"\n")]
+    """Return the lines that a body was made of."""
+    found = map(messages.read_log, body.split(b"\n"))
     return [Line(entry.timestamp, entry.data.stream, entry.data.line) for entry in found]

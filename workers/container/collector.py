@@ -1,45 +1,29 @@
-"""Follows one application's container: through restarts of it, of the engine, of the broker.
+"""Follows one application's container through restarts of it, the engine and the broker.
 
-A broken stream does not mean that the container ended; only the engine's word
-does.  Each state is a method that does its work and returns the next one:
-
-======== ==========================================================================
-begin    look at the container, publish its status and its history
-follow   publish what its stream gives, until the stream breaks or falls silent
-recover  the stream may have left lines out: read them from the log
-look     the stream is over: ask the engine why
-away     the container does not run: it may be back in a moment
-ended    ``end`` or ``error`` was published: watch for the container to come back
-======== ==========================================================================
-
-Whatever goes wrong with the engine in a state ends in ``_trouble``, which waits
-and goes on with ``look`` (with ``begin`` as long as the history is not out).
+Each state of ``states.py`` has a method here that does the state's work and
+returns what it found out; the table says which state comes next.
 """
 
 from __future__ import annotations
 
 import itertools
-import select
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from bus.wire import NO_FLAGS, Flag
-from mist import logs, process
+from mist import close_codes, logs
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import Settings
-from workers.container import history, publisher, rotation
-from workers.container.docker_logs import Container, DockerLogs, Feed
+from workers.container import history, rotation
+from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.publisher import LogPublisher
-from workers.container.resume import ResumePoint
-
-State = Callable[[], "State"]
+from workers.container.states import Event, State, transition
+from workers.container.stream import CheckDue, Ended, Lines, LogSource, Suspect
 
 #: The first wait after something went wrong; each further one is twice as long.
 _FIRST_DELAY: Final = 0.05
-#: So many containers are remembered that had the name before; two take turns in a deployment.
-_LEFT: Final = 8
 #: How often a container is looked at that may be back in a moment.
 _AWAY_POLL: Final = 0.1
 
@@ -48,42 +32,63 @@ class AppStatus(Protocol):
     """The application, as the store knows it."""
 
     def container(self) -> str | None:
-        """The name of its container, or None if there is no such application."""
+        """Return the name of its container, or None if there is no such application."""
 
     def deploying(self) -> bool:
-        """Whether a deployment is replacing its container."""
+        """Return True while a deployment is replacing its container."""
 
 
 class Collector:
-    """The states of one collector, and what they remember."""
+    """One collector: where it stands in the table, and what it remembers."""
 
     def __init__(
-        self, app: AppStatus, source: DockerLogs, out: LogPublisher, settings: Settings
+        self,
+        app: AppStatus,
+        source: LogSource,
+        out: LogPublisher,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.state = State.REJOINING if out.opened else State.STARTING
         self._app = app
         self._source = source
         self._out = out
         self._settings = settings
         self._limits = settings.collector
+        self._clock = clock
         self._log = logs.logger()
         self._name = ""
         self._seen: Container | None = None
-        self._left: dict[str, ResumePoint | None] = {}
         self._deep = False
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None
+        self._work: dict[State, Callable[[], Event]] = {
+            State.STARTING: self._start,
+            State.REJOINING: self._rejoin,
+            State.FOLLOWING: self._follow,
+            State.RECOVERING: self._recover,
+            State.CHECKING: self._check,
+            State.AWAY: self._await_return,
+            State.ENDED: self._watch,
+        }
 
     def run(self) -> None:
         """Work until SIGTERM raises SystemExit."""
-        state: State = self.rejoin if self._out.opened else self.begin
         while True:
-            try:
-                state = state()
-            except EngineError as error:
-                self._trouble(error)
-                state = self._next(state)
+            self.step()
 
-    def begin(self) -> State:
+    def step(self) -> None:
+        """Do the work of one state and go on to the next."""
+        try:
+            event = self._work[self.state]()
+        except EngineError as error:
+            self._trouble(error)
+            event = Event.TROUBLE
+        self.state = transition(self.state, event)
+
+    # The work of each state
+
+    def _start(self) -> Event:
         """Publish what there is when the first client comes."""
         self._name = self._app.container() or ""
         if not self._name:
@@ -91,166 +96,147 @@ class Collector:
         container = self._source.look(self._name)
         if container is None:
             return self._refuse("Container not found")
-        self._history(container)
+        self._publish_history(container)
         self._trouble_since = None
         self._seen = container
-        if container.running or container.restarting:
-            self._out.ready()
-            return self.follow if container.running else self.away
-        # The error first: clients that wait for the history are to have it instead of that.
-        self._out.error(
-            f"Container is not running (state: {container.state})", publisher.NOT_RUNNING
-        )
+        running = container.running or container.restarting
+        if not running:
+            # Clients that wait for the history are to see the error first, and not the history.
+            text = f"Container is not running (state: {container.state})"
+            self._out.error(text, close_codes.NOT_RUNNING)
         self._out.ready()
-        return self.ended
+        if not running:
+            return Event.OVER
+        return Event.RUNNING if container.running else Event.RESTARTING
 
-    def rejoin(self) -> State:
+    def _rejoin(self) -> Event:
         """Go on where a predecessor crashed."""
         self._name = self._app.container() or ""
         self._seen = container = self._source.look(self._name) if self._name else None
         if container is None or not container.running:
-            return self.ended if self._out.final else self.away
-        anchor = self._out.anchor
-        if anchor and container.created > anchor.line.timestamp:
-            self._out.anchor = anchor = None
-        if anchor is None or container.started > anchor.line.timestamp:
-            self._status(container)
-        return self.follow
+            return Event.OVER if self._out.final else Event.STOPPED
+        self._out.forget_lines_before(container.created)
+        if not self._out.published_since(container.started):
+            self._publish_status(container)
+        return Event.RUNNING
 
-    def follow(self) -> State:
+    def _follow(self) -> Event:
         """Publish lines as they come."""
         assert self._seen is not None
-        before = self._out.anchor
-        depth = rotation.depth(self._seen, before, deep=self._deep)
-        with self._source.follow(self._seen, before, depth) as feed:
-            if self._out.final:
-                self._status(self._seen)
-            following = self._pump(feed)
-        self._deep = not feed.splice.joined
-        if feed.failure:
-            raise EngineError(feed.failure)
-        if self._out.anchor is before and following == self.look:
-            self._wait()
-        return following
+        out, published = self._out, False
+        with self._source.follow(
+            self._seen, out.resume_point, deep=self._deep, wake=out.descriptor
+        ) as stream:
+            if out.final:
+                self._publish_status(self._seen)
+            while True:
+                out.await_broker()
+                event = stream.read()
+                if isinstance(event, Lines):
+                    out.lines(event.lines)
+                    if not published:
+                        published = True
+                        self._recovered()
+                elif isinstance(event, Suspect | Ended) or (
+                    isinstance(event, CheckDue) and self._stale(event.silent)
+                ):
+                    break
+            self._deep = not stream.joined
+        if isinstance(event, Ended) and event.failure:
+            raise EngineError(event.failure)
+        if isinstance(event, Suspect):
+            return Event.SUSPECT
+        if not published:
+            self._back_off()
+        return Event.BROKEN
 
-    def _pump(self, feed: Feed) -> State:
-        """Publish what the stream gives; the state that follows when it is over."""
-        assert self._seen is not None
-        poller = select.poll()
-        poller.register(self._out.descriptor, select.POLLIN)
-        poller.register(feed.connection, select.POLLIN)
-        known, check = 0, self._next_check(feed)
-        feed.gather.longest = rotation.longest(self._seen, self._limits)
-        feed.gather.sharers = process.collectors()
-        fresh = self._pass_on(feed.begun())
-        while fresh and not feed.ended:
-            fresh = self._receive(feed, poller, check)
-            due = time.monotonic() >= check
-            silent = due and feed.entries == known
-            if feed.splice.lost or (silent and not feed.splice.joined):
-                return self.recover
-            if due:
-                if self._stale(silent):
-                    return self.look
-                known, check = feed.entries, self._next_check(feed)
-                feed.gather.sharers = process.collectors()
-        return self.look if fresh else self.recover
-
-    def recover(self) -> State:
+    def _recover(self) -> Event:
         """Read from the log what a stream has not, or may not have, in full."""
         assert self._seen is not None
-        self._rest(self._seen)
+        self._publish_rest(self._seen)
         self._out.idle(_FIRST_DELAY)
-        return self.follow
+        return Event.RECOVERED
 
-    def look(self) -> State:
+    def _check(self) -> Event:
         """Find out why the stream is over."""
         container = self._source.look(self._name)
         if container is None or not container.running:
-            return self.away
+            return Event.STOPPED
         if not container.same_run(self._seen):
-            self._replace(container)
-            self._status(container)
+            self._change_container(container)
+            self._publish_status(container)
             self._seen = container
-        return self.follow
+        return Event.RUNNING
 
-    def away(self) -> State:
+    def _await_return(self) -> Event:
         """Give the container its time to come back; publish the end if it does not."""
-        since = time.monotonic()
+        since = self._clock()
         while True:
             container = self._source.look(self._name)
             if container and container.running:
-                return self.look
-            waited = time.monotonic() - since
+                return Event.RUNNING
+            waited = self._clock() - since
             if waited >= self._limits.stop_grace_seconds and waited >= self._patience(container):
                 return self._end(container)
             self._out.idle(_AWAY_POLL)
 
-    def ended(self) -> State:
-        """Look now and then whether there is something to read again."""
+    def _watch(self) -> Event:
+        """Look now and then if there is something to read again."""
         self._out.idle(self._limits.retry_seconds)
         container = self._source.look(self._name)
         self._trouble_since = None
         if container is None:
-            return self.ended
+            return Event.MISSING
         if self._seen is None:
-            return self.begin
+            return Event.FOUND
         if container.running:
-            self._replace(container)
+            self._change_container(container)
             self._seen = container
-            return self.follow
-        if container.same_run(self._seen):
-            return self.ended
-        return self._end(container)
+            return Event.RUNNING
+        return Event.OVER if container.same_run(self._seen) else self._end(container)
 
-    def _refuse(self, text: str) -> State:
+    # Publishing
+
+    def _refuse(self, text: str) -> Event:
         """There is nothing to read yet: say so once, and look again later."""
-        if not self._out.final:
-            self._out.error(text, publisher.NOT_FOUND)
+        self._out.error(text, close_codes.NOT_FOUND)
         self._out.idle(self._limits.retry_seconds)
-        return self.begin
+        return Event.MISSING
 
-    def _end(self, container: Container | None) -> State:
+    def _end(self, container: Container | None) -> Event:
         """Publish the last lines, the last state and the end."""
         if self._seen:
-            self._rest(self._seen)
+            self._publish_rest(self._seen)
         if container:
-            self._replace(container)
-            self._rest(container)
-            self._status(container)
+            self._change_container(container)
+            self._publish_rest(container)
+            self._publish_status(container)
         else:
             self._out.status(self._name, "exited", "Removed")
         self._seen = container or self._seen
         self._out.end()
-        return self.ended
+        return Event.OVER
 
-    def _status(self, container: Container, flags: Flag = NO_FLAGS) -> None:
+    def _publish_status(self, container: Container, flags: Flag = NO_FLAGS) -> None:
         words = self._source.words(container)
         self._out.status(self._name, container.state, words, flags)
 
-    def _replace(self, container: Container) -> None:
-        """Another container has a log of its own, with a beginning; finish the old one's.
-
-        A deployment that failed brings the old container back, and of its log
-        only what followed the last line published.
-        """
+    def _change_container(self, container: Container) -> None:
+        """Finish the log of the container seen last, if this is another one."""
         if self._seen and self._seen.id != container.id:
-            self._rest(self._seen)
-            self._left[self._seen.id] = self._out.anchor
-            self._out.anchor = self._left.pop(container.id, None)
-            while len(self._left) > _LEFT:
-                del self._left[next(iter(self._left))]
+            self._publish_rest(self._seen)
+            self._out.change_container(self._seen.id, container.id)
             self._seen = None
 
-    def _history(self, container: Container) -> None:
+    def _publish_history(self, container: Container) -> None:
         """Publish the status and the newest lines that are there already.
 
-        Nothing is published before the engine has begun to answer: an engine
-        that refuses would have the status said again at each attempt.
+        Nothing is published before the engine has begun to answer.  Otherwise an
+        engine that refuses would cause another status with each attempt.
         """
-        if self._out.anchor:
-            self._status(container, Flag.HISTORY)
-            self._rest(container, Flag.HISTORY)
+        if self._out.resume_point:
+            self._publish_status(container, Flag.HISTORY)
+            self._publish_rest(container, Flag.HISTORY)
             return
         newest = history.newest(self._source, container, self._settings)
         next(newest)
@@ -260,73 +246,34 @@ class Collector:
         for lines in itertools.chain([first], newest):
             self._publish(lines, Flag.HISTORY)
 
-    def _rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:
-        """Publish what the log holds behind the last published line."""
-        for tail in rotation.DEPTHS if self._out.anchor else (None,):
+    def _publish_rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:
+        """Publish what the log holds behind the resume point."""
+        resume = self._out.resume_point
+        for tail in rotation.DEPTHS if resume else (None,):
             try:
-                feed = self._source.history(container, self._out.anchor, tail)
+                stream = self._source.history(container, resume, tail)
             except ContainerNotFound:
                 return
-            with feed:
-                for lines in feed.all():
+            with stream:
+                for lines in stream.all(whole=tail is None):
                     self._publish(lines, flags)
-                    if feed.splice.lost and tail is None:
-                        self._publish(feed.splice.release(), flags)
-                if not container.running:
-                    self._publish(feed.finish(), flags)
-                if feed.failure:
-                    self._log.warning("a log cannot be read to its end", reason=feed.failure)
-                if feed.splice.joined:
-                    return
-                if tail is None:
-                    self._publish(feed.splice.release(), flags)
+            if stream.failure:
+                self._log.warning("a log cannot be read to its end", reason=stream.failure)
+            if stream.joined:
+                return
 
-    def _receive(self, feed: Feed, poller: select.poll, until: float) -> bool:
-        """Publish lines until there are none, or until the time of the next check.
-
-        False if what came is not to be trusted.
-        """
-        wait = max(0, int((until - time.monotonic()) * 1000) + 1) if feed.drained else 0
-        self._out.await_broker()
-        feed.gather.rest()
-        told = self._out.descriptor in dict(poller.poll(wait))
-        if feed.gather.wait() or told:
-            self._out.await_broker()
-        awaited = True
-        while not feed.ended and not feed.splice.lost:
-            if not self._pass_on(feed.read(), awaited=awaited):
-                return False
-            awaited = False
-            if feed.drained or time.monotonic() >= until:
-                break
-        return True
-
-    def _pass_on(self, lines: list[Line], *, awaited: bool = False) -> bool:
-        """Publish what a stream gave, unless a rotation may have taken lines out of it."""
-        assert self._seen is not None
-        if lines and not rotation.complete(self._seen, lines[0]):
-            return False
-        self._publish(lines, awaited=awaited)
-        return True
-
-    def _publish(self, lines: list[Line], flags: Flag = NO_FLAGS, *, awaited: bool = False) -> None:
+    def _publish(self, lines: list[Line], flags: Flag) -> None:
         if lines:
-            self._out.lines(lines, flags, awaited=awaited)
-            self._delay = _FIRST_DELAY
-            self._trouble_since = None
+            self._out.lines(lines, flags)
+            self._recovered()
 
-    def _next_check(self, feed: Feed) -> float:
-        """A stream whose anchor does not come must not hold its lines for long."""
-        limits = self._limits
-        return time.monotonic() + (
-            limits.silence_seconds if feed.splice.joined else limits.retry_seconds
-        )
+    # Patience
 
     def _stale(self, silent: bool) -> bool:
-        """Whether the stream is not, or no longer, the one to follow.
+        """Return True if the stream is not, or no longer, the one to follow.
 
         A container can be renamed and replaced while it runs, and a stream can
-        stop giving lines though the engine has some (seen after the rotation of
+        stop giving lines although the engine has some (seen after the rotation of
         the log's files).
         """
         assert self._seen is not None
@@ -337,8 +284,7 @@ class Collector:
             return False
         self._trouble_since = None
         newest = self._source.last_line(container)
-        anchor = self._out.anchor
-        return newest is not None and (anchor is None or newest.timestamp > anchor.line.timestamp)
+        return newest is not None and not self._out.published_since(newest.timestamp)
 
     def _patience(self, container: Container | None) -> float:
         """How long the container may take to come back, in seconds."""
@@ -352,31 +298,28 @@ class Collector:
             return self._limits.restart_seconds
         return self._limits.stop_grace_seconds
 
-    def _next(self, failed: State) -> State:
-        """Where to go on after trouble with the engine."""
-        if failed == self.ended:
-            return self.ended
-        if not self._out.opened:
-            return self.begin
-        return self.look if self._seen else self.rejoin
-
     def _trouble(self, error: EngineError) -> None:
         """The engine does not do its part: wait, and say so if that lasts."""
-        now = time.monotonic()
+        now = self._clock()
         self._trouble_since = self._trouble_since or now
         lasts = now - self._trouble_since >= self._limits.restart_seconds
         if not self._out.final and (lasts or not self._out.opened):
             self._log.warning("no log from the engine", reason=str(error))
-            self._out.error(_told(error), publisher.TRY_AGAIN_LATER)
-        self._wait()
+            self._out.error(_told(error), close_codes.TRY_AGAIN_LATER)
+        self._back_off()
 
-    def _wait(self) -> None:
+    def _recovered(self) -> None:
+        """The engine gives lines, so whatever was wrong is over."""
+        self._delay = _FIRST_DELAY
+        self._trouble_since = None
+
+    def _back_off(self) -> None:
         self._out.idle(self._delay)
         self._delay = min(2 * self._delay, self._limits.retry_seconds)
 
 
 def _told(error: EngineError) -> str:
-    """What clients read; where the engine's socket is, is not theirs to know."""
+    """Return the error as shown to clients, without the engine's address."""
     if isinstance(error, EngineUnreachable):
         return "Docker Engine is unreachable"
     return str(error)

@@ -7,15 +7,16 @@ from typing import Final
 
 from mist.errors import EngineError
 from mist.settings import Settings
-from workers.container.docker_logs import Container, DockerLogs
+from workers.container.container import Container
 from workers.container.frames import Line
+from workers.container.stream import LogSource
 
 #: So many lines are read before the first is passed on; see ``newest``.
 _HELD: Final = 10_000
 _DEEPER: Final = 8
 
 
-def newest(source: DockerLogs, container: Container, settings: Settings) -> Iterator[list[Line]]:
+def newest(source: LogSource, container: Container, settings: Settings) -> Iterator[list[Line]]:
     """The newest ``replay.lines`` lines of the log, or at least the tail that clients are shown.
 
     The engine counts entries, of which a line over 16 KiB takes several, so the
@@ -33,9 +34,9 @@ def newest(source: DockerLogs, container: Container, settings: Settings) -> Iter
     while True:
         held: list[Line] = []
         size, streaming = 0, False
-        with source.history(container, None, tail + 1) as feed:
+        with source.history(container, None, tail + 1) as stream:
             yield []
-            for lines in feed.all():
+            for lines in stream.all(whole=False):
                 if streaming:
                     yield lines
                     continue
@@ -44,11 +45,11 @@ def newest(source: DockerLogs, container: Container, settings: Settings) -> Iter
                 if len(held) > _HELD or size > settings.replay.bytes:
                     streaming = True
                     yield held
-            last = [] if container.running else feed.finish()
-        if feed.failure:
-            raise EngineError(feed.failure)
-        whole = feed.entries <= tail
+        if stream.failure:
+            raise EngineError(stream.failure)
+        whole = stream.entries <= tail
         if streaming or whole or len(held) > wanted:
             break
         tail *= _DEEPER
-    yield last if streaming else [*(held if whole else held[1:]), *last]
+    if not streaming:
+        yield held if whole else held[1:]

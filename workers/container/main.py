@@ -16,7 +16,7 @@ from mist.settings import Settings
 from workers.container.aside import Remembered
 from workers.container.collector import Collector
 from workers.container.docker_logs import DockerLogs
-from workers.container.publisher import LogPublisher, tells_where_to_resume
+from workers.container.publisher import LogPublisher
 
 if TYPE_CHECKING:
     from mist.store import Store
@@ -77,7 +77,7 @@ def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         try:
             out = LogPublisher(publisher, settings)
             snapshot = publisher.claim(resume=assignment.resume)
-            if not tells_where_to_resume(snapshot):
+            if not snapshot.tells_where_to_resume:
                 snapshot = publisher.claim(resume=False)
             out.recall(snapshot)
             Collector(app, DockerLogs(settings), out, settings).run()

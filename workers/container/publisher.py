@@ -3,85 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
-from bus.publisher import Publisher
 from bus.replay import Snapshot
+from bus.stream_state import StreamState
 from bus.wire import NO_FLAGS, Flag, Kind
-from mist import messages
+from mist import close_codes, messages
 from mist.messages import ContainerStatus
 from mist.settings import Settings
 from workers.container import batch, resume
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 
-#: WebSocket close codes (``contract.md``, "Handshake").
-NORMAL: Final = 1000
-TRY_AGAIN_LATER: Final = 1013
-NOT_FOUND: Final = 4404
-NOT_RUNNING: Final = 4409
+#: So many containers are remembered that had the name before; two take turns in a deployment.
+_LEFT: Final = 8
 
 
-def tells_where_to_resume(snapshot: Snapshot) -> bool:
-    """Return True if a successor can tell from the broker's memory which lines were published.
+class Bus(Protocol):
+    """The part of :class:`bus.publisher.Publisher` that a collector needs."""
 
-    A memory that was cut off and holds no line, but only states, does not tell it. Going
-    on in its epoch would publish lines again that subscribers take for new ones.
-    """
-    headers = [message.header for message in snapshot.messages]
-    if not headers or headers[0].seq == 1:
-        return True
-    return any(header.kind is Kind.LOG for header in headers)
+    descriptor: int
+
+    def service(self) -> bool:
+        """Handle the broker's coming and going; return True if the broker is there."""
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until ``service`` has something to do; return False when the time is over."""
+
+    def publish(
+        self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = NO_FLAGS, code: int = 0
+    ) -> None:
+        """Send one message."""
 
 
 class LogPublisher:
-    """Publishes lines and states; waits while the broker is away, for the engine keeps the log."""
+    """Publishes lines and states, and knows where to resume.
 
-    def __init__(self, publisher: Publisher, settings: Settings) -> None:
-        self.anchor: ResumePoint | None = None
+    While the broker is away it waits, because the engine keeps the log.
+    """
+
+    def __init__(self, bus: Bus, settings: Settings) -> None:
+        self.resume_point: ResumePoint | None = None
+        """Behind the last line that was published of the current container."""
         self.final = False
+        """The last message said that the stream is over."""
         self.opened = False
-        self._publisher = publisher
+        """The history is complete."""
+        self._bus = bus
         self._limit = settings.bus.batch_bytes
+        self._left: dict[str, ResumePoint | None] = {}
         #: Readable when the broker comes or goes; call ``await_broker`` then, and before
-        #: waiting, for it tells of a change, not of a state (``zmq_getsockopt(3)``, ZMQ_FD).
-        self.descriptor = publisher.socket.fileno()
+        #: waiting, because it tells of a change, not of a state (zmq_getsockopt(3), ZMQ_FD).
+        self.descriptor = bus.descriptor
 
     def recall(self, snapshot: Snapshot) -> None:
         """Go on where a predecessor stopped, as the broker remembers it."""
         for message in snapshot.messages:
-            header = message.header
-            if header.kind is Kind.LOG:
-                self.anchor = resume.after(self.anchor, batch.lines_of(message.body))
-            live = header.kind is Kind.LOG and not header.history
-            # The mark itself may have left the buffer, pushed out by what is live.
-            self.opened = self.opened or live or header.kind is Kind.READY
-            if header.kind is not Kind.READY:
-                self.final = header.final
+            if message.header.kind is Kind.LOG:
+                self.resume_point = resume.after(self.resume_point, batch.lines_of(message.body))
+        state = StreamState.of(snapshot)
+        self.opened, self.final = state.complete, state.final
 
     def await_broker(self) -> None:
         """Return once the broker is there, which is at once in all but rare moments."""
-        while not self._publisher.service():
-            self._publisher.socket.poll()
+        while not self._bus.service():
+            self._bus.wait()
 
     def idle(self, seconds: float) -> None:
         """Let time pass, but keep answering the broker."""
-        if self._publisher.socket.poll(int(seconds * 1000)):
+        if self._bus.wait(seconds):
             self.await_broker()
 
-    def lines(
-        self, lines: Sequence[Line], flags: Flag = NO_FLAGS, *, awaited: bool = False
-    ) -> None:
-        """Publish lines, in as few messages as the limit of a message allows.
-
-        ``awaited``: the broker was there a moment ago, so it is not asked for at first.
-        """
+    def lines(self, lines: Sequence[Line], flags: Flag = NO_FLAGS) -> None:
+        """Publish lines, in as few messages as the limit of a message allows."""
         for body in batch.encode_batches(lines, self._limit):
-            if not awaited:
-                self.await_broker()
-            awaited = False
-            self._publisher.publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
-            self.anchor = resume.after(self.anchor, body.lines)
+            self._publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
+            self.resume_point = resume.after(self.resume_point, body.lines)
 
     def status(self, container: str, state: str, words: str, flags: Flag = NO_FLAGS) -> None:
         """Publish what the container is doing; the stream goes on with it."""
@@ -96,14 +93,38 @@ class LogPublisher:
 
     def end(self) -> None:
         """Publish that the log has ended."""
-        self._publish(Kind.END, messages.end(), code=NORMAL)
+        self._publish(Kind.END, messages.end(), code=close_codes.NORMAL)
         self.final = True
 
     def error(self, text: str, code: int) -> None:
-        """Publish why there is no stream."""
-        self._publish(Kind.ERROR, messages.error(text), code=code)
-        self.final = True
+        """Publish why there is no stream, once."""
+        if not self.final:
+            self._publish(Kind.ERROR, messages.error(text), code=code)
+            self.final = True
 
-    def _publish(self, kind: Kind, body: bytes, *, flags: Flag = NO_FLAGS, code: int = 0) -> None:
+    def change_container(self, left: str, entered: str) -> None:
+        """Resume in the log of another container, by their ids.
+
+        It has a log of its own, with a beginning.  A deployment that failed brings
+        the old container back, and of its log only what followed the last line
+        that was published.
+        """
+        self._left[left] = self.resume_point
+        self.resume_point = self._left.pop(entered, None)
+        while len(self._left) > _LEFT:
+            del self._left[next(iter(self._left))]
+
+    def forget_lines_before(self, created: str) -> None:
+        """Forget the resume point if it is in the log of an earlier container."""
+        if self.resume_point and created > self.resume_point.line.timestamp:
+            self.resume_point = None
+
+    def published_since(self, timestamp: str) -> bool:
+        """Return True if a line at or after this time was published."""
+        return self.resume_point is not None and self.resume_point.line.timestamp >= timestamp
+
+    def _publish(
+        self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = NO_FLAGS, code: int = 0
+    ) -> None:
         self.await_broker()
-        self._publisher.publish(kind, body, flags=flags, code=code)
+        self._bus.publish(kind, body, count=count, flags=flags, code=code)

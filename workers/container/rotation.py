@@ -13,7 +13,7 @@ from typing import Final
 
 from mist import clock
 from mist.settings import CollectorSettings
-from workers.container.docker_logs import Container
+from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 
@@ -37,15 +37,15 @@ def complete(container: Container, line: Line) -> bool:
     return not _outrun(container) and _age(line) <= _FRESH_NS
 
 
-def depth(container: Container, anchor: ResumePoint | None, *, deep: bool) -> int | None:
+def depth(container: Container, resume: ResumePoint | None, *, deep: bool) -> int | None:
     """Among how many entries the engine is to look for the last published line.
 
     It takes its time for each, and behind a line that is old already there are
     few; unless ``deep``: the line was not among them just now.
     """
-    if anchor is None:
+    if resume is None:
         return None
-    calm = _age(anchor.line) > _CALM_NS and not deep
+    calm = _age(resume.line) > _CALM_NS and not deep
     return DEPTHS[0 if calm or _outrun(container) else 1]
 
 

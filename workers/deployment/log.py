@@ -13,12 +13,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-import zmq
-
 from bus import wire
 from bus.publisher import Publisher
 from bus.wire import Kind
-from mist import clock, messages
+from mist import clock, close_codes, messages
 from mist.deployments.records import Reader, is_final, status_of
 from mist.messages import DeploymentStatus, Stream
 from mist.paths import owner_of_new
@@ -29,9 +27,6 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOL
 
 #: How long a starting runner waits for the broker, in seconds; without one it goes on alone.
 _BROKER_SECONDS: Final = 0.2
-
-#: WebSocket close code of a log that was sent to its end (RFC 6455 §7.4.1).
-_NORMAL_CLOSURE: Final = 1000
 
 
 class DeploymentLogFile:
@@ -131,7 +126,7 @@ class Wakeups:
         self._publisher = publisher
         self._reader = Reader(path)
         self._batch_bytes = batch_bytes
-        publisher.socket.poll(int(_BROKER_SECONDS * 1000), zmq.POLLIN)
+        publisher.wait(_BROKER_SECONDS)
 
     def catch_up(self) -> None:
         """Publish the rest of the file, unless the broker is away: it is published later then."""
@@ -146,7 +141,7 @@ class Wakeups:
         self._publisher.close()
 
     def _publish(self, kind: Kind, records: list[bytes]) -> None:
-        code = _NORMAL_CLOSURE if kind is Kind.ERROR else 0
+        code = close_codes.NORMAL if kind is Kind.ERROR else 0
         body = b"\n".join(records)
         if kind is Kind.LOG and len(body) <= wire.MAX_MESSAGE_BYTES:
             self._publisher.publish(kind, body, count=len(records))

@@ -48,7 +48,7 @@ def _run(publisher: Publisher, ticks: FixedRateTimer, sample: Callable[[], bytes
     while True:
         # The wait for the next deadline is one for news of the broker as well.
         while remaining := ticks.remaining():
-            if publisher.socket.poll(int(remaining * 1000) + 1, zmq.POLLIN):
+            if publisher.wait(remaining):
                 publisher.service()
         body = sample()
         # Without a broker the sample is dropped: a later one tells more.

@@ -1,9 +1,10 @@
 """A topic's whole way in a model: collector, broker, subscriber, and whatever goes wrong.
 
-The real parts are the broker's memory and the subscriber's order.  Around them
-chance loses messages, answers replays late, and kills collector and broker at
-any moment.  Whatever happens, the subscriber passes each line on once and in
-order, and where lines are missing a Gap stands in their place.
+The real parts are the collector's outbox, the broker's memory and the
+subscriber's order.  Around them chance loses messages, answers replays late, and
+kills collector and broker at any moment.  Whatever happens, the subscriber passes
+each line on once and in order, and where lines are missing a Gap stands in their
+place.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from collections.abc import Iterable
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 
 from bus import wire
 from bus.broker.buffers import Buffers
+from bus.outbox import Outbox, Packet
 from bus.reorder import Gap, ReorderBuffer
 from bus.replay import START, Position, Snapshot
-from bus.wire import Flag, Header, Kind, Message
+from bus.stream_state import StreamState
+from bus.wire import Flag, Kind, Message
 from mist import clock, messages
 from mist.settings import ReplaySettings, Settings
-from workers.container.publisher import tells_where_to_resume
 
 TOPIC = b"container/1/log"
 
@@ -42,10 +43,10 @@ class Stream:
     def __init__(self, chance: random.Random, *, remembered: int, resent: int) -> None:
         self.chance = chance
         self.written = 0
-        self.term = self.epoch = self.next = self.published = 0
+        self.term = self.published = 0
         self.settings = Settings(replay=ReplaySettings(lines=remembered))
-        self.resent = resent
-        self.kept: deque[Message] = deque()
+        self.resend_bytes = resent * len(_line(1))
+        self.outbox: Outbox | None = None
         self.buffers: Buffers | None = None
         self.events: deque[Message] = deque()
         self.replies: deque[Snapshot] = deque()
@@ -63,7 +64,7 @@ class Stream:
 
     def collect(self) -> None:
         """Publish what the log holds behind the last published line."""
-        if self.epoch and self.buffers is not None:
+        if self.outbox and self.buffers is not None:
             while self.published < self.written:
                 self.publish_lines(self.chance.randint(1, 4))
 
@@ -77,46 +78,37 @@ class Stream:
 
     def publish(self, kind: Kind, body: bytes, count: int = 1, flags: Flag = wire.NO_FLAGS) -> None:
         """Number a message, keep it for a new broker, and send it."""
-        header = Header(kind, self.epoch, self.term, self.next, count, flags)
-        self.next += count
-        message = Message(TOPIC, header, body)
-        self.kept.append(message)
-        self.send(message)
+        assert self.outbox is not None
+        self.send(self.outbox.number(kind, body, count=count, flags=flags))
 
-    def send(self, message: Message) -> None:
+    def send(self, packet: Packet) -> None:
         """The broker remembers, then forwards."""
-        header = message.header
-        if self.buffers is not None and self.buffers.accept(
-            TOPIC, wire.pack(header), header, message.body
-        ):
-            self.events.append(message)
+        packed, body = packet
+        header = wire.unpack(packed)
+        if self.buffers is not None and self.buffers.accept(TOPIC, packed, header, body):
+            self.events.append(Message(TOPIC, header, body))
 
     def status(self) -> None:
         """The container was started again."""
-        if self.epoch and self.buffers is not None:
+        if self.outbox and self.buffers is not None:
             self.publish(Kind.STATUS, b"{}")
 
     def kill_collector(self) -> None:
         """What it knew is gone."""
-        self.epoch = 0
+        self.outbox = None
 
     def start_collector(self) -> None:
         """It claims the topic, and goes on where the broker's memory ends."""
         if self.buffers is None:
             return
         self.term += 1
-        self.epoch = self.term
-        self.claim()
+        self.outbox = Outbox(TOPIC, self.term, self.resend_bytes)
+        self.send(self.outbox.claim(resume=True))
         snapshot = self.snapshot(START)
-        if not tells_where_to_resume(snapshot):
-            self.claim(Flag.RESET)
-            snapshot = self.snapshot(START)
-        self.epoch, self.next = snapshot.epoch, snapshot.seq + 1
-        adopted = [
-            message._replace(header=structs.replace(message.header, term=self.term))
-            for message in snapshot.messages
-        ]
-        self.kept = deque(adopted, maxlen=self.resent)
+        self.outbox.adopt(snapshot)
+        if not snapshot.tells_where_to_resume:
+            self.send(self.outbox.claim(resume=False))
+            snapshot = Snapshot(TOPIC, self.term, self.term, 0, [])
         lines = [
             _number(line)
             for message in snapshot.messages
@@ -124,24 +116,13 @@ class Stream:
             for line in message.body.split(b"\n")
         ]
         self.published = lines[-1] if lines else 0
-        headers = [message.header for message in snapshot.messages]
-        ready = any(
-            header.kind is Kind.READY or (header.kind is Kind.LOG and not header.history)
-            for header in headers
-        )
-        if not ready:
+        if not StreamState.of(snapshot).complete:
             if not lines:
                 self.publish(Kind.STATUS, b"{}", flags=Flag.HISTORY)
             while self.published < self.written:
                 self.publish_lines(self.chance.randint(1, 10), Flag.HISTORY)
             self.publish(Kind.READY, b"")
         self.collect()
-
-    def claim(self, flags: Flag = wire.NO_FLAGS) -> None:
-        """What a collector says at its start, and to a new broker that has everything again."""
-        assert self.buffers is not None
-        claim = Header(Kind.CLAIM, self.epoch, self.term, 1, flags=flags)
-        self.buffers.accept(TOPIC, wire.pack(claim), claim, b"")
 
     def restart_collector(self) -> None:
         """A crash, and the supervisor's answer to it."""
@@ -165,17 +146,17 @@ class Stream:
         """The collector sends again what it kept, and may die over it."""
         if self.buffers is None:
             self.start_broker()
-            if not self.epoch:
+            if self.outbox is None:
                 self.start_collector()
                 return
-            again = list(self.kept)
+            *again, claim = self.outbox.resend()
             dies = self.chance.random() < 0.2
-            for message in again[: self.chance.randint(0, len(again))] if dies else again:
-                self.send(message)
+            for packet in again[: self.chance.randint(0, len(again))] if dies else again:
+                self.send(packet)
             if dies:
                 self.restart_collector()
             else:
-                self.claim()
+                self.send(claim)
             self.collect()
 
     def snapshot(self, after: Position) -> Snapshot:
@@ -229,7 +210,7 @@ class Stream:
     def settle(self) -> None:
         """All is well again, and everything arrives."""
         self.restart_broker()
-        if not self.epoch:
+        if self.outbox is None:
             self.start_collector()
         self.collect()
         while self.events or self.replies:

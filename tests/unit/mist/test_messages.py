@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,3 +99,35 @@ def test_the_time_stamp_of_what_is_no_message() -> None:
     """Bytes that came from elsewhere stop nobody who looks at them."""
     assert messages.log_timestamp(b"") == ""
     assert messages.log_timestamp(b"\xff" * 80) == "\ufffd" * 30
+
+
+@given(st.text(), st.sampled_from(["stdout", "stderr"]))
+def test_a_log_message_is_read(line: str, stream: messages.Stream) -> None:
+    """What is encoded here is decoded here."""
+    read = messages.read_log(messages.log(TIME, line, stream))
+    assert read == messages.LogMessage(TIME, messages.LogLine(line, stream))
+
+
+def test_a_status_is_read() -> None:
+    """A container's, field by field."""
+    data = messages.ContainerStatus("mist-app-1", "running", "Up 2 hours")
+    assert messages.read_status(messages.status(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (messages.end(), "Log stream ended"),
+        (messages.error("Container not found"), "Container not found"),
+        (messages.skipped(1), "1 line skipped: connection too slow"),
+    ],
+)
+def test_the_text_of_a_message_is_read(message: bytes, text: str) -> None:
+    """Of each kind that has one."""
+    assert messages.read_text(message) == text
+
+
+def test_another_message_is_not_a_status() -> None:
+    """The caller decides what to make of it."""
+    with pytest.raises(msgspec.DecodeError):
+        messages.read_status(messages.end())

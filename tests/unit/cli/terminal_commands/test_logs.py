@@ -83,6 +83,12 @@ def test_live_line_tells_that_the_history_is_complete() -> None:
     assert Wanted(1).hold([log("1"), log("2", history=False)])
 
 
+def test_live_status_tells_that_the_history_is_complete() -> None:
+    """All that a broker with a short memory may have of a quiet container that was restarted."""
+    body = messages.status(ContainerStatus("web", "running", "Up"))
+    assert Wanted(100).hold([message(Kind.STATUS, body)])
+
+
 def test_stopped_container_is_waited_out() -> None:
     """Its history is complete, but the error that says why it ends is still to come."""
     wanted = Wanted(100)

@@ -12,7 +12,7 @@ import pytest
 from mist.errors import EngineError, EngineUnreachable, SettingsError
 from mist.settings import EngineSettings, Settings
 from workers import engine
-from workers.container.docker_logs import _rotates_at
+from workers.container.container import rotates_at
 from workers.deployment.client import connect
 
 Serve = Callable[[bytes], Settings]
@@ -118,4 +118,4 @@ def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_the_size_at_which_a_log_rotates(log: dict[str, object], size: int | None) -> None:
     """As the engine reads its option; what cannot be read counts as small."""
-    assert _rotates_at(log) == size
+    assert rotates_at(log) == size

@@ -15,61 +15,61 @@ def line(number: int, text: str = "x") -> Line:
     return Line(stamp, "stdout", text)
 
 
-def test_without_an_anchor_everything_is_new() -> None:
+def test_without_a_resume_point_everything_is_new() -> None:
     """The first lines of a container."""
-    splice = Deduplicator(None)
-    assert splice.joined
-    assert splice.feed([line(1)]) == [line(1)]
+    deduplicator = Deduplicator(None)
+    assert deduplicator.joined
+    assert deduplicator.feed([line(1)]) == [line(1)]
 
 
-def test_what_follows_the_anchor_is_new() -> None:
+def test_what_follows_the_resume_point_is_new() -> None:
     """The order is that of the engine's file, not of the time stamps."""
-    splice = Deduplicator(ResumePoint(line(5)))
-    assert splice.feed([line(3), line(6)]) == []
-    assert splice.feed([line(5), line(4), line(7)]) == [line(4), line(7)]
-    assert splice.feed([line(8)]) == [line(8)]
+    deduplicator = Deduplicator(ResumePoint(line(5)))
+    assert deduplicator.feed([line(3), line(6)]) == []
+    assert deduplicator.feed([line(5), line(4), line(7)]) == [line(4), line(7)]
+    assert deduplicator.feed([line(8)]) == [line(8)]
 
 
 def test_identical_lines_are_counted() -> None:
     """Two equal lines of one moment are two lines."""
-    splice = Deduplicator(ResumePoint(line(5), repeats=2))
-    assert splice.feed([line(5), line(5), line(5), line(6)]) == [line(5), line(6)]
+    deduplicator = Deduplicator(ResumePoint(line(5), repeats=2))
+    assert deduplicator.feed([line(5), line(5), line(5), line(6)]) == [line(5), line(6)]
 
 
-def test_a_later_line_proves_that_the_anchor_is_gone() -> None:
+def test_a_later_line_proves_that_the_resume_point_is_gone() -> None:
     """What is younger than it was written after it."""
-    splice = Deduplicator(ResumePoint(line(5)))
-    assert splice.feed([line(4), line(800)]) == []
-    assert not splice.lost
-    assert splice.feed([line(1_006)]) == []
-    assert splice.lost
-    assert splice.release() == [line(800), line(1_006)]
-    assert splice.feed([line(5)]) == [line(5)]
+    deduplicator = Deduplicator(ResumePoint(line(5)))
+    assert deduplicator.feed([line(4), line(800)]) == []
+    assert not deduplicator.lost
+    assert deduplicator.feed([line(1_006)]) == []
+    assert deduplicator.lost
+    assert deduplicator.release() == [line(800), line(1_006)]
+    assert deduplicator.feed([line(5)]) == [line(5)]
 
 
 def test_many_newer_lines_prove_it_too() -> None:
     """What is held is bounded."""
-    splice = Deduplicator(ResumePoint(line(5)))
-    splice.feed([line(6, str(number)) for number in range(19_999)])
-    assert not splice.lost
-    splice.feed([line(6)])
-    assert splice.lost
-    assert len(splice.release()) == 20_000
+    deduplicator = Deduplicator(ResumePoint(line(5)))
+    deduplicator.feed([line(6, str(number)) for number in range(19_999)])
+    assert not deduplicator.lost
+    deduplicator.feed([line(6)])
+    assert deduplicator.lost
+    assert len(deduplicator.release()) == 20_000
 
 
 def test_many_older_lines_prove_nothing() -> None:
-    """The second before the anchor may have had any number of lines."""
-    splice = Deduplicator(ResumePoint(line(500)))
-    splice.feed([line(1, str(number)) for number in range(50_000)])
-    assert not splice.lost
-    assert splice.feed([line(500), line(501)]) == [line(501)]
+    """The second before the resume point may have had any number of lines."""
+    deduplicator = Deduplicator(ResumePoint(line(500)))
+    deduplicator.feed([line(1, str(number)) for number in range(50_000)])
+    assert not deduplicator.lost
+    assert deduplicator.feed([line(500), line(501)]) == [line(501)]
 
 
 def test_a_line_that_grew_onto_a_prompt_is_new() -> None:
     """A terminal's stream goes on right behind a last line without an end."""
-    splice = Deduplicator(ResumePoint(line(5, "$ ")))
+    deduplicator = Deduplicator(ResumePoint(line(5, "$ ")))
     grown = line(5, f"$ {line(9).timestamp} hello")
-    assert splice.feed([line(4), grown, line(10)]) == [line(9, "hello"), line(10)]
+    assert deduplicator.feed([line(4), grown, line(10)]) == [line(9, "hello"), line(10)]
 
 
 def test_the_engine_is_asked_from_a_second_before() -> None:
@@ -77,14 +77,14 @@ def test_the_engine_is_asked_from_a_second_before() -> None:
     assert ResumePoint(line(1_500)).since == "1736935200.500000000"
 
 
-def test_the_anchor_moves_with_what_is_published() -> None:
+def test_the_resume_point_moves_with_what_is_published() -> None:
     """And counts repetitions, also across messages."""
-    anchor = after(None, [line(1)])
-    assert anchor == ResumePoint(line(1), 1)
-    assert after(anchor, []) == anchor
-    assert after(anchor, [line(1), line(1)]) == ResumePoint(line(1), 3)
-    assert after(anchor, [line(1), line(2), line(2)]) == ResumePoint(line(2), 2)
-    assert after(anchor, [line(2), line(1)]) == ResumePoint(line(1), 1)
+    point = after(None, [line(1)])
+    assert point == ResumePoint(line(1), 1)
+    assert after(point, []) == point
+    assert after(point, [line(1), line(1)]) == ResumePoint(line(1), 3)
+    assert after(point, [line(1), line(2), line(2)]) == ResumePoint(line(2), 2)
+    assert after(point, [line(2), line(1)]) == ResumePoint(line(1), 1)
 
 
 @given(
@@ -98,6 +98,6 @@ def test_every_line_once_wherever_the_stream_broke(
     log = [line(10 * index + jitter, text) for index, (jitter, text) in enumerate(pairs)]
     broken = data.draw(st.integers(1, len(log)))
     reopened = data.draw(st.integers(0, broken - 1))
-    splice = Deduplicator(after(None, log[:broken]))
+    deduplicator = Deduplicator(after(None, log[:broken]))
     again = log[0 if log[reopened:broken].count(log[broken - 1]) else reopened :]
-    assert log[:broken] + splice.feed(again) == log
+    assert log[:broken] + deduplicator.feed(again) == log

@@ -7,7 +7,7 @@ import time
 from mist import clock
 from mist.settings import CollectorSettings
 from workers.container import rotation
-from workers.container.docker_logs import Container
+from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 
@@ -53,8 +53,8 @@ def test_the_last_line_of_a_quiet_container_is_near() -> None:
 
 def test_a_line_that_was_not_near_is_looked_for_deeper() -> None:
     """An engine's clock may be behind, and a line of a flood look old."""
-    anchor = ResumePoint(_line(60.0))
-    assert rotation.depth(_container(), anchor, deep=True) == rotation.DEPTHS[1]
+    resume = ResumePoint(_line(60.0))
+    assert rotation.depth(_container(), resume, deep=True) == rotation.DEPTHS[1]
 
 
 def test_lines_of_a_log_that_rotates_do_not_gather_for_long() -> None:

@@ -1,0 +1,282 @@
+"""An engine and a bus that a test plays, for histories of a collector of container logs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self
+
+import msgspec
+
+from bus.wire import NO_FLAGS, Flag, Kind
+from mist.errors import ContainerNotFound, EngineUnreachable
+from mist.settings import CollectorSettings, Settings
+from workers.container.collector import Collector
+from workers.container.container import Container
+from workers.container.frames import Line
+from workers.container.publisher import LogPublisher
+from workers.container.resume import ResumePoint
+from workers.container.states import State
+from workers.container.stream import CheckDue, Ended, Idle, Lines, LogStream, StreamEvent, Suspect
+
+CREATED = "2025-01-15T10:00:00.000000000Z"
+STARTED = "2025-01-15T10:00:01.000000000Z"
+
+SETTINGS = Settings(
+    collector=CollectorSettings(restart_seconds=10.0, stop_grace_seconds=0.5, retry_seconds=0.25)
+)
+
+
+def line(number: int, text: str = "") -> Line:
+    """Return a line that was written ``number`` seconds after the container's start."""
+    return Line(f"2025-01-15T10:01:{number:02d}.000000000Z", "stdout", text or f"line {number}")
+
+
+def container(name: str = "a", **changes: Any) -> Container:
+    """Return a running container whose id is ``name``."""
+    usual: dict[str, Any] = {
+        "id": name,
+        "started": STARTED,
+        "state": "running",
+        "running": True,
+        "restarting": False,
+        "created": CREATED,
+        "tty": False,
+        "auto_remove": False,
+        "rotates_at": None,
+    }
+    return Container(**(usual | changes))
+
+
+def stopped(name: str = "a", **changes: Any) -> Container:
+    """Return a container that has exited."""
+    return container(name, **({"running": False, "state": "exited"} | changes))
+
+
+class Clock:
+    """A time that passes while somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+class FakeBus:
+    """Remembers what was published; the broker is always there."""
+
+    descriptor = -1
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.published: list[tuple[Kind, Flag, int, bytes]] = []
+        self.waits: list[float] = []
+        self.absences = 0
+
+    def service(self) -> bool:
+        """Return True unless the broker is to be away for another question."""
+        self.absences -= self.absences > 0
+        return not self.absences
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Let the time pass at once."""
+        self.waits.append(seconds or 0.0)
+        self.clock.now += seconds or 0.0
+        return seconds is None
+
+    def publish(
+        self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = NO_FLAGS, code: int = 0
+    ) -> None:
+        """Remember a message."""
+        assert count == len(body.split(b"\n"))
+        self.published.append((kind, flags, code, body))
+
+
+class FakeStream(LogStream):
+    """Gives the events of a script, or the lines of a log that is read to its end."""
+
+    def __init__(  # the stream that it stands in for needs a connection
+        self, script: Iterable[StreamEvent | Callable[[], object]], *, joined: bool = True
+    ) -> None:
+        self._script = iter(script)
+        self._known = joined
+        self._failure = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    @property
+    def joined(self) -> bool:
+        """Return True unless the script says that the resume point is not found."""
+        return self._known
+
+    @property
+    def entries(self) -> int:
+        """Nothing here counts them."""
+        return 0
+
+    @property
+    def failure(self) -> str:
+        """Return the engine's words."""
+        return self._failure
+
+    def read(self) -> StreamEvent:
+        """Return the script's next event; a function in it happens between two events."""
+        for event in self._script:
+            if not isinstance(event, Lines | Idle | CheckDue | Suspect | Ended):
+                event()
+                continue
+            return event
+        return Ended()
+
+    def all(self, *, whole: bool) -> Iterator[list[Line]]:
+        """Yield the script's lines; those of a request that was not deep enough are not new."""
+        for event in self._script:
+            if isinstance(event, Ended):
+                self._failure = event.failure
+            if isinstance(event, Lines) and (whole or self._known):
+                yield event.lines
+
+
+class FakeEngine:
+    """The engine's side: one name, the container behind it, and logs by the container's id."""
+
+    def __init__(self) -> None:
+        self.container: Container | None = container()
+        self.logs: dict[str, list[Line]] = {}
+        self.streams: list[FakeStream] = []
+        self.looks: list[Container | None] = []
+        self.fails: Exception | None = None
+        self.deep: list[bool] = []
+        self.depths: list[int | None] = []
+        self.holds_resume_point = True
+        self.log_failure = ""
+
+    def look(self, _name: str) -> Container | None:
+        """Return the container of the next look, or the one that is there."""
+        self._answer()
+        if self.looks:
+            self.container = self.looks.pop(0)
+        return self.container
+
+    def words(self, one: Container) -> str:
+        """Return the engine's phrase."""
+        self._answer()
+        return "Up 2 hours" if one.running else "Exited (0)"
+
+    def history(self, one: Container, resume: ResumePoint | None, tail: int | None) -> LogStream:
+        """Return the log behind the resume point."""
+        self._answer()
+        self.depths.append(tail)
+        if one.id not in self.logs:
+            raise ContainerNotFound(one.id)
+        known = resume.line.timestamp if resume else ""
+        lines = [entry for entry in self.logs[one.id] if entry.timestamp > known]
+        joined = resume is None or self.holds_resume_point
+        return FakeStream([Lines(lines), Ended(self.log_failure)], joined=joined)
+
+    def follow(
+        self, _one: Container, _resume: ResumePoint | None, *, deep: bool, wake: int
+    ) -> LogStream:
+        """Return the next scripted stream."""
+        assert wake == FakeBus.descriptor
+        self._answer()
+        self.deep.append(deep)
+        return self.streams.pop(0)
+
+    def last_line(self, one: Container) -> Line | None:
+        """Return the newest line of the log."""
+        self._answer()
+        return self.logs[one.id][-1] if self.logs.get(one.id) else None
+
+    def _answer(self) -> None:
+        if self.fails:
+            raise self.fails
+
+    def go_away(self) -> None:
+        """Be unreachable from now on."""
+        self.fails = EngineUnreachable("unix:///var/run/docker.sock", "connection refused")
+
+
+class FakeApp:
+    """The application as the store knows it."""
+
+    name: str | None = "web"
+    replaced = False
+
+    def container(self) -> str | None:
+        """Return the container's name."""
+        return self.name
+
+    def deploying(self) -> bool:
+        """Return True during a deployment."""
+        return self.replaced
+
+
+class History:
+    """One collector, and everything around it."""
+
+    def __init__(self, *, opened: bool = False, settings: Settings = SETTINGS) -> None:
+        self.clock = Clock()
+        self.bus = FakeBus(self.clock)
+        self.engine = FakeEngine()
+        self.engine.logs["a"] = []
+        self.app = FakeApp()
+        self.out = LogPublisher(self.bus, settings)
+        self.out.opened = opened
+        self.collector = Collector(self.app, self.engine, self.out, settings, self.clock)
+
+    def stream(self, *script: StreamEvent | Callable[[], object], joined: bool = True) -> None:
+        """Script the next stream that is followed."""
+        self.engine.streams.append(FakeStream(script, joined=joined))
+
+    def steps(self, count: int = 1) -> State:
+        """Let the collector work; return the state that it is in afterwards."""
+        for _ in range(count):
+            self.collector.step()
+        return self.collector.state
+
+    def until(self, state: State, most: int = 100) -> None:
+        """Let the collector work until it is in a state."""
+        for _ in range(most):
+            if self.collector.state is state:
+                return
+            self.collector.step()
+        raise AssertionError(f"{state} is not reached, but {self.collector.state}")
+
+    def following(self) -> None:
+        """Begin with a complete history and a container that runs."""
+        self.steps()
+        assert self.collector.state is State.FOLLOWING
+        self.bus.published.clear()
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds that were published, a row of lines counted once."""
+        return [kind for kind, _ in itertools.groupby(kind for kind, *_ in self.bus.published)]
+
+    @property
+    def codes(self) -> list[int]:
+        """The close codes that were published."""
+        return [code for _, _, code, _ in self.bus.published if code]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What a client would have read."""
+        bodies = [body for *_, body in self.bus.published if body]
+        return [msgspec.json.decode(one) for body in bodies for one in body.split(b"\n")]
+
+    @property
+    def lines(self) -> list[str]:
+        """The text of the lines."""
+        return [event["data"]["line"] for event in self.events if event["type"] == "log"]
+
+    @property
+    def messages(self) -> list[str]:
+        """The texts of errors and ends."""
+        return [event["data"]["message"] for event in self.events if "message" in event["data"]]

@@ -1,0 +1,84 @@
+"""A collector's numbers, its claims, and what a new broker gets again."""
+
+from __future__ import annotations
+
+from bus import wire
+from bus.outbox import Outbox, Packet
+from bus.replay import Snapshot
+from bus.wire import Flag, Header, Kind, Message
+
+TOPIC = b"container/1/log"
+
+
+def outbox(term: int = 7, keep_bytes: int = 100) -> Outbox:
+    """Return an outbox whose topic is not claimed yet."""
+    return Outbox(TOPIC, term, keep_bytes)
+
+
+def header(packet: Packet) -> Header:
+    """Return the header of a packet."""
+    return wire.unpack(packet[0])
+
+
+def test_numbers_follow_one_another() -> None:
+    """A message covers as many numbers as it has lines."""
+    box = outbox()
+    sent = [header(box.number(Kind.LOG, b"x", count=count)) for count in (1, 3, 1)]
+    assert [(one.seq, one.last) for one in sent] == [(1, 1), (2, 4), (5, 5)]
+    assert {(one.epoch, one.term) for one in sent} == {(7, 7)}
+
+
+def test_a_claim_begins_a_new_epoch() -> None:
+    """It tells the broker to forget the topic, and forgets what was sent."""
+    box = outbox()
+    box.number(Kind.LOG, b"x")
+    claim = header(box.claim(resume=False))
+    assert (claim.kind, claim.flags, claim.epoch) == (Kind.CLAIM, Flag.RESET, 7)
+    assert header(box.number(Kind.LOG, b"y")).seq == 1
+    assert [body for _, body in box.resend()] == [b"y", b""]
+
+
+def test_a_successor_goes_on_with_the_numbers() -> None:
+    """In the epoch of its predecessor, whose messages it sends again as its own."""
+    box = outbox(term=9)
+    assert header(box.claim(resume=True)).flags == wire.NO_FLAGS
+    known = Message(TOPIC, Header(Kind.LOG, 7, 7, 4, count=2), b"old")
+    box.adopt(Snapshot(TOPIC, 7, 7, 5, [known]))
+    new = header(box.number(Kind.LOG, b"new"))
+    assert (new.epoch, new.term, new.seq) == (7, 9, 6)
+    again = [header(packet) for packet in box.resend()]
+    assert [(one.kind, one.epoch, one.term, one.seq) for one in again] == [
+        (Kind.LOG, 7, 9, 4),
+        (Kind.LOG, 7, 9, 6),
+        (Kind.CLAIM, 7, 9, 1),
+    ]
+
+
+def test_a_broker_that_knows_nothing_leaves_the_epoch_as_it_is() -> None:
+    """There is nothing to go on with."""
+    box = outbox()
+    box.claim(resume=True)
+    box.adopt(Snapshot(TOPIC, 0, 0, 0, []))
+    assert header(box.number(Kind.LOG, b"x")).epoch == 7
+
+
+def test_what_is_kept_is_bounded() -> None:
+    """The oldest goes first, and the newest stays even if it is too large."""
+    box = outbox(keep_bytes=100)
+    for size in (60, 30, 40):
+        box.number(Kind.LOG, b"x" * size)
+    assert [len(body) for _, body in box.resend()] == [30, 40, 0]
+    box.number(Kind.LOG, b"x" * 500)
+    assert [len(body) for _, body in box.resend()] == [500, 0]
+
+
+def test_nothing_is_sent_again_before_anything_was_sent() -> None:
+    """The broker's first connection is not a new broker."""
+    assert list(outbox().resend()) == []
+
+
+def test_a_claim_is_sent_again_even_without_messages() -> None:
+    """The broker may have died before it had it."""
+    box = outbox()
+    box.claim(resume=True)
+    assert [header(packet).kind for packet in box.resend()] == [Kind.CLAIM]

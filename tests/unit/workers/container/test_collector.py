@@ -1,0 +1,554 @@
+"""What a collector does, as histories of an engine and a bus that the test plays."""
+
+from __future__ import annotations
+
+import pytest
+
+from bus.replay import Snapshot
+from bus.wire import Flag, Header, Kind, Message
+from mist import messages
+from mist.errors import EngineError
+from tests.support.collecting import CREATED, SETTINGS, History, container, line, stopped
+from workers.container import rotation
+from workers.container.resume import ResumePoint
+from workers.container.states import State
+from workers.container.stream import CheckDue, Ended, Idle, Lines, Suspect
+
+
+@pytest.fixture
+def history() -> History:
+    """Return a collector at its start, of a container that runs and has written nothing."""
+    return History()
+
+
+# The start
+
+
+def test_status_history_and_ready_come_first(history: History) -> None:
+    """The first client gets the state, the tail, and the word that this is all."""
+    history.engine.logs["a"] = [line(1), line(2)]
+    assert history.steps() is State.FOLLOWING
+    assert history.kinds == [Kind.STATUS, Kind.LOG, Kind.READY]
+    assert [flags for _, flags, _, _ in history.bus.published[:2]] == [Flag.HISTORY] * 2
+    assert history.events[0]["data"] == {
+        "container": "web",
+        "state": "running",
+        "status": "Up 2 hours",
+    }
+
+
+def test_an_application_that_does_not_exist(history: History) -> None:
+    """It is refused with 4404, once, and looked for again."""
+    history.app.name = None
+    assert history.steps(3) is State.STARTING
+    assert (history.messages, history.codes) == (["Application not found"], [4404])
+
+
+def test_a_container_that_does_not_exist(history: History) -> None:
+    """It is refused with 4404; the stream begins when it appears."""
+    history.engine.looks = [None, None, container()]
+    history.until(State.FOLLOWING)
+    assert (history.messages, history.codes) == (["Container not found"], [4404])
+    assert history.kinds == [Kind.ERROR, Kind.STATUS, Kind.READY]
+
+
+def test_a_container_that_does_not_run(history: History) -> None:
+    """Its history comes with an error before READY."""
+    history.engine.container = stopped()
+    history.engine.logs["a"] = [line(1)]
+    assert history.steps() is State.ENDED
+    assert history.kinds == [Kind.STATUS, Kind.LOG, Kind.ERROR, Kind.READY]
+    assert history.messages == ["Container is not running (state: exited)"]
+    assert history.codes == [4409]
+
+
+def test_a_container_that_is_restarting_is_waited_for(history: History) -> None:
+    """No error is published when the engine is about to start it."""
+    history.engine.container = stopped(restarting=True, state="restarting")
+    assert history.steps() is State.AWAY
+    assert history.kinds == [Kind.STATUS, Kind.READY]
+
+
+def test_an_engine_that_refuses_the_history_gets_no_status_published(history: History) -> None:
+    """Otherwise each attempt would publish another status."""
+    history.engine.log_failure = "configured logging driver does not support reading"
+    assert history.steps(5) is State.STARTING
+    assert history.kinds == [Kind.ERROR]
+    assert history.codes == [1013]
+
+
+def test_an_engine_that_is_away_at_the_start(history: History) -> None:
+    """The client is told at once, without the engine's address."""
+    history.engine.go_away()
+    assert history.steps(3) is State.STARTING
+    assert history.messages == ["Docker Engine is unreachable"]
+    history.engine.fails = None
+    assert history.steps() is State.FOLLOWING
+
+
+def test_a_history_that_was_cut_short_is_completed(history: History) -> None:
+    """A predecessor crashed before READY: only what it had not published follows."""
+    history.engine.logs["a"] = [line(1), line(2)]
+    history.out.resume_point = ResumePoint(line(1))
+    assert history.steps() is State.FOLLOWING
+    assert history.lines == ["line 2"]
+    assert history.bus.published[1][1] is Flag.HISTORY
+
+
+# Following
+
+
+def test_lines_are_published_as_they_come(history: History) -> None:
+    """Each event is a message, and the resume point goes with them."""
+    history.following()
+    history.stream(Lines([line(1)]), Idle(), Lines([line(2), line(3)]))
+    history.steps()
+    assert history.lines == ["line 1", "line 2", "line 3"]
+    assert [flags for _, flags, _, _ in history.bus.published] == [Flag(0)] * 2
+    assert history.out.resume_point == ResumePoint(line(3))
+
+
+def test_a_broken_stream_is_not_the_end(history: History) -> None:
+    """The container runs, so the log is followed again without a word."""
+    history.following()
+    history.stream(Lines([line(1)]))
+    history.stream(Lines([line(2)]))
+    history.until(State.CHECKING)
+    history.steps(2)
+    assert history.lines == ["line 1", "line 2"]
+    assert history.kinds == [Kind.LOG]
+
+
+def test_a_stream_that_gives_nothing_is_opened_again_ever_more_slowly(history: History) -> None:
+    """An engine that hangs up at once is not asked in a tight loop."""
+    history.following()
+    for _ in range(5):
+        history.stream()
+    history.steps(10)
+    assert history.bus.waits == [0.05, 0.1, 0.2, 0.25, 0.25]
+
+
+def test_a_line_ends_the_slowness(history: History) -> None:
+    """The first wait after a line is short again."""
+    history.following()
+    for script in ([], [], [Lines([line(1)])], []):
+        history.stream(*script)
+    history.steps(8)
+    assert history.bus.waits == [0.05, 0.1, 0.05]
+
+
+def test_what_the_engine_says_instead_of_a_line_is_trouble(history: History) -> None:
+    """It is not published before it has lasted."""
+    history.following()
+    history.stream(Ended("the log is damaged"))
+    assert history.steps() is State.CHECKING
+    assert history.kinds == []
+
+
+def test_lines_that_may_be_missing_are_read_from_the_log(history: History) -> None:
+    """The log gives every line behind the last one that was published, once."""
+    history.following()
+    history.engine.logs["a"] = [line(number) for number in range(1, 6)]
+    history.stream(Lines([line(1)]), Suspect(), Lines([line(5)]))
+    assert history.steps() is State.RECOVERING
+    assert history.steps() is State.FOLLOWING
+    assert history.lines == [f"line {number}" for number in range(1, 6)]
+
+
+def test_a_resume_point_is_looked_for_ever_deeper(history: History) -> None:
+    """At last everything that the engine has is asked for."""
+    history.following()
+    history.engine.holds_resume_point = False
+    history.engine.logs["a"] = [line(2)]
+    history.stream(Lines([line(1)]), Suspect(), joined=False)
+    history.engine.depths.clear()
+    history.steps(2)
+    assert history.engine.depths == list(rotation.DEPTHS)
+    assert history.lines == ["line 1", "line 2"]
+
+
+def test_the_next_stream_is_deeper_when_one_did_not_come_to_the_resume_point(
+    history: History,
+) -> None:
+    """An engine's clock may be behind, and a line of a flood look old."""
+    history.following()
+    history.stream(Suspect(), joined=False)
+    history.stream()
+    history.steps(3)
+    assert history.engine.deep == [False, True]
+
+
+def test_a_removed_log_is_recovered_as_empty(history: History) -> None:
+    """There is nothing to read any more; the next state finds out why."""
+    history.following()
+    del history.engine.logs["a"]
+    history.stream(Suspect())
+    assert history.steps(2) is State.FOLLOWING
+    assert history.lines == []
+
+
+def test_a_stream_is_followed_while_the_container_is_the_same(history: History) -> None:
+    """A check that finds nothing new changes nothing."""
+    history.following()
+    history.engine.logs["a"] = [line(1)]
+    history.stream(Lines([line(1)]), CheckDue(True), CheckDue(False), Lines([line(2)]))
+    history.steps()
+    assert history.lines == ["line 1", "line 2"]
+
+
+def test_a_silent_stream_is_left_when_the_log_has_newer_lines(history: History) -> None:
+    """Seen after the rotation of the log's files."""
+    history.following()
+    history.engine.logs["a"] = [line(1), line(2)]
+    history.stream(Lines([line(1)]), CheckDue(True), Lines([line(9)]))
+    assert history.steps() is State.CHECKING
+    assert history.lines == ["line 1"]
+
+
+def test_a_stream_that_is_not_silent_is_not_compared_with_the_log(history: History) -> None:
+    """What the engine has and the stream has not given yet may be in transit."""
+    history.following()
+    history.engine.logs["a"] = [line(1), line(2)]
+    history.stream(Lines([line(1)]), CheckDue(False), Lines([line(2)]))
+    history.steps()
+    assert history.lines == ["line 1", "line 2"]
+
+
+def test_a_container_that_was_renamed_is_not_followed_any_more(history: History) -> None:
+    """Another one has its name, although the stream of the old one goes on."""
+    history.following()
+    history.engine.logs["b"] = [line(5, "new")]
+    history.stream(
+        Lines([line(1)]), lambda: history.engine.looks.append(container("b")), CheckDue(False)
+    )
+    assert history.steps(2) is State.FOLLOWING
+    assert history.kinds == [Kind.LOG, Kind.STATUS]
+    assert history.out.resume_point is None
+
+
+def test_lines_wait_for_the_broker(history: History) -> None:
+    """Nothing is published while it is away, and nothing is lost."""
+    history.following()
+    history.stream(lambda: setattr(history.bus, "absences", 3), Lines([line(1)]))
+    history.steps()
+    assert history.bus.waits[:2] == [0.0, 0.0]
+    assert history.lines == ["line 1"]
+
+
+# The container's restart, replacement and end
+
+
+def test_a_restart_is_a_status_in_the_same_stream(history: History) -> None:
+    """A later start of the same container goes on in the same log."""
+    history.following()
+    history.stream(Lines([line(1)]))
+    history.steps()
+    history.engine.container = container(started="2025-01-15T10:02:00.000000000Z")
+    assert history.steps() is State.FOLLOWING
+    assert history.kinds == [Kind.LOG, Kind.STATUS]
+    assert history.out.resume_point == ResumePoint(line(1))
+
+
+def test_an_exit_ends_the_stream(history: History) -> None:
+    """The last lines, what became of the container, the end, and 1000."""
+    history.following()
+    history.stream(Lines([line(1)]))
+    history.engine.logs["a"] = [line(1), line(2)]
+    history.steps()
+    history.engine.container = stopped()
+    history.until(State.ENDED)
+    assert history.kinds == [Kind.LOG, Kind.STATUS, Kind.END]
+    assert history.lines == ["line 1", "line 2"]
+    assert history.events[-2]["data"]["status"] == "Exited (0)"
+    assert history.codes == [1000]
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [
+        (stopped(), 0.5),
+        (stopped(restarting=True), 10.0),
+        (stopped(state="created"), 10.0),
+        (stopped("b"), 10.0),
+        (None, 10.0),
+    ],
+)
+def test_how_long_a_container_may_be_away(history: History, left: object, seconds: float) -> None:
+    """One that was stopped has little time; one that seems to be on its way has more."""
+    history.following()
+    history.stream()
+    history.steps()
+    history.engine.container = left  # type: ignore[assignment]
+    history.until(State.AWAY)
+    before = history.clock.now
+    history.until(State.ENDED)
+    assert history.clock.now - before == pytest.approx(seconds, abs=0.15)
+
+
+def test_a_container_that_removes_itself_does_not_come_back(history: History) -> None:
+    """``--rm``: its removal is its end."""
+    history.engine.container = container(auto_remove=True)
+    history.following()
+    history.stream()
+    history.engine.looks = [None]
+    history.until(State.ENDED)
+    assert history.clock.now < 102
+    assert history.events[-2]["data"] == {
+        "container": "web",
+        "state": "exited",
+        "status": "Removed",
+    }
+
+
+def test_a_deployment_may_take_its_time(history: History) -> None:
+    """While it replaces the container a stop is not the end."""
+    history.following()
+    history.stream()
+    history.app.replaced = True
+    history.engine.looks = [*[stopped()] * 20, container("b")]
+    history.until(State.AWAY)
+    assert history.steps(2) is State.FOLLOWING
+    assert history.kinds == [Kind.STATUS]
+
+
+def test_a_new_container_of_the_name_has_a_log_with_a_beginning(history: History) -> None:
+    """The old one's last lines, a status, then everything of the new one."""
+    history.following()
+    history.stream(Lines([line(1)]))
+    history.engine.logs |= {"a": [line(1), line(2)], "b": [line(3)]}
+    history.steps()
+    history.engine.container = container("b")
+    history.steps()
+    assert history.lines == ["line 1", "line 2"]
+    assert history.kinds == [Kind.LOG, Kind.STATUS]
+    assert history.out.resume_point is None
+
+
+def test_a_container_that_comes_back_goes_on_where_it_was_left(history: History) -> None:
+    """A deployment that failed: nothing of the old container is published twice."""
+    history.following()
+    history.stream(Lines([line(1)]))
+    history.stream(Lines([line(2)]))
+    history.engine.looks = [container("b"), container("a")]
+    history.steps(4)
+    assert history.lines == ["line 1", "line 2"]
+    assert history.out.resume_point == ResumePoint(line(1))
+
+
+def test_a_container_that_is_replaced_and_ends_at_once(history: History) -> None:
+    """Both logs are published to their ends, one after the other."""
+    history.following()
+    history.stream(Lines([line(1)]))
+    history.engine.logs |= {"a": [line(1), line(2)], "b": [line(3)]}
+    history.steps()
+    history.engine.container = stopped("b")
+    history.until(State.ENDED)
+    assert history.lines == ["line 1", "line 2", "line 3"]
+
+
+# After the end
+
+
+def ended(history: History) -> History:
+    """Bring a history to the end of its container."""
+    history.following()
+    history.stream(Lines([line(1)]))
+    history.steps()
+    history.engine.container = stopped()
+    history.until(State.ENDED)
+    history.bus.published.clear()
+    return history
+
+
+def test_an_end_is_published_once(history: History) -> None:
+    """The container is looked at, and nothing is said while it is the same."""
+    assert ended(history).steps(10) is State.ENDED
+    assert history.kinds == []
+
+
+def test_a_container_that_was_started_again_is_followed(history: History) -> None:
+    """A status reopens the stream, behind the last line."""
+    ended(history)
+    history.engine.container = container(started="2025-01-15T11:00:00.000000000Z")
+    history.stream(Lines([line(2)]))
+    history.steps(2)
+    assert history.kinds == [Kind.STATUS, Kind.LOG]
+
+
+def test_a_run_that_was_over_before_it_was_seen_is_published(history: History) -> None:
+    """Its lines, its state and another end."""
+    ended(history)
+    history.engine.logs["a"] = [line(1), line(2)]
+    history.engine.container = stopped(started="2025-01-15T11:00:00.000000000Z")
+    assert history.steps() is State.ENDED
+    assert history.kinds == [Kind.LOG, Kind.STATUS, Kind.END]
+
+
+def test_a_removed_container_stays_ended(history: History) -> None:
+    """Nothing more is said about it."""
+    ended(history)
+    history.engine.container = None
+    assert history.steps(5) is State.ENDED
+    assert history.kinds == []
+
+
+# Trouble with the engine
+
+
+def test_a_short_absence_of_the_engine_shows_in_nothing(history: History) -> None:
+    """The log goes on behind the last line."""
+    history.following()
+    history.engine.go_away()
+    assert history.steps(3) is State.CHECKING
+    history.engine.fails = None
+    history.stream(Lines([line(1)]))
+    history.steps(2)
+    assert history.kinds == [Kind.LOG]
+
+
+def test_a_long_absence_of_the_engine_is_published_once(history: History) -> None:
+    """Error 1013 after ``restart_seconds``; a status when it is back."""
+    history.following()
+    history.engine.go_away()
+    history.steps(60)
+    assert (history.messages, history.codes) == (["Docker Engine is unreachable"], [1013])
+    history.engine.fails = None
+    history.stream(Lines([line(1)]))
+    history.steps(2)
+    assert history.kinds == [Kind.ERROR, Kind.STATUS, Kind.LOG]
+
+
+def test_two_short_absences_are_not_a_long_one(history: History) -> None:
+    """A line between them ends the first."""
+    history.following()
+    for number in (1, 2):
+        history.engine.go_away()
+        history.steps(30)
+        history.engine.fails = None
+        history.stream(Lines([line(number)]))
+        history.until(State.FOLLOWING)
+        history.steps()
+    assert history.kinds == [Kind.LOG]
+
+
+@pytest.mark.parametrize("seconds", [20, 100])
+def test_trouble_while_recovering_does_not_lose_the_gap(history: History, seconds: int) -> None:
+    """The log is followed from the last published line, so the gap is read again."""
+    history.following()
+    history.stream(Lines([line(1)]), Suspect())
+    history.steps()
+    history.engine.go_away()
+    history.steps(seconds)
+    assert history.collector.state is State.CHECKING
+    assert history.out.resume_point == ResumePoint(line(1))
+
+
+def test_trouble_after_the_end_is_not_published(history: History) -> None:
+    """Whoever listened was told the end already."""
+    ended(history)
+    history.engine.go_away()
+    assert history.steps(100) is State.ENDED
+    assert history.kinds == []
+
+
+def test_a_refusal_is_published_in_the_engines_words(history: History) -> None:
+    """Only the address of an engine that cannot be reached is left out."""
+    history.engine.fails = EngineError("the engine is out of memory")
+    history.steps()
+    assert history.messages == ["the engine is out of memory"]
+
+
+# Taking over from a collector that crashed
+
+
+def test_a_successor_goes_on_without_a_word() -> None:
+    """The same run of the container, the same stream."""
+    history = History(opened=True)
+    history.out.resume_point = ResumePoint(line(1))
+    history.stream(Lines([line(2)]))
+    assert history.steps() is State.FOLLOWING
+    history.steps()
+    assert history.kinds == [Kind.LOG]
+
+
+def test_a_successor_tells_of_a_restart_that_nobody_saw() -> None:
+    """The container was started after the last published line."""
+    history = History(opened=True)
+    history.out.resume_point = ResumePoint(line(1))
+    history.engine.container = container(started="2025-01-15T11:00:00.000000000Z")
+    history.steps()
+    assert history.kinds == [Kind.STATUS]
+    assert history.out.resume_point == ResumePoint(line(1))
+
+
+def test_a_successor_does_not_resume_in_another_containers_log() -> None:
+    """The last published line is older than the container."""
+    history = History(opened=True)
+    history.out.resume_point = ResumePoint(line(1))
+    history.engine.container = container("b", created="2025-01-15T11:00:00.000000000Z")
+    history.steps()
+    assert history.out.resume_point is None
+    assert line(1).timestamp > CREATED
+
+
+@pytest.mark.parametrize(("final", "state"), [(True, State.ENDED), (False, State.AWAY)])
+def test_a_successor_publishes_an_end_that_its_predecessor_did_not(
+    final: bool, state: State
+) -> None:
+    """An end that is published already is not published again."""
+    history = History(opened=True)
+    history.out.final = final
+    history.engine.container = stopped()
+    assert history.steps() is state
+
+
+def test_a_successor_waits_for_the_engine() -> None:
+    """It begins again with what it was about to do."""
+    history = History(opened=True)
+    history.engine.go_away()
+    assert history.steps(3) is State.REJOINING
+    history.engine.fails = None
+    assert history.steps() is State.FOLLOWING
+
+
+def test_a_successor_whose_container_was_never_seen_starts_from_the_beginning() -> None:
+    """After an end, with nothing there, the first container begins with its history."""
+    history = History(opened=True)
+    history.out.final = True
+    history.engine.looks = [None, None, container(), container()]
+    history.until(State.FOLLOWING)
+    assert history.kinds == [Kind.STATUS, Kind.READY]
+
+
+def test_a_predecessors_messages_say_where_to_resume() -> None:
+    """The last lines, counted, whether the history was complete, and whether it was over."""
+    history = History()
+    body = messages.log(line(1).timestamp, "line 1", "stdout")
+    sent = [
+        Message(b"t", Header(Kind.LOG, 1, 1, 1, flags=Flag.HISTORY), body),
+        Message(b"t", Header(Kind.READY, 1, 1, 2), b""),
+        Message(b"t", Header(Kind.LOG, 1, 1, 3), body),
+        Message(b"t", Header(Kind.END, 1, 1, 4, code=1000), messages.end()),
+    ]
+    history.out.recall(Snapshot(b"t", 1, 1, 4, sent))
+    assert history.out.resume_point == ResumePoint(line(1), repeats=2)
+    assert (history.out.opened, history.out.final) == (True, True)
+
+
+def test_containers_that_were_left_long_ago_are_forgotten(history: History) -> None:
+    """What is remembered of earlier containers is bounded."""
+    for number in range(20):
+        history.out.resume_point = ResumePoint(line(number))
+        history.out.change_container(f"c{number}", "new")
+    history.out.change_container("new", "c0")
+    assert history.out.resume_point is None
+    history.out.change_container("c0", "c19")
+    assert history.out.resume_point == ResumePoint(line(19))
+
+
+def test_many_lines_are_as_few_messages_as_the_limit_allows(history: History) -> None:
+    """Each batch is a message of its own and moves the resume point."""
+    limit = SETTINGS.bus.batch_bytes
+    history.out.lines([line(number, "x" * 1_000) for number in range(1, 59)] * 10)
+    assert all(len(body) <= limit for *_, body in history.bus.published)
+    assert len(history.bus.published) == pytest.approx(580 * 1_090 / limit, abs=2)
