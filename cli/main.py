@@ -18,6 +18,7 @@ import click
 
 import mist
 from mist.errors import BrokenInstallation, Exit, MistError, UsageError
+from mist.visible import visible
 
 #: Every subcommand, in the order of the help, with its line there.
 COMMANDS: Final = {
@@ -102,5 +103,5 @@ def _fail(text: str, status: int) -> None:
         from mist.notify import Notifier  # noqa: PLC0415 - no other command needs it
 
         Notifier().giving_up(text)
-    click.echo(f"mist: {text}", err=True)
+    click.echo(f"mist: {visible(text, lines=True)}", err=True)
     sys.exit(status)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import click
+import msgspec
 import zmq
+
+from mist.visible import coloured, plain_json, visible
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 #: What shells report of a process that ended by SIGINT.
 INTERRUPTED: Final = 130
@@ -41,16 +48,50 @@ def bus_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
         context.destroy(linger=0)
 
 
-def write(line: bytes) -> None:
-    """Put bytes and a newline on standard output, which they reach at ``flush``."""
-    sys.stdout.buffer.write(line + b"\n")
+def write_line(line: str) -> None:
+    """Write a line of a log to standard output, which it reaches at ``flush``.
+
+    A terminal gets its colours, and everything else that it would obey made visible;
+    a file or a pipe gets the line as it is.
+    """
+    text = coloured(line) if sys.stdout.isatty() else line
+    sys.stdout.buffer.write(text.encode() + b"\n")
 
 
-def write_error(line: bytes) -> None:
-    """The same on standard error, in the order in which a terminal shows both."""
+def write_error_line(line: str) -> None:
+    """Write a line of a log to standard error, in the order in which a terminal shows both."""
     flush()
-    sys.stderr.buffer.write(line + b"\n")
+    text = coloured(line) if sys.stderr.isatty() else line
+    sys.stderr.buffer.write(text.encode() + b"\n")
     sys.stderr.buffer.flush()
+
+
+def write_json(data: object) -> None:
+    """Write one line of JSON to standard output, at once.
+
+    Bytes are JSON already.  Whatever a terminal would obey is escaped.
+    """
+    encoded = data if isinstance(data, bytes) else msgspec.json.encode(data)
+    sys.stdout.buffer.write(plain_json(encoded) + b"\n")
+    flush()
+
+
+def say(text: str = "", *, error: bool = False) -> None:
+    """Print what a command has to say; names in it cannot give the terminal orders."""
+    click.echo(visible(text, lines=True), err=error)
+
+
+def show_table(headings: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
+    """Print a table; a cell is data and never markup."""
+    # `mist up` uses this module too, and would keep rich in its memory for good.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(*headings, box=None)
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
+    Console().print(table)
 
 
 def flush() -> None:
@@ -61,4 +102,4 @@ def flush() -> None:
 def note(text: str) -> None:
     """Say something about the stream, beside it: on standard error."""
     flush()
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
