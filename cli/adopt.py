@@ -18,7 +18,7 @@ from mist.store import App, Store
 _KEPT: Final = "carried over"
 _LOST: Final = "not carried over"
 
-#: Limits of the engine's ``HostConfig`` ("Create a container") in words; 0 or less is none.
+# Limits of the engine's ``HostConfig`` ("Create a container") in words; 0 or less is none.
 _LIMITS: Final[dict[str, Callable[[int], str]]] = {
     "Memory": lambda value: f"{human(value)} of memory",
     "MemorySwap": lambda value: f"{human(value)} of memory and swap",

@@ -22,11 +22,11 @@ from mist.paths import Paths, resolve_paths
 from mist.settings import load_settings
 from mist.store import Deployment, Store
 
-#: How often the log's file is looked at, in seconds; a read of a local file costs next to nothing.
+# How often the log's file is looked at, in seconds; a read of a local file costs next to nothing.
 _LOOK_SECONDS: Final = 0.1
-#: How often the store is, for the place in the queue and for an end that the file lacks.
+# How often the store is, for the place in the queue and for an end that the file lacks.
 _ROW_SECONDS: Final = 0.5
-#: A deployment that still waits after this long makes the command ask whether Mist runs at all.
+# A deployment that still waits after this long makes the command ask whether Mist runs at all.
 _PATIENCE_SECONDS: Final = 3.0
 
 

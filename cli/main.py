@@ -19,7 +19,7 @@ import click
 import mist
 from mist.errors import BrokenInstallation, Exit, MistError, UsageError
 
-#: Every subcommand, in the order of the help, with its line there.
+# Every subcommand, in the order of the help, with its line there.
 COMMANDS: Final = {
     "up": "Run everything in the foreground.",
     "supervisor": "Run everything but the web tier, as a system service does.",

@@ -10,10 +10,10 @@ from typing import Final
 
 import zmq
 
-#: What shells report of a process that ended by SIGINT.
+# What shells report of a process that ended by SIGINT.
 INTERRUPTED: Final = 130
 
-#: The descriptor of standard output, which a follower watches.
+# The descriptor of standard output, which a follower watches.
 STDOUT: Final = 1
 
 

@@ -29,7 +29,7 @@ from mist.settings import load_settings
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
-#: The sampler's pace is a second; after this many without a sample it is said.
+# The sampler's pace is a second; after this many without a sample it is said.
 _LATE_SECONDS: Final = 3.0
 
 

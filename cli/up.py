@@ -17,7 +17,7 @@ from mist.store import Store
 from supervisor.main import serve
 from supervisor.spawn import gunicorn
 
-#: How long the start waits for an engine that may hang, in seconds.
+# How long the start waits for an engine that may hang, in seconds.
 _ENGINE_SECONDS = 2.0
 
 

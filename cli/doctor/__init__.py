@@ -26,7 +26,7 @@ from mist.errors import Exit, MistError
 from mist.paths import Paths, locate_paths
 from mist.settings import DEFAULT_FILE, Settings, load_settings
 
-#: The oldest engine that the service was tried with.
+# The oldest engine that the service was tried with.
 _ENGINE_API: Final = (1, 41)
 
 _STYLES: Final[dict[Verdict, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}

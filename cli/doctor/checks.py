@@ -27,14 +27,14 @@ from mist.store import open_store
 
 Verdict = Literal["ok", "warn", "fail"]
 
-#: Below the first the service stops soon, below the second it is time to look.
+# Below the first the service stops soon, below the second it is time to look.
 _DISK_FAIL: Final = 64 * 1024**2
 _DISK_WARN: Final = 1024**3
 
-#: What a process needs beside its clients' sockets.
+# What a process needs beside its clients' sockets.
 _SPARE_FILES: Final = 256
 
-#: The length of a Unix socket's path in Linux, with its closing zero (unix(7)).
+# The length of a Unix socket's path in Linux, with its closing zero (unix(7)).
 _SOCKET_PATH: Final = 108
 
 _PROBE_SECONDS: Final = 2.0
