@@ -1,4 +1,4 @@
-"""How the commands that follow something treat the terminal, and end."""
+"""Terminal output of the commands that follow a stream, and how they end."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Final
 
 import zmq
 
-# What shells report of a process that ended by SIGINT.
+# The exit status that shells report for a process killed by SIGINT.
 INTERRUPTED: Final = 130
 
-# The descriptor of standard output, which a follower watches.
+# The file descriptor of standard output; followers notice when its reader goes away.
 STDOUT: Final = 1
 
 
 @contextmanager
 def quiet_ending() -> Iterator[None]:
-    """End without a word when the user presses Ctrl-C or the reader of the output is gone."""
+    """Exit silently on Ctrl-C, and when the reader of standard output has gone."""
     try:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
-        # What Python still holds for the pipe would fail once more at its exit.
+        # Python would flush its buffer at exit and fail again, so discard the data.
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
         raise SystemExit(0) from None
 
 
 @contextmanager
 def bus_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
-    """A ZeroMQ context that ends with the block, whatever is still queued."""
+    """Yield a ZeroMQ context, and close it without waiting for queued messages."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         yield context
@@ -42,23 +42,23 @@ def bus_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
 
 
 def write(line: bytes) -> None:
-    """Put bytes and a newline on standard output, which they reach at ``flush``."""
+    """Buffer a line for standard output; ``flush`` writes it."""
     sys.stdout.buffer.write(line + b"\n")
 
 
 def write_error(line: bytes) -> None:
-    """The same on standard error, in the order in which a terminal shows both."""
+    """Write a line to standard error, after flushing standard output to keep the order."""
     flush()
     sys.stderr.buffer.write(line + b"\n")
     sys.stderr.buffer.flush()
 
 
 def flush() -> None:
-    """Hand what was written to whoever reads it."""
+    """Write buffered lines to standard output."""
     sys.stdout.buffer.flush()
 
 
 def note(text: str) -> None:
-    """Say something about the stream, beside it: on standard error."""
+    """Print a message about the stream on standard error."""
     flush()
     print(text, file=sys.stderr, flush=True)
