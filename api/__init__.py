@@ -1,1 +1,1 @@
-"""The web tier: the Falcon application, its gunicorn worker, the fan-out to clients."""
+"""The web tier: the Falcon application, its gunicorn worker, and the fan-out to clients."""

@@ -1,4 +1,4 @@
-"""The Falcon application: the HTTP routes, and what is the same for every request."""
+"""The Falcon application: its HTTP routes, and what all requests have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.services import Services
 
 __all__ = ["App", "Services", "create_app"]
 
-#: Answers are about this moment, for one user, and never pages.
+# Responses describe this moment for one user, so no cache may keep them.
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -22,7 +22,7 @@ _HEADERS: Final = {
 
 
 class _Everywhere:
-    """Hangs the services on each request; counts the answers."""
+    """Middleware that attaches the services to each request and counts the responses."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -34,7 +34,7 @@ class _Everywhere:
         )
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Before the route is looked for."""
+        """Attach the services, before routing."""
         req.context.services = self._services
         resp.set_headers(_HEADERS)
 
@@ -45,7 +45,8 @@ class _Everywhere:
         _resource: object,
         _succeeded: bool,
     ) -> None:
-        """After the answer is made.  What clients make up counts as one."""
+        """Count the response; all unknown routes share one label, as do all unknown methods."""
+        # A label value that the client can choose would create metrics without limit.
         route = req.uri_template or "none"
         if not route.startswith("/ws/"):
             method = req.method if req.method in falcon.HTTP_METHODS else "other"
@@ -53,9 +54,9 @@ class _Everywhere:
 
 
 def create_app(services: Services, page: Page | None = None) -> App:
-    """The application with its HTTP routes; the WebSocket routes are added to it.
+    """Return the application with its HTTP routes; the caller adds the WebSocket routes.
 
-    ``page`` answers what no route does.
+    ``page`` answers every request that no route matches.
     """
     app: App = falcon.App(middleware=[_Everywhere(services)])
     add_error_handlers(app)

@@ -1,4 +1,4 @@
-"""What gunicorn runs: ``api.main:build()``, called in each worker after the fork."""
+"""The entry point for gunicorn: each worker calls ``api.main:build()`` after the fork."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mist.store import Store, open_store
 
 
 def build() -> App:
-    """The application with its store, its bus and its open streams; MistError if it cannot be."""
+    """Return the application with its store, bus and open streams; raise MistError on failure."""
     settings = load_settings()
     logs.configure(settings)
     paths = resolve_paths()
@@ -31,23 +31,26 @@ def build() -> App:
     services = Services(settings, paths, store, secret.load(paths), registry, hub.problem)
     app = create_app(services, Page())
     add_routes(app, Live(store, settings, paths, hub, sessions))
+    # Last, so that a failed start leaves no greenlets behind.
     hub.start()
     sessions.start()
     return app
 
 
 def _open_store(settings: Settings, paths: Paths) -> Store:
-    """The store with its tables; the supervisor makes both, as its own user."""
+    """Open the store; only the supervisor, as its own user, creates the file and the tables."""
     file = paths.database
     if not (settings.store.url or out_of_reach(file) or file.exists()):
-        raise StoreError(f"the store {file} is not there; start `mist up` or mist-supervisor first")
+        raise StoreError(
+            f"the store {file} does not exist; start `mist up` or mist-supervisor first"
+        )
     store = open_store(settings, paths)
     store.check()
     return store
 
 
 def _observe(registry: CollectorRegistry, hub: Hub, sessions: SessionWatch) -> None:
-    """Show on ``/metrics`` how much the worker that answers has to do."""
+    """Expose the load of the worker that answers on ``/metrics``."""
     clients = Gauge("mist_live_clients", "Open WebSockets of this worker.", registry=registry)
     clients.set_function(lambda: sessions.connections)
     topics = Gauge("mist_live_topics", "Topics this worker is subscribed to.", registry=registry)

@@ -1,4 +1,4 @@
-"""What the web tier works with."""
+"""The services that the resources of the web tier use."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mist.store import Store
 
 
 class Services(NamedTuple):
-    """Made once in each gunicorn worker, after the fork.
+    """Created once in each gunicorn worker, after the fork.
 
-    ``bus_problem`` says in words why the bus cannot be reached, or returns None.
+    ``bus_problem`` returns a sentence if the bus cannot be reached, otherwise None.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""The gunicorn worker class of the web tier, by the name that gunicorn's configuration uses."""
+"""The gunicorn worker class under the name that gunicorn's configuration uses."""
 
 from api.server.accept_balance import release
 from api.server.worker import MistWorker
@@ -7,4 +7,4 @@ __all__ = ["MistWorker", "note_reload", "release"]
 
 
 def note_reload() -> None:
-    """Do nothing: configurations that were installed by an older version call this."""
+    """Do nothing; gunicorn configurations installed by older versions call this function."""

@@ -18,7 +18,7 @@ from bench.measure import fan, latency, many, rest, single, stalled, start, view
 from bench.rows import Row
 from tests.support.isolation import isolate
 
-#: A measurement that takes longer hangs: the bench ends and shows where.
+# A measurement that takes longer hangs: the bench ends and shows where.
 _LONGEST_SECONDS: Final = 900.0
 
 MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {

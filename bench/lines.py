@@ -17,7 +17,7 @@ LINE_BYTES: Final = 150
 _BEGIN: Final = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 _FILLER: Final = "GET /api/v1/items?page=7 HTTP/1.1 200 5123 agent=curl/8.5.0 " * 3
 
-#: Has a time stamp: the process that makes a stream hands it to the others.
+# Has a time stamp: the process that makes a stream hands it to the others.
 STATUS: Final = messages.status(messages.ContainerStatus("bench", "running", "Up 2 hours"))
 BUILDING: Final = messages.status(
     messages.DeploymentStatus(1, "building", "building_image", 25, "Building Docker image...")

@@ -22,8 +22,8 @@ from mist.paths import Paths
 from mist.settings import Settings
 from workers.deployment.log import Wakeups
 
-#: How far a burst runs ahead of the slowest client, as a part of the ring: a
-#: client that falls off the ring's end is told so and has no gapless run to check.
+# How far a burst runs ahead of the slowest client, as a part of the ring: a
+# client that falls off the ring's end is told so and has no gapless run to check.
 _AHEAD: Final = 0.6
 _LOOK_SECONDS: Final = 0.0005
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.rows import Result, Row
 
-#: What the table needs; where the output goes to a file, rich would take 80 columns.
+# What the table needs; where the output goes to a file, rich would take 80 columns.
 _COLUMNS: Final = 140
 
 

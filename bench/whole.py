@@ -14,7 +14,7 @@ from mist.store import open_store
 from tests.support.service.engine import wait_until
 from tests.support.service.service import Service
 
-#: For turns that begin without a collector: it is not waited for.
+# For turns that begin without a collector: it is not waited for.
 SHORT_LINGER: Final[Mapping[str, object]] = {"collector.linger_seconds": 0.1}
 
 

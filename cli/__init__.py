@@ -1,1 +1,1 @@
-"""The subcommands of ``mist``, one module for each; :mod:`cli.main` loads them."""
+"""The subcommands of ``mist``, one module each; :mod:`cli.main` loads them."""

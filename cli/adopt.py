@@ -1,4 +1,4 @@
-"""``mist app adopt``: let a deployment replace a container that it did not make."""
+"""``mist app adopt``: let a deployment replace a container that Mist did not create."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mist.visible import visible
 _KEPT: Final = "carried over"
 _LOST: Final = "not carried over"
 
-#: Limits of the engine's ``HostConfig`` ("Create a container") in words; 0 or less is none.
+# Limits in the engine's ``HostConfig`` ("Create a container"); 0 or less means no limit.
 _LIMITS: Final[dict[str, Callable[[int], str]]] = {
     "Memory": lambda value: f"{human(value)} of memory",
     "MemorySwap": lambda value: f"{human(value)} of memory and swap",
@@ -32,7 +32,7 @@ _LIMITS: Final[dict[str, Callable[[int], str]]] = {
 
 
 class Fact(NamedTuple):
-    """One property of a container, and what becomes of it at the next deployment."""
+    """A property of a container, and what the next deployment does with it."""
 
     what: str
     now: str
@@ -43,10 +43,10 @@ class Fact(NamedTuple):
 @click.argument("app")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def adopt(app: str, yes: bool) -> None:
-    """Let the next deployment of APP (a name or an id) replace a container it did not make.
+    """Let the next deployment of APP (a name or an id) replace a container it did not create.
 
-    This is the container that has the application's container name.  Its image, ports,
-    mounts and limits are shown first, with what the new container will not have.
+    This is the container with the application's container name.  The command first shows
+    its image, ports, mounts and limits, and which of them the new container will lack.
     """
     settings = load_settings()
     with opened_store() as store:
@@ -63,24 +63,25 @@ def adopt(app: str, yes: bool) -> None:
             terminal.say(f"\n{note}")
         terminal.say()
         if not yes and not _confirmed():
-            terminal.say("Nothing was changed; --yes adopts it without asking.")
+            terminal.say("Nothing was changed; use --yes to adopt it without confirmation.")
             raise SystemExit(Exit.FAILURE)
         store.apps.adopt(target.id, found["Id"])
-    terminal.say(f"Adopted; `mist deploy {target.name}` replaces it.")
+    terminal.say(f"Adopted; `mist deploy {target.name}` will replace it.")
 
 
 def _confirmed() -> bool:
     try:
         return click.confirm("Adopt it?")
     except click.Abort:
-        # Standard input has ended: nobody is there to answer.
+        # Standard input has ended, so the question cannot be answered.
         terminal.say()
         return False
 
 
 def _adoptable(store: Store, settings: Settings, app: App) -> dict[str, Any]:
-    """Return the container as the engine describes it; NotFound or Conflict says what is wrong."""
-    from workers import engine, references  # noqa: PLC0415 - only the commands know the others
+    """Return the engine's description of the container; raise NotFound or Conflict."""
+    # Imported here, because the engine's client is slow to load and `mist app list` needs none.
+    from workers import engine, references  # noqa: PLC0415
     from workers.deployment import ownership  # noqa: PLC0415
 
     if app.git_url is None:
@@ -88,14 +89,14 @@ def _adoptable(store: Store, settings: Settings, app: App) -> dict[str, Any]:
     found = references.find_container(settings, app.container)
     if found is None:
         raise NotFound(
-            f"there is no container {app.container!r} to adopt; `mist deploy {app.name}` makes it"
+            f"there is no container {app.container!r} to adopt; `mist deploy {app.name}` creates it"
         )
     if ownership.owner(store, found) == app.id:
-        raise Conflict(f"a deployment of {app.name} made the container {app.container!r}")
+        raise Conflict(f"a deployment of {app.name} created the container {app.container!r}")
     if store.apps.adopted(app.id) == found["Id"]:
         raise Conflict(
-            f"{app.name} has adopted the container {app.container!r} already; "
-            f"`mist deploy {app.name}` replaces it"
+            f"{app.name} has already adopted the container {app.container!r}; "
+            f"`mist deploy {app.name}` will replace it"
         )
     text, adoptable = ownership.stranger(store, app, found)
     if not adoptable:
@@ -108,7 +109,7 @@ def _facts(found: dict[str, Any], app: App, settings: Settings) -> Iterator[Fact
 
     host = found["HostConfig"]
     source = validation.public_git_url(app.git_url or "")
-    yield Fact("image", found["Config"]["Image"], f"replaced by one that is built from {source}")
+    yield Fact("image", found["Config"]["Image"], f"replaced by an image built from {source}")
     for inside, outside in sorted((host["PortBindings"] or {}).items()):
         for binding in outside or ():
             same = inside == f"{app.port}/tcp" and binding["HostPort"] == str(app.port)
@@ -130,16 +131,16 @@ def _facts(found: dict[str, Any], app: App, settings: Settings) -> Iterator[Fact
     for name in variables:
         yield Fact("variable", name, "set by the application" if name in app.env else _LOST)
     if found.get("SizeRw"):
-        yield Fact("files", f"{human(found['SizeRw'])} outside of the mounts", "removed with it")
+        yield Fact("files", f"{human(found['SizeRw'])} outside of mounts", "removed with it")
 
 
 def _notes(found: dict[str, Any]) -> Iterator[str]:
-    """Yield what else there is to know before a container is replaced."""
+    """Yield warnings about side effects of replacing the container."""
     if found["HostConfig"]["AutoRemove"]:
         yield (
-            "The engine removes it once it is stopped (--rm), so a deployment that fails cannot\n"
+            "The engine removes it once it is stopped (--rm), so a failed deployment cannot\n"
             "bring it back. Its volumes are kept."
         )
     project = (found["Config"]["Labels"] or {}).get("com.docker.compose.project")
     if project:
-        yield f"It belongs to the Compose project {project}: take it out of there, too."
+        yield f"It belongs to the Compose project {project}: remove it from that project, too."

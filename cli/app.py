@@ -1,4 +1,4 @@
-"""``mist app``: applications."""
+"""``mist app``: manage applications."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ command.add_command(adopt)
 
 @command.command()
 @click.argument("name")
-@click.option("--container", help="Name of its container; without it, mist-app-ID.")
-@click.option("--git", "git_url", metavar="URL", help="Repository that it is deployed from.")
-@click.option("--branch", help="Branch; without it, the repository's own default.")
-@click.option("--dockerfile", default="Dockerfile", show_default=True, help="Path in it.")
-@click.option("--port", type=int, help="Port that it listens on in its container.")
-@click.option("--env", "variables", multiple=True, metavar="K=V", help="May be repeated.")
+@click.option("--container", help="Name of its container (default: mist-app-ID).")
+@click.option("--git", "git_url", metavar="URL", help="Repository to deploy from.")
+@click.option("--branch", help="Branch to deploy (default: the repository's default branch).")
+@click.option("--dockerfile", default="Dockerfile", show_default=True, help="Its path there.")
+@click.option("--port", type=int, help="Port on which it listens inside its container.")
+@click.option("--env", "variables", multiple=True, metavar="K=V", help="Variable; repeatable.")
 @click.option("--restart-policy", default="unless-stopped", show_default=True)
 @click.option("--project", help="Project whose members may see it.")
 def add(variables: tuple[str, ...], **fields: str | int | None) -> None:
@@ -41,7 +41,7 @@ def add(variables: tuple[str, ...], **fields: str | int | None) -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def show(as_json: bool) -> None:
     """List the applications."""
     with opened_store() as store:
@@ -64,7 +64,7 @@ def grant(app: str, email: str) -> None:
     with opened_store() as store:
         found, user = management.find_app(store, app), management.find_user(store, email)
         store.apps.grant(found.id, user.id)
-    terminal.say(f"{user.email} may see {found.name}.")
+    terminal.say(f"{user.email} may now see and deploy {found.name}.")
 
 
 def _repository(app: App) -> str:

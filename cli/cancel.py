@@ -1,4 +1,4 @@
-"""``mist cancel``: ask for the end of a deployment."""
+"""``mist cancel``: request the end of a deployment."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mist.ids import MAX_ID
 @click.command("cancel")
 @click.argument("deployment", type=click.IntRange(1, MAX_ID))
 def command(deployment: int) -> None:
-    """Cancel DEPLOYMENT (its number), which is then failed; what ran before runs on."""
+    """Cancel DEPLOYMENT (its number); it fails, and the previous container keeps running."""
     with opened_store() as store:
         if not store.deployments.request_cancel(deployment, getpass.getuser()):
             if store.deployments.get(deployment) is None:
                 raise NotFound(f"there is no deployment {deployment}")
-            raise Conflict(f"deployment {deployment} is over already")
+            raise Conflict(f"deployment {deployment} has already finished")
     terminal.say(f"Deployment {deployment} is being cancelled.")

@@ -1,4 +1,4 @@
-"""``mist deploy``: ask for a deployment, and follow it to its end."""
+"""``mist deploy``: request a deployment and follow it to its end."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from mist.settings import load_settings
 from mist.store import Deployment, Store
 from mist.visible import coloured, visible
 
-#: How often the log's file is looked at, in seconds; a read of a local file costs next to nothing.
+# How often the log file is read, in seconds; reading a local file costs next to nothing.
 _LOOK_SECONDS: Final = 0.1
-#: How often the store is, for the place in the queue and for an end that the file lacks.
+# How often the row is read, for the place in the queue and an end missing from the file.
 _ROW_SECONDS: Final = 0.5
-#: A deployment that still waits after this long makes the command ask whether Mist runs at all.
+# After this long in the queue, the command checks whether the service is running.
 _PATIENCE_SECONDS: Final = 3.0
 
 
@@ -38,13 +38,13 @@ _PATIENCE_SECONDS: Final = 3.0
     "--rollback-to",
     type=click.IntRange(min=1),
     metavar="DEPLOYMENT",
-    help="Start the image of an earlier deployment again, without building.",
+    help="Start the image of an earlier deployment without building.",
 )
 def command(app: str, rollback_to: int | None) -> None:
     """Deploy APP (its name or id) and follow the deployment until it ends.
 
-    The exit status is 0 after success and 1 after a failure.  Ctrl-C ends the
-    following, not the deployment.
+    The exit status is 0 after success and 1 after a failure.  Ctrl-C stops following
+    but does not cancel the deployment.
     """
     paths = resolve_paths()
     with terminal.quiet_ending(), opened_store() as store:
@@ -54,14 +54,14 @@ def command(app: str, rollback_to: int | None) -> None:
             try:
                 end = follow(store, paths, row, screen)
             except KeyboardInterrupt:
-                screen.note(f"Deployment {row.id} goes on; `mist cancel {row.id}` cancels it.")
+                screen.note(f"Deployment {row.id} continues; `mist cancel {row.id}` cancels it.")
                 raise
     if end.status != "success":
         raise SystemExit(Exit.FAILURE)
 
 
 class Screen:
-    """Log lines scroll by above a bar; without a terminal, the statuses are lines too."""
+    """Print log lines above a progress bar, or without a terminal print each status as a line."""
 
     def __init__(self, title: str) -> None:
         self._console = Console(soft_wrap=True)
@@ -85,11 +85,11 @@ class Screen:
         self._bar.stop()
 
     def line(self, text: str) -> None:
-        """A line of the log, in the colours that its program gave it."""
+        """Print a line of the log in its own colours."""
         self._print(Text.from_ansi(coloured(text)))
 
     def status(self, status: DeploymentStatus) -> None:
-        """How far it is."""
+        """Show the progress of the deployment."""
         self._bar.update(
             self._task, completed=status.progress, description=escape(visible(status.message))
         )
@@ -100,16 +100,16 @@ class Screen:
         self._said = text
 
     def note(self, text: str) -> None:
-        """A word of this command's own."""
+        """Print a message of the command itself."""
         self._print(Text(visible(text), style="yellow"))
 
     def _print(self, text: Text) -> None:
-        # Without a terminal there is no width to fold a line to.
+        # Without a terminal there is no width at which to wrap a line.
         self._console.print(text, soft_wrap=True)
 
 
 def follow(store: Store, paths: Paths, row: Deployment, screen: Screen) -> DeploymentStatus:
-    """Show the log as it grows; the last status, which says how it ended."""
+    """Print the log as it grows; return the last status, which tells how it ended."""
     reader = Reader(paths.deployment_log(row.id))
     asked = Patience(paths, screen)
     look_at_row = 0.0
@@ -122,7 +122,7 @@ def follow(store: Store, paths: Paths, row: Deployment, screen: Screen) -> Deplo
             look_at_row = time.monotonic() + _ROW_SECONDS
             now = store.deployments.get(row.id) or row
             if now.finished:
-                # The log is written first: what it does not hold by now it never will.
+                # The runner writes the log before the row, so the log is complete now.
                 last = _show(reader, screen, last)
                 return last if reader.finished else _show_end(now, screen)
             if reader.line == 0:
@@ -132,7 +132,7 @@ def follow(store: Store, paths: Paths, row: Deployment, screen: Screen) -> Deplo
 
 
 class Patience:
-    """Says once, after a while in the queue, that nobody works on the queue."""
+    """Report once, after some time in the queue, that the service is not running."""
 
     def __init__(self, paths: Paths, screen: Screen) -> None:
         self._where = paths
@@ -141,16 +141,17 @@ class Patience:
         self._asked = False
 
     def wait(self) -> None:
-        """Look at the clock, and perhaps at the service."""
+        """Check the time, and once it is due, the service."""
         if self._asked or time.monotonic() < self._until:
             return
         self._asked = True
         if not _service_runs(self._where):
-            self._screen.note("Mist does not run; the deployment begins when `mist up` does.")
+            self._screen.note("Mist is not running; the deployment starts once `mist up` does.")
 
 
 def _service_runs(paths: Paths) -> bool:
-    from supervisor.control import ask_status  # noqa: PLC0415 - the command alone knows both
+    # Imported here, because following a deployment that starts at once does not need it.
+    from supervisor.control import ask_status  # noqa: PLC0415
 
     with terminal.bus_context() as context:
         try:
@@ -161,7 +162,7 @@ def _service_runs(paths: Paths) -> bool:
 
 
 def _show(reader: Reader, screen: Screen, last: DeploymentStatus) -> DeploymentStatus:
-    """Show what is new; the last status of all, or ``last`` while there is none."""
+    """Print new records; return the newest status, or ``last`` if there is none."""
     while body := reader.read():
         for record in body.split(b"\n"):
             status = status_of(record)
@@ -175,7 +176,7 @@ def _show(reader: Reader, screen: Screen, last: DeploymentStatus) -> DeploymentS
 
 
 def _show_end(row: Deployment, screen: Screen) -> DeploymentStatus:
-    """The end of a deployment whose log does not tell it."""
+    """Print the end of a deployment from its row, because the log lacks it."""
     status = _status(row)
     screen.status(status)
     return status

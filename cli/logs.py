@@ -22,7 +22,7 @@ from mist.errors import BusError, Exit, UsageError
 from mist.paths import resolve_paths
 from mist.settings import Settings, load_settings
 
-#: States of a container in which it writes nothing; its stream is about to end.
+# States of a container in which it writes nothing; its stream is about to end.
 _STILL: Final = frozenset({"created", "exited", "dead", "removing"})
 
 

@@ -1,8 +1,8 @@
-"""The ``mist`` command: a table of subcommands, each loaded when it is called.
+"""The ``mist`` command: a table of subcommands, each imported when it is called.
 
-A subcommand is a module of :mod:`cli` with a ``command``.  Whatever
-goes wrong that has a name (:class:`mist.errors.MistError`) is one line on
-standard error and an exit status, never a traceback.
+A subcommand is a module of :mod:`cli` with a ``command``.  Every expected error
+(:class:`mist.errors.MistError`) becomes one line on standard error and an exit status,
+never a traceback.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import mist
 from mist.errors import BrokenInstallation, Exit, MistError, UsageError
 from mist.visible import visible
 
-#: Every subcommand, in the order of the help, with its line there.
+# The subcommands with their help lines, in the order of the help.
 COMMANDS: Final = {
     "up": "Run everything in the foreground.",
-    "supervisor": "Run everything but the web tier, as a system service does.",
+    "supervisor": "Run everything but the web tier, for a system service.",
     "status": "Show the supervisor's table of processes.",
     "doctor": "Check what the service needs, and say what to do.",
     "user": "Manage accounts.",
@@ -32,19 +32,19 @@ COMMANDS: Final = {
     "cancel": "Cancel a deployment.",
     "logs": "Follow an application's container log.",
     "top": "Watch the host's metrics.",
-    "tap": "Print what the bus carries, newline-delimited JSON.",
+    "tap": "Print the messages on the bus as newline-delimited JSON.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are run: ``mist --help`` loads none."""
+    """A group that imports a command only to run it, so that ``mist --help`` is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click
-        """The names, in the order of the table."""
+        """Return the names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click
-        """The command of that name, imported now."""
+        """Import and return the command with this name."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"cli.{cmd_name}")
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click
-        """Write the table without importing what it names."""
+        """Write the table without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -64,7 +64,7 @@ def cli() -> None:
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    """Run the command line and exit: 0, 2 for a wrong usage, or the error's own status."""
+    """Run the command line and exit: 0, 2 for wrong usage, or the error's own status."""
     _drop_inherited_signals()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -80,7 +80,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
 
 
 def _check_encoding(arguments: Iterable[str]) -> None:
-    """Raise UsageError if an argument is not UTF-8: neither the store nor the engine takes it."""
+    """Raise UsageError if an argument is not UTF-8, which neither store nor engine accepts."""
     for argument in arguments:
         try:
             argument.encode()
@@ -89,18 +89,18 @@ def _check_encoding(arguments: Iterable[str]) -> None:
 
 
 def _drop_inherited_signals() -> None:
-    """Unblock what the parent blocked, and do not ignore SIGCHLD even if the parent did.
+    """Unblock all signals, and restore the default action of SIGCHLD.
 
-    A blocked SIGTERM would never arrive. Where SIGCHLD is ignored, the kernel drops
-    the exit status of a child (wait(2)).
+    A SIGTERM that the parent blocked would never arrive.  While SIGCHLD is ignored, the
+    kernel discards the exit statuses of children (wait(2)).
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _fail(text: str, status: int) -> None:
-    if "NOTIFY_SOCKET" in os.environ:  # a service: `systemctl status` is to show it, too
-        from mist.notify import Notifier  # noqa: PLC0415 - no other command needs it
+    if "NOTIFY_SOCKET" in os.environ:  # under systemd: show the text in `systemctl status`, too
+        from mist.notify import Notifier  # noqa: PLC0415 - only a failing service needs it
 
         Notifier().giving_up(text)
     click.echo(f"mist: {visible(text, lines=True)}", err=True)

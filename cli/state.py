@@ -1,4 +1,4 @@
-"""The store of this machine, opened for a command."""
+"""Open this machine's store for a command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mist.store import Store, location, open_store
 
 @contextmanager
 def opened_store() -> Iterator[Store]:
-    """The store that the settings name, its tables made if they are not there yet."""
+    """Yield the store named in the settings, migrated to this program's schema."""
     settings, paths = load_settings(), resolve_paths()
     if not settings.store.url:
         location.move_unless_in_use(paths)

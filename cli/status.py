@@ -1,4 +1,4 @@
-"""``mist status``: the supervisor's table."""
+"""``mist status``: show the supervisor's table of processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mist supervisor``: the service without its web tier, for a service manager."""
+"""``mist supervisor``: run the service without its web tier, for a service manager."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from supervisor.main import serve
 
 @click.command("supervisor")
 def command() -> None:
-    """Run everything but the web tier, which is a unit of its own under systemd."""
+    """Run everything but the web tier, which has its own unit under systemd."""
     settings, paths = load_settings(), resolve_paths()
 
     def before(_store: Store) -> None:

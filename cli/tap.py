@@ -1,4 +1,4 @@
-"""``mist tap``: what the bus carries, newline-delimited JSON on standard output."""
+"""``mist tap``: print bus messages as newline-delimited JSON on standard output."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _UNFINISHED = re.compile(r"(container|deployment)(/[1-9][0-9]*)?")
 @click.command("tap")
 @click.argument("topic", default="")
 def command(topic: str) -> None:
-    """Print what the bus carries under TOPIC, a prefix such as metrics/ or container/1/.
+    """Print the messages under TOPIC, a prefix such as metrics/ or container/1/.
 
-    Subscribing to container/ID/ starts the collector of that application's log;
-    an empty TOPIC listens to all that is there and starts nothing.
+    Subscribing to container/ID/ starts the collector of that application's log.  An
+    empty TOPIC prints every message on the bus and starts nothing.
     """
     if hint := _hint(topic):
         terminal.note(hint)
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
+        # Fails with a clear message if no broker is running; subscribing would wait forever.
         ask_replay(context, paths, topics.METRICS, timeout=follower.ANSWER_SECONDS)
         with events_socket(context, paths, settings) as events:
             events.subscribe(topic.encode())
@@ -36,12 +37,12 @@ def command(topic: str) -> None:
 
 
 def _hint(topic: str) -> str:
-    """What a topic without its closing slash does, which is seldom what is wanted."""
+    """Return a hint about a topic without its closing slash, which is rarely intended."""
     match = _UNFINISHED.fullmatch(topic)
     if match is None:
         return ""
     missing = "/" if match[2] else "/ID/"
-    return f"mist: {topic!r} starts nothing and listens to what is there; try {topic + missing!r}"
+    return f"mist: {topic!r} starts no collector; try {topic + missing!r}"
 
 
 def _print(events: zmq.Socket[bytes]) -> None:
@@ -50,7 +51,7 @@ def _print(events: zmq.Socket[bytes]) -> None:
     poller.register(terminal.STDOUT, zmq.POLLERR)
     while True:
         ready = dict(poller.poll())
-        if ready.get(terminal.STDOUT):
+        if ready.get(terminal.STDOUT):  # the reader of the pipe has gone; a quiet bus would hide it
             raise BrokenPipeError
         _print_one(events.recv_multipart())
 

@@ -1,4 +1,4 @@
-"""How the commands that follow something treat the terminal, and end."""
+"""Terminal output of the commands that follow a stream, and how they end."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from mist.visible import coloured, plain_json, visible
 if TYPE_CHECKING:
     from rich.text import Text
 
-#: What shells report of a process that ended by SIGINT.
+# The exit status that shells report for a process killed by SIGINT.
 INTERRUPTED: Final = 130
 
-#: The descriptor of standard output, which a follower watches.
+# The file descriptor of standard output; followers notice when its reader goes away.
 STDOUT: Final = 1
 
 
 @contextmanager
 def quiet_ending() -> Iterator[None]:
-    """End without a word when the user presses Ctrl-C or the reader of the output is gone."""
+    """Exit silently on Ctrl-C, and when the reader of standard output has gone."""
     try:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
-        # What Python still holds for the pipe would fail once more at its exit.
+        # Python would flush its buffer at exit and fail again, so discard the data.
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
         raise SystemExit(0) from None
 
 
 @contextmanager
 def bus_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
-    """A ZeroMQ context that ends with the block, whatever is still queued."""
+    """Yield a ZeroMQ context, and close it without waiting for queued messages."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         yield context
@@ -49,17 +49,17 @@ def bus_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
 
 
 def write_line(line: str) -> None:
-    """Write a line of a log to standard output, which it reaches at ``flush``.
+    """Buffer a line of a log for standard output; ``flush`` writes it.
 
-    A terminal gets its colours, and everything else that it would obey made visible;
-    a file or a pipe gets the line as it is.
+    A terminal receives the line's colours, and every other control character as an escape.
+    A file or a pipe receives the line as it is.
     """
     text = coloured(line) if sys.stdout.isatty() else line
     sys.stdout.buffer.write(text.encode() + b"\n")
 
 
 def write_error_line(line: str) -> None:
-    """Write a line of a log to standard error, in the order in which a terminal shows both."""
+    """Write a line of a log to standard error, after flushing standard output to keep the order."""
     flush()
     text = coloured(line) if sys.stderr.isatty() else line
     sys.stderr.buffer.write(text.encode() + b"\n")
@@ -67,9 +67,9 @@ def write_error_line(line: str) -> None:
 
 
 def write_json(data: object) -> None:
-    """Write one line of JSON to standard output, at once.
+    """Write one line of JSON to standard output, and flush it.
 
-    Bytes are JSON already.  Whatever a terminal would obey is escaped.
+    ``data`` is encoded unless it is bytes.  Control characters are escaped.
     """
     encoded = data if isinstance(data, bytes) else msgspec.json.encode(data)
     sys.stdout.buffer.write(plain_json(encoded) + b"\n")
@@ -77,13 +77,13 @@ def write_json(data: object) -> None:
 
 
 def say(text: str = "", *, error: bool = False) -> None:
-    """Print what a command has to say; names in it cannot give the terminal orders."""
+    """Print a message with the control characters of its names escaped."""
     click.echo(visible(text, lines=True), err=error)
 
 
 def show_table(headings: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
-    """Print a table; a cell is data and never markup."""
-    # `mist up` uses this module too, and would keep rich in its memory for good.
+    """Print a table; cells are plain text, without markup."""
+    # `mist up` also imports this module, and would hold rich in memory as long as it runs.
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -95,11 +95,11 @@ def show_table(headings: Iterable[str], rows: Iterable[Iterable[str | Text]]) ->
 
 
 def flush() -> None:
-    """Hand what was written to whoever reads it."""
+    """Write buffered lines to standard output."""
     sys.stdout.buffer.flush()
 
 
 def note(text: str) -> None:
-    """Say something about the stream, beside it: on standard error."""
+    """Print a message about the stream on standard error."""
     flush()
     print(visible(text), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""``mist top``: the host's metrics in the terminal, live."""
+"""``mist top``: show the host's metrics live in the terminal."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from mist.settings import load_settings
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
-#: The sampler's pace is a second; after this many without a sample it is said.
+# The sampler sends one sample per second; after this long without one, say so.
 _LATE_SECONDS: Final = 3.0
 
 
 @click.command("top")
-@click.option("--once", is_flag=True, help="Print the newest sample and end.")
-@click.option("--json", "as_json", is_flag=True, help="Print samples as JSON, one on each line.")
+@click.option("--once", is_flag=True, help="Print the newest sample and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Print samples as JSON, one per line.")
 def command(once: bool, as_json: bool) -> None:
-    """Show processor, memory, disk and Docker's counts, once a second."""
+    """Show CPU, memory, disk and Docker counts, updated once a second."""
     once = once or not (as_json or sys.stdout.isatty())
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
@@ -51,7 +51,7 @@ def command(once: bool, as_json: bool) -> None:
 
 
 def _samples(follower: Follower, timeout: float) -> list[Message]:
-    """The samples that arrive next."""
+    """Return the next samples, or none after ``timeout`` seconds."""
     found = follower.take(timeout)
     return [
         item for item in found if isinstance(item, Message) and item.header.kind is Kind.METRICS
@@ -59,12 +59,12 @@ def _samples(follower: Follower, timeout: float) -> list[Message]:
 
 
 def _first(follower: Follower) -> list[Message]:
-    """The history, or BusError if there is not one sample within some seconds."""
+    """Return the history; raise BusError if no sample arrives within a few seconds."""
     deadline = time.monotonic() + _LATE_SECONDS
     while time.monotonic() < deadline:
         if found := _samples(follower, deadline - time.monotonic()):
             return found
-    raise BusError("no sampler sends metrics; `mist status` may tell why")
+    raise BusError("no metrics sample has arrived; see `mist status` for the reason")
 
 
 def _print_json(follower: Follower, once: bool) -> None:
@@ -96,11 +96,11 @@ def _decode(message: Message) -> MetricsSample:
 
 
 def dashboard(samples: Sequence[MetricsSample], late: bool = False) -> RenderableType:
-    """The newest sample, over the course of processor and memory; ``samples`` is not empty."""
+    """Return the newest sample above the CPU and memory history; ``samples`` is not empty."""
     newest = samples[-1]
     title = f"mist top · {newest.timestamp[:19].replace('T', ' ')} UTC"
     if late:
-        title += " · no news from the sampler"
+        title += " · no new sample"
     courses = Table.grid(padding=(0, 2, 0, 0), expand=True)
     courses.add_column(width=6)
     courses.add_column(ratio=1)
@@ -133,7 +133,7 @@ def _bytes(space: Space) -> str:
 
 
 def human(number: float) -> str:
-    """Bytes in the unit that leaves at most four digits: ``4.0 GiB``."""
+    """Format a number of bytes with at most four digits: ``4.0 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:.1f} {unit}" if unit != "B" else f"{number:.0f} B"
@@ -151,7 +151,7 @@ def _docker(counts: Docker) -> Text:
 
 
 class Sparkline:
-    """The newest of ``values`` (percentages) that fit the width, the newest at the right."""
+    """The newest ``values`` (percentages) that fit the width, newest on the right."""
 
     def __init__(self, values: Sequence[float]) -> None:
         self._values = values
@@ -164,5 +164,5 @@ class Sparkline:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One block for each percentage, an eighth of the height for each 12.5."""
+    """Return one block character per percentage; each of eight heights covers 12.5 %."""
     return "".join(_BLOCKS[min(7, max(0, int(value / 12.5)))] for value in values)

@@ -1,4 +1,4 @@
-"""``mist up``: the whole service in the foreground."""
+"""``mist up``: run the whole service in the foreground."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from mist.store import Store
 from supervisor.main import serve
 from supervisor.spawn import gunicorn
 
-#: How long the start waits for an engine that may hang, in seconds.
+# How long the start waits for an engine that may hang, in seconds.
 _ENGINE_SECONDS = 2.0
 
 
 @click.command("up")
-@click.option("--bind", metavar="HOST:PORT", help="Where to listen [server.bind].")
+@click.option("--bind", metavar="HOST:PORT", help="Address to listen on [server.bind].")
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="How many web workers [server.workers]."
+    "--workers", type=click.IntRange(min=1), help="Number of web workers [server.workers]."
 )
 def command(bind: str | None, workers: int | None) -> None:
     """Run supervisor, broker, sampler and web tier in the foreground, until ^C.
 
-    On the first start this makes the store, a secret and an administrator, and
-    prints the address and the one-time password.
+    The first start creates the store, a secret and an administrator, and prints the
+    address and the one-time password.
     """
     paths = resolve_paths()
     settings = _with_options(load_settings(), bind, workers)
-    os.umask(0o077)  # one user runs it all; nobody else has to read any of it
+    os.umask(0o077)  # one user runs everything, so nothing has to be readable by others
 
     def before(store: Store) -> None:
-        check_port(settings.server.bind)
+        check_port(settings.server.bind)  # first: a failed start must not create the administrator
         load_or_create(paths)
         _welcome(settings.server.bind, ensure_admin(store))
         warn_without_engine(settings)
@@ -48,17 +48,17 @@ def command(bind: str | None, workers: int | None) -> None:
 
 
 def warn_without_engine(settings: Settings) -> None:
-    """Say so if no engine answers, and go on: it may come later.
+    """Warn if no engine answers, and continue, because it may start later.
 
-    A child of its own looks, so that the engine's client does not stay in the
-    memory of a supervisor that has no other use for it.
+    A child process makes the check, so that the engine's client does not stay in the
+    memory of the supervisor, which has no other use for it.
     """
     child = os.fork()
     if child == 0:
         try:
             _look_for_engine(settings)
         finally:
-            os._exit(Exit.OK)
+            os._exit(Exit.OK)  # not sys.exit, which would run the parent's exit handlers
     os.waitpid(child, 0)
 
 
@@ -81,7 +81,7 @@ def _with_options(settings: Settings, bind: str | None, workers: int | None) -> 
 
 
 def _welcome(bind: str, password: str | None) -> None:
-    """Print, once, what a person needs to log in."""
+    """Print what the user needs to log in; the password is shown only this once."""
     terminal.say(f"Mist listens on http://{bind}")
     if password is not None:
         terminal.say(f"Log in as {EMAIL}, one-time password: {password}")

@@ -1,4 +1,4 @@
-"""``mist user``: accounts."""
+"""``mist user``: manage accounts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def command() -> None:
 @command.command()
 @click.argument("email")
 @click.option("--admin", is_flag=True, help="May see and do everything.")
-@click.option("--project", "projects", multiple=True, help="Make it a member; may be repeated.")
+@click.option("--project", "projects", multiple=True, help="Project to join; may be repeated.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool) -> None:
     """Add an account.
 
-    Without --password-stdin the password is asked for at a terminal, and
-    otherwise made up and printed once.
+    Without --password-stdin, a terminal prompts for the password; otherwise the command
+    generates one and prints it once.
     """
     address = validation.email(email)
     names = [validation.name(each, "project") for each in projects]
@@ -43,7 +43,7 @@ def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def show(as_json: bool) -> None:
     """List the accounts."""
     with opened_store() as store:
@@ -65,17 +65,17 @@ def show(as_json: bool) -> None:
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def passwd(email: str, password_stdin: bool) -> None:
-    """Set another password, which ends every session of the account."""
+    """Set a new password and end every session of the account."""
     with opened_store() as store:
         user = find_user(store, email)
         password, printed = _password(password_stdin)
         store.users.set_password(user.id, passwords.make_hash(password))
-    terminal.say(f"Changed the password of {user.email}; its sessions are over.")
+    terminal.say(f"Changed the password of {user.email} and ended its sessions.")
     _print_once(password, printed)
 
 
 def _password(from_stdin: bool) -> tuple[str, bool]:
-    """The new password, and whether it was made up and has to be shown."""
+    """Return the new password, and True if it was generated and has to be shown."""
     if from_stdin:
         return passwords.check(sys.stdin.readline().rstrip("\r\n")), False
     if sys.stdin.isatty():

@@ -1,8 +1,7 @@
-"""What every process of Mist's live plane shares.
+"""The ground that every process of Mist's live plane stands on.
 
-Settings, topics, messages, the bus client, the store and the ``mist`` command.
-This package imports none of ``api``, ``supervisor`` and ``workers``; the
-command does so late, to start them.
+Settings, paths, errors, messages, the store, accounts, applications and
+deployments.  This package imports no other package of the project.
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Addresses: the one that the web tier listens on, and those that clients come from."""
+"""Network addresses: parse the listening address and the addresses of clients."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Final
 
 from mist.errors import Exit, MistError, UsageError
 
-#: How long the web workers of a master that was killed may hold its port, in seconds.
+# After a master was killed its workers hold the port until they notice, in seconds.
 _PORT_SECONDS: Final = 5.0
 _PORT_POLL_SECONDS: Final = 0.05
 
-#: ``192.0.2.1:4711``, ``[2001:db8::1]`` or ``[2001:db8::1]:4711``, as some proxies write a client.
+# ``192.0.2.1:4711``, ``[2001:db8::1]`` or ``[2001:db8::1]:4711``, as some proxies write clients.
 _WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]{1,5}|\[([^\[\]]+)\](?::[0-9]{1,5})?")
 
 _HOW: Final = "--bind HOST:PORT or server.bind"
 
 
 class CannotListen(MistError):
-    """The web tier's address cannot be used; the text says why and what to do."""
+    """The web tier cannot listen on its address; the text says why and what to do."""
 
     exit_status = Exit.UNAVAILABLE
 
@@ -37,11 +37,14 @@ class CannotListen(MistError):
 
 
 class PortInUse(CannotListen):
-    """Another process listens there; it may be about to end."""
+    """Another process, which may be about to exit, listens on the port."""
 
 
 def check_port(bind: str) -> None:
-    """Raise CannotListen, or UsageError for what is no address, before anything is started."""
+    """Raise CannotListen if the address cannot be bound, UsageError if it is malformed.
+
+    Called before anything is started, so that the message is the first thing the user sees.
+    """
     host, port = split_address(bind)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -51,14 +54,14 @@ def check_port(bind: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen(1)
-    except UnicodeError:  # a name that cannot be one, such as "a..b"
+    except UnicodeError:  # the idna codec rejects names such as "a..b" with it
         raise _no_such_host(bind) from None
     except OSError as error:
         raise _explained(bind, port, error) from None
 
 
 def await_port(bind: str) -> None:
-    """Wait a moment for a port in use, and then do as ``check_port`` does."""
+    """Call ``check_port``, retrying for some seconds while the port is in use."""
     deadline = time.monotonic() + _PORT_SECONDS
     while True:
         try:
@@ -71,24 +74,24 @@ def await_port(bind: str) -> None:
 
 
 def split_address(bind: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT`` or ``[IPV6]:PORT``; UsageError for anything else."""
+    """Split ``HOST:PORT`` or ``[IPV6]:PORT``; raise UsageError for anything else."""
     host, colon, port = bind.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or not port.isascii() or not port.isdigit():
-        raise UsageError(f"{bind!r} is no address; write HOST:PORT, such as 127.0.0.1:8420")
+        raise UsageError(f"{bind!r} is not an address; write HOST:PORT, such as 127.0.0.1:8420")
     if ":" in host and not bracketed:
-        raise UsageError(f"{bind!r}: put an IPv6 address in brackets, such as [::1]:8420")
+        raise UsageError(f"{bind!r}: put the IPv6 address in brackets, such as [::1]:8420")
     if not 1 <= int(port) <= 65_535:
-        raise UsageError(f"{bind!r}: a port is a number from 1 to 65535")
+        raise UsageError(f"{bind!r}: the port must be a number from 1 to 65535")
     return host.strip("[]"), int(port)
 
 
 def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address that ``text`` names, or None.
+    """Return the IP address in ``text``, or None.
 
-    Each address has one form here, so that spellings cannot be told apart: without port
-    and zone, and an IPv4 address that a dual-stack socket reports as ``::ffff:192.0.2.1``
-    (RFC 4291 §2.5.5.2) is that IPv4 address.
+    Different spellings of one address compare equal: port and zone are dropped, and an
+    IPv4 address that a dual-stack socket reports as ``::ffff:192.0.2.1``
+    (RFC 4291 §2.5.5.2) becomes that IPv4 address.
     """
     with_port = _WITH_PORT.fullmatch(text)
     if with_port:
@@ -105,16 +108,16 @@ def _explained(bind: str, port: int, error: OSError) -> CannotListen:
         return _no_such_host(bind)
     if error.errno == errno.EADDRINUSE:
         advice = (
-            f"stop what listens there (`ss -ltnp 'sport = :{port}'` shows it), "
+            f"stop the process that listens there (`ss -ltnp 'sport = :{port}'` shows it), "
             f"or choose another port with {_HOW}"
         )
         return PortInUse(bind, f"port {port} is in use", advice)
     if isinstance(error, PermissionError):
-        advice = f"ports below 1024 are root's; choose another with {_HOW}"
-        return CannotListen(bind, "no permission", advice)
+        advice = f"only root may use ports below 1024; choose another with {_HOW}"
+        return CannotListen(bind, "permission denied", advice)
     reason = (error.strerror or str(error)).lower()
     return CannotListen(bind, reason, f"choose another address with {_HOW}")
 
 
 def _no_such_host(bind: str) -> CannotListen:
-    return CannotListen(bind, "no such host", f"name an address of this machine with {_HOW}")
+    return CannotListen(bind, "no such host", f"use an address of this machine with {_HOW}")

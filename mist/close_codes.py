@@ -1,7 +1,7 @@
-"""The WebSocket close codes of the public contract, and why a stream closes with each.
+"""The WebSocket close codes of the public contract.
 
-``contract.md``, "Handshake"; RFC 6455 §7.4.1 and IANA's registry for those below 3000.
-The package ``api.websocket`` has those that the protocol itself needs.
+``contract.md``, "Handshake"; codes below 3000 are from RFC 6455 §7.4.1 and the IANA
+registry.  ``api.websocket`` defines the codes that the protocol itself needs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Final
 NORMAL: Final = 1000
 """The stream is complete."""
 TRY_AGAIN_LATER: Final = 1013
-"""What the stream needs is not available now."""
+"""Something that the stream needs is temporarily unavailable."""
 SESSION_EXPIRED: Final = 4401
 PERMISSION_DENIED: Final = 4403
 NOT_FOUND: Final = 4404
 NOT_RUNNING: Final = 4409
-"""The container is there, and does not run."""
+"""The container exists but is not running."""

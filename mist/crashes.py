@@ -1,4 +1,4 @@
-"""How often a process crashed lately, and how long to wait before it is started again."""
+"""Count recent crashes of a process and compute the delay before its next start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Crashes:
         self._times: deque[float] = deque()
 
     def add(self, now: float) -> int:
-        """Note a crash; return how many there were within the window."""
+        """Record a crash and return the number of crashes within the window."""
         self._times.append(now)
         while self._times[0] <= now - self._limits.crash_window_seconds:
             self._times.popleft()
@@ -24,14 +24,14 @@ class Crashes:
 
     @property
     def pause(self) -> float:
-        """Seconds to wait after the newest crash: twice as long after each, up to the limit."""
-        doublings = min(len(self._times) - 1, 64)  # beyond it a float would overflow in the end
+        """The delay after the newest crash in seconds: it doubles with each, up to a limit."""
+        doublings = min(len(self._times) - 1, 64)  # 2.0**1024 would overflow a float
         wait = self._limits.backoff_seconds * 2.0**doublings
         return min(wait, self._limits.backoff_limit_seconds)
 
 
 def describe(code: int) -> str:
-    """An exit code in words: ``exit status 1``, ``killed by SIGKILL``."""
+    """Describe an exit code: ``exit status 1``, ``killed by SIGKILL``."""
     if code >= 0:
         return f"exit status {code}"
     try:

@@ -1,4 +1,4 @@
-"""E-mail addresses: the form in which they are compared."""
+"""Email addresses: the canonical form that is stored and compared."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import unicodedata
 
 
 def canonical(address: str) -> str:
-    """Return the form in which an address is kept and compared: its lower case.
+    """Return the form in which an address is stored and compared: its lower case.
 
-    A character that only looks like another, such as the Kelvin sign U+212A, has the same
-    lower case as that one.  An address with such characters (Unicode's compatibility
-    characters, UAX #15) is therefore compared as it is, and is never somebody else's.
+    Some characters share their lower case with another character, such as the Kelvin sign
+    U+212A with ``k``.  An address that contains such compatibility characters (UAX #15)
+    is left unchanged, so that it can never match another user's address.
     """
     return address.lower() if unicodedata.is_normalized("NFKC", address) else address

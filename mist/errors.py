@@ -1,9 +1,9 @@
-"""Every exception that crosses a module's border, and the exit statuses.
+"""All exceptions that cross module boundaries, and the exit statuses.
 
-Exceptions carry fields and make their text in ``__str__``.  Each of them is
-somebody's mistake or the machine's state, said in words that tell what to do:
-the command prints the text without a traceback and exits with ``exit_status``
-(the numbers are those of BSD's ``sysexits.h``, which systemd knows by name).
+Exceptions carry fields and build their text in ``__str__``.  Each describes a user's
+mistake or the state of the machine and says what to do.  The command prints the text
+without a traceback and exits with ``exit_status``, whose numbers are those of BSD's
+``sysexits.h``; systemd shows them by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """How a process of ours ends, so that whoever started it knows why."""
+    """The exit status of a process, which tells its parent why it ended."""
 
     OK = 0
     FAILURE = 1
@@ -26,31 +26,31 @@ class Exit(IntEnum):
 
 
 class MistError(Exception):
-    """Root of the tree."""
+    """Base class of all errors of this project."""
 
     exit_status: Exit = Exit.FAILURE
 
 
 class UsageError(MistError):
-    """What was asked for makes no sense; the text says what would."""
+    """The request is invalid; the text says what would be valid."""
 
     exit_status = Exit.USAGE
 
 
 class Conflict(UsageError):
-    """What was asked for does not fit the state that things are in."""
+    """The request conflicts with the current state."""
 
 
 class AlreadyExists(Conflict):
-    """A name that has to be the only one of its kind is taken."""
+    """A unique name is already taken."""
 
 
 class NotFound(UsageError):
-    """What was named does not exist."""
+    """The requested object does not exist."""
 
 
 class SettingsError(MistError):
-    """The settings cannot be used: an unknown key, a wrong type, a value out of bounds."""
+    """The settings are invalid: an unknown key, a wrong type, or a value out of bounds."""
 
     exit_status = Exit.BAD_CONFIG
 
@@ -64,7 +64,7 @@ class SettingsError(MistError):
 
 
 class UnsafePath(MistError):
-    """A directory or file of ours that other users could change."""
+    """A directory or file of the service that other users could change."""
 
     exit_status = Exit.NO_PERMISSION
 
@@ -79,7 +79,7 @@ class UnsafePath(MistError):
 
 
 class BrokenInstallation(MistError):
-    """A module of the program or of a library cannot be imported; trying again does not help."""
+    """A module of the program or of a library cannot be imported; retrying does not help."""
 
     exit_status = Exit.SOFTWARE
 
@@ -91,18 +91,18 @@ class BrokenInstallation(MistError):
     def __str__(self) -> str:
         return (
             f"{self.part} cannot be loaded: {self.problem}; the installation is incomplete "
-            "or damaged, install Mist again"
+            "or damaged, reinstall Mist"
         )
 
 
 class EngineError(MistError):
-    """The Docker Engine did not do what it was asked to."""
+    """The Docker Engine failed to do what it was asked."""
 
     exit_status = Exit.UNAVAILABLE
 
 
 class EngineUnreachable(EngineError):
-    """Nobody answers on the engine's socket, or the answer did not come in time."""
+    """The engine's socket does not answer, or not in time."""
 
     def __init__(self, host: str, reason: str) -> None:
         super().__init__(host, reason)
@@ -114,7 +114,7 @@ class EngineUnreachable(EngineError):
 
 
 class ContainerNotFound(EngineError):
-    """The engine knows no container of that name or id."""
+    """The engine has no container with this name or id."""
 
     def __init__(self, container: str) -> None:
         super().__init__(container)
@@ -125,33 +125,33 @@ class ContainerNotFound(EngineError):
 
 
 class StoreError(MistError):
-    """The store cannot be read or written: a full disk, a lock, a wrong URL."""
+    """The store cannot be read or written: a full disk, a lock, or a wrong URL."""
 
     exit_status = Exit.UNAVAILABLE
 
 
 class BusError(MistError):
-    """The broker cannot be reached, or sent what cannot be understood."""
+    """The broker cannot be reached, or sent an unintelligible message."""
 
     exit_status = Exit.UNAVAILABLE
 
 
 class WireError(BusError):
-    """A bus message that does not keep the format; it is dropped, never guessed at."""
+    """A bus message violates the format; the receiver drops it."""
 
 
 class StoreFull(StoreError):
-    """The disk below the store has no space left; what was asked for is not done."""
+    """The disk that holds the store is full; the request was not carried out."""
 
 
 class NotLoggedIn(MistError):
-    """No session, or one that is over: expired, logged out, or older than the password."""
+    """There is no session, or it has expired, was revoked, or predates the password."""
 
     exit_status = Exit.NO_PERMISSION
 
 
 class LoginRefused(MistError):
-    """No such account, or another password: the text does not say which."""
+    """The account or the password is wrong; the text does not say which."""
 
     exit_status = Exit.NO_PERMISSION
 
@@ -160,7 +160,7 @@ class LoginRefused(MistError):
 
 
 class TooManyAttempts(LoginRefused):
-    """So many log-ins failed that the next is not looked at before ``retry_after`` seconds."""
+    """Too many log-ins failed; the next is not checked for ``retry_after`` seconds."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(retry_after)
@@ -171,7 +171,7 @@ class TooManyAttempts(LoginRefused):
 
 
 class AlreadyRunning(MistError):
-    """Another ``mist up`` works on the same state."""
+    """Another ``mist up`` uses the same state."""
 
     exit_status = Exit.TEMPORARY
 
@@ -183,6 +183,6 @@ class AlreadyRunning(MistError):
     def __str__(self) -> str:
         who = f"process {self.pid}" if self.pid else "another process"
         return (
-            f"mist already runs on {self.home} ({who}). Stop it first, "
-            "or set MIST_HOME and MIST_RUNTIME for a second one."
+            f"mist is already running on {self.home} ({who}). Stop it first, "
+            "or set MIST_HOME and MIST_RUNTIME to run a second one."
         )

@@ -1,6 +1,6 @@
-"""Ids of the store."""
+"""The range of ids in the store."""
 
 from typing import Final
 
-#: The largest id: SQLite's and PostgreSQL's largest integer.
+# The largest integer of SQLite and PostgreSQL.
 MAX_ID: Final = 2**63 - 1

@@ -1,7 +1,7 @@
 """The service's own log: structlog on standard error.
 
-For people where a terminal listens, otherwise one line of ``key=value`` pairs
-(or JSON) for each event, which is what journald and log shippers want.
+Events are formatted for people if standard error is a terminal, otherwise as one line
+of ``key=value`` pairs (or JSON), which suits journald and log shippers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEYS: Final = ("timestamp", "level", "process", "event")
 
 
 def configure(settings: Settings) -> None:
-    """Set the log up for this process; called once, after the fork."""
+    """Configure logging in this process; call once, after the fork."""
     level = logging.getLevelNamesMapping()[settings.log.level.upper()]
     structlog.configure(
         processors=[
@@ -38,13 +38,13 @@ def configure(settings: Settings) -> None:
 
 
 def name_process(name: str) -> None:
-    """Have every later event of this process carry ``process=name``."""
+    """Add ``process=name`` to all later events of this process."""
     structlog.contextvars.bind_contextvars(process=name)
 
 
 def logger() -> Logger:
-    """A logger; it takes an event and its properties: ``log.info("started", pid=7)``."""
-    return structlog.get_logger()  # type: ignore[no-any-return] # structlog leaves it open
+    """Return a logger; call it with an event and fields: ``log.info("started", pid=7)``."""
+    return structlog.get_logger()  # type: ignore[no-any-return] # structlog declares Any
 
 
 def _make_visible(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -60,7 +60,7 @@ def _renderer(log: LogSettings) -> list[Processor]:
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "logfmt"
     if style == "console":
-        # The traceback alone: structlog's own choice shows local variables, secrets among them.
+        # structlog's default formatter prints local variables, which may contain secrets.
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     if style == "json":

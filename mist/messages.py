@@ -1,9 +1,8 @@
-"""The messages that clients receive, as the public contract spells them.
+"""The messages of the public contract that clients receive.
 
-Encoding and decoding stand here and nowhere else.  A message is one JSON object
-without a newline, ready to be a line of a bus message's body and the payload of
-a WebSocket text frame.  The functions that ``read`` one raise msgspec.DecodeError
-if it is not what their name says.
+This is the only module that encodes and decodes them.  A message is one JSON object
+without a newline: a line in the body of a bus message, and the payload of a WebSocket
+text frame.  The ``read_…`` functions raise msgspec.DecodeError for any other message.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ _LOG_TAILS: Final[dict[str, bytes]] = {
     "stdout": b',"stream":"stdout"}}',
     "stderr": b',"stream":"stderr"}}',
 }
-#: Where the 30 characters of a log message's time stamp stand in its bytes.
+# The position of the 30-character timestamp in an encoded log message.
 LOG_TIMESTAMP: Final = slice(len(_LOG_HEAD), len(_LOG_HEAD) + 30)
 
 
 class ContainerStatus(msgspec.Struct, frozen=True):
-    """``data`` of a container's ``status``: name, engine state, and words such as "Up 2 hours"."""
+    """``data`` of a container's ``status``; ``status`` is text such as "Up 2 hours"."""
 
     container: str
     state: str
@@ -37,7 +36,7 @@ class ContainerStatus(msgspec.Struct, frozen=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True):
-    """``data`` of a deployment's ``status``; ``progress`` is a percentage, 0 to 100."""
+    """``data`` of a deployment's ``status``; ``progress`` is in percent, 0 to 100."""
 
     deployment_id: int
     status: Literal["pending", "building", "deploying", "success", "failed"]
@@ -48,14 +47,14 @@ class DeploymentStatus(msgspec.Struct, frozen=True):
 
 
 class Cpu(msgspec.Struct, frozen=True):
-    """``usage`` of all cores together in percent, 0 to 100."""
+    """``usage`` is the percentage over all cores together, 0 to 100."""
 
     usage: float
     cores: int
 
 
 class Space(msgspec.Struct, frozen=True):
-    """Bytes of memory or disk; ``percent`` is ``used / total``, 0 to 100."""
+    """Bytes of memory or disk; ``percent`` is ``used`` of ``total``, 0 to 100."""
 
     used: int
     total: int
@@ -63,7 +62,7 @@ class Space(msgspec.Struct, frozen=True):
 
 
 class Docker(msgspec.Struct, frozen=True):
-    """The engine's counts, None while it is unreachable."""
+    """The engine's object counts; None while it is unreachable."""
 
     containers_running: int | None
     containers_total: int | None
@@ -71,7 +70,7 @@ class Docker(msgspec.Struct, frozen=True):
 
 
 class MetricsSample(msgspec.Struct, frozen=True):
-    """One sample of the host; the whole message, it has no ``type``."""
+    """A sample of the host's metrics.  It is the whole message and has no ``type``."""
 
     timestamp: str
     cpu: Cpu
@@ -81,14 +80,14 @@ class MetricsSample(msgspec.Struct, frozen=True):
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """``data`` of a ``log`` message."""
+    """``data`` of a ``log`` message: the text without its newline, and the stream."""
 
     line: str
     stream: Stream = "stdout"
 
 
 class LogMessage(msgspec.Struct, frozen=True):
-    """A ``log`` message."""
+    """A ``log`` message with its RFC 3339 timestamp."""
 
     timestamp: str
     data: LogLine
@@ -119,57 +118,60 @@ _metrics: Final = msgspec.json.Decoder(MetricsSample)
 
 
 def log(timestamp: str, line: str, stream: Stream) -> bytes:
-    """A ``log`` message; the way of every line, hence put together by hand."""
+    """Return a ``log`` message.
+
+    Joined by hand, because every line passes through here.
+    """
     return b"".join((_LOG_HEAD, timestamp.encode(), _LOG_MIDDLE, _encode(line), _LOG_TAILS[stream]))
 
 
 def status(data: ContainerStatus | DeploymentStatus) -> bytes:
-    """A ``status`` message of this moment."""
+    """Return a ``status`` message with the current time."""
     return _encode(_Envelope("status", clock.now(), data))
 
 
 def error(message: str) -> bytes:
-    """An ``error`` message of this moment."""
+    """Return an ``error`` message with the current time."""
     return _encode(_Envelope("error", clock.now(), {"message": message}))
 
 
 def end(message: str = "Log stream ended") -> bytes:
-    """An ``end`` message of this moment."""
+    """Return an ``end`` message with the current time."""
     return _encode(_Envelope("end", clock.now(), {"message": message}))
 
 
 def skipped(lines: int) -> bytes:
-    """What a client that is too slow is told: ``lines`` were left out."""
+    """Return the message that tells a slow client that ``lines`` were left out."""
     noun = "line" if lines == 1 else "lines"
     text = f"{lines} {noun} skipped: connection too slow"
     return _encode(_Envelope("skipped", clock.now(), {"lines": lines, "message": text}))
 
 
 def metrics(sample: MetricsSample) -> bytes:
-    """A metrics message."""
+    """Return a metrics message."""
     return _encode(sample)
 
 
 def log_timestamp(message: bytes) -> str:
-    """The time stamp of a ``log`` message that :func:`log` made; of other bytes, anything."""
+    """Return the timestamp of a message that :func:`log` made; for other bytes, garbage."""
     return message[LOG_TIMESTAMP].decode("ascii", "replace")
 
 
 def read_log(message: bytes) -> LogMessage:
-    """Return what a ``log`` message says."""
+    """Decode a ``log`` message."""
     return _log.decode(message)
 
 
 def read_status(message: bytes) -> ContainerStatus:
-    """Return what a container's ``status`` message says."""
+    """Decode the data of a container's ``status`` message."""
     return _status.decode(message).data
 
 
 def read_text(message: bytes) -> str:
-    """Return the text of an ``end``, an ``error`` or a ``skipped`` message."""
+    """Return the text of an ``end``, ``error`` or ``skipped`` message."""
     return _notice.decode(message).data.message
 
 
 def read_metrics(message: bytes) -> MetricsSample:
-    """Return the sample that a metrics message is."""
+    """Decode a metrics message."""
     return _metrics.decode(message)

@@ -1,6 +1,6 @@
-"""Tells the service manager how the service is: sd_notify(3).
+"""Report the state of the service to its manager with the sd_notify(3) protocol.
 
-The manager is systemd; for the web tier of ``mist up`` it is the supervisor.
+The manager is systemd, or the supervisor for the web tier of ``mist up``.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Final
 
 from mist import logs
 
-#: A text for the manager is cut there.
+# Longer texts are truncated: systemd reads at most 4,096 bytes of a notification.
 _TEXT_CHARACTERS: Final = 4_000
 
 
 class Notifier:
-    """Writes to the socket that NOTIFY_SOCKET names, if it names one.
+    """Write to the socket named by NOTIFY_SOCKET, if the variable is set.
 
-    ``watchdog_seconds`` is how often ``watchdog`` is to be called, half of what
-    the manager grants (sd_watchdog_enabled(3)), or None.
+    ``watchdog_seconds`` is the interval at which to call ``watchdog``, half of what the
+    manager allows (sd_watchdog_enabled(3)), or None if the manager does not watch.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -29,23 +29,23 @@ class Notifier:
         self.watchdog_seconds = _half_of_watchdog(environ)
 
     def ready(self) -> None:
-        """The service is up."""
+        """Report that the service is ready."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """The service is about to end."""
+        """Report that the service is about to stop."""
         self._send("STOPPING=1")
 
     def giving_up(self, reason: str) -> bool:
-        """The service ends by itself; return True if a manager was told so."""
+        """Report that the service ends by itself; return True if a manager was notified."""
         return self._send(f"STOPPING=1\nSTATUS={_line(reason)}")
 
     def watchdog(self) -> None:
-        """The loop still turns."""
+        """Report that the main loop is still running."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """One line for ``systemctl status``; the same one again is not sent."""
+        """Show one line in ``systemctl status``; an unchanged line is not sent again."""
         if text != self._status:
             self._status = text
             self._send(f"STATUS={_line(text)}")
@@ -54,21 +54,22 @@ class Notifier:
         if not self._address:
             return False
         try:
+            # Non-blocking: a manager that does not read must not stop the service.
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
                 sender.sendto(message.encode(), self._address)
         except OSError as error:
-            logs.logger().warning("the service manager is not told", reason=str(error))
+            logs.logger().warning("manager_not_notified", reason=str(error))
             return False
         return True
 
 
 def _line(text: str) -> str:
-    """Return the text as one line, since the next line would be another variable."""
+    """Join the text into one line, because a second line would be another variable."""
     return " ".join(text.split())[:_TEXT_CHARACTERS]
 
 
 def _address(name: str) -> str:
-    """A leading ``@`` stands for the abstract namespace's zero byte."""
+    """Return the socket's address; a leading ``@`` stands for an abstract socket's NUL byte."""
     if name.startswith("@"):
         return "\0" + name[1:]
     return name if name.startswith("/") else ""
@@ -78,6 +79,6 @@ def _half_of_watchdog(environ: Mapping[str, str]) -> float | None:
     microseconds, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
     if not microseconds.isdigit() or int(microseconds) == 0:
         return None
-    if pid and pid != str(os.getpid()):
+    if pid and pid != str(os.getpid()):  # meant for another process, which passed it on
         return None
     return int(microseconds) / 2_000_000

@@ -1,4 +1,4 @@
-"""Where the state, the sockets and the bundled files are, and who may change them."""
+"""The locations of state, sockets and bundled files, and checks on who may change them."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ from typing import Final, NamedTuple
 
 from mist.errors import UnsafePath
 
-#: The kernel follows as many symbolic links in one path (path_resolution(7)).
+# The kernel's limit on symbolic links in one path (path_resolution(7)).
 _MAX_LINKS: Final = 40
 
 
 class Paths(NamedTuple):
-    """``home`` holds the state that survives, ``runtime`` the sockets that do not."""
+    """``home`` holds persistent state, ``runtime`` the sockets of the running service."""
 
     home: Path
     runtime: Path
 
     @property
     def database(self) -> Path:
-        """The SQLite file of the store, in the only folder that the web tier may write to."""
+        """The SQLite file, in the only directory that the web tier may write to."""
         return self.home / "store" / "mist.db"
 
     @property
     def old_database(self) -> Path:
-        """Where the database was before it had a folder of its own."""
+        """The location of the database in earlier versions."""
         return self.home / "mist.db"
 
     @property
     def secret(self) -> Path:
-        """The key that signs sessions; shared with a Mist installation, its log-ins work here."""
+        """The session key.  With the key of a Mist installation, its log-ins are valid here."""
         return self.home / "secret"
 
     @property
     def lock(self) -> Path:
-        """Held while a supervisor works on this state."""
+        """The lock that a supervisor holds while it uses this state."""
         return self.home / "supervisor.lock"
 
     def deployment_log(self, deployment_id: int) -> Path:
-        """The messages of a deployment, newline-delimited JSON."""
+        """The log of a deployment: its messages as newline-delimited JSON."""
         return self.home / "deployments" / f"{deployment_id}.ndjson"
 
     def work_folder(self, deployment_id: int) -> Path:
-        """The checkout and build context of a running deployment, for its runner alone."""
+        """The directory for the checkout of a running deployment; only its runner uses it."""
         return self.home / "work" / str(deployment_id)
 
     @property
     def notify(self) -> Path:
-        """The socket on which the supervisor hears of its web tier (:mod:`mist.notify`)."""
+        """The socket on which the web tier notifies the supervisor (:mod:`mist.notify`)."""
         return self.runtime / "notify"
 
     def endpoint(self, name: str) -> str:
-        """The ZeroMQ address of ``events``, ``ingest``, ``replay`` or ``control``."""
+        """Return the ZeroMQ address of ``events``, ``ingest``, ``replay`` or ``control``."""
         return f"ipc://{self.runtime / name}"
 
 
 def out_of_reach(path: Path) -> bool:
-    """Whether the path is there, or may be, but is not for this user to read and write."""
+    """Return True if the path exists, or may exist, but this user cannot read and write it."""
     try:
         return path.exists() and not os.access(path, os.R_OK | os.W_OK)
     except PermissionError:
@@ -69,7 +69,7 @@ def out_of_reach(path: Path) -> bool:
 
 
 def resolve_paths(environ: Mapping[str, str] = os.environ) -> Paths:
-    """Return the directories of :func:`locate`; UnsafePath if other users could change one."""
+    """Return the paths of :func:`locate_paths`; or raise UnsafePath if they are not safe to use."""
     found = locate_paths(environ)
     refuse_unsafe(found.home, "MIST_HOME", found.home)
     refuse_unsafe(found.runtime, "MIST_RUNTIME", found.home)
@@ -77,9 +77,10 @@ def resolve_paths(environ: Mapping[str, str] = os.environ) -> Paths:
 
 
 def refuse_unsafe(directory: Path, variable: str, home: Path) -> None:
-    """Raise UnsafePath if other users could change the directory that ``variable`` names.
+    """Raise UnsafePath if another user could change the directory named by ``variable``.
 
-    The owner of ``home`` may: root, and the web tier's user, use that user's service.
+    The owner of ``home`` is trusted, because root and the web tier's user both use the
+    service of that user.
     """
     problem = tampering(directory, home)
     if problem:
@@ -87,28 +88,30 @@ def refuse_unsafe(directory: Path, variable: str, home: Path) -> None:
 
 
 def tampering(directory: Path, home: Path) -> str:
-    """Say how another user could put files of their own into ``directory``; empty if none could.
+    """Describe how another user could place files in ``directory``; empty if none could.
 
-    Every directory and link on the way counts, as the path is written and as its links
-    lead on.  Below a folder in which everybody may create (such as /tmp) each has to
-    belong to root or to this user.  The last directory has to belong to one of these or
-    to the owner of ``home``, and neither everybody nor a foreign group may write to it.
+    Check every directory and link on the path, following links as the kernel does.  Below
+    a world-writable directory such as /tmp, each must belong to root or this user.  The
+    last directory must belong to root, this user or the owner of ``home``, and be
+    writable by neither everyone nor a foreign group.
     """
     user = os.geteuid()
     owner = user
-    with suppress(OSError):  # it is still to be made, or this user may not look
+    with suppress(OSError):  # it does not exist yet, or this user may not search the path
         owner = home.stat().st_uid
     real = Path(os.path.realpath(directory))
     for path in _way(directory):
         try:
             found, parent = path.lstat(), path.parent.stat()
         except OSError:
-            continue  # what is not there yet is made, and what cannot be seen cannot be used
+            continue  # a missing part is created later; an invisible one cannot be used
         trusted = {0, user} if parent.st_mode & stat.S_IWOTH else {0, user, owner}
         if found.st_uid not in trusted and (path == real or parent.st_mode & stat.S_IWOTH):
             return f"{path} belongs to user {found.st_uid}, who is neither root nor this user"
         if stat.S_ISLNK(found.st_mode):
+            # The mode of a link means nothing; its owner was checked, its target comes next.
             continue
+        # In a sticky directory other users cannot replace what is not theirs.
         if found.st_mode & stat.S_IWOTH and (path == real or not found.st_mode & stat.S_ISVTX):
             return f"every user may write to {path}; run: chmod o-w {path}"
         if path == real and found.st_mode & stat.S_IWGRP and _is_foreign_group(found):
@@ -117,7 +120,7 @@ def tampering(directory: Path, home: Path) -> str:
 
 
 def _way(directory: Path) -> Iterator[Path]:
-    """Yield each path that the kernel passes on its way, links and what they lead to."""
+    """Yield every path that the kernel visits on its way, including links and their targets."""
     here, rest, links = Path("/"), list(reversed(Path.cwd().joinpath(directory).parts[1:])), 0
     yield here
     while rest:
@@ -132,7 +135,7 @@ def _way(directory: Path) -> Iterator[Path]:
 
 
 def _is_foreign_group(found: os.stat_result) -> bool:
-    """Return True unless the group is the owner's own, as Debian gives each user one."""
+    """Return True unless the group is the owner's primary group (user private groups)."""
     own = {0, found.st_uid}
     if found.st_uid == os.geteuid():
         own.add(os.getegid())
@@ -142,29 +145,29 @@ def _is_foreign_group(found: os.stat_result) -> bool:
 
 
 def owner_of_new(folder: Path) -> tuple[int, int]:
-    """Return user and group for what is made in ``folder``: as os.chown takes them.
+    """Return the owner and group, as os.chown takes them, for a new file in ``folder``.
 
-    What root makes in the folder of a service's user belongs to that user, so
-    that trying something as root leaves nothing that the service cannot write.
+    A file that root creates in a service user's directory belongs to that user, so that
+    running a command as root leaves nothing behind that the service cannot write.
     """
     if os.geteuid() != 0:
-        return -1, -1
+        return -1, -1  # unchanged (chown(2))
     status = folder.stat()
     return status.st_uid, status.st_gid
 
 
 def locate_paths(environ: Mapping[str, str] = os.environ) -> Paths:
-    """Return the directories that the environment names, or the usual ones of this user."""
+    """Return the directories named in the environment, or this user's default directories."""
     root = os.geteuid() == 0
     state = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    volatile = Path(environ.get("XDG_RUNTIME_DIR") or f"/tmp/mist-{os.geteuid()}")  # noqa: S108 - made with mode 0700, and checked
+    volatile = Path(environ.get("XDG_RUNTIME_DIR") or f"/tmp/mist-{os.geteuid()}")  # noqa: S108 - created with mode 0700, and checked
     home = environ.get("MIST_HOME") or ("/var/lib/mist" if root else state / "mist")
     runtime = environ.get("MIST_RUNTIME") or ("/run/mist" if root else volatile / "mist")
     return Paths(Path(home), Path(runtime))
 
 
 def bundled(name: str) -> Path:
-    """A file of ``etc/``, from the installed package or the source tree."""
+    """Return the path of a file of ``etc/``, in the installed package or the source tree."""
     here = Path(__file__).resolve().parent
     installed = here / "_etc" / name
     return installed if installed.exists() else here.parent / "etc" / name

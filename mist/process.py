@@ -1,9 +1,8 @@
-"""The boundary between the supervisor and the processes that it starts.
+"""The entry point of every process that the supervisor starts.
 
-A child is told what to do by an :class:`Assignment`, runs the ``main`` of its
-module under :func:`run`, and says by its exit status how it ended: 0 is
-"finished", the status of a MistError other than FAILURE is "cannot start", and
-anything else is a crash.
+A child receives an :class:`Assignment`, runs the ``main`` of its module under
+:func:`run`, and reports the result by its exit status: 0 is "finished", the status of
+a MistError other than FAILURE is "cannot start", and anything else is a crash.
 """
 
 from __future__ import annotations
@@ -28,26 +27,29 @@ from mist.settings import Settings
 
 ProcessKind = Literal["broker", "metrics", "container", "deployment"]
 
-#: The broker and the sampler of metrics.
+# The broker and the metrics sampler.
 _NO_COLLECTORS: Final = 2
 
-#: The kernel keeps 15 characters of a process's name.
+# The kernel truncates a process name to 15 characters (proc_pid_comm(5)).
 _COMM: Final = Path("/proc/self/comm")
 
 
 class Assignment(NamedTuple):
-    """What a child of the supervisor is told."""
+    """The instructions for one child of the supervisor."""
 
     kind: ProcessKind
     target: int
-    """The application's id, the deployment's id, or 0."""
+    """The application's or deployment's id, or 0."""
     term: int
-    """``time.time_ns()`` of the start; goes into the header of bus messages."""
+    """The start time from ``time.time_ns()``: the fencing token in bus message headers."""
     resume: bool
-    """A predecessor crashed: go on where it stopped."""
+    """A predecessor crashed; resume where it stopped."""
     container: str = ""
-    """The application's container at the start, if known: a first query is a collector's dearest
-    step, and whoever starts it has the store open anyway."""
+    """The application's container at the start, if known.
+
+    The parent has the store open anyway; a first query is the most expensive step in the
+    start of a collector.
+    """
 
     @property
     def name(self) -> str:
@@ -58,34 +60,35 @@ class Assignment(NamedTuple):
 def run(
     entry: str, assignment: Assignment, settings: Settings, paths: Paths, *more: object
 ) -> None:
-    """Be the child: call the function ``entry`` names (``package.module:function``).
+    """Run a child: call the function named by ``entry`` (``package.module:function``).
 
-    ``more`` is what only some entries take, such as the broker's pipe.
+    ``more`` holds the arguments that only some entries take, such as the broker's pipe.
     """
-    gc.freeze()  # what the fork server loaded is nobody's garbage: leave its pages shared
+    gc.freeze()  # a collection would write to pages shared with the fork server, copying them
     logs.configure(settings)
     logs.name_process(assignment.name)
     _name(assignment.name)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is the supervisor's to handle
+    # A terminal sends ^C to the whole process group; only the supervisor handles it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
-    # The fork server has it blocked; one that came before this moment arrives now.
+    # The fork server blocks SIGTERM; one sent before this point is delivered now.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     die_with_parent()
     sys.exit(_outcome(entry, assignment, settings, paths, *more))
 
 
 def resolve(entry: str) -> Callable[..., Any]:
-    """The function that ``package.module:function`` names."""
+    """Return the function named by ``package.module:function``."""
     module, _, name = entry.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
 
 
 def collectors() -> int:
-    """How many collectors there are beside this one, and itself (``proc_pid_children(5)``).
+    """Return the number of running collectors, including this one.
 
-    Whoever the fork server has started counts as one, but for the broker and the
-    sampler of metrics.  Where the kernel does not tell, there is one.
+    Counts the children of the fork server (``proc_pid_children(5)``), except the broker
+    and the metrics sampler.  Return 1 if the kernel does not provide the list.
     """
     parent = os.getppid()
     with suppress(OSError):
@@ -95,10 +98,10 @@ def collectors() -> int:
 
 
 def die_with_parent() -> None:
-    """Have this process end as soon as the one that started it is gone.
+    """End this process as soon as the one that started it has ended.
 
-    The sentinel is a pipe that only the parent holds open, so this also works
-    below a fork server, where the kernel's parent is another process.
+    Waits for a pipe that only the parent holds open.  PR_SET_PDEATHSIG would not do,
+    because the kernel's parent of this process is the fork server.
     """
     parent = parent_process()
     if parent is None:
@@ -121,7 +124,7 @@ def _outcome(entry: str, *arguments: object) -> int:
         resolve(entry)(*arguments)
     except (MistError, ImportError, SyntaxError) as error:
         known = error if isinstance(error, MistError) else BrokenInstallation(entry, str(error))
-        log.error("cannot go on", reason=str(known))
+        log.error("process_failed", reason=str(known))
         return known.exit_status
     except Exception:
         log.exception("crashed")
@@ -130,14 +133,14 @@ def _outcome(entry: str, *arguments: object) -> int:
 
 
 def _name(name: str) -> None:
-    """Show in ``ps`` and ``top`` which child this is."""
+    """Set the process name that ``ps`` and ``top`` show."""
     with suppress(OSError):
         _COMM.write_text(f"mist {name}"[:15])
 
 
 @contextmanager
 def for_this_user_alone() -> Iterator[None]:
-    """Keep sockets that are made meanwhile from everybody else, until their modes are set."""
+    """Create sockets without access for other users until their modes are set."""
     mask = os.umask(0o177)
     try:
         yield

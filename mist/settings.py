@@ -1,10 +1,9 @@
-"""The settings: one frozen record for each section of ``mist.toml``.
+"""The settings: one frozen record per section of ``mist.toml``.
 
-The file that ``MIST_CONFIG`` names (default ``/etc/mist/mist.toml``, which need
-not exist) is read first; ``MIST_SECTION_KEY`` in the environment wins over it.
-An unknown key, a wrong type or a value out of bounds is an error that names the
-key.  Every limit of the service is one of these fields; ``etc/mist.toml`` says
-of each why it has the default it has.
+The file named by ``MIST_CONFIG`` is read first (default ``/etc/mist/mist.toml``, which
+may be missing); ``MIST_SECTION_KEY`` in the environment overrides it.  An unknown key,
+a wrong type or a value out of bounds is an error that names the key.  Every limit of
+the service is one of these fields; ``etc/mist.toml`` gives the reason for each default.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServerSettings(Section, frozen=True):
-    """Where and how the web tier listens."""
+    """The web tier's address and its limits."""
 
     bind: str = "127.0.0.1:8420"
     workers: Count = 1
@@ -57,7 +56,7 @@ class AuthSettings(Section, frozen=True):
 
 
 class EngineSettings(Section, frozen=True):
-    """The Docker Engine; an empty ``host`` means DOCKER_HOST, or else its usual socket."""
+    """The Docker Engine; an empty ``host`` means DOCKER_HOST or the default socket."""
 
     host: str = ""
     timeout_seconds: Seconds = 10.0
@@ -71,7 +70,7 @@ class StoreSettings(Section, frozen=True):
 
 
 class BusSettings(Section, frozen=True):
-    """ZeroMQ queues, counted in messages of at most ``batch_bytes`` each, and the TCP tap."""
+    """The TCP tap, and ZeroMQ queues in messages of at most ``batch_bytes``."""
 
     batch_bytes: Bytes = 65_536
     collector_queue: Count = 8
@@ -84,7 +83,7 @@ class BusSettings(Section, frozen=True):
 
 
 class ReplaySettings(Section, frozen=True):
-    """What the broker remembers of a topic, and a collector asks of the engine at its start."""
+    """The broker's buffer per topic, and how much history a collector reads at its start."""
 
     lines: Count = 1_000
     bytes: Bytes = 8_388_608
@@ -132,7 +131,7 @@ class MetricsSettings(Section, frozen=True):
 
 
 class SupervisorSettings(Section, frozen=True):
-    """Starting, restarting and stopping processes."""
+    """How processes are started, restarted and stopped."""
 
     backoff_seconds: Seconds = 0.25
     backoff_limit_seconds: Seconds = 30.0
@@ -143,7 +142,7 @@ class SupervisorSettings(Section, frozen=True):
 
 
 class DeploymentSettings(Section, frozen=True):
-    """The queue and the runner of deployments."""
+    """The deployment queue and its runners."""
 
     concurrency: Count = 2
     max_pending: Count = 20
@@ -159,7 +158,7 @@ class DeploymentSettings(Section, frozen=True):
     keep_images: Count = 5
     network: str = ""
     build_network: str = ""
-    publish_address: str = "0.0.0.0"  # noqa: S104 - what the engine itself does
+    publish_address: str = "0.0.0.0"  # noqa: S104 - the engine's own default
 
 
 class LogSettings(Section, frozen=True):
@@ -170,7 +169,7 @@ class LogSettings(Section, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All sections."""
+    """The settings of all sections."""
 
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
@@ -186,20 +185,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogSettings = LogSettings()
 
 
-#: Variables of the environment that begin with MIST_ and are no settings.
+# Environment variables that begin with MIST_ but are not settings.
 NOT_SETTINGS: Final = frozenset({"MIST_CONFIG", "MIST_HOME", "MIST_RUNTIME"})
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in force; SettingsError if the file or the environment is wrong."""
+    """Return the settings in force; raise SettingsError if the file or environment is wrong."""
     named = environ.get("MIST_CONFIG")
     path = Path(named) if named else DEFAULT_FILE
     raw = _read(path, must_exist=bool(named))
+    # Check the file alone first, so that an error names the file and not the environment.
     _convert(raw, str(path))
     overrides = _overrides(environ)
     for (section, key), value in overrides.items():
         table = raw.setdefault(section, {})
         table[key] = value
+    # Values from the environment are text; the file's own types were checked above.
     return _convert(raw, "the environment", strict=not overrides)
 
 
@@ -217,14 +218,14 @@ def _read(path: Path, must_exist: bool) -> dict[str, Any]:
 
 
 def _overrides(environ: Mapping[str, str]) -> dict[tuple[str, str], object]:
-    """What the environment says, as (section, key) to value."""
+    """Return the settings from the environment by section and key."""
     sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
     found: dict[tuple[str, str], object] = {}
     for name, text in environ.items():
         if not name.startswith("MIST_") or name in NOT_SETTINGS:
             continue
         section, _, key = name.removeprefix("MIST_").lower().partition("_")
-        if section not in sections:
+        if section not in sections:  # another program's variable, such as MIST_MACHINES
             continue
         types = {field.name: field.type for field in msgspec.structs.fields(sections[section])}
         if key not in types:
@@ -241,5 +242,5 @@ def _convert(raw: dict[str, Any], source: str, strict: bool = True) -> Settings:
         raise SettingsError(source, str(error)) from None
 
 
-#: Configurations of gunicorn that an earlier version installed call this.
+# The name that gunicorn configurations installed by earlier versions call.
 load: Final = load_settings

@@ -1,4 +1,4 @@
-"""Who asks, from where, and whether they may: the same for HTTP and WebSocket routes."""
+"""Authentication and authorization, shared by HTTP and WebSocket routes."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def services(req: falcon.Request) -> Services:
-    """What the application works with; a middleware hangs it on every request."""
+    """Return the application's services, which a middleware attaches to every request."""
     found: Services = req.context.services
     return found
 
 
 def authenticate(req: falcon.Request) -> Identity:
-    """Who bears the session cookie; HTTPUnauthorized without a valid one.
+    """Return the identity behind the session cookie; raise HTTPUnauthorized without one.
 
-    Several cookies of the name can be there, one for each path they were set
-    for; the first that is valid counts.
+    A browser may send several cookies of this name, one for each path they were set on;
+    the first valid one counts.
     """
     reason = "Not logged in"
     for token in _session_cookies(req):
@@ -55,7 +55,7 @@ def authenticate(req: falcon.Request) -> Identity:
 
 
 def every_session(req: falcon.Request) -> list[Identity]:
-    """Return the session of each valid session cookie, the one that counts first."""
+    """Return the identity of every valid session cookie; the one that counts comes first."""
     found = []
     for token in _session_cookies(req):
         with suppress(NotLoggedIn):
@@ -68,7 +68,11 @@ def _session_cookies(req: falcon.Request) -> list[str]:
 
 
 def check_origin(req: falcon.Request) -> None:
-    """HTTPForbidden if a page of another origin asks (RFC 6454 §7); without Origin none does."""
+    """Raise HTTPForbidden for a request from another origin's page (RFC 6454 §7).
+
+    Browsers send the header with every cross-origin POST request and WebSocket handshake;
+    other programs may omit it.
+    """
     origin = req.get_header("Origin")
     if origin is None or origin in services(req).settings.server.allowed_origins:
         return
@@ -81,7 +85,7 @@ def check_origin(req: falcon.Request) -> None:
 
 
 def require_admin(req: falcon.Request) -> Identity:
-    """Who asks, if it is an admin; HTTPForbidden otherwise."""
+    """Return the identity if it is an admin; otherwise raise HTTPForbidden."""
     identity = authenticate(req)
     if not identity.admin:
         raise falcon.HTTPForbidden(description="Permission denied: only an admin may do this")
@@ -89,10 +93,10 @@ def require_admin(req: falcon.Request) -> Identity:
 
 
 def require_app(req: falcon.Request, identity: Identity, app_id: int | None) -> App:
-    """The application, if ``identity`` may see it.
+    """Return the application if ``identity`` may see it.
 
-    Only an admin learns that there is none; others cannot tell that from one
-    that is not theirs.
+    Only an admin learns that an application does not exist; other users get the same
+    answer as for an application that is not theirs.
     """
     store = services(req).store
     app = store.apps.get(app_id) if app_id is not None else None
@@ -104,13 +108,13 @@ def require_app(req: falcon.Request, identity: Identity, app_id: int | None) -> 
 
 
 def still_valid(store: Store, identities: Iterable[Identity]) -> set[Identity]:
-    """Those of ``identities`` whose session goes on; two queries for some hundreds of them."""
+    """Return those of ``identities`` whose session is valid; two queries per 500 of them."""
     everybody = set(identities)
     return everybody - sessions.ended(store, everybody)
 
 
 def _origin(text: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of an origin; None for ``null`` and what is none."""
+    """Return scheme, host and port of an origin; None for ``null`` and malformed ones."""
     try:
         parts = urlsplit(text)
         port = parts.port or _PORTS.get(parts.scheme)

@@ -1,4 +1,4 @@
-"""``/api/apps``: applications."""
+"""Applications: ``/api/apps``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AppsResource:
         reply(resp, [public(app) for app in services(req).store.apps.visible_to(identity)])
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Add one.  It shows a container's log, or runs a repository's code: for admins only."""
+        """Add an application; only for admins, because it can show logs and run code."""
         check_origin(req)
         require_admin(req)
         app = management.add(services(req).store, read(req, NewApp))
@@ -32,6 +32,6 @@ class AppResource:
     """``/api/apps/{id}``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
-        """Show one."""
+        """Show one application."""
         identity = authenticate(req)
         reply(resp, public(require_app(req, identity, path_id(app_id))))

@@ -1,4 +1,4 @@
-"""``/api/auth``: log in, log out, who am I."""
+"""Log-in and log-out: ``/api/auth``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class LoginBody(RequestBody, frozen=True):
-    """What ``POST /api/auth/login`` takes."""
+    """The body of ``POST /api/auth/login``."""
 
     email: str
     password: str
@@ -28,7 +28,7 @@ class LoginResource:
     """``/api/auth/login``."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Begin a session, and set its cookie."""
+        """Start a session and set its cookie."""
         check_origin(req)
         body = read(req, LoginBody)
         with_ = services(req)
@@ -43,6 +43,8 @@ class LoginResource:
             login.token.text,
             max_age=int(with_.settings.auth.session_hours * 3600),
             path="/",
+            # Strict would hide the session from a link on another site; Lax still withholds the
+            # cookie from cross-site POST requests and WebSocket handshakes.
             http_only=True,
             same_site="Lax",
             secure=peer(req).scheme == "https",
@@ -56,10 +58,10 @@ class LogoutResource:
     """``/api/auth/logout``."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """End the session everywhere, and clear the cookie; no session is fine as well.
+        """End the session everywhere and clear the cookie; succeed without a session, too.
 
-        Cookies of the same name may come from several paths.  Ending only the one
-        that counts would leave the client logged in by the next.
+        Cookies of the same name may exist for several paths.  If only the first session
+        ended, the next cookie would log the client in again.
         """
         check_origin(req)
         identities = every_session(req)
@@ -74,7 +76,7 @@ class MeResource:
     """``/api/auth/me``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Say who is logged in."""
+        """Show the logged-in user."""
         who: Identity = authenticate(req)
         reply(resp, _who(who.user_id, who.email, who.role, who.expires_at))
 

@@ -1,4 +1,4 @@
-"""Request bodies: JSON, bounded, and what is wrong with one is said with the field's name."""
+"""Read request bodies: bounded JSON, with errors that name the field."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ _T = TypeVar("_T")
 
 
 class RequestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A JSON object that a client sends."""
+    """A JSON object in a request body; unknown fields are errors."""
 
 
 def read(req: falcon.Request, kind: type[_T]) -> _T:
-    """The request's body as a ``kind``; 400 or 413 otherwise."""
+    """Return the request's body as a ``kind``; respond with 400 or 413 if it is invalid."""
     try:
         return msgspec.json.decode(_raw(req) or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise falcon.HTTPBadRequest(description=str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise falcon.HTTPBadRequest(description=f"The body is no JSON: {error}") from None
+        raise falcon.HTTPBadRequest(
+            description=f"The request body is not valid JSON: {error}"
+        ) from None
 
 
 def _raw(req: falcon.Request) -> bytes:
@@ -32,15 +34,15 @@ def _raw(req: falcon.Request) -> bytes:
     try:
         body: bytes = req.stream.read(limit + 1)
     except OSError:
-        raise falcon.HTTPBadRequest(description="The body ended too early") from None
+        raise falcon.HTTPBadRequest(description="The request body ended too early") from None
     if len(body) > limit:
         raise _too_large(limit)
     return body
 
 
 def _too_large(limit: int) -> falcon.HTTPContentTooLarge:
-    # What follows of the body is nobody's: the connection is not used again.
+    # The rest of the body is still in the socket, so the connection cannot be reused.
     return falcon.HTTPContentTooLarge(
-        description=f"A body has {limit} bytes at most (server.max_body_bytes)",
+        description=f"The request body is larger than {limit} bytes (server.max_body_bytes)",
         headers={"Connection": "close"},
     )

@@ -1,4 +1,4 @@
-"""``/api/deployments`` and those of an application: ask for one, look at them, cancel."""
+"""Deployments: ``/api/deployments`` and ``/api/apps/{id}/deployments``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_LIMIT: Final = 500
 
 
 class NewDeploymentBody(RequestBody, frozen=True):
-    """What ``POST /api/apps/{id}/deployments`` takes."""
+    """The body of ``POST /api/apps/{id}/deployments``."""
 
     rollback_to: Annotated[int, Meta(ge=1, le=MAX_ID)] | None = None
 
@@ -36,13 +36,13 @@ class DeploymentsResource:
     """``/api/apps/{id}/deployments``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
-        """List the newest, newest first; ``?limit=N`` of them."""
+        """List the application's newest deployments, newest first; ``?limit=N`` of them."""
         app = require_app(req, authenticate(req), path_id(app_id))
         most = limit(req, _DEFAULT_LIMIT, _MAX_LIMIT)
         reply(resp, services(req).store.deployments.for_app(app.id, most))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
-        """Queue one; ``rollback_to`` starts the image of an earlier one again."""
+        """Queue a deployment; ``rollback_to`` starts the image of an earlier one."""
         check_origin(req)
         identity = authenticate(req)
         app = require_app(req, identity, path_id(app_id))
@@ -58,7 +58,7 @@ class DeploymentResource:
     """``/api/deployments/{id}``."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, deployment_id: str) -> None:
-        """Show one."""
+        """Show one deployment."""
         reply(resp, require_deployment(req, authenticate(req), deployment_id))
 
 
@@ -66,19 +66,22 @@ class CancelResource:
     """``/api/deployments/{id}/cancel``."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, deployment_id: str) -> None:
-        """Ask for the end of one that is not over; the answer does not wait for it."""
+        """Request the cancellation of an unfinished deployment, without waiting for its end."""
         check_origin(req)
         identity = authenticate(req)
         deployment = require_deployment(req, identity, deployment_id)
         store = services(req).store
         if not store.deployments.request_cancel(deployment.id, identity.email):
-            raise Conflict(f"Deployment {deployment.id} is over already")
+            raise Conflict(f"Deployment {deployment.id} has already finished")
         asked = store.deployments.get(deployment.id)
         reply(resp, asked, "Cancellation requested", falcon.HTTP_202)
 
 
 def require_deployment(req: falcon.Request, identity: Identity, text: str) -> Deployment:
-    """The deployment, if ``identity`` may see its application; as silent as for applications."""
+    """Return the deployment if ``identity`` may see its application.
+
+    Like :func:`require_app`, tell only an admin that it does not exist.
+    """
     number = path_id(text)
     deployment = services(req).store.deployments.get(number) if number else None
     if deployment is not None:

@@ -1,4 +1,4 @@
-"""The JSON around everything: ``{"success":…,"message":…,"data":…}``."""
+"""The JSON envelope of every response: ``{"success":…,"message":…,"data":…}``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """One answer; ``message`` is for people."""
+    """The body of a response; ``message`` is for people."""
 
     success: bool
     message: str
@@ -23,12 +23,12 @@ class Envelope(msgspec.Struct, frozen=True):
 def reply(
     resp: falcon.Response, data: object, message: str = "OK", status: str = falcon.HTTP_200
 ) -> None:
-    """Answer with what was asked for."""
+    """Send a successful response with ``data``."""
     resp.status = status
     write(resp, Envelope(True, message, data))
 
 
 def write(resp: falcon.Response, envelope: Envelope) -> None:
-    """Put an envelope into a response."""
+    """Write an envelope into a response."""
     resp.data = _encode(envelope)
     resp.content_type = CONTENT_TYPE

@@ -1,4 +1,4 @@
-"""Every error as the API's JSON, with the status that says whose it is."""
+"""Turn every error into the API's JSON, with a status that tells whose fault it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 App: TypeAlias = "falcon.App[falcon.Request, falcon.Response]"
 
-#: The status of each error that has a name; the nearest class counts.
+# The status for each class of error; the most derived class counts.
 STATUS: Final[dict[type[errors.MistError], str]] = {
     errors.UsageError: falcon.HTTP_400,
     errors.LoginRefused: falcon.HTTP_401,
@@ -29,11 +29,11 @@ STATUS: Final[dict[type[errors.MistError], str]] = {
 
 
 def add_error_handlers(app: App) -> None:
-    """Let the application answer errors in the envelope, whatever the client accepts."""
+    """Make the application answer errors with the envelope, whatever the client accepts."""
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(errors.MistError, _named)
-    # Falcon's own two have to be there again, for the handler of Exception is above them.
+    # Falcon looks handlers up along the MRO, so this one wins over the one for Exception.
     app.add_error_handler(falcon.HTTPError, _http)
 
 
@@ -42,7 +42,7 @@ def _serialize(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPErr
     if isinstance(error, falcon.HTTPRouteNotFound):
         message = f"There is nothing at {req.path[:200]}"
     elif isinstance(error, falcon.HTTPMethodNotAllowed):
-        message = f"{req.method} does nothing at {req.path[:200]}"
+        message = f"{req.method} is not supported at {req.path[:200]}"
     write(resp, Envelope(False, message))
 
 
@@ -59,7 +59,7 @@ def _named(
     _req: falcon.Request, resp: falcon.Response, error: errors.MistError, _params: dict[str, Any]
 ) -> None:
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), falcon.HTTP_500)
-    if status >= falcon.HTTP_500:
+    if status >= falcon.HTTP_500:  # ours to fix; the others are the client's mistakes
         log.error("request_failed", reason=str(error))
     if isinstance(error, errors.TooManyAttempts):
         resp.set_header("Retry-After", str(error.retry_after))
@@ -72,4 +72,4 @@ def _unexpected(
 ) -> None:
     log.error("request_crashed", method=req.method, path=req.path, exc_info=error)
     resp.status = falcon.HTTP_500
-    write(resp, Envelope(False, "Internal error; the service's log has the details"))
+    write(resp, Envelope(False, "Internal error; see the service's log for details"))

@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: for whoever watches the service."""
+"""Monitoring: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mist.store import Store
 
 
 class AliveResource:
-    """``/healthz``: this process answers."""
+    """``/healthz``: the process responds."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Say so."""
+        """Respond with 200."""
         reply(resp, None, "alive")
 
     on_head = on_get
 
 
 class ReadyResource:
-    """``/readyz``: store and bus can be reached."""
+    """``/readyz``: the store and the bus can be reached."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """200, or 503 with what is wrong."""
+        """Respond with 200, or with 503 and the problems found."""
         with_ = services(req)
         problems = {"store": _store_problem(with_.store), "bus": with_.bus_problem()}
         wrong = [text for text in problems.values() if text]
@@ -39,10 +39,10 @@ class ReadyResource:
 
 
 class PrometheusResource:
-    """``/metrics``: this worker's figures in the text format of Prometheus."""
+    """``/metrics``: the metrics of this worker in the Prometheus text format."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Write them."""
+        """Respond with the current values."""
         resp.data = generate_latest(services(req).registry)
         resp.content_type = CONTENT_TYPE_LATEST
 

@@ -1,8 +1,8 @@
-"""The page: the files that Vite built into ``api/page/``, and the addresses that show them.
+"""Serve the page: the files that Vite built into ``api/page/``.
 
-The files are small and held in memory, each as it is and compressed, so that no request
-reads a disk in a worker that carries streams. No library fits: those for WSGI validate
-by time and size, which two builds can share, and do not weigh what a client accepts.
+The files are small and kept in memory, both plain and compressed, so that a worker that
+carries streams never reads a disk for them.  No library fits: those for WSGI validate by
+time and size, which two builds can share, and ignore the weights in Accept-Encoding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).parents[1] / "page"
 
 _INDEX: Final = "/index.html"
 _ASSETS: Final = "/assets/"
-#: Where an unknown address is an error of a program and not of a person.
+# Below these an unknown path is a program's mistake, and gets 404 instead of the page.
 _NOT_PAGES: Final = ("/api/", "/ws/", "/healthz/", "/readyz/", "/metrics/", _ASSETS)
 
 _POLICY: Final = "; ".join(
@@ -43,27 +43,27 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    # For browsers that do not know frame-ancestors.
+    # For browsers without support for frame-ancestors.
     "X-Frame-Options": "DENY",
 }
-#: The name of an asset is the hash of its content, so a browser never has to ask again.
+# The name of an asset contains a hash of its content, so it never changes.
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
-#: A browser asks each time whether what it has is still the newest.
+# Browsers keep a copy but ask each time whether it is still current.
 _REVALIDATE: Final = "no-cache"
 
-#: File names of what the build compressed, in the order of preference.
+# File suffixes of the compressed variants, in the order of preference.
 _SUFFIXES: Final = {"br": ".br", "gzip": ".gz"}
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
-#: One coding of an Accept-Encoding header with its weight (RFC 9110 §12.4.2 and §12.5.3).
+# A coding in an Accept-Encoding header with its weight (RFC 9110 §12.4.2 and §12.5.3).
 _CODING: Final = re.compile(
     r"\s*([^\s;=]+)\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?", re.IGNORECASE
 )
-#: Less than any weight that a client can give: the plain file is there for everybody.
+# Below every weight that a client can state: the plain file is always acceptable.
 _LAST_RESORT: Final = 0.0001
 
 _NOT_BUILT: Final = (
-    "The page is not built. `make page` builds it, and `make up` does so by itself. "
+    "The page has not been built. Run `make page` to build it; `make up` does so by itself. "
     "The API, the WebSockets and the `mist` command work without it."
 )
 _NOT_BUILT_PAGE: Final = (
@@ -73,7 +73,7 @@ _NOT_BUILT_PAGE: Final = (
 
 
 class Body(NamedTuple):
-    """The bytes of a file in one encoding; "" is the file as it is."""
+    """The content of a file in one encoding; ``""`` means uncompressed."""
 
     encoding: str
     data: bytes
@@ -81,24 +81,24 @@ class Body(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file of the page, its best encoding first and the plain one last."""
+    """A file of the page; its best encoding comes first, the plain one last."""
 
     content_type: str
     bodies: list[Body]
 
 
 class Page:
-    """The sink of the application: it answers what no route does.
+    """The sink of the application, which answers requests that no route matches.
 
-    ``GET`` of an unknown address shows the page, which says that there is nothing, as it
-    shows its own addresses. What lies below ``/api``, ``/ws`` and ``/assets`` is 404.
+    ``GET`` of an unknown path returns the page, which shows its own routes and reports
+    paths that do not exist.  Unknown paths below ``/api``, ``/ws`` and ``/assets`` are 404.
     """
 
     def __init__(self, root: Path = ROOT) -> None:
         self._files = _read(root)
 
     def __call__(self, req: falcon.Request, resp: falcon.Response, **_: object) -> None:
-        """Answer with a file, with the page, or with 404."""
+        """Respond with a file, with the page, or with 404."""
         file = self._files.get(req.path)
         if file is None and f"{req.path}/".startswith(_NOT_PAGES):
             raise falcon.HTTPRouteNotFound
@@ -114,7 +114,7 @@ class Page:
 
 
 def _read(root: Path) -> dict[str, File]:
-    """Return the files below ``root`` by their paths; none before the page was built."""
+    """Return the files below ``root`` by URL path; empty if the page has not been built."""
     try:
         return {
             f"/{path.relative_to(root)}": _file(path)
@@ -122,7 +122,7 @@ def _read(root: Path) -> dict[str, File]:
             if path.suffix not in _SUFFIXES.values() and path.is_file()
         }
     except OSError as error:
-        # The streams do not need the page, and a build may be replacing it at this moment.
+        # Streams work without the page, and a build may be replacing the files right now.
         log.error("page_not_read", path=error.filename or str(root), reason=error.strerror)
         return {}
 
@@ -142,20 +142,20 @@ def _body(data: bytes, encoding: str) -> Body:
 
 
 def _depth(req: falcon.Request) -> int:
-    """Return how many folders deep a browser sees the address: it counts no encoded slash."""
+    """Return the depth of the path as a browser sees it, where ``%2F`` is not a slash."""
     path, _, _ = str(req.env.get("RAW_URI", req.path)).partition("?")
     return path.count("/") - 1
 
 
 def _at_depth(index: File, depth: int) -> File:
-    """Return the page for an address that lies ``depth`` folders below its files.
+    """Return the page for a path that lies ``depth`` directories below its files.
 
-    Its links to them are relative, because only the proxy knows the path in front of
-    them, and its policy forbids a ``<base>``.
+    The links are relative, because only the proxy knows the prefix in front of them, and
+    the policy forbids a ``<base>`` element.
     """
     if depth == 0:
         return index
-    plain = index.bodies[-1].data
+    plain = index.bodies[-1].data  # compressed variants cannot be edited
     return File(index.content_type, [_body(plain.replace(b'"./', b'"' + b"../" * depth), "")])
 
 
@@ -173,12 +173,12 @@ def _send(req: falcon.Request, resp: falcon.Response, file: File, caching: str) 
 
 
 def _has_already(req: falcon.Request, etag: falcon.ETag) -> bool:
-    """Compare weakly, as RFC 9110 §13.1.2 says: a proxy that compresses weakens the tag."""
+    """Compare weakly (RFC 9110 §13.1.2), because a compressing proxy weakens the tag."""
     return any(each == "*" or str(each) == str(etag) for each in req.if_none_match or ())
 
 
 def _preferred(bodies: list[Body], accepted: str) -> Body:
-    """Return the body that the client likes best, and of equals the first."""
+    """Return the body with the highest weight, the first of equals."""
     codings = (_CODING.fullmatch(part) for part in accepted.split(","))
     weights = {each[1].lower(): float(each[2] or 1) for each in codings if each}
 

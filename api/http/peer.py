@@ -1,7 +1,7 @@
-"""Who is at the other end, when a trusted proxy stands in between.
+"""Determine the client's address and scheme behind trusted proxies.
 
-The worker of gunicorn that serves here leaves the proxy's headers to the
-application, so they are read in this one place.
+gunicorn's gevent worker leaves the proxy headers to the application; this is the only
+module that reads them.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import falcon
 
 from mist.addresses import parse_ip
 
-#: The IPv4 addresses that an IPv6 socket reports (RFC 4291 §2.5.5.2).
+# The IPv4-mapped addresses that a dual-stack socket reports (RFC 4291 §2.5.5.2).
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
 class Peer(NamedTuple):
-    """The client's network address, and the scheme (http or https) that it speaks."""
+    """The client's network address, and the scheme it uses: ``http`` or ``https``."""
 
     address: str
     scheme: str
 
 
 def peer(req: falcon.Request) -> Peer:
-    """The client as the last trusted proxy saw it.
+    """Return the client as the outermost trusted proxy saw it.
 
-    ``X-Forwarded-For`` is read from its end: each trusted proxy appended the
-    address that it was asked from, and what a client wrote itself comes first.  What is
-    not an address is not believed.
+    Read ``X-Forwarded-For`` from its end: each trusted proxy appends the address of its
+    own client, while values that the client itself sent come first.  Stop at the first
+    value that is not an address.
     """
     trusted = _networks(req.context.services.settings.server.forwarded_allow_ips)
     remote: str = req.env.get("REMOTE_ADDR") or ""
@@ -38,6 +38,7 @@ def peer(req: falcon.Request) -> Peer:
     scheme = req.scheme
     if not _is_trusted(address, trusted):
         return Peer(address, scheme)
+    # The last value is the one that the trusted proxy next to us added.
     forwarded = (req.get_header("X-Forwarded-Proto") or scheme).rpartition(",")[2].strip().lower()
     if forwarded in {"http", "https"}:
         scheme = forwarded
@@ -51,7 +52,7 @@ def peer(req: falcon.Request) -> Peer:
 
 @cache
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
-    """The networks of ``server.forwarded_allow_ips``; None for ``*``, which is all of them."""
+    """Return the networks of ``server.forwarded_allow_ips``, or None for ``*`` (any)."""
     names = text.replace(",", " ").split()
     if "*" in names:
         return None
@@ -59,7 +60,7 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
 
 
 def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Return the IPv4 network that ``::ffff:192.0.2.0/120`` stands for."""
+    """Return the IPv4 network that an IPv4-mapped one such as ``::ffff:192.0.2.0/120`` means."""
     if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED.prefixlen:
         address = network.network_address.ipv4_mapped
         if address is not None:
@@ -68,7 +69,7 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 
 
 def _is_trusted(address: str, trusted: tuple[IPv4Network | IPv6Network, ...] | None) -> bool:
-    """Whether a proxy at ``address`` is believed; one on a Unix socket has none and is."""
+    """Return True if a proxy at ``address`` is trusted; a Unix socket has none and always is."""
     if trusted is None or not address:
         return True
     parsed = parse_ip(address)

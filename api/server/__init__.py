@@ -1,1 +1,1 @@
-"""gunicorn's side of the web tier: master, workers, HTTP."""
+"""The gunicorn side of the web tier: the master, its workers, and HTTP."""

@@ -1,4 +1,4 @@
-"""The web tier as an application of gunicorn, which loads its configuration."""
+"""The web tier as a gunicorn application, which loads gunicorn's configuration."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from mist.errors import MistError, SettingsError, UsageError
 
 
 class WebApplication(WSGIApplication):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn that takes no module from where it was started, and says what is wrong."""
+    """A gunicorn application that ignores the current directory and reports errors clearly."""
 
     cfg: Any
 
     def chdir(self) -> None:
-        """Stay, and leave ``sys.path`` as it is.
+        """Do not change the directory or ``sys.path``.
 
-        gunicorn puts the current directory first, and in a directory with an
-        ``api`` of its own would run that one.
+        gunicorn puts the current directory first, so an ``api`` package in it would be
+        loaded instead of ours.
         """
 
     def do_load_config(self) -> None:
-        """Load the configuration; MistError, and the one before stays, if it is wrong.
+        """Load the configuration; on an error raise MistError and keep the previous one.
 
-        gunicorn would print a traceback and exit, also on a reload.
+        gunicorn itself would print a traceback and exit, even on a reload.
         """
         before = self.cfg
         try:
@@ -45,7 +45,7 @@ class WebApplication(WSGIApplication):  # type: ignore[misc] # gunicorn has no t
             raise SettingsError("gunicorn's configuration", text) from None
 
     def load_config_from_file(self, filename: str) -> None:
-        """Run the configuration file, and take over what it sets."""
+        """Run the configuration file and apply the settings that it defines."""
         try:
             values = runpy.run_path(filename.removeprefix("file:"))
         except (MistError, ImportError):
@@ -73,7 +73,7 @@ class WebApplication(WSGIApplication):  # type: ignore[misc] # gunicorn has no t
 
 
 def _located(error: Exception, filename: str) -> str:
-    """Return the error's text with the line of the file that it comes from."""
+    """Return the error's text with its line number in the configuration file."""
     text = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == filename]

@@ -1,4 +1,4 @@
-"""When the master starts another worker after one has failed, and when it gives up."""
+"""Decide when the master starts another worker after a failure, and when it gives up."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mist.crashes import Crashes, describe
 from mist.errors import Exit
 from mist.settings import Settings
 
-#: The statuses of a worker that fails because of something that only a person can change.
+# Exit statuses of failures that only an operator can fix: retrying does not help.
 _HOPELESS: Final = frozenset(Exit) - {Exit.OK, Exit.FAILURE, Exit.UNAVAILABLE, Exit.TEMPORARY}
 
 _ADVICE: Final = {
-    -signal.SIGKILL: "if memory ran out, the kernel's log says so (`journalctl -k`)",
-    -signal.SIGSYS: "the sandbox of the service does not allow a system call",
+    -signal.SIGKILL: "if memory ran out, the kernel log says so (`journalctl -k`)",
+    -signal.SIGSYS: "the sandbox of the service forbids a system call that it needs",
 }
 
 
@@ -24,11 +24,11 @@ class Attempts:
 
     def __init__(self, settings: Settings, workers: int, now: float) -> None:
         self.due = now
-        """When the next worker may be started."""
+        """The earliest time of the next start."""
         self.failures = 0
-        """How many workers have failed within ``supervisor.crash_window_seconds``."""
+        """The number of failures within ``supervisor.crash_window_seconds``."""
         self.again = False
-        """Whether the newest failure is the same as the one before."""
+        """True if the latest failure has the same reason as the one before."""
         self._limit = settings.supervisor.crash_limit * workers
         self._patience = settings.server.start_seconds
         self._crashes = Crashes(settings.supervisor)
@@ -36,18 +36,18 @@ class Attempts:
         self._last_reason = ""
 
     def note_serving(self, now: float) -> None:
-        """A worker serves, or has done so until now."""
+        """Record that a worker is serving, or was until now."""
         self._served_at = now
 
     def note_failure(self, failure: Failure, now: float) -> None:
-        """A worker has failed: the next one waits."""
+        """Record a failure, which delays the next start."""
         self.failures = self._crashes.add(now)
         self.due = now + self._crashes.pause
         self.again = failure.reason == self._last_reason
         self._last_reason = failure.reason
 
     def hopeless(self, failure: Failure) -> bool:
-        """Return True if none is to follow, should no worker serve."""
+        """Return True if the master should give up, provided that no worker is serving."""
         return (
             failure.status in _HOPELESS
             or self.failures >= self._limit
@@ -56,18 +56,18 @@ class Attempts:
 
 
 def explain_end(status: WorkerStatus, code: int) -> Failure:
-    """Return why a worker has ended that nobody had asked to, by its exit code."""
+    """Return the reason why a worker ended unexpectedly, derived from its exit code."""
     if status.failure is not None:
         return status.failure
-    what = "crashed" if status.serves else "ended while it started"
-    advice = _ADVICE.get(code, "the log above may say why")
+    what = "crashed" if status.serves else "ended during its start"
+    advice = _ADVICE.get(code, "see the log above")
     return Failure(Exit.FAILURE, f"a worker {what}: {describe(code)}; {advice}")
 
 
 def explain_hanging(seconds: float) -> Failure:
-    """Return why a worker was killed that did not get to serve in time."""
+    """Return the failure of a worker that was killed because it did not start in time."""
     return Failure(
         Exit.FAILURE,
-        f"a worker does not serve within {seconds:g} s of its start; "
-        "if this machine is just slow, raise server.start_seconds",
+        f"a worker did not serve within {seconds:g} s of its start; "
+        "if this machine is slow, raise server.start_seconds",
     )

@@ -1,14 +1,14 @@
-"""From an HTTP request to an answer or a WebSocket connection.
+"""Serve the requests of a connection until it closes or becomes a WebSocket.
 
-The application runs before the upgrade, so a refusal is an ordinary answer with
-a status and a body.  It finds two names in its environ:
+The application runs before the upgrade, so a refusal is an ordinary response with a
+status and a body.  The application finds two keys in its environ:
 
 ``mist.websocket_problem``
-    None, or the status and the sentence with which to refuse what is no
-    acceptable handshake.
-``mist.accept``
-    A function that does the handshake and returns the ``Connection``.  What the
-    application returns after that is not sent.
+        None, or the status and message with which to refuse a request that is not an
+        acceptable handshake.
+    ``mist.accept``
+        A function that completes the handshake and returns the ``Connection``.  Whatever the
+        application returns after calling it is not sent.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ log = structlog.get_logger(__name__)
 
 _FIRST_ERROR: Final = 400
 
-#: A worker that has this many connections more than another lets the others
-#: accept first, for so many seconds.
+# A worker that is ahead of another by this many connections lets the others accept
+# first, for this many seconds.
 _LEAD: Final = 8
 _PAUSE_SECONDS: Final = 0.002
 
 
 class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
-    """The HTTP server of a gunicorn worker; ``serve_with`` is called before it starts."""
+    """The HTTP server of a gunicorn worker; call ``serve_with`` before starting it."""
 
     registry: ConnectionRegistry
     settings: Settings
@@ -52,7 +52,7 @@ class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
     def serve_with(
         self, settings: Settings, registry: ConnectionRegistry, share: AcceptShare
     ) -> None:
-        """Hand in what the server and its handlers need beyond gunicorn's own."""
+        """Set what the server and its handlers need in addition to gunicorn's own arguments."""
         self.settings = settings
         self.registry = registry
         self.share = share
@@ -60,15 +60,15 @@ class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
         self._has_waited = False
 
     def publish_load(self) -> int:
-        """Tell the other workers how many connections there are here, and return it."""
+        """Publish the number of connections to the other workers, and return it."""
         connections = len(self.registry.connections) + len(self.pool)
         self.share.publish(connections)
         return connections
 
     def _do_read(self) -> None:
-        """Accept, but when ahead of the other workers only after a pause.
+        """Accept a connection, after a pause if this worker is ahead of the others.
 
-        One is accepted after each pause even so: the others may be unable to.
+        After each pause accept one anyway, because the others may be unable to.
         """
         connections = self.publish_load()
         if self._has_waited or self.share.lead(connections) <= _LEAD:
@@ -81,20 +81,20 @@ class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
         self._timer.start(self._start_accepting_if_started)
 
     def stop_accepting_requests(self) -> None:
-        """Close the listener, and hang up on those who keep a connection without a request."""
+        """Close the listener, and end keep-alive connections that have no request in progress."""
         self.close()
         for handler in list(self.idle):
             handler.hang_up()
 
 
 class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the libraries are untyped
-    """Serves the requests of one TCP connection, until it ends or becomes a WebSocket."""
+    """Serve the requests of one TCP connection until it ends or becomes a WebSocket."""
 
     server: HttpServer
     connection: Connection | None = None
 
     def read_requestline(self) -> str:
-        """Wait for the next request, but not for ever: the base class has no limit."""
+        """Wait for the next request with a time limit, which the base class does not have."""
         if self.server.closed:
             return ""
         self.server.idle.add(self)
@@ -104,25 +104,26 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
             self.server.idle.discard(self)
 
     def read_request(self, raw_requestline: str) -> bool:
-        """Read the headers, within a time that a slow sender cannot stretch."""
+        """Read the headers within a time limit that a slow sender cannot extend."""
         complete = self._in_time("request_seconds", super().read_request, raw_requestline)
         self._check_headers()
         return bool(complete)
 
     def _check_headers(self) -> None:
-        """Refuse headers that a reverse proxy may understand in another way than we do.
+        """Reject headers that a reverse proxy might interpret differently.
 
-        The parser of the base class drops what follows a malformed line, also a
-        Content-Length, and would take the body for the next request.
+        The base class's parser drops everything after a malformed line, including a
+        Content-Length, and would read the body as the next request (request smuggling).
         """
         if self.headers.defects:
             raise ValueError("a header line without a name or a colon")
         lengths = self.headers.get_all("content-length", [])
         encodings = self.headers.get_all("transfer-encoding", [])
+        # RFC 9112 §6.3: a message with two lengths, or two codings, is not safe to interpret.
         if len(lengths) > 1 or len(encodings) > 1:
-            raise ValueError("more than one header says how long the body is")
+            raise ValueError("more than one header states the length of the body")
         if encodings and encodings[0].strip().lower() != "chunked":
-            raise ValueError("the only transfer coding is chunked")
+            raise ValueError("the only supported transfer coding is chunked")
 
     def _in_time(self, setting: str, read: Callable[..., Any], *arguments: Any) -> Any:
         seconds = getattr(self.server.settings.server, setting)
@@ -130,43 +131,45 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
             return read(*arguments)
 
     def hang_up(self) -> None:
-        """End the wait for a next request."""
+        """Stop waiting for the next request."""
         try:
+            # Only the reading side: a response that is being written still goes out.
             self.socket.shutdown(_socket.SHUT_RD)
         except OSError as error:
             log.debug("hang_up", error=str(error))
 
     def run_application(self) -> None:
-        """Have the application answer or accept; unlike the base class, before any upgrade."""
+        """Run the application before any upgrade, unlike the base class, which upgrades first."""
         self.connection = None
         self.environ["mist.websocket_problem"] = handshake.problem(self.environ)
         self.environ["mist.accept"] = self._accept
         try:
             super(WebSocketHandler, self).run_application()
         finally:
-            # The environ must not keep this handler alive: that would be a cycle.
+            # The function refers to this handler, whose environ would keep both alive.
             self.environ.pop("mist.accept", None)
             self._tell_if_stopping()
 
     def _accept(self) -> Connection:
-        """Do the handshake, and take the TCP connection over from this handler."""
+        """Complete the handshake and take the TCP connection over from this handler."""
         if self.environ["mist.websocket_problem"] is not None or self.connection is not None:
-            raise RuntimeError("the application accepts a handshake that it has to refuse")
+            raise RuntimeError("the application accepted a handshake that it should refuse")
         answer = handshake.response(self.environ["HTTP_SEC_WEBSOCKET_KEY"])
         try:
             self.socket.sendall(answer)
         except OSError as error:
-            # The connection itself finds out, as it would a moment later.
+            # The new connection notices the broken socket itself.
             log.debug("handshake_not_sent", error=str(error))
         self._note_answer(len(answer))
         early = self._read_early()
+        # detach() transfers ownership, so that closing gevent's socket leaves the descriptor open.
         sock = _socket.socket(fileno=self.socket.detach())
         self.rfile.close()
         self.connection = Connection(sock, self.server.registry, early)
         return self.connection
 
     def _note_answer(self, length: int) -> None:
-        """Tell the base classes, and gunicorn's access log, that the request is answered."""
+        """Tell the base classes, and gunicorn's access log, that the request was answered."""
         self.status = b"101 Switching Protocols"
         self.code = 101
         self.response_headers: list[tuple[bytes, bytes]] = []
@@ -175,7 +178,8 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         self.close_connection = True
 
     def _read_early(self) -> bytes:
-        """What the client sent right behind its request; it is in the reader's buffer."""
+        """Return what the client sent after its request, from the reader's buffer."""
+        # Non-blocking, because peek() reads from the socket if the buffer is empty.
         self.socket.setblocking(False)
         try:
             return bytes(self.rfile.peek())
@@ -183,13 +187,14 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
             return b""
 
     def _tell_if_stopping(self) -> None:
+        # A connection accepted during the shutdown missed the registry's finish_all().
         if self.connection is not None and self.server.registry.stopping is not None:
             self.connection.finish(*self.server.registry.stopping)
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], Any]:
-        """As WSGI has it; on an open WebSocket an error becomes a close frame."""
+        """Start a response (PEP 3333); on an open WebSocket an error becomes a close frame."""
         if self.connection is not None:
             if int(status[:3]) >= _FIRST_ERROR:
                 self.connection.close(CloseCode.INTERNAL_ERROR, "internal error")
@@ -202,18 +207,18 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         return write
 
     def process_result(self) -> None:
-        """Send what the application returns, unless it accepted a WebSocket."""
+        """Send the application's response, unless it accepted a WebSocket."""
         if self.connection is None:
             super().process_result()
 
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:
-        """Log an error of the application and tell the client that there was one."""
+        """Log an error of the application and report it to the client."""
         if self.connection is not None:
             self.connection.close(CloseCode.INTERNAL_ERROR, "internal error")
         super().handle_error(t, v, tb)
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
-        """Answer what is no HTTP request with a reason; the base class prints tracebacks."""
+        """Answer an invalid HTTP request with a reason; the base class prints a traceback."""
         reason = str(ex) or type(ex).__name__
         log.info("request_refused", peer=self.client_address, reason=reason)
         if isinstance(ex, TimeoutError):
@@ -231,4 +236,4 @@ def _refusal(status: str, message: str) -> tuple[str, bytes]:
 
 
 def _discard(_data: bytes) -> None:
-    """What WSGI's write does once the connection is a WebSocket: nothing."""
+    """Discard a WSGI write: the connection is a WebSocket now."""

@@ -1,8 +1,8 @@
-"""What a gunicorn worker does for all its connections: keepalive, stalls, the end.
+"""Keepalive, stall detection and shutdown for the connections of one gunicorn worker.
 
-Each connection is visited once in ``streams.ping_seconds``: they are spread over the
-slots of a timing wheel, and the registry's one greenlet visits the next slot each time
-it wakes up.  Only the connections whose socket is full are looked at every time.
+Every connection is visited once per ``streams.ping_seconds``.  The connections are
+spread over the slots of a timing wheel, and one greenlet visits the next slot at each
+tick.  Only connections with a full socket are checked at every tick.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mist.settings import StreamSettings
 if TYPE_CHECKING:
     from api.websocket.connection import Connection
 
-#: The registry wakes up this often at least, in seconds.
+# The longest interval between two ticks, in seconds.
 _TICK_SECONDS: Final = 1.0
 
-#: A peer may leave fewer pings than this unanswered.
+# A peer is considered dead after this many unanswered pings.
 _PINGS: Final = 2
 
 
 class ConnectionRegistry:
-    """The connections of one worker; made after the fork."""
+    """The connections of one worker; created after the fork."""
 
     def __init__(self, limits: StreamSettings) -> None:
         self.limits = limits
@@ -39,20 +39,20 @@ class ConnectionRegistry:
         self._next_slot = 0
 
     def add(self, connection: Connection) -> None:
-        """Look after a new connection, in the slot whose turn it is to get one."""
+        """Register a new connection, in the slots by turns so that pings are spread evenly."""
         self._next_slot = (self._next_slot + 1) % len(self._wheel)
         connection.slot = self._next_slot
         self._wheel[connection.slot].add(connection)
         self.connections.add(connection)
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Forget a closed connection."""
         self._wheel[connection.slot].discard(connection)
         self.connections.discard(connection)
         self.blocked.discard(connection)
 
     def run(self) -> NoReturn:
-        """Visit the connections for ever, in a greenlet of its own."""
+        """Visit the connections forever; runs in a greenlet of its own."""
         pause = self.limits.ping_seconds / len(self._wheel)
         while True:
             for slot in self._wheel:
@@ -61,11 +61,12 @@ class ConnectionRegistry:
                 self.look_at_blocked()
 
     def visit(self, slot: set[Connection]) -> None:
-        """Ping the connections of a slot, and close those that left two pings unanswered.
+        """Ping the connections of a slot, and close those with two unanswered pings.
 
-        One whose socket is full cannot have got the ping: whether it is alive is
-        seen by its progress.
+        A ping cannot reach a peer whose socket is full, so the registry checks such a
+        connection for progress instead.
         """
+        # A copy, because closing a connection removes it from the set.
         for connection in list(slot):
             if connection.blocked:
                 connection.unanswered = 0
@@ -74,10 +75,10 @@ class ConnectionRegistry:
             connection.ping()
 
     def look_at_blocked(self) -> None:
-        """Abort connections that have made no progress for ``streams.stall_seconds``.
+        """Abort connections without progress for ``streams.stall_seconds``.
 
-        A slow reader empties the kernel's queue long before the socket takes
-        more, so that queue is progress, too.
+        Progress is measured by the kernel's send queue: a slow reader empties it long
+        before the socket becomes writable again.
         """
         now = time.monotonic()
         for connection in list(self.blocked):
@@ -89,21 +90,21 @@ class ConnectionRegistry:
                 connection.abort()
 
     def finish_all(self, code: int, reason: str) -> None:
-        """Close all connections, each after what is pending for it.
+        """Close every connection once its pending data is sent.
 
-        Those that are accepted from now on are told the same.
+        Connections that are accepted from now on are closed in the same way.
         """
         self.stopping = (code, reason)
         for connection in list(self.connections):
             connection.finish(code, reason)
 
     def close_all(self) -> None:
-        """Close those that still have much pending where they are."""
+        """Close the remaining connections at once, at the next frame boundary."""
         code, reason = self.stopping or (CloseCode.GOING_AWAY, "")
         for connection in list(self.connections):
             connection.close(code, reason)
 
     def abort_all(self) -> None:
-        """Drop those that do not answer."""
+        """Drop the connections that have not completed the closing handshake."""
         for connection in list(self.connections):
             connection.abort()

@@ -1,11 +1,11 @@
-"""gunicorn's master, which tells a worker that cannot start from one that has crashed.
+"""gunicorn's master, changed to tell a worker that cannot start from one that crashed.
 
-gunicorn's own trusts a worker as soon as it is forked.  Here a worker says when it
-serves, and until then the service is not ready, the workers that a reload replaces
-go on, and no further worker is started, because it would fail for the same reason.
+gunicorn's own master trusts a worker as soon as it is forked.  Here a worker reports
+when it serves.  Until then the service is not ready, a reload keeps the old workers,
+and no further worker is started, because it would fail for the same reason.
 
-A worker that ends unasked is followed by another one after a growing pause.  The
-service ends, with the reason, when no worker serves and none can be started.
+A worker that ends unexpectedly is replaced after a growing delay.  The service ends,
+with the reason, if no worker serves and none can be started.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from mist.settings import load_settings
 
 log = structlog.get_logger(__name__)
 
-#: How often the master looks whether a worker that is starting serves, in seconds.
+# How often the master checks whether a starting worker is serving, in seconds.
 _LOOK_SECONDS: Final = 0.05
 
 
 class WebTierEnded(MistError):
-    """No worker serves, and none can be started."""
+    """No worker is serving, and none can be started."""
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ class WebTierEnded(MistError):
 
 
 class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
-    """Starts the workers, replaces them on a reload, and ends the service if there can be none."""
+    """Start the workers, replace them on a reload, and end the service if none can run."""
 
     LISTENERS: list[Any]
     WORKERS: dict[int, MistWorker]
@@ -61,13 +61,14 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         super().__init__(app)
 
     def setup(self, app: Any) -> None:
-        """Take over the settings, at the start and on a reload."""
+        """Apply the settings, at the start and on a reload."""
         super().setup(app)
         self._settings = load_settings()
         self._begin()
 
     def start(self) -> None:
-        """Bind the addresses; CannotListen if that cannot be."""
+        """Bind the addresses; raise CannotListen if that fails."""
+        # Inherited sockets (systemd, or gunicorn's own upgrade) are already bound.
         if not {"LISTEN_FDS", "GUNICORN_FD"} & os.environ.keys():
             for bind in _tcp(self.cfg.bind):
                 await_port(bind)
@@ -75,7 +76,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         self._begin()
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Wait no longer than until there is something to do."""
+        """Wait for a signal, but no longer than until the next action is due."""
         if any(not worker.status.serves for worker in self.WORKERS.values()):
             timeout = _LOOK_SECONDS
         elif self._attempts.due > (now := time.monotonic()):
@@ -84,10 +85,11 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         return signals
 
     def manage_workers(self) -> None:
-        """Start the workers that are missing, and end those that have been replaced."""
+        """Start missing workers and end replaced ones."""
         new, old = self._workers()
         serving = sum(worker.status.serves for worker in new)
         self._announce(serving)
+        # One worker first: if it cannot start, the others would fail in the same way.
         for _ in range((self.num_workers if serving else 1) - len(new)):
             if time.monotonic() >= self._attempts.due:
                 self._spawn()
@@ -99,18 +101,18 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
             self._dismiss(worker)
 
     def murder_workers(self) -> None:
-        """Kill the workers that hang, whether they serve or are still starting."""
+        """Kill workers that hang, whether they are serving or still starting."""
         now = time.monotonic()
         for pid, worker in list(self.WORKERS.items()):
             if not worker.status.serves and not worker.dismissed:
-                worker.tmp.notify()  # its own heartbeat has not begun yet
+                worker.tmp.notify()  # its own heartbeat has not started yet
                 if now > worker.forked_at + self._settings.server.start_seconds:
                     worker.hung = True
                     self.kill_worker(pid, signal.SIGKILL)
         super().murder_workers()
 
     def reap_workers(self) -> None:
-        """Take note of each worker that has ended."""
+        """Handle every worker that has ended."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -118,7 +120,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
                 return
             if not pid:
                 return
-            if pid == self.reexec_pid:
+            if pid == self.reexec_pid:  # a new master of an upgrade (SIGUSR2)
                 self.reexec_pid = 0
             worker = self.WORKERS.pop(pid, None)
             if worker is not None:
@@ -128,10 +130,11 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
                 self._ended(worker, os.waitstatus_to_exitcode(status))
 
     def reload(self) -> None:
-        """Replace the workers by new ones with new settings; wrong settings change nothing."""
+        """Replace the workers with the new settings; invalid settings change nothing."""
         before = self.app.cfg
         try:
             self.app.reload()
+            # Only new addresses: this master itself holds the others.
             for bind in set(_tcp(self.app.cfg.bind)) - set(before.bind):
                 check_port(bind)
         except MistError as error:
@@ -153,12 +156,12 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         self.manage_workers()
 
     def stop(self, graceful: bool = True) -> None:
-        """End the workers; how they end is of no interest any more."""
+        """Stop the workers; their exit codes no longer matter."""
         self._stopping = True
         super().stop(graceful)
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """End the service; WebTierEnded if nobody has asked it to."""
+        """End the service; raise WebTierEnded unless it was asked to end."""
         try:
             super().halt(exit_status=exit_status)
         except SystemExit:
@@ -166,14 +169,14 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
                 raise
             raise WebTierEnded(reason, exit_status) from None
 
-    # How
+    # Internals
 
     def _begin(self) -> None:
-        """Forget the failures so far."""
+        """Reset the record of failures."""
         self._attempts = Attempts(self._settings, self.num_workers, time.monotonic())
 
     def _workers(self) -> tuple[list[MistWorker], list[MistWorker]]:
-        """Return those with the settings in force and those to be replaced, oldest first."""
+        """Return the workers with the current settings, and those to be replaced, oldest first."""
         there = sorted(
             (worker for worker in self.WORKERS.values() if not worker.dismissed),
             key=lambda worker: worker.age,
@@ -194,13 +197,13 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
             pid = self.spawn_worker()
         except OSError as error:
             if os.getpid() != self.pid:
-                raise  # of the child, which must not go on as a second master
-            self._failed(Failure(Exit.FAILURE, f"no worker can be started: {error.strerror}"))
+                raise  # in the forked child, which must not continue as a second master
+            self._failed(Failure(Exit.FAILURE, f"cannot start a worker: {error.strerror}"))
         else:
             self.WORKERS[pid].generation = self._generation
 
     def _dismiss(self, worker: MistWorker) -> None:
-        """End a worker; one that is starting may not have its signal handlers yet."""
+        """End a worker; use SIGKILL while it starts, when it may lack its signal handlers."""
         worker.dismissed = True
         self.kill_worker(worker.pid, signal.SIGTERM if worker.status.serves else signal.SIGKILL)
 
@@ -213,33 +216,33 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         else:
             failure = explain_end(worker.status, code)
         if worker.generation != self._generation:
-            log.warning("a web worker has ended that was to be replaced", reason=failure.reason)
+            log.warning("replaced_worker_ended", reason=failure.reason)
             return
         if serves:
             self._attempts.note_serving(time.monotonic())
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
-        """Have another worker started after a pause, or none."""
+        """Schedule another worker after a delay, or give up."""
         self._attempts.note_failure(failure, now := time.monotonic())
         again = self._attempts.again
         if failure.traceback and not again:
-            log.error("a web worker cannot start", exception=failure.traceback)
+            log.error("web_worker_cannot_start", exception=failure.traceback)
         serving = any(worker.status.serves for worker in self._workers()[0])
         if not serving and self._attempts.hopeless(failure):
             self._give_up(failure)
             return
         reason = "the same as before" if again else failure.reason
         pause = round(self._attempts.due - now, 3)
-        log.warning("a web worker has ended", reason=reason, next_in_seconds=pause)
+        log.warning("web_worker_ended", reason=reason, next_in_seconds=pause)
 
     def _refuse_reload(self, reason: str) -> None:
-        """Say that nothing has changed, in the log and for ``systemctl status``."""
-        log.error("reload failed, the workers go on as before", reason=reason)
+        """Report in the log and in ``systemctl status`` that the reload changed nothing."""
+        log.error("reload_failed", reason=reason)
         self._refused = f"; the last reload failed: {reason}"
 
     def _give_up(self, failure: Failure) -> None:
-        """Go on with the workers that were to be replaced, or else end the service."""
+        """Keep the workers that were to be replaced, or end the service if there are none."""
         new, old = self._workers()
         if not old:
             what = "has ended" if self._served else "cannot start"
@@ -256,5 +259,5 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
 
 def _tcp(binds: Iterable[str]) -> list[str]:
-    """Return the addresses that are neither names of sockets nor descriptors."""
+    """Return the addresses that are neither Unix sockets nor file descriptors."""
     return [bind for bind in binds if not bind.startswith(("unix:", "fd://"))]

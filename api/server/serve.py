@@ -14,14 +14,14 @@ from mist.settings import load_settings
 
 
 def main() -> None:
-    """Serve until asked to end; the exit status is that of the MistError otherwise."""
-    # gunicorn would tell the manager that it is ready before any worker serves.
+    """Serve until asked to stop; after a MistError exit with its status."""
+    # Hide the socket from gunicorn, which would report readiness before a worker serves.
     manager = os.environ.pop("NOTIFY_SOCKET", "")
     notifier = Notifier({"NOTIFY_SOCKET": manager})
     try:
         logs.configure(load_settings())
         logs.name_process("gunicorn")
-        # Here, so that what cannot be imported is said as everything else is.
+        # Imported here, so that an import error is reported like every other error.
         from api.server.application import WebApplication  # noqa: PLC0415
         from api.server.master import Master  # noqa: PLC0415
 
@@ -32,12 +32,12 @@ def main() -> None:
         _fail(BrokenInstallation("the web tier", str(error)), notifier, manager)
     except Exception as error:
         logs.logger().exception("crashed")
-        reason = f"{type(error).__name__}: {error}; the log above says more"
+        reason = f"{type(error).__name__}: {error}; see the log above"
         _fail(MistError(f"the web tier cannot start: {reason}"), notifier, manager)
 
 
 def _fail(error: MistError, notifier: Notifier, manager: str) -> NoReturn:
-    """Say why the web tier ends, once: in ``mist up`` the supervisor has the last word."""
+    """Exit with the reason, printed once: under ``mist up`` the supervisor prints it."""
     told = notifier.giving_up(str(error))
     if not (told and manager == str(resolve_paths().notify)):
         print(f"mist: {error}", file=sys.stderr)

@@ -1,9 +1,9 @@
-"""The gunicorn worker: serves HTTP and WebSockets, and ends without leaving anybody hanging.
+"""The gunicorn worker: serve HTTP and WebSockets, and shut down without cutting clients off.
 
-Stopping takes ``server.graceful_timeout`` seconds at most, in which the listener
-is closed at once, requests under way are answered, and each WebSocket gets what
-is pending for it and a close frame: 1012 when gunicorn reloads, because clients
-may come back at once, and 1001 otherwise.
+A shutdown takes at most ``server.graceful_timeout`` seconds.  The listener closes at
+once, requests in progress are answered, and each WebSocket receives its pending data
+and a close frame: 1012 if gunicorn reloads, because clients may reconnect at once, and
+1001 otherwise.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from api.websocket.frames import CloseCode
 from mist.errors import SettingsError
 from mist.settings import load_settings
 
-#: How often the master is told that the worker is alive, in seconds.
+# How often a worker reports to the master that it is alive, in seconds.
 _HEARTBEAT_SECONDS: Final = 1.0
 
-#: Of the time for stopping: how much is for sending what is pending, and for
-#: closing handshakes after that.  The master kills when all of it is over.
+# Shares of the shutdown time: until pending data must be sent, and until the closing
+# handshakes must be done.  The master kills the worker at the end of all of it.
 _SENDING: Final = 0.6
 _CLOSING: Final = 0.85
 
-#: What a worker that is to stop quickly (SIGQUIT, SIGINT) takes for closing, in seconds.
+# The time for closing handshakes in a quick shutdown (SIGQUIT, SIGINT), in seconds.
 _QUICK_SECONDS: Final = 1.0
 
-#: How often it is looked whether anybody is left, in seconds.
+# How often a shutdown checks for remaining connections, in seconds.
 _LOOK_SECONDS: Final = 0.05
 
 
 class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is untyped
-    """gunicorn's worker on gevent's server, with Mist's handler and its own end."""
+    """gunicorn's gevent worker with this project's handler and shutdown."""
 
     server_class = HttpServer
     wsgi_handler = HttpHandler
@@ -55,7 +55,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.status = WorkerStatus()
-        # What the master notes about the worker.
+        # Fields that the master uses.
         self.forked_at = time.monotonic()
         self.generation = 0
         self.dismissed = False
@@ -66,23 +66,23 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
 
     @classmethod
     def check_config(cls, cfg: Any, _log: Any) -> None:
-        """Refuse what cannot work; gunicorn calls this in the master."""
+        """Reject a configuration that cannot work; gunicorn calls this in the master."""
         if cfg.is_ssl:
-            problem = "not supported: end TLS in a reverse proxy"
+            problem = "not supported; terminate TLS in a reverse proxy"
             raise SettingsError("certfile and keyfile", problem)
 
     def init_process(self) -> None:
-        """Load the application and serve; the master is told if that cannot be."""
+        """Load the application and serve; report a failure to start to the master."""
         try:
             super().init_process()
         except Exception as error:
             if self.status.serves:
-                raise
+                raise  # a crash, which gunicorn logs
             self.status.note_failure(error)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def init_signals(self) -> None:
-        """Have the event loop receive the signals that stop; a handler only notes them."""
+        """Handle stop signals in the event loop, where a greenlet can act on them."""
         super().init_signals()
         gevent.signal_handler(signal.SIGTERM, self._stop)
         for number in (signal.SIGQUIT, signal.SIGINT):
@@ -97,10 +97,11 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         self._stop()
 
     def run(self) -> None:
-        """Serve until told to stop, or until the master is gone."""
+        """Serve until told to stop or until the master is gone."""
         settings = load_settings()
         registry = ConnectionRegistry(settings.streams)
         servers = [self._serve(listener, settings, registry) for listener in self.sockets]
+        # Without the registry no dead client would be noticed: stop if its greenlet fails.
         gevent.spawn(registry.run).link_exception(lambda _: self._stop())
         self.status.note_serving()
         while self.alive and self.ppid == os.getppid():
@@ -111,7 +112,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         self._shut_down(servers, registry, settings.server.graceful_timeout)
 
     def notify(self) -> None:
-        """Tell the master that this worker is alive; ``run`` looks whether there is a master."""
+        """Tell the master that this worker is alive; ``run`` itself checks for the master."""
         self.tmp.notify()
 
     def _serve(
@@ -161,7 +162,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         deadline: float,
         hurry: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Wait until nobody is left, the deadline has come, or somebody is in a hurry."""
+        """Wait until no connection is left, the deadline has passed, or ``hurry`` returns True."""
         while time.monotonic() < deadline and not hurry():
             if not registry.connections and not any(len(server.pool) for server in servers):
                 return

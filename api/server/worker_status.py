@@ -1,4 +1,4 @@
-"""What a web worker and gunicorn's master tell each other, in memory that both share."""
+"""Shared memory in which a web worker and gunicorn's master exchange their status."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from gunicorn.errors import AppImportError
 
 from mist.errors import BrokenInstallation, Exit, MistError
 
-#: A page that is not written to costs nothing.
+# Pages that are never written to take no memory.
 _BYTES: Final = 65_536
 
+# The layout: two flags, the length of the failure in four bytes, the failure as JSON.
 _SERVES, _REPLACED = 0, 1
 _LENGTH: Final = slice(2, 6)
 _FAILURE: Final = 6
 
-#: So much fits, also where JSON makes six bytes of each character.
+# Both fit, even if JSON escapes every character as six bytes.
 _REASON_CHARACTERS: Final = 2_000
 _TRACEBACK_CHARACTERS: Final = 8_000
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a worker has ended; ``status`` is the exit status of a service that ends for it."""
+    """The reason why a worker ended, and the exit status if the service ends because of it."""
 
     status: int
     reason: str
@@ -32,46 +33,47 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class WorkerStatus:
-    """Made by the master before it forks the worker."""
+    """The status of one worker; the master creates it before the fork."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _BYTES)
 
     @property
     def serves(self) -> bool:
-        """Whether the worker has got as far as taking requests."""
+        """True once the worker accepts requests."""
         return bool(self._memory[_SERVES])
 
     def note_serving(self) -> None:
-        """Tell the master that the worker takes requests from now on."""
+        """Report to the master that the worker accepts requests."""
         self._memory[_SERVES] = 1
 
     @property
     def replaced(self) -> bool:
-        """Whether the worker is stopped because a new one has taken over."""
+        """True if the worker is stopping because a new one has replaced it."""
         return bool(self._memory[_REPLACED])
 
     def note_replaced(self) -> None:
-        """Tell the worker, which is about to be stopped, that a new one has taken over."""
+        """Tell the worker, before stopping it, that a new one has replaced it."""
         self._memory[_REPLACED] = 1
 
     @property
     def failure(self) -> Failure | None:
-        """Why the worker could not start, if it was able to say so."""
+        """The reason why the worker could not start, if it reported one."""
         length = int.from_bytes(self._memory[_LENGTH], "big")
         if not length:
             return None
         return msgspec.json.decode(self._memory[_FAILURE : _FAILURE + length], type=Failure)
 
     def note_failure(self, error: Exception) -> None:
-        """Tell the master why the worker cannot start."""
+        """Report to the master why the worker cannot start."""
         text = msgspec.json.encode(explain(error))
         self._memory[_FAILURE : _FAILURE + len(text)] = text
-        self._memory[_LENGTH] = len(text).to_bytes(4, "big")  # last: it may be killed before
+        # The length comes last: the worker may be killed before the text is complete.
+        self._memory[_LENGTH] = len(text).to_bytes(4, "big")
 
 
 def explain(error: Exception) -> Failure:
-    """Return the failure that ``error`` is; one that was not foreseen has its traceback."""
+    """Return ``error`` as a failure; only an unforeseen one includes its traceback."""
     if isinstance(error, ImportError | SyntaxError | AppImportError):
         error = BrokenInstallation("the web application", str(error))
     if isinstance(error, MistError):

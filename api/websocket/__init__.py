@@ -1,6 +1,6 @@
-"""WebSockets (RFC 6455) on gevent's event loop; it imports nothing else of ours.
+"""WebSockets (RFC 6455) on gevent's event loop; imports nothing else of this project.
 
-``frames`` and ``parser`` are the protocol without I/O, ``handshake`` the check of the
-request, ``connection`` one open connection, and ``write_buffer`` what waits to be
-written to it.
+``frames`` and ``parser`` implement the protocol without I/O, ``handshake`` checks the
+opening request, ``connection`` is one open connection, and ``write_buffer`` holds the
+data waiting to be written to it.
 """

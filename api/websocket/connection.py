@@ -1,13 +1,13 @@
 """One open WebSocket connection, driven by the event loop instead of a greenlet.
 
-Reading and writing are callbacks of libev watchers, so an idle client costs no
-greenlet, no stack and no read buffer, and sending never switches greenlets.
-The order of what goes out is: the rest of the frame under way, control frames,
-then whatever the source gives.
+Reading and writing are callbacks of libev watchers.  An idle client therefore costs no
+greenlet, no stack and no read buffer, and sending never switches greenlets.  The order
+of output is: the rest of the frame being written, control frames, then the source's
+frames.
 
-Closing (RFC 6455 §7): our close frame, the peer's, the end of our side of the
-TCP connection, the end of the peer's.  That last wait keeps unread bytes of the
-peer from turning our close frame into a connection reset.
+The closing sequence (RFC 6455 §7) is: our close frame, the peer's close frame, the end
+of our side of the TCP connection, the end of the peer's.  Without the last wait, unread
+bytes from the peer would turn our close frame into a connection reset.
 """
 
 from __future__ import annotations
@@ -41,33 +41,34 @@ from api.websocket.write_buffer import WriteBuffer
 
 log = structlog.get_logger(__name__)
 
-#: libev's EV_READ and EV_WRITE.
+# libev's EV_READ and EV_WRITE.
 _READ: Final = 1
 _WRITE: Final = 2
 
+# One read; clients send little more than pongs.
 _RECEIVE_BYTES: Final = 16_384
 
-#: After this much the event loop gets its turn, even if the socket takes more: a
-#: fast reader that has much to catch up on must not hold up the others.
+# Yield to the event loop after this much, even if the socket takes more: a fast reader
+# that is catching up must not delay the others.
 _BURST_BYTES: Final = 1_048_576
 
-#: ``linux/tcp.h``; Python has a name for it only from 3.13 on.
+# From ``linux/tcp.h``; Python has the constant only since 3.13.
 _TCP_NOTSENT_LOWAT: Final = 25
 
 _INT: Final = Struct("i")
 
-#: ``struct linger``: on, for no time at all (``socket(7)``).
+# ``struct linger`` with a timeout of zero: close with a reset (``socket(7)``).
 _RESET_ON_CLOSE: Final = Struct("ii").pack(1, 0)
 
 
 class FrameSource(Protocol):
-    """What a client is to be sent, in its order."""
+    """A source of frames for one client, in the order in which to send them."""
 
     def take(self) -> list[bytes]:
-        """The next buffers, each of whole frames; none when there is nothing now.
+        """Return the next buffers, each of complete frames, or an empty list.
 
-        Called only when everything before was written.  The list may be shared
-        and is not changed.
+        Called only after everything returned before was written.  The list may be shared
+        between connections and must not be modified.
         """
 
 
@@ -76,48 +77,48 @@ class Limits(Protocol):
 
     @property
     def max_message_bytes(self) -> int:
-        """The longest message that a client may send."""
+        """The longest message that a client may send, in bytes."""
 
     @property
     def unsent_bytes(self) -> int:
-        """How much the kernel queues for the client."""
+        """How many unsent bytes the kernel queues for the client."""
 
     @property
     def close_seconds(self) -> float:
-        """How long the client may take to answer a close frame."""
+        """How long the client may take to answer a close frame, in seconds."""
 
 
 class Registry(Protocol):
-    """What a connection tells about itself; :mod:`api.server.keepalive` implements it."""
+    """The owner of all connections; :mod:`api.server.keepalive` implements it."""
 
     @property
     def limits(self) -> Limits:
-        """The bounds of every connection."""
+        """The limits of every connection."""
 
     @property
     def blocked(self) -> set[Connection]:
         """The connections whose socket is full."""
 
     def add(self, connection: Connection) -> None:
-        """Take a new connection in."""
+        """Register a new connection."""
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Forget a closed connection."""
 
 
 class Connection:
     """An accepted connection.
 
-    ``source`` is asked for frames by ``flush``.  ``on_message`` is called with each
-    text or binary message of the peer, and must not block; without it they are
-    dropped.  ``on_close`` is called once, from the event loop and never from within
-    a method of this class, when the connection is gone, however that came about.
+    ``flush`` takes frames from ``source``.  ``on_message`` is called with each text or
+    binary message of the peer and must not block; without it, messages are dropped.
+    ``on_close`` is called exactly once when the connection is closed for any reason; the
+    event loop calls it, never a method of this class.
 
-    The connection lives on by itself: the greenlet that accepted it may end.
+    The connection runs on its own: the greenlet that accepted it may end.
 
-    ``unanswered`` counts the pings since anything was heard of the peer; while the
-    connection is ``blocked``, ``last_progress`` is the monotonic time of the last
-    bytes that the kernel, or the peer, took.
+    ``unanswered`` counts the pings since the last bytes from the peer.  While the
+    connection is ``blocked``, ``last_progress`` is the monotonic time at which the kernel
+    or the peer last took bytes.
     """
 
     __slots__ = (
@@ -147,7 +148,7 @@ class Connection:
     )
 
     def __init__(self, sock: _socket.socket, registry: Registry, early: bytes = b"") -> None:
-        """Take over a connected socket; ``early`` is what was read of it beyond the handshake."""
+        """Take over a connected socket; ``early`` holds bytes read after the handshake."""
         self.closed = False
         self.closing = False
         self.close_code: int | None = None
@@ -174,7 +175,7 @@ class Connection:
         self._reader: Any = gevent.get_hub().loop.io(self._fd, _READ)
         self._reader.start(self._on_readable)
         if early:
-            # Not now: the application has not said yet whether it wants messages.
+            # Not yet: the application has not had the chance to set ``on_message``.
             gevent.get_hub().loop.run_callback(self._parse, early)
 
     def __repr__(self) -> str:
@@ -182,13 +183,13 @@ class Connection:
         return f"<Connection {self._fd} {state}>"
 
     def _prepare(self) -> None:
-        """Send without delay, and keep the kernel from queueing megabytes for a slow client.
+        """Send without delay, and limit the kernel's queue for a slow client.
 
-        What has not been sent yet can still be skipped; what the kernel has queued
-        cannot, and is memory that no limit of ours counts.
+        Unsent lines can still be skipped.  What the kernel has queued cannot, and that
+        memory counts towards none of our limits.
         """
         self._socket.setblocking(False)
-        if self._socket.family in (AF_INET, AF_INET6):
+        if self._socket.family in (AF_INET, AF_INET6):  # not on a Unix socket behind a proxy
             self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             self._socket.setsockopt(
                 IPPROTO_TCP, _TCP_NOTSENT_LOWAT, self._registry.limits.unsent_bytes
@@ -197,10 +198,10 @@ class Connection:
     # Sending
 
     def flush(self) -> None:
-        """Write what is there until the socket takes no more; never blocks or switches.
+        """Write pending data until the socket is full, without blocking or switching greenlets.
 
-        When the socket is full the connection is ``blocked``, and goes on by
-        itself as soon as it can.
+        If the socket becomes full, the connection is ``blocked`` and continues by itself as
+        soon as the socket is writable.
         """
         if self.blocked or self._draining or self.closed:
             return
@@ -216,11 +217,11 @@ class Connection:
         except BlockingIOError:
             self._block()
         except OSError:
-            # Reset, broken pipe, timed out: there is nobody to tell.
+            # Reset, broken pipe or timeout: the peer cannot be told anything.
             self._drop()
 
     def _refill(self) -> bool:
-        """Fill the write buffer: control frames first, then what the source gives, then the end.
+        """Fill the write buffer: control frames first, then the source, then the close frame.
 
         Return True if there is something to write.
         """
@@ -240,7 +241,7 @@ class Connection:
         return list(control.values())
 
     def _take(self) -> list[bytes]:
-        """Ask the source; one that fails ends this client's stream and no other's."""
+        """Take frames from the source; a failing source ends only this client's stream."""
         if self.source is None:
             return []
         try:
@@ -253,7 +254,7 @@ class Connection:
             return []
 
     def _block(self) -> None:
-        """Have the event loop go on when the socket takes more."""
+        """Continue from the event loop when the socket is writable again."""
         self.blocked = True
         self.last_progress = time.monotonic()
         self._registry.blocked.add(self)
@@ -261,7 +262,7 @@ class Connection:
         self._writer.start(self._on_writable)
 
     def queued(self) -> int:
-        """How many bytes the kernel still holds for the peer (``tcp(7)``, SIOCOUTQ)."""
+        """Return how many bytes the kernel still holds for the peer (SIOCOUTQ in ``tcp(7)``)."""
         return int(_INT.unpack(fcntl.ioctl(self._fd, TIOCOUTQ, _INT.pack(0)))[0])
 
     def _unblock(self) -> None:
@@ -276,15 +277,15 @@ class Connection:
         self.flush()
 
     def ping(self) -> None:
-        """Send a ping; one that still waits to be written is enough."""
+        """Send a ping, unless one is still waiting to be written."""
         self.unanswered += 1
         self._send_control(Opcode.PING, frames.ping_frame())
 
     def _send_control(self, opcode: Opcode, frame: bytes) -> None:
         """Send a control frame at the next frame boundary.
 
-        Of each kind the newest is enough (RFC 6455 §5.5.3), so a peer that pings and
-        does not read makes nothing grow.
+        Keep only the newest of each kind, as RFC 6455 §5.5.3 allows for pongs, so that a
+        peer that pings without reading cannot make the buffer grow.
         """
         if self.closing or self.closed:
             return
@@ -294,14 +295,14 @@ class Connection:
     # Closing
 
     def finish(self, code: int, reason: str = "") -> None:
-        """Close once everything that the source holds was sent."""
+        """Close after everything in the source has been sent."""
         if self._farewell is None and not self.closing:
             self._farewell = frames.close_frame(code, reason)
             self.close_code = code
             self.flush()
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close at the next frame boundary; what the source still holds is not sent."""
+        """Close at the next frame boundary, without sending the rest of the source."""
         if self.closing or self.closed:
             return
         self._out.cut()
@@ -309,17 +310,17 @@ class Connection:
         self.flush()
 
     def abort(self) -> None:
-        """Drop the TCP connection without a word, for the peer does not read.
+        """Reset the TCP connection, because the peer does not read.
 
-        A reset makes the kernel forget what it has queued; an ordinary close would
-        leave it trying to send that for minutes.
+        A reset discards the kernel's queue; an ordinary close would keep trying to send it
+        for minutes.
         """
         if not self.closed:
             self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
             self._drop()
 
     def _end_with(self, frame: bytes, code: int | None) -> None:
-        """Have the write buffer end with a close frame."""
+        """Add a close frame as the last one of the write buffer."""
         self._out.append(*self._take_control(), frame)
         self.closing = True
         self.close_code = code
@@ -331,10 +332,10 @@ class Connection:
         self._deadline.start(self._drop)
 
     def _after_close_frame(self) -> None:
-        """Our close frame is out; once the peer's is in, nothing more is to be said.
+        """Shut down our side once both close frames have been exchanged.
 
-        Only now a client that ``finish`` closes has to hurry: until it had everything
-        it was merely slow.
+        For a client that ``finish`` closes, the deadline starts only now: until it had
+        received everything it was merely slow.
         """
         if self._deadline is None:
             self._start_deadline()
@@ -344,12 +345,12 @@ class Connection:
         try:
             self._socket.shutdown(SHUT_WR)
         except OSError as error:
-            if error.errno != errno.ENOTCONN:
+            if error.errno != errno.ENOTCONN:  # the peer has reset the connection already
                 raise
             self._drop()
 
     def _drop(self) -> None:
-        """Release everything; whoever waits for the end is told by the event loop."""
+        """Release everything; the event loop then calls ``on_close``."""
         if self.closed:
             return
         self.closed = self.closing = True
@@ -361,12 +362,13 @@ class Connection:
         self._socket.close()
         self._registry.discard(self)
         self._out.clear()
+        # Break the reference cycles with the source and the callbacks.
         self.source = self._parser = self._control = self._farewell = self.on_message = None
         gevent.get_hub().loop.run_callback(self._notify)
 
     @property
     def on_close(self) -> Callable[[Connection], None] | None:
-        """What is called once when the connection is gone, or if it is gone already."""
+        """The callback for the end of the connection, called even if it has already closed."""
         return self._on_close
 
     @on_close.setter
@@ -392,8 +394,9 @@ class Connection:
         if not data:
             self._drop()
             return
+        # Any bytes prove that the peer is alive, not only pongs.
         self.unanswered = 0
-        if not self._draining:
+        if not self._draining:  # after the close frames, bytes are only discarded
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
@@ -403,7 +406,7 @@ class Connection:
         try:
             for event in parser.feed(data):
                 self._handle(event)
-                if self._parser is None:
+                if self._parser is None:  # the event has closed the connection
                     return
         except ProtocolViolation as violation:
             self._fail(violation)
@@ -418,7 +421,7 @@ class Connection:
                 self._deliver(message)
 
     def _on_close_frame(self, code: int | None) -> None:
-        """Answer with the peer's own code (RFC 6455 §5.5.1), or take it as the answer to ours."""
+        """Echo the peer's code (RFC 6455 §5.5.1), unless the frame is the answer to ours."""
         self._peer_closed = True
         self._parser = None
         if not self.closing:
@@ -427,10 +430,10 @@ class Connection:
         self.flush()
 
     def _fail(self, violation: ProtocolViolation) -> None:
-        """Say why and hang up, without reading what else the peer has to say (§7.1.7).
+        """Send the reason and stop reading (RFC 6455 §7.1.7).
 
-        What is pending goes first, since it may answer what the peer said before; of a
-        source without end that is what it gives at once.
+        Send pending data first, because it may answer the peer's earlier messages.  From a
+        source without an end this is what it returns at once.
         """
         self._peer_closed = True
         self._parser = None

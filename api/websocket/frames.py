@@ -1,7 +1,7 @@
-"""Frames as bytes, without I/O: making ours, reading the header of any (RFC 6455 §5.2).
+"""Frames as bytes, without I/O: build ours, and read the header of any (RFC 6455 §5.2).
 
-What a server sends is unmasked, unfragmented and uses no extension, so a frame
-is its header and its payload, and many frames are their concatenation.
+A server's frames are unmasked, and ours are unfragmented and use no extension.  A frame
+is thus its header followed by its payload, and many frames are their concatenation.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+# The bits of the first two bytes (RFC 6455 §5.2).
 _FIN: Final = 0x80
 _RESERVED: Final = 0x70
 _OPCODE: Final = 0x0F
 _MASKED: Final = 0x80
 _LENGTH: Final = 0x7F
 
-#: The largest payload of a control frame (RFC 6455 §5.5), and of a close frame's reason.
+# The maximum payload of a control frame (RFC 6455 §5.5), and of a close frame's reason.
 MAX_CONTROL_BYTES: Final = 125
 MAX_REASON_BYTES: Final = MAX_CONTROL_BYTES - 2
 
 
 class Opcode(IntEnum):
-    """The opcodes that RFC 6455 §11.8 defines; the others are reserved."""
+    """The opcodes that RFC 6455 §11.8 defines; all others are reserved."""
 
     CONTINUATION = 0x0
     TEXT = 0x1
@@ -34,7 +35,7 @@ class Opcode(IntEnum):
 
 
 class CloseCode(IntEnum):
-    """The close codes that this package itself uses (RFC 6455 §7.4.1, IANA's registry)."""
+    """The close codes that this package uses (RFC 6455 §7.4.1 and the IANA registry)."""
 
     NORMAL = 1000
     GOING_AWAY = 1001
@@ -47,7 +48,7 @@ class CloseCode(IntEnum):
 
 
 class FrameHeader(NamedTuple):
-    """The header of a frame; ``reserved`` are the three RSV bits, ``size`` is its own length."""
+    """The header of a frame; ``reserved`` holds the three RSV bits, ``size`` its own length."""
 
     final: bool
     reserved: int
@@ -58,7 +59,7 @@ class FrameHeader(NamedTuple):
 
 
 def _header(opcode: int, length: int) -> bytes:
-    """The header of an unmasked, final frame whose payload has ``length`` bytes."""
+    """Return the header of an unmasked final frame with a payload of ``length`` bytes."""
     if length < 126:
         return bytes((_FIN | opcode, length))
     if length < 65_536:
@@ -66,19 +67,19 @@ def _header(opcode: int, length: int) -> bytes:
     return struct.pack("!BBQ", _FIN | opcode, 127, length)
 
 
-#: Headers of the text frames that most log lines need, made once.
+# Precomputed headers of text frames up to the length of most log lines.
 _TEXT_HEADERS: Final = tuple(_header(Opcode.TEXT, length) for length in range(1024))
 
 
 def text_frame(payload: bytes) -> bytes:
-    """One text frame; ``payload`` is UTF-8 already."""
+    """Return one text frame; ``payload`` must be valid UTF-8."""
     return _header(Opcode.TEXT, len(payload)) + payload
 
 
 def text_frames(body: bytes) -> bytes:
-    """Newline-delimited JSON as concatenated text frames, one for each line.
+    """Return newline-delimited JSON as concatenated text frames, one per line.
 
-    An empty line becomes no frame.
+    Empty lines produce no frame.
     """
     parts: list[bytes] = []
     headers = _TEXT_HEADERS
@@ -93,42 +94,43 @@ def text_frames(body: bytes) -> bytes:
 
 
 def ping_frame(payload: bytes = b"") -> bytes:
-    """A ping; its payload has at most 125 bytes."""
+    """Return a ping frame; the payload may have at most 125 bytes."""
     return _header(Opcode.PING, len(payload)) + payload
 
 
 def pong_frame(payload: bytes) -> bytes:
-    """The answer to a ping carries the ping's payload (RFC 6455 §5.5.3)."""
+    """Return a pong frame with the payload of the ping that it answers (RFC 6455 §5.5.3)."""
     return _header(Opcode.PONG, len(payload)) + payload
 
 
 def close_frame(code: int | None, reason: str = "") -> bytes:
-    """A close frame; None makes the one without a code.
+    """Return a close frame; with None, one without a code.
 
-    The reason is cut to 123 bytes, never within a character.  ValueError for a
-    code that must not be on the wire.
+    The reason is truncated to 123 bytes at a character boundary.  Raise ValueError for a
+    code that must not be sent.
     """
     if code is None:
         return _header(Opcode.CLOSE, 0)
     if not valid_close_code(code):
-        raise ValueError(f"{code} is no close code that a peer may be sent (RFC 6455 §7.4)")
+        raise ValueError(f"{code} is not a close code that may be sent (RFC 6455 §7.4)")
     text = reason.encode("utf-8", "replace")
     if len(text) > MAX_REASON_BYTES:
+        # "ignore" drops a character that the cut has split.
         text = text[:MAX_REASON_BYTES].decode("utf-8", "ignore").encode()
     return _header(Opcode.CLOSE, 2 + len(text)) + struct.pack("!H", code) + text
 
 
 def valid_close_code(code: int) -> bool:
-    """Whether ``code`` may be in a close frame.
+    """Return True if ``code`` may appear in a close frame.
 
-    RFC 6455 §7.4 and IANA's registry: 1004 to 1006 and 1015 never travel, up to
-    2999 the rest is unassigned, 3000 to 4999 belong to libraries and applications.
+    By RFC 6455 §7.4 and the IANA registry, 1004 to 1006 and 1015 are never sent, the other
+    codes below 3000 are unassigned, and 3000 to 4999 are for libraries and applications.
     """
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def read_header(data: bytes | bytearray | memoryview, start: int = 0) -> FrameHeader | None:
-    """The header that begins at ``start``, without the masking key; None if it is incomplete."""
+    """Return the header at ``start``, without the masking key, or None if it is incomplete."""
     available = len(data) - start
     if available < 2:
         return None
@@ -145,12 +147,12 @@ def read_header(data: bytes | bytearray | memoryview, start: int = 0) -> FrameHe
 
 
 def payloads(frames: bytes) -> Iterator[tuple[int, int, int]]:
-    """Of each of our concatenated frames: where it, its payload and what follows it begin."""
+    """Yield, for each of our frames, the offsets of its start, its payload and its end."""
     start, total = 0, len(frames)
     while start < total:
         header = read_header(frames, start)
         if header is None:
-            raise ValueError("the buffer does not hold whole frames")
+            raise ValueError("the buffer does not hold complete frames")
         payload = start + header.size
         end = payload + header.length
         yield start, payload, end
@@ -158,15 +160,15 @@ def payloads(frames: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def boundary(buffer: bytes | memoryview, offset: int) -> int:
-    """Where the frame that contains ``buffer[offset - 1]`` ends.
+    """Return the offset at which the frame that contains ``buffer[offset - 1]`` ends.
 
-    ``buffer`` holds whole frames of ours.  Somebody who has written ``offset``
-    bytes of it may put another frame in at the place that this returns.
+    ``buffer`` holds complete frames of ours.  After writing ``offset`` bytes of it, another
+    frame may be inserted at the returned offset.
     """
     end = 0
     while end < offset:
         header = read_header(buffer, end)
         if header is None:
-            raise ValueError("the buffer does not hold whole frames")
+            raise ValueError("the buffer does not hold complete frames")
         end += header.size + header.length
     return end

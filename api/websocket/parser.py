@@ -1,8 +1,7 @@
-"""What a client sends, without I/O: feed bytes, get events (RFC 6455 §5 and §7).
+"""Parse the frames of a client, without I/O: feed bytes, get events (RFC 6455 §5 and §7).
 
-The parser refuses whatever a client must not send before it reads its payload,
-so that no frame, whatever its header announces, takes more memory than
-``max_message_bytes``.
+The parser rejects an invalid frame by its header, before reading the payload.  No frame
+can therefore take more memory than ``max_message_bytes``, whatever length it announces.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from api.websocket.frames import (
 
 _MASK_BYTES: Final = 4
 _EMPTY: Final = b""
+# Opcodes from here on are control frames (RFC 6455 §5.5).
 _FIRST_CONTROL: Final = 0x8
 
 
@@ -37,19 +37,19 @@ class Binary(NamedTuple):
 
 
 class Ping(NamedTuple):
-    """A ping, to be answered with its payload."""
+    """A ping; the answer must have the same payload."""
 
     payload: bytes
 
 
 class Pong(NamedTuple):
-    """A pong, asked for or not."""
+    """A pong, solicited or not."""
 
     payload: bytes
 
 
 class Close(NamedTuple):
-    """The peer closes; ``code`` is None when its frame says nothing."""
+    """A close frame; ``code`` is None if the frame has no payload."""
 
     code: int | None
     reason: str
@@ -59,7 +59,7 @@ Event = Text | Binary | Ping | Pong | Close
 
 
 class ProtocolViolation(Exception):
-    """The peer breaks the protocol; ``code`` and ``reason`` are for our close frame."""
+    """The peer violated the protocol; ``code`` and ``reason`` are for our close frame."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(code, reason)
@@ -75,14 +75,14 @@ def _violation(reason: str) -> ProtocolViolation:
 
 
 def unmask(payload: bytes, key: bytes) -> bytes:
-    """The payload without its mask (RFC 6455 §5.3); one operation on large integers."""
+    """Remove the mask (RFC 6455 §5.3) with a single XOR of large integers."""
     length = len(payload)
     mask = (key * (length // _MASK_BYTES + 1))[:length]
     return (int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")).to_bytes(length, "big")
 
 
 class Parser:
-    """The state between two reads: at most one incomplete frame and one incomplete message."""
+    """The parsing state: at most one incomplete frame and one incomplete message."""
 
     __slots__ = ("_buffer", "_fragments", "_max_bytes", "_opcode")
 
@@ -93,7 +93,7 @@ class Parser:
         self._opcode: int | None = None
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """The events that ``data`` completes, one by one; ProtocolViolation ends the parsing."""
+        """Yield the events that ``data`` completes; stop parsing after a ProtocolViolation."""
         buffer = self._buffer + data if self._buffer else data
         start = 0
         while (header := read_header(buffer, start)) is not None:
@@ -104,7 +104,7 @@ class Parser:
                 break
             payload = unmask(buffer[body:end], buffer[body - _MASK_BYTES : body])
             start = end
-            # Kept before the event is handed out: the consumer may stop here.
+            # Saved before the event is yielded, because the consumer may stop here.
             self._buffer = buffer[start:]
             event = self._event(header, payload)
             if event is not None:
@@ -112,9 +112,9 @@ class Parser:
         self._buffer = buffer[start:]
 
     def _check(self, header: FrameHeader) -> None:
-        """Refuse what a header alone shows to be wrong."""
+        """Reject whatever the header alone shows to be invalid."""
         if header.reserved:
-            raise _violation("a reserved bit is set and no extension was agreed on")
+            raise _violation("a reserved bit is set, but no extension was negotiated")
         if header.opcode not in Opcode.__members__.values():
             raise _violation(f"opcode {header.opcode} is reserved")
         if not header.masked:
@@ -123,19 +123,19 @@ class Parser:
             if not header.final:
                 raise _violation("a control frame must not be fragmented")
             if header.length > MAX_CONTROL_BYTES:
-                raise _violation("a control frame has at most 125 bytes")
+                raise _violation("a control frame must not be longer than 125 bytes")
         else:
             self._check_data(header)
 
     def _check_data(self, header: FrameHeader) -> None:
         if header.opcode == Opcode.CONTINUATION:
             if self._opcode is None:
-                raise _violation("a continuation without a message to continue")
+                raise _violation("a continuation frame without a message to continue")
         elif self._opcode is not None:
-            raise _violation("a new message before the last one was complete")
+            raise _violation("a new message began before the last one was complete")
         if len(self._fragments) + header.length > self._max_bytes:
             raise ProtocolViolation(
-                CloseCode.MESSAGE_TOO_BIG, f"a message has at most {self._max_bytes} bytes"
+                CloseCode.MESSAGE_TOO_BIG, f"the message is longer than {self._max_bytes} bytes"
             )
 
     def _event(self, header: FrameHeader, payload: bytes) -> Event | None:
@@ -160,10 +160,10 @@ def _close(payload: bytes) -> Close:
     if not payload:
         return Close(None, "")
     if len(payload) == 1:
-        raise _violation("a close frame has no code or one of two bytes")
+        raise _violation("a close frame must have no payload or a code of two bytes")
     code = int.from_bytes(payload[:2], "big")
     if not valid_close_code(code):
-        raise _violation(f"{code} is no close code that may be sent")
+        raise _violation(f"{code} is not a close code that may be sent")
     return Close(code, _decode(payload[2:]))
 
 

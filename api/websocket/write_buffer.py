@@ -1,4 +1,4 @@
-"""What waits to be written to one connection: buffers of whole frames."""
+"""The data waiting to be written to one connection, as buffers of complete frames."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Buffers = Sequence[bytes | memoryview]
 
 NOTHING: Final[Buffers] = ()
 
-#: At most this many buffers go into one system call; Linux takes up to 1,024.
+# Buffers per system call; Linux accepts up to 1,024 (IOV_MAX).
 _VECTOR_BUFFERS: Final = 256
 
 
 class WriteBuffer:
-    """Buffers of whole frames, the first ``offset`` bytes of which are written.
+    """Buffers of complete frames, of which the first ``offset`` bytes have been written.
 
-    A sequence of buffers may be shared with other connections, so none is changed:
-    the methods make new ones.
+    A sequence of buffers may be shared with other connections, so the methods never modify
+    one but create a new sequence.
     """
 
     __slots__ = ("buffers", "offset")
@@ -30,13 +30,13 @@ class WriteBuffer:
         self.offset = 0
 
     def write(self, fd: int) -> int:
-        """Write to a socket with one system call, and return how many bytes it took.
+        """Write to a socket with one system call and return the number of bytes it accepted.
 
-        Raise BlockingIOError if the socket is full, and other OSErrors as they come.
+        Raise BlockingIOError if the socket is full, and OSError for other failures.
         """
         buffers = self.buffers
         if len(buffers) == 1 and not self.offset:
-            # The usual case, a lone line to a client that keeps up: write(2) is cheaper.
+            # The usual case, one line for a client that keeps up: write(2) is cheaper here.
             written = os.write(fd, buffers[0])
             if written == len(buffers[0]):
                 self.buffers = NOTHING
@@ -48,14 +48,14 @@ class WriteBuffer:
         return written
 
     def vector(self) -> Buffers:
-        """Return what the next system call is to write."""
+        """Return the buffers for the next system call."""
         if self.offset:
             first = memoryview(self.buffers[0])[self.offset :]
             return [first, *self.buffers[1:_VECTOR_BUFFERS]]
         return self.buffers[:_VECTOR_BUFFERS]
 
     def advance(self, written: int) -> None:
-        """Note that so many bytes more are written."""
+        """Record that ``written`` more bytes have been written."""
         written += self.offset
         for index, buffer in enumerate(self.buffers):
             if written < len(buffer):
@@ -65,11 +65,11 @@ class WriteBuffer:
         self.clear()
 
     def append(self, *added: bytes) -> None:
-        """Add whole frames at the end."""
+        """Add complete frames at the end."""
         self.buffers = [*self.buffers, *added]
 
     def insert(self, *added: bytes) -> None:
-        """Add whole frames behind the frame that is being written."""
+        """Insert complete frames after the frame that is being written."""
         if not self.offset:
             self.buffers = [*added, *self.buffers]
             return
@@ -77,15 +77,15 @@ class WriteBuffer:
         self.buffers = [current, *added, *following, *self.buffers[1:]]
 
     def cut(self) -> None:
-        """Drop everything behind the frame that is being written."""
+        """Drop everything after the frame that is being written."""
         self.buffers = [self._split()[0]] if self.offset else NOTHING
 
     def clear(self) -> None:
-        """Drop everything; nothing more is written."""
+        """Drop everything, including the rest of a partly written frame."""
         self.buffers, self.offset = NOTHING, 0
 
     def _split(self) -> tuple[memoryview, list[memoryview]]:
-        """Return the first buffer up to the end of the frame being written, and its rest if any."""
+        """Split the first buffer at the end of the frame that is being written."""
         first = memoryview(self.buffers[0])
         end = frames.boundary(first, self.offset)
         return first[:end], [first[end:]] if end < len(first) else []

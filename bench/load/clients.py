@@ -15,7 +15,7 @@ from bench.load.frames import CLOSE, PING, TEXT, Frames
 _LINE: Final = b'"line":"'
 _LINE_AT: Final = lines.message(1).index(_LINE) + len(_LINE)
 _NUMBER: Final = slice(_LINE_AT, _LINE_AT + 10)
-#: A pong with an empty payload and a mask of zeros (RFC 6455 §5.5.3).
+# A pong with an empty payload and a mask of zeros (RFC 6455 §5.5.3).
 _PONG: Final = b"\x8a\x80\x00\x00\x00\x00"
 
 

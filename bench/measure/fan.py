@@ -27,7 +27,7 @@ TIMEOUT = 240.0
 DRIP_RATE = 500.0
 UNIT = "messages / CPU s"
 
-#: Sends ``count`` lines after the ``first`` ones; the server's CPU seconds.
+# Sends ``count`` lines after the ``first`` ones; the server's CPU seconds.
 Send = Callable[[int, int], float]
 
 

@@ -20,7 +20,7 @@ _NAME = "a stalled client"
 _CLIENTS = 1_000
 _RATE = 20.0
 _TIMEOUT = 120.0
-#: Enough to fill the buffers of the kernel on both sides, so that the client does stall.
+# Enough to fill the buffers of the kernel on both sides, so that the client does stall.
 _FILL = 4_000
 
 

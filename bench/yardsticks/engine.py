@@ -16,7 +16,7 @@ from bench.procs import BenchError
 
 _READ_BYTES: Final = 262_144
 _FRAME_HEAD: Final = 8
-#: How long the engine may give nothing, in seconds.
+# How long the engine may give nothing, in seconds.
 _TIMEOUT: Final = 120.0
 
 

@@ -1,4 +1,4 @@
-"""``mist doctor``: checks what the service needs, and says what to do."""
+"""``mist doctor``: check what the service needs, and say what to do."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from mist.paths import Paths, locate_paths
 from mist.settings import DEFAULT_FILE, Settings, load_settings
 from mist.visible import visible
 
-#: The oldest engine that the service was tried with.
+# The API version of Docker 20.10, the oldest engine that the service was tested with.
 _ENGINE_API: Final = (1, 41)
 
 _STYLES: Final[dict[Verdict, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 class _Version(msgspec.Struct, frozen=True, rename="pascal"):
-    """What is of interest in the engine's ``GET /version``."""
+    """The relevant fields of the engine's ``GET /version``."""
 
     version: str
     api_version: Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+$")]
@@ -45,7 +45,7 @@ class _Version(msgspec.Struct, frozen=True, rename="pascal"):
 def command(as_json: bool) -> None:
     """Check engine, permissions, ports, file limits and versions, and say what to do.
 
-    Exits with 0 if nothing fails; what is only doubtful is a warning.
+    The exit status is 0 if no check fails; warnings do not count.
     """
     findings = list(examine())
     with terminal.quiet_ending():
@@ -55,12 +55,12 @@ def command(as_json: bool) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, in the order in which one would mend them."""
+    """Yield every finding, in the order in which to fix them."""
     yield from versions()
     try:
         settings = load_settings()
     except MistError as error:
-        yield Finding("fail", "settings", str(error), "correct the key, or the variable")
+        yield Finding("fail", "settings", str(error), "correct the key or the variable")
         return
     yield Finding("ok", "settings", _settings_source())
     paths = locate_paths()
@@ -69,7 +69,7 @@ def examine() -> Iterator[Finding]:
 
 
 def versions() -> Iterator[Finding]:
-    """The versions that a bug report needs."""
+    """Report the versions that belong in a bug report."""
     names = ("pyzmq", "gunicorn", "gevent", "falcon")
     libraries = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     python = platform.python_version()
@@ -83,8 +83,9 @@ def _settings_source() -> str:
 
 
 def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
-    """Whether the engine answers, and if not, why."""
-    from workers import engine  # noqa: PLC0415 - only the commands know the other packages, and late
+    """Check that the engine answers."""
+    # Imported here: the client is slow to load, and an import error must not hide the rest.
+    from workers import engine  # noqa: PLC0415
 
     try:
         address = engine.host(settings)
@@ -95,42 +96,42 @@ def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
         return
     text = f"Docker Engine {found.version} (API {found.api_version}) at {address}"
     if tuple(map(int, found.api_version.split("."))) < _ENGINE_API:
-        yield Finding("warn", "engine", text, "update the engine to 20.10 or later")
+        yield Finding("warn", "engine", text, "upgrade the engine to 20.10 or later")
     else:
         yield Finding("ok", "engine", text)
 
 
 def _engine_advice(address: SplitResult) -> str:
-    """What to do about an engine that does not answer."""
+    """Return advice for an engine that does not answer."""
     if address.scheme != "unix":
         return (
-            "see that the engine listens there, and that DOCKER_TLS_VERIFY and DOCKER_CERT_PATH fit"
+            "check that the engine listens there, and check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
         )
     path = Path(address.path)
     try:
         status = path.stat()
     except PermissionError:
-        return f"user {checks.user()} may not even look into {path.parent}"
+        return f"run mist as a user who may: {checks.user()} has no access to {path.parent}"
     except OSError:
         return "install and start an engine (`apt install docker.io`), or set DOCKER_HOST"
     if not stat.S_ISSOCK(status.st_mode):
-        return f"{path} is no socket; set DOCKER_HOST or engine.host to the engine's"
+        return f"{path} is not a socket; set DOCKER_HOST or engine.host to the engine's socket"
     if not os.access(path, os.R_OK | os.W_OK):
         return _group_advice(path, status)
-    return "the socket is there and nobody answers; start the engine (`systemctl start docker`)"
+    return "the socket exists, but nothing answers; start the engine (`systemctl start docker`)"
 
 
 def _group_advice(path: Path, status: os.stat_result) -> str:
-    """Who is missing from which group."""
+    """Say which group the user lacks."""
     try:
         group = grp.getgrgid(status.st_gid).gr_name
     except KeyError:
         group = str(status.st_gid)
     if not status.st_mode & stat.S_IWGRP or status.st_gid == 0:
-        return f"{path} is root's alone; run mist as root, or give the socket a group"
+        return f"only root may use {path}; run mist as root, or give the socket a group"
     return (
-        f"user {checks.user()} is not in group {group}, which may use {path}: "
-        f"`usermod -aG {group} {checks.user()}`, then log in anew"
+        f"user {checks.user()} is not in group {group}, which may use {path}; run "
+        f"`usermod -aG {group} {checks.user()}` and log in again"
     )
 
 

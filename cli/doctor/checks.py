@@ -1,4 +1,4 @@
-"""What ``mist doctor`` checks of the host and of the service; the engine it sees to itself."""
+"""The checks of ``mist doctor``, except the one of the engine."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from mist.store import open_store
 
 Verdict = Literal["ok", "warn", "fail"]
 
-#: Below the first the service stops soon, below the second it is time to look.
+# With less free space the service will stop soon, or it is time to take a look.
 _DISK_FAIL: Final = 64 * 1024**2
 _DISK_WARN: Final = 1024**3
 
-#: What a process needs beside its clients' sockets.
+# Files that a worker needs in addition to its clients' sockets.
 _SPARE_FILES: Final = 256
 
-#: The length of a Unix socket's path in Linux, with its closing zero (unix(7)).
+# The maximum length of a Unix socket's path on Linux, including the final NUL (unix(7)).
 _SOCKET_PATH: Final = 108
 
 _PROBE_SECONDS: Final = 2.0
 
 
 class Finding(NamedTuple):
-    """One line of the doctor's: ``advice`` says what to do unless all is well."""
+    """One line of the report; ``advice`` says what to do if not everything is fine."""
 
     verdict: Verdict
     subject: str
@@ -53,11 +53,11 @@ Check = Callable[[Settings, Paths], Iterator[Finding]]
 
 
 def check_port(settings: Settings, _paths: Paths) -> Iterator[Finding]:
-    """Whether the web tier can listen, or does so already."""
+    """Check that the web tier can listen, or already does."""
     bind = settings.server.bind
     host, _, port = bind.rpartition(":")
     if not port.isdecimal() or not 0 < int(port) < 65_536:
-        yield Finding("fail", "port", f"server.bind {bind!r} is no HOST:PORT", "correct it")
+        yield Finding("fail", "port", f"server.bind {bind!r} is not HOST:PORT", "correct it")
         return
     host = host.strip("[]")
     try:
@@ -78,14 +78,14 @@ def _port_taken(bind: str, host: str, port: int, error: OSError) -> Finding:
         return Finding("ok", "port", f"mist listens on {bind}")
     reason = error.strerror or str(error)
     if isinstance(error, PermissionError):
-        advice = "ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose a higher one"
+        advice = "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port"
     else:
-        advice = f"see who uses it (`ss -ltnp 'sport = :{port}'`), or set server.bind"
+        advice = f"find the process that uses it (`ss -ltnp 'sport = :{port}'`), or set server.bind"
     return Finding("fail", "port", f"{bind}: {reason}", advice)
 
 
 def _serves_mist(host: str, port: int) -> bool:
-    """Whether what listens there answers as Mist does."""
+    """Return True if the server on this port answers like Mist."""
     target = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     connection = http.client.HTTPConnection(target, port, timeout=_PROBE_SECONDS)
     try:
@@ -98,30 +98,30 @@ def _serves_mist(host: str, port: int) -> bool:
 
 
 def check_files(settings: Settings, _paths: Paths) -> Iterator[Finding]:
-    """Whether the limit of open files allows as many clients as the settings do."""
+    """Check that the limit of open files allows as many clients as the settings."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.server.worker_connections + _SPARE_FILES
-    text = f"{soft} open files allowed (at most {hard}), {needed} needed for each web worker"
+    text = f"{soft} open files allowed (hard limit {hard}), {needed} needed per web worker"
     if soft >= needed:
         yield Finding("ok", "files", text)
     else:
-        advice = f"raise it (`ulimit -n {needed}`, LimitNOFILE={needed} in the unit)"
+        advice = f"raise the limit (`ulimit -n {needed}`, LimitNOFILE={needed} in the unit)"
         yield Finding("warn", "files", text, f"{advice} or lower server.worker_connections")
 
 
 def check_home(_settings: Settings, paths: Paths) -> Iterator[Finding]:
-    """Whether the state can be written, and has room to grow."""
+    """Check that the state can be written and has room to grow."""
     home, existing = paths.home, _nearest(paths.home)
     problem = tampering(home, home)
     if problem:
         yield Finding("fail", "state", f"{home} is not safe to use", problem)
         return
     if not os.access(existing, os.W_OK | os.X_OK):
-        advice = f"give user {user()} the right to write to it, or set MIST_HOME"
-        yield Finding("fail", "state", f"{existing} cannot be written", advice)
+        advice = f"give user {user()} write access, or set MIST_HOME"
+        yield Finding("fail", "state", f"{existing} is not writable", advice)
         return
     free = shutil.disk_usage(existing).free
-    text = f"{home} {'' if home == existing else 'will be made, '}{human(free)} free".strip()
+    text = f"{home} {'' if home == existing else 'will be created, '}{human(free)} free".strip()
     if free >= _DISK_WARN:
         yield Finding("ok", "state", text)
     else:
@@ -130,8 +130,8 @@ def check_home(_settings: Settings, paths: Paths) -> Iterator[Finding]:
 
 
 def check_secret(_settings: Settings, paths: Paths) -> Iterator[Finding]:
-    """Whether the key that signs sessions is this service's alone."""
-    if not os.path.lexists(paths.secret):  # also where this user may not look
+    """Check that the key that signs sessions is safe from other users."""
+    if not os.path.lexists(paths.secret):  # or this user may not search the directory
         return
     try:
         secret.load(paths)
@@ -142,15 +142,15 @@ def check_secret(_settings: Settings, paths: Paths) -> Iterator[Finding]:
 
 
 def check_runtime(_settings: Settings, paths: Paths) -> Iterator[Finding]:
-    """Whether sockets can be made under MIST_RUNTIME, by this user and no stranger."""
+    """Check that this user can create sockets under MIST_RUNTIME, and other users cannot."""
     runtime, existing = paths.runtime, _nearest(paths.runtime)
     longest = len(os.fsencode(runtime / "control")) + 1
     if longest > _SOCKET_PATH:
-        text = f"{runtime} is too long for a socket's path ({longest} of {_SOCKET_PATH} bytes)"
+        text = f"{runtime} is too long for a socket path ({longest} of {_SOCKET_PATH} bytes)"
         yield Finding("fail", "sockets", text, "set MIST_RUNTIME to a shorter path")
     elif not os.access(existing, os.W_OK | os.X_OK):
-        advice = f"give user {user()} the right to write to it, or set MIST_RUNTIME"
-        yield Finding("fail", "sockets", f"{existing} cannot be written", advice)
+        advice = f"give user {user()} write access, or set MIST_RUNTIME"
+        yield Finding("fail", "sockets", f"{existing} is not writable", advice)
     elif problem := tampering(runtime, paths.home):
         yield Finding("fail", "sockets", f"{runtime} is not safe to use", problem)
     else:
@@ -158,24 +158,24 @@ def check_runtime(_settings: Settings, paths: Paths) -> Iterator[Finding]:
 
 
 def _nearest(path: Path) -> Path:
-    """The path, or the nearest directory above it that is there, as far as this user may look."""
-    while not os.path.exists(path) and path != path.parent:  # pathlib raises PermissionError
+    """Return the path, or its nearest existing ancestor as far as this user can see."""
+    while not os.path.exists(path) and path != path.parent:  # Path.exists may raise PermissionError
         path = path.parent
     return path
 
 
 def _as_another(subject: str, path: Path) -> Finding:
-    advice = "run this as the user that the service runs as, or as one of its group"
+    advice = "run this as the user that runs the service, or as a member of its group"
     return Finding("fail", subject, f"user {user()} may not use {path}", advice)
 
 
 def check_store(settings: Settings, paths: Paths) -> Iterator[Finding]:
-    """Whether the store opens and has this program's tables."""
+    """Check that the store opens and has this program's schema."""
     if not settings.store.url and out_of_reach(paths.database):
         yield _as_another("store", paths.database)
         return
     if not settings.store.url and not paths.database.exists():
-        yield Finding("ok", "store", f"{paths.database} will be made by the first `mist up`")
+        yield Finding("ok", "store", f"{paths.database} will be created by the first `mist up`")
         return
     try:
         store = open_store(settings, paths)
@@ -191,13 +191,13 @@ def check_store(settings: Settings, paths: Paths) -> Iterator[Finding]:
 
 
 def check_bus(_settings: Settings, paths: Paths) -> Iterator[Finding]:
-    """Whether the service runs."""
+    """Check that the service is running."""
     socket_path = Path(paths.endpoint("replay").removeprefix("ipc://"))
     if out_of_reach(socket_path):
         yield _as_another("service", socket_path)
         return
     if not socket_path.exists():
-        yield Finding("warn", "service", "mist does not run", "start it with `mist up`")
+        yield Finding("warn", "service", "mist is not running", "start it with `mist up`")
         return
     with terminal.bus_context() as context:
         try:
@@ -205,11 +205,11 @@ def check_bus(_settings: Settings, paths: Paths) -> Iterator[Finding]:
         except BusError as error:
             yield Finding("warn", "service", str(error), "start it with `mist up`")
             return
-    yield Finding("ok", "service", f"runs, its broker answers in {paths.runtime}")
+    yield Finding("ok", "service", f"running, its broker answers in {paths.runtime}")
 
 
 def check_git(_settings: Settings, _paths: Paths) -> Iterator[Finding]:
-    """Whether there is a git for deployments."""
+    """Check that Git is installed, which deployments need."""
     found = shutil.which("git")
     if found:
         yield Finding("ok", "git", found)
@@ -218,7 +218,7 @@ def check_git(_settings: Settings, _paths: Paths) -> Iterator[Finding]:
 
 
 def user() -> str:
-    """The name of this process's user, or its number."""
+    """Return the name of this process's user, or its numeric id."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -1,1 +1,1 @@
-"""Accounts: passwords, session tokens, who somebody is, and the key that signs it."""
+"""Accounts: passwords, session tokens, identities, and the key that signs tokens."""

@@ -11,9 +11,10 @@ EMAIL: Final = "admin@localhost"
 
 
 def ensure_admin(store: Store) -> str | None:
-    """Make ``admin@localhost`` in a store without users, and return its one-time password.
+    """Create ``admin@localhost`` in a store without users and return its one-time password.
 
-    None if there is a user already; nobody can read the password again.
+    Return None if there already is a user.  Only a hash is stored, so the password
+    cannot be shown again.
     """
     if store.users.all():
         return None

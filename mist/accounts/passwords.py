@@ -1,4 +1,4 @@
-"""Passwords, hashed with Argon2id (RFC 9106, its second recommended parameters)."""
+"""Password hashing with Argon2id (RFC 9106, second recommended parameter set)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from mist.errors import UsageError
 
-#: NIST SP 800-63B §5.1.1.2 asks for 8 at least, and for no rules on characters.
+# NIST SP 800-63B §5.1.1.2: at least 8 characters, and no rules about which ones.
 MIN_LENGTH: Final = 8
+# Bounds the work that one password can cause.
 MAX_LENGTH: Final = 1_024
 
-#: How many hashes are made at once in a gunicorn worker, each with 64 MiB of memory.
+# Hashes computed at the same time in one gunicorn worker; each takes 64 MiB of memory.
 _THREADS: Final = 2
 
 _T = TypeVar("_T")
@@ -24,27 +25,27 @@ _hasher = PasswordHasher()
 
 
 def check(password: str) -> str:
-    """The password itself, or UsageError if it is too short or too long."""
+    """Return ``password``, or raise UsageError if it is too short or too long."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise UsageError(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
+        raise UsageError(f"the password must have {MIN_LENGTH} to {MAX_LENGTH} characters")
     return password
 
 
 def generate() -> str:
-    """A random password of 96 bits, for somebody to type once."""
+    """Return a random 96-bit password, short enough to type once."""
     return secrets.token_urlsafe(12)
 
 
 def make_hash(password: str) -> str:
-    """The hash that the store keeps."""
+    """Return the Argon2id hash of ``password`` as the store keeps it."""
     return _offload(_hasher.hash, password)
 
 
 def verify(stored: str | None, password: str) -> bool:
-    """Whether ``password`` is the one that was hashed.
+    """Return True if ``stored`` is the hash of ``password``.
 
-    Without a hash (there is no such account) the answer is no and takes as long
-    as any other, so that nobody learns by the clock who has an account.
+    Without a hash (the account does not exist) return False after the same amount
+    of work, so that response times do not reveal which accounts exist.
     """
     if len(password) > MAX_LENGTH:
         return False
@@ -52,7 +53,7 @@ def verify(stored: str | None, password: str) -> bool:
 
 
 def _matches(stored: str | None, password: str) -> bool:
-    """The answer as a value: for an exception gevent's pool writes a traceback into the log."""
+    """Return the result as a value: gevent's thread pool logs a traceback for every exception."""
     try:
         return _hasher.verify(stored or _nobody(), password)
     except (VerificationError, InvalidHashError):
@@ -60,7 +61,7 @@ def _matches(stored: str | None, password: str) -> bool:
 
 
 def outdated(stored: str) -> bool:
-    """Whether the hash was made with weaker parameters than today's."""
+    """Return True if the hash was made with weaker parameters than the current ones."""
     return _hasher.check_needs_rehash(stored)
 
 
@@ -70,14 +71,14 @@ def _nobody() -> str:
 
 
 def _offload(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Call ``function``, in a thread if this is a gevent worker, whose loop it would stop."""
+    """Call ``function``; in a gevent worker use a thread, because hashing would block its loop."""
     pool = _gevent_pool()
     return function(*arguments) if pool is None else pool.apply(function, arguments)
 
 
 @cache
 def _gevent_pool() -> Any:
-    """Gevent's thread pool in a process whose threads gevent has replaced, otherwise None."""
+    """Return gevent's thread pool if gevent has patched ``threading``, otherwise None."""
     from gevent import monkey, threadpool  # noqa: PLC0415 - the command needs no gevent
 
     return threadpool.ThreadPool(_THREADS) if monkey.is_module_patched("threading") else None

@@ -1,4 +1,4 @@
-"""From a token to who somebody is, and whether that still holds."""
+"""Identify the user behind a token, and check whether the session is still valid."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from mist.ids import MAX_ID
 from mist.settings import AuthSettings
 from mist.store import Store, User
 
-#: The roles of a Mist installation that may do everything.
+# The roles of a Mist installation that may do everything.
 _ADMINS = frozenset({"admin", "owner"})
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who is logged in; ``user_id`` is None for somebody whom only a shared secret vouches for.
+    """The identity behind a valid session.
 
-    ``session`` names the session; times are seconds since the epoch.  Somebody without an
-    account here has the role ``user``, whatever the token says.
+    ``user_id`` is None if the token was signed with a shared secret and names no account
+    here; such a user has the role ``user`` whatever the token says.  ``session`` is the
+    digest that identifies the session.  Times are seconds since the epoch.
     """
 
     user_id: int | None
@@ -40,12 +41,12 @@ class Identity(msgspec.Struct, frozen=True):
 
     @property
     def admin(self) -> bool:
-        """Whether everything is allowed."""
+        """Return True if the user may do everything."""
         return self.role in _ADMINS
 
 
 class Credentials(NamedTuple):
-    """What somebody logs in with, and the network address it comes from."""
+    """An email address, a password, and the network address that the attempt came from."""
 
     email: str
     password: str
@@ -53,14 +54,18 @@ class Credentials(NamedTuple):
 
 
 class NewSession(NamedTuple):
-    """A log-in that succeeded."""
+    """The result of a successful log-in."""
 
     user: User
     token: Token
 
 
 def identify(store: Store, secret: bytes, token: str) -> Identity:
-    """Return who bears ``token``; NotLoggedIn if it is invalid, expired, revoked or too old."""
+    """Return the identity behind ``token``.
+
+    Raise NotLoggedIn if the token is invalid, expired, revoked, or older than the
+    account or its password.
+    """
     claims = tokens.decode(secret, token)
     user = _user(store, claims)
     issued_at = claims.iat or 0.0
@@ -79,7 +84,10 @@ def identify(store: Store, secret: bytes, token: str) -> Identity:
 
 
 def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
-    """Those of ``identities`` whose session is over; two queries for some hundreds of them."""
+    """Return those of ``identities`` whose session has ended.
+
+    Runs two queries for every 500 identities.
+    """
     everybody = set(identities)
     now = time.time()
     revoked = store.sessions.revoked(each.session for each in everybody)
@@ -96,9 +104,9 @@ def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
 
 
 def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) -> NewSession:
-    """A new session; LoginRefused or TooManyAttempts.
+    """Start a session; raise LoginRefused or TooManyAttempts.
 
-    Attempts are limited for the account and for the address they come from.
+    Attempts are limited both per account and per network address.
     """
     account = f"email:{emails.canonical(given.email)[:254]}"
     keys = (account, f"address:{_network(given.address)}")
@@ -113,8 +121,9 @@ def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) 
 
 
 def _verified(store: Store, given: Credentials) -> User | None:
-    """The user whose password this is; a hash of yesterday's parameters is made anew."""
+    """Return the user if the password matches, upgrading a hash with outdated parameters."""
     found = store.users.credentials(given.email)
+    # Verify even without an account: a missing one must take as long as a wrong password.
     stored = found.password_hash if found else None
     if not passwords.verify(stored, given.password) or found is None:
         return None
@@ -125,14 +134,15 @@ def _verified(store: Store, given: Credentials) -> User | None:
 
 
 def log_out(store: Store, identity: Identity) -> None:
-    """End the session of ``identity`` now, everywhere."""
+    """End the session of ``identity`` in every web worker."""
     store.sessions.revoke(identity.session, identity.expires_at)
 
 
 def _user(store: Store, claims: Claims) -> User | None:
-    """Return the account that the claims mean; None for a stranger of a Mist installation.
+    """Return the account that the claims refer to, or None for a user without one here.
 
-    Ids of other installations mean nothing here: their users are known by e-mail address.
+    A ``user_id`` is only valid in the installation that issued it.  Users of other
+    installations are matched by email address.
     """
     if not claims.issued_by(store.installation):
         found = store.users.by_email(claims.email)
@@ -148,17 +158,18 @@ def _user(store: Store, claims: Claims) -> User | None:
 
 
 def _predates(claims: Claims, user: User) -> bool:
-    """Return True if the session began before the account: it was somebody else's then.
+    """Return True if the session began before the account was created.
 
-    Whole seconds, because other issuers round ``iat`` down to them.  A token without
-    ``iat``, which a Mist installation may issue, cannot be told apart.
+    A deleted account's email address may have been given to another person.  Compare whole
+    seconds, because other issuers round ``iat`` down.  A token without ``iat``, which a
+    Mist installation may issue, passes.
     """
     created = datetime.fromisoformat(f"{user.created_at[:19]}+00:00").timestamp()
     return claims.iat is not None and not claims.iat >= created
 
 
 def _network(address: str) -> str:
-    """What one party can easily have the whole of: an IPv4 address, an IPv6 /64."""
+    """Return the range that one client easily controls: an IPv4 address or an IPv6 /64."""
     parsed = parse_ip(address)
     if parsed is None:
         return address[:64]

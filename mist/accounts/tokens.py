@@ -1,8 +1,8 @@
 """Session tokens: JSON Web Tokens (RFC 7519) signed with HS256.
 
-The claims are those of a Mist installation, ``user_id``, ``email``, ``role`` and
-``exp``; ours have ``iat``, ``jti``, ``iss`` and ``installation`` too.  One secret may
-serve several installations, so only the last of these says whose ``user_id`` it is.
+A Mist installation issues the claims ``user_id``, ``email``, ``role`` and ``exp``; this
+program adds ``iat``, ``jti``, ``iss`` and ``installation``.  Several installations may
+share one secret, so ``user_id`` is only meaningful together with ``installation``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from mist.store import User
 
 ISSUER: Final = "mist"
 _ALGORITHM: Final = "HS256"
+# Bounds the work that one cookie can cause.
 _MAX_CHARACTERS: Final = 4_096
-#: The end of the year 9999, after which RFC 3339 has no times; in seconds since the epoch.
+# The end of the year 9999, the last that RFC 3339 can express, in seconds since the epoch.
 _LAST_SECOND: Final = 253_402_300_799
-#: Text without NUL, which PostgreSQL does not store, and lone surrogates, which are not UTF-8.
+# No NUL, which PostgreSQL cannot store, and no lone surrogates, which UTF-8 cannot encode.
 _TEXT: Final = r"\A[^\x00\ud800-\udfff]*\Z"
 
-#: Only the signature and the expiry count.  ``iat`` may lie ahead on another
-#: machine's clock, and the other registered claims are none of ours.
+# Only the signature and the expiry are checked.  ``iat`` may lie in the future because
+# the issuer's clock differs, and the other registered claims are not ours to interpret.
 _OPTIONS: Final[Any] = {
     "require": ["exp"],
     "verify_aud": False,
@@ -41,7 +42,7 @@ _OPTIONS: Final[Any] = {
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a valid token says; times are seconds since the epoch."""
+    """The claims of a valid token; times are seconds since the epoch."""
 
     email: Annotated[str, msgspec.Meta(max_length=254, pattern=_TEXT)]
     role: str
@@ -58,31 +59,32 @@ class Claims(msgspec.Struct, frozen=True):
         return self.iss == ISSUER
 
     def issued_by(self, installation: str) -> bool:
-        """Return True if this installation issued the token, and ``user_id`` is of its store."""
+        """Return True if this installation issued the token, so ``user_id`` refers to its store."""
         return self.of_this_program and self.installation == installation
 
     def session(self, text: str, installation: str) -> str:
-        """Return what names the session in the store: a SHA-256, never the token.
+        """Return the SHA-256 that identifies the session in the store.
 
-        A session of this installation is its ``jti``; the scope keeps other installations,
-        which choose theirs freely, from naming it.  A token of others is its text, which
-        has one canonical form only.
+        A session of this installation is identified by its ``jti``, prefixed with the
+        installation so that a foreign issuer, which chooses its own ``jti``, cannot forge the
+        same digest.  A foreign token is identified by its text, of which only the canonical
+        spelling is accepted.
         """
         return digest(f"{installation}:{self.jti}" if self.issued_by(installation) else text)
 
 
 class Token(NamedTuple):
-    """A signed token and the second at which it expires."""
+    """A signed token and its expiry in seconds since the epoch."""
 
     text: str
     expires_at: int
 
 
 def issue(secret: bytes, installation: str, user: User, hours: float) -> Token:
-    """Begin a session of ``user`` in this ``installation``.
+    """Start a session of ``user`` in this ``installation``, valid for ``hours``.
 
-    ``iat`` has a fraction: a session that begins in the second in which the
-    password was changed is told apart from one that was there before.
+    ``iat`` is fractional, so that a session that starts in the same second as a password
+    change can be distinguished from one that existed before.
     """
     now = time.time()
     expires = int(now + hours * 3600)
@@ -100,7 +102,7 @@ def issue(secret: bytes, installation: str, user: User, hours: float) -> Token:
 
 
 def decode(secret: bytes, text: str) -> Claims:
-    """The claims of a valid token, or NotLoggedIn with the reason."""
+    """Return the claims of a valid token, or raise NotLoggedIn with the reason."""
     if len(text) > _MAX_CHARACTERS or not _canonical(text):
         raise NotLoggedIn("Invalid session")
     try:
@@ -113,11 +115,11 @@ def decode(secret: bytes, text: str) -> Claims:
 
 
 def _canonical(text: str) -> bool:
-    """Return True if every part is base64url as RFC 7515 §2 writes it.
+    """Return True if every part is base64url exactly as RFC 7515 §2 writes it.
 
-    Decoders also take padding, stray characters and unused bits that are not zero.
-    The signature does not cover its own spelling, so each would be another text of
-    the same session.
+    Decoders also accept padding, stray characters and non-zero unused bits.  The
+    signature does not cover its own spelling, so without this check one session would
+    have several texts and revoking one would leave the others valid.
     """
     try:
         parts = text.encode("ascii").split(b".")
@@ -137,5 +139,5 @@ def _padded(part: bytes) -> bytes:
 
 
 def digest(text: str) -> str:
-    """Return the SHA-256 of a text, in hexadecimal digits."""
+    """Return the SHA-256 of ``text`` as hexadecimal digits."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

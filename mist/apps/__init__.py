@@ -1,1 +1,1 @@
-"""Applications: what may be done with them."""
+"""Applications: the rules for creating and sharing them."""

@@ -1,4 +1,4 @@
-"""Adding applications and granting access to them, for HTTP and the command alike."""
+"""Create applications and grant access to them, for both HTTP and the command line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mist.store import App, AppFields, Store, User
 
 
 class NewApp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an application is made from; without ``container`` that is ``mist-app-ID``.
+    """The fields of a new application; ``container`` defaults to ``mist-app-ID``.
 
-    ``project`` is the name of a project whose members may see the application;
-    it is made if there is none of that name.
+    ``project`` is the name of a project whose members may see the application; it is
+    created if it does not exist.
     """
 
     name: str
@@ -28,7 +28,7 @@ class NewApp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def add(store: Store, new: NewApp) -> App:
-    """The application as the store has it; UsageError or Conflict with the reason."""
+    """Add an application and return it; raise UsageError or Conflict with the reason."""
     fields = _checked(new)
     if new.project is not None:
         fields["project_id"] = project_id(store, new.project)
@@ -36,31 +36,32 @@ def add(store: Store, new: NewApp) -> App:
 
 
 def project_id(store: Store, name: str) -> int:
-    """The id of the project of this name, made if there is none."""
+    """Return the id of the project called ``name``, creating it if necessary."""
     found = store.projects.by_name(validation.name(name, "project"))
     return (found or store.projects.add(name)).id
 
 
 def find_app(store: Store, text: str) -> App:
-    """The application of this name or id, or NotFound."""
+    """Return the application with this name or id, or raise NotFound."""
     app = store.apps.by_name(text)
+    # 18 digits always fit into an id; the database drivers fail on larger numbers.
     if app is None and text.isascii() and text.isdigit() and len(text) < 19:
         app = store.apps.get(int(text))
     if app is None:
-        raise NotFound(f"there is no application {text[:80]!r}; `mist app list` shows them")
+        raise NotFound(f"there is no application {text[:80]!r}; `mist app list` lists them")
     return app
 
 
 def find_user(store: Store, email: str) -> User:
-    """The user of this e-mail address, or NotFound."""
+    """Return the user with this email address, or raise NotFound."""
     user = store.users.by_email(email)
     if user is None:
-        raise NotFound(f"there is no user {email[:80]!r}; `mist user list` shows them")
+        raise NotFound(f"there is no user {email[:80]!r}; `mist user list` lists them")
     return user
 
 
 def public(app: App) -> dict[str, object]:
-    """What others may read of an application: of its environment the names alone."""
+    """Return the fields that any viewer may read; of ``env`` only the names."""
     return {
         "id": app.id,
         "name": app.name,
@@ -78,7 +79,7 @@ def public(app: App) -> dict[str, object]:
 
 def _checked(new: NewApp) -> AppFields:
     if new.git_url is None and new.branch is not None:
-        raise UsageError("a branch needs a Git URL")
+        raise UsageError("a branch needs a Git URL; give both")
     return {
         "container": new.container and validation.container(new.container),
         "git_url": new.git_url and validation.git_url(new.git_url),

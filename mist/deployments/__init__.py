@@ -1,1 +1,1 @@
-"""Deployments: their requests, stages and records."""
+"""Deployments: requests, stages and records."""

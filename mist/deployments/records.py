@@ -1,9 +1,9 @@
-"""What runner, web tier and command share about deployments: stages, progress, the log file.
+"""Stages, progress and the log file of a deployment.
 
-The log of a deployment is a file of newline-delimited JSON, the exact messages
-that a client receives.  The number of a line, from 1 on, is the sequence number
-of the same record on the bus.  A reader needs no bus to be complete: it reads the
-file from its beginning to its last record.
+The runner, the web tier and the command line share this module.  A log is a file of
+newline-delimited JSON that holds the exact messages clients receive.  The number of a
+line, counted from 1, is the sequence number of the same record on the bus.  The file
+alone is complete: it can be read from the first to the last record without the bus.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mist import messages
 from mist.messages import DeploymentStatus
 from mist.store.records import Deployment, DeploymentState
 
-#: How much of a log one read takes, in bytes; a longer line is read whole all the same.
+# Bytes of a log per read; a longer line is still read in one piece.
 READ_BYTES: Final = 262_144
 
 _ERROR_HEAD: Final = b'{"type":"error"'
@@ -25,7 +25,7 @@ _STATUS_HEAD: Final = b'{"type":"status"'
 
 
 class Stage(NamedTuple):
-    """A stage of the document, with the status and the progress that it may show."""
+    """A stage of the public contract, with its status and its range of progress in percent."""
 
     name: str
     status: DeploymentState
@@ -50,7 +50,7 @@ _decode: Final = msgspec.json.Decoder(_Record).decode
 
 
 def status_record(deployment: Deployment) -> bytes:
-    """A ``status`` message that says what the store's row says."""
+    """Return a ``status`` message with the current row of the store."""
     return messages.status(
         DeploymentStatus(
             deployment_id=deployment.id,
@@ -64,7 +64,7 @@ def status_record(deployment: Deployment) -> bytes:
 
 
 def closing_records(deployment: Deployment) -> list[bytes]:
-    """The last records of a finished deployment, for a log that has lost or never had them."""
+    """Return the final records of a finished deployment, for a log that lacks them."""
     records = [status_record(deployment)]
     if deployment.status == "failed":
         records.append(messages.error(deployment.error_message))
@@ -72,7 +72,7 @@ def closing_records(deployment: Deployment) -> list[bytes]:
 
 
 def is_final(record: bytes) -> bool:
-    """Whether nothing follows this record of a log.
+    """Return True if ``record`` is the last one of a log.
 
     That is the ``error`` after the status ``failed``, or the status ``success``.
     """
@@ -82,23 +82,23 @@ def is_final(record: bytes) -> bool:
 
 
 def status_of(record: bytes) -> DeploymentStatus | None:
-    """The status that a record holds, or None if it is another message."""
+    """Return the status in ``record``, or None if it is another type of message."""
     if not record.startswith(_STATUS_HEAD):
         return None
     return msgspec.convert(_decode(record).data, DeploymentStatus)
 
 
 def text_of(record: bytes) -> str | None:
-    """The line of a ``log`` record, or None if it is another message."""
+    """Return the text of a ``log`` record, or None if it is another type of message."""
     found = _decode(record)
     return str(found.data["line"]) if found.type == "log" else None
 
 
 class Reader:
-    """Reads a log as far as it is written; never waits.
+    """Read a log as far as it has been written, without waiting.
 
-    ``line`` is the number of the last record that was read, 0 before the first, and
-    ``offset`` the number of bytes up to its end.  A reader may begin behind any record.
+    ``line`` is the number of the last record read (0 before the first) and ``offset``
+    the number of bytes up to its end.  A reader may start after any record.
     """
 
     def __init__(self, path: Path, line: int = 0, offset: int = 0) -> None:
@@ -108,10 +108,10 @@ class Reader:
         self._path = path
 
     def read(self, limit: int = READ_BYTES) -> bytes:
-        """Return whole records, newline-delimited and without a newline at the end.
+        """Return complete records, separated by newlines, without a trailing newline.
 
-        About ``limit`` bytes of them; empty while nothing new is there.  A line
-        that is not complete yet is left for the next time.
+        Return about ``limit`` bytes, or ``b""`` if there is nothing new.  An incomplete last
+        line is left for the next call.
         """
         data = self._whole_lines(limit)
         if not data:
@@ -127,7 +127,7 @@ class Reader:
             with self._path.open("rb") as file:
                 file.seek(self.offset)
                 data = file.read(limit)
-                if data and b"\n" not in data:
+                if data and b"\n" not in data:  # one line is longer than the limit
                     data += file.readline()
         except FileNotFoundError:
             return b""

@@ -1,4 +1,4 @@
-"""Asking for a deployment: what has to be so before there is a row in the queue."""
+"""Request a deployment: check its preconditions and add it to the queue."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def request_deployment(
     created_by: str,
     rollback_to: int | None = None,
 ) -> Deployment:
-    """A new pending deployment of ``app``, from its repository or an earlier image.
+    """Add a pending deployment of ``app``, from its repository or an earlier image.
 
-    NotFound or Conflict, with the reason, if it could never succeed.
+    Raise NotFound or Conflict with the reason if the deployment could never succeed.
     """
     if rollback_to is not None:
         _check_rollback(store, app, rollback_to)
@@ -24,7 +24,7 @@ def request_deployment(
         raise Conflict(f"{app.name} has no Git repository to deploy from")
     waiting = sum(each.app_id == app.id for each in store.deployments.pending())
     if waiting >= settings.deployments.max_pending:
-        raise Conflict(f"{waiting} deployments of {app.name} wait already; cancel some of them")
+        raise Conflict(f"{waiting} deployments of {app.name} are already waiting; cancel one first")
     return store.deployments.create(app.id, created_by, rollback_to)
 
 
@@ -33,4 +33,4 @@ def _check_rollback(store: Store, app: App, deployment_id: int) -> None:
     if earlier is None or earlier.app_id != app.id:
         raise NotFound(f"{app.name} has no deployment {deployment_id}")
     if earlier.status != "success" or earlier.image is None:
-        raise Conflict(f"deployment {deployment_id} left no image to go back to")
+        raise Conflict(f"deployment {deployment_id} has no image to roll back to")

@@ -1,7 +1,7 @@
-"""The store: users, projects, applications, grants, deployments, sessions.
+"""The store: users, projects, applications, grants, deployments and sessions.
 
-The web tier, the supervisor, the workers and the command meet here and on the
-bus, and nowhere else.
+The web tier, the supervisor, the workers and the command line share only this and the
+bus.
 """
 
 from mist.store.apps import Apps

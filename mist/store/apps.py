@@ -1,4 +1,4 @@
-"""Applications, and who may see them."""
+"""Applications and the users who may see them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _grants = tables.grants
 _members = tables.project_members
 _adoptions = tables.adoptions
 
-#: What an application's container is restarted after, unless it says otherwise.
+# Restart an application's container after crashes and reboots, but not after a stop.
 DEFAULT_RESTART: Final = "unless-stopped"
 
 
-#: Statements are put together once: that is half of a small query's time.
+# Statements are built once: building takes half the time of a small query.
 _GRANTED: Final = exists().where(
     _grants.c.app_id == _apps.c.id, _grants.c.user_id == bindparam("viewer")
 )
@@ -36,30 +36,30 @@ _BY_ID: Final = select(_apps).where(_apps.c.id == bindparam("id"))
 
 
 class Apps:
-    """The tables of applications and of grants."""
+    """The tables ``apps``, ``grants`` and ``adoptions``."""
 
     def __init__(self, data: Database) -> None:
         self._data = data
 
     def get(self, app_id: int) -> App | None:
-        """The application of this id."""
+        """Return the application with this id."""
         with self._data.read() as connection:
             row = connection.execute(_BY_ID, {"id": app_id}).first()
         return _app(row) if row else None
 
     def by_name(self, name: str) -> App | None:
-        """The application of this name."""
+        """Return the application with this name."""
         with self._data.read() as connection:
             row = connection.execute(select(_apps).where(_apps.c.name == name)).first()
         return _app(row) if row else None
 
     def all(self) -> list[App]:
-        """Every application, in the order of their making."""
+        """Return every application in the order of creation."""
         with self._data.read() as connection:
             return [_app(row) for row in connection.execute(_ALL)]
 
     def visible_to(self, viewer: Viewer) -> list[App]:
-        """The applications that ``viewer`` may see."""
+        """Return the applications that ``viewer`` may see."""
         if viewer.admin:
             return self.all()
         with self._data.read() as connection:
@@ -67,9 +67,9 @@ class Apps:
             return [_app(row) for row in rows]
 
     def allowed(self, app_id: int, viewer: Viewer) -> bool:
-        """Whether ``viewer`` may see the application: as an admin, by a grant or a project.
+        """Return True if ``viewer`` may see the application: as an admin, by a grant or a project.
 
-        An application that does not exist is nobody's but an admin's.
+        For an application that does not exist this is True only for an admin.
         """
         if viewer.admin:
             return True
@@ -78,10 +78,10 @@ class Apps:
             return connection.execute(_ALLOWED, values).first() is not None
 
     def add(self, name: str, **fields: Unpack[AppFields]) -> App:
-        """A new application; AlreadyExists if the name is taken.
+        """Add an application; raise AlreadyExists if the name is taken.
 
-        Conflict if another application deploys to the same container: each would
-        replace the other's.
+        Raise Conflict if another application deploys to the same container, because each
+        would replace the other's.
         """
         values: dict[str, Any] = {
             "name": name,
@@ -95,13 +95,14 @@ class Apps:
             with self._data.write() as connection:
                 number = self._data.insert(connection, _apps, **values)
                 app = _app(connection.execute(select(_apps).where(_apps.c.id == number)).one())
+                # In the same transaction: two requests at once must not both pass the check.
                 _check_container(connection, app)
         except AlreadyExists:
-            raise AlreadyExists(f"there is an application {name!r} already") from None
+            raise AlreadyExists(f"the application {name!r} already exists") from None
         return app
 
     def grant(self, app_id: int, user_id: int) -> None:
-        """Let a user see the application; once is enough, twice does no harm."""
+        """Let a user see the application; a second grant has no effect."""
         try:
             with self._data.write() as connection:
                 connection.execute(insert(_grants).values(app_id=app_id, user_id=user_id))
@@ -109,10 +110,10 @@ class Apps:
             return
 
     def adopt(self, app_id: int, container_id: str) -> None:
-        """Let the application's deployments replace the container of this full id.
+        """Let the application's deployments replace the container with this full id.
 
-        An application has one such container, and a container one such application:
-        the last word counts.
+        Each application has at most one such container, and each container one such
+        application; a new adoption replaces earlier ones.
         """
         former = or_(_adoptions.c.app_id == app_id, _adoptions.c.container_id == container_id)
         values = {"app_id": app_id, "container_id": container_id, "created_at": clock.now()}
@@ -121,20 +122,20 @@ class Apps:
             connection.execute(insert(_adoptions).values(values))
 
     def adopted(self, app_id: int) -> str | None:
-        """The full id of the container that the application adopted last, if it did."""
+        """Return the full id of the container that the application adopted, if any."""
         query = select(_adoptions.c.container_id).where(_adoptions.c.app_id == app_id)
         with self._data.read() as connection:
             return connection.execute(query).scalar()
 
 
 def _check_container(connection: Connection, app: App) -> None:
-    """Raise Conflict if ``app`` and another application deploy to the same container."""
+    """Raise Conflict if another application deploys to the container of ``app``."""
     if app.git_url is None:
         return
     for other in map(_app, connection.execute(_ALL)):
         if other.id != app.id and other.git_url is not None and other.container == app.container:
             raise Conflict(
-                f"the container {app.container} is deployed by {other.name} already; "
+                f"the container {app.container} is already deployed by {other.name}; "
                 f"choose another container for {app.name}"
             )
 

@@ -1,4 +1,4 @@
-"""The connection to the database, and what its errors mean to whoever runs the service."""
+"""The database connection, and explanations of database errors for operators."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from mist.errors import AlreadyExists, StoreError, StoreFull
 from mist.store import location
 
-#: What to do about SQLite's own words (https://www.sqlite.org/rescode.html).
+# Advice for SQLite's error texts (https://www.sqlite.org/rescode.html).
 _ADVICE: Final = (
-    ("disk is full", "the disk is full; free some space on it"),
-    ("readonly database", "it may not be written; give this user the right to write to it"),
-    ("unable to open", "it cannot be opened; is its directory there, and may this user use it?"),
-    ("not a database", "the file is no SQLite database; move it away or name another"),
+    ("disk is full", "the disk is full; free some space"),
+    ("readonly database", "the database is read-only; give this user write access"),
+    ("unable to open", "it cannot be opened; check that its directory exists and is accessible"),
+    ("not a database", "the file is not an SQLite database; move it away or name another one"),
     ("malformed", "the file is damaged; restore it from a backup"),
-    ("is locked", "another process holds it for too long; try again"),
-    ("disk I/O error", "the disk does not read or write; look at the kernel's log"),
-    ("no such table", "it has no tables yet; start `mist up` once, which makes them"),
+    ("is locked", "another process has held the lock for too long; try again"),
+    ("disk I/O error", "the disk failed to read or write; check the kernel log"),
+    ("no such table", "it has no tables yet; start `mist up` once to create them"),
 )
 
 
-#: How often a writer looks whether the lock is free; another one holds it for about as long.
+# How often a writer retries the lock; other writers hold it for about as long.
 _LOCK_POLL_SECONDS: Final = 0.002
 
 
 class Database:
-    """One database; connections are made when they are needed, so never before a fork."""
+    """A database whose connections are opened on first use, so never before a fork."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -42,28 +42,29 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads: it waits for no writer."""
+        """Open a read-only transaction, which does not wait for writers."""
         with self._transaction(write=False) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that writes: it takes SQLite's lock at its start.
+        """Open a transaction that takes SQLite's write lock at its start.
 
-        Taking it later, after a read, could fail at once instead of waiting.
+        Upgrading a read transaction could fail at once with SQLITE_BUSY instead of waiting
+        (https://www.sqlite.org/lang_transaction.html).
         """
         with self._transaction(write=True) as connection:
             yield connection
 
     @staticmethod
     def insert(connection: Connection, table: Table, **values: object) -> int:
-        """Add one row, and return the id that it was given."""
+        """Insert one row and return its new id."""
         key = connection.execute(table.insert().values(**values)).inserted_primary_key
         assert key is not None
         return int(key[0])
 
     def close(self) -> None:
-        """Give the connections back to the system."""
+        """Close all pooled connections."""
         self.engine.dispose()
 
     @contextmanager
@@ -75,16 +76,16 @@ class Database:
                     yield connection
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             if isinstance(error, IntegrityError) and _is_duplicate(error):
-                raise AlreadyExists(f"that is there already: {error.orig}") from None
+                raise AlreadyExists(f"the value already exists: {error.orig}") from None
             words = explain(error)
             kind = StoreFull if "disk is full" in words else StoreError
-            raise kind(f"the store {self.name} fails: {words}") from error
+            raise kind(f"the store {self.name} failed: {words}") from error
 
 
 def connect(url: str, file: Path, busy_seconds: float) -> Database:
-    """The database that ``url`` names, or the SQLite file; StoreError for a wrong URL.
+    """Return the database at ``url``, or the SQLite file; raise StoreError for a bad URL.
 
-    Its errors do not show what was to be written, which may be secret.
+    Error texts omit the values that were to be written, which may be secret.
     """
     target = _parse(url) if url else URL.create("sqlite", database=str(file))
     try:
@@ -98,7 +99,7 @@ def connect(url: str, file: Path, busy_seconds: float) -> Database:
 
 
 def explain(error: Exception) -> str:
-    """The database's words with ours, which say what to do."""
+    """Return the database's error text together with advice on what to do."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     text = str(cause).strip().split("\n")[0] or type(cause).__name__
     for words, advice in _ADVICE:
@@ -108,21 +109,21 @@ def explain(error: Exception) -> str:
 
 
 def create_file(engine: Engine) -> None:
-    """Make the SQLite file if there is none; other databases are made by their operators."""
+    """Create the SQLite file if it is missing; operators create other databases themselves."""
     file = _file(engine.url)
     if file is not None:
         location.create(file)
 
 
 def _file(url: URL) -> Path | None:
-    """Return the file of a SQLite database, or None if it has none."""
+    """Return the path of a SQLite database; None for other databases and in-memory ones."""
     name = url.database
     in_memory = not name or name.startswith((":memory:", "file:"))
     return None if url.get_backend_name() != "sqlite" or in_memory else Path(str(name))
 
 
 def _is_duplicate(error: IntegrityError) -> bool:
-    """Whether a unique value was there already, by SQLite's word or PostgreSQL's (23505)."""
+    """Return True if a unique value already exists, as SQLite or PostgreSQL (23505) reports it."""
     cause = error.orig
     codes = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
     if isinstance(cause, sqlite3.Error):
@@ -135,7 +136,7 @@ def _parse(url: str) -> URL:
         return make_url(url)
     except ArgumentError:
         raise StoreError(
-            "store.url is no database URL; leave it empty for SQLite in MIST_HOME, "
+            "store.url is not a database URL; leave it empty for SQLite in MIST_HOME, "
             "or write one such as postgresql+psycopg://mist:secret@localhost/mist"
         ) from None
 
@@ -147,12 +148,12 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
     def find(_dialect: Dialect, _record: object, names: list[Any], options: dict[str, Any]) -> None:
         if file is not None:
             location.check(file)
-            # Opening makes no database (https://www.sqlite.org/uri.html, "mode").
+            # ``mode=rw`` never creates a database (https://www.sqlite.org/uri.html).
             names[:] = [f"file:{quote(str(file))}?mode=rw"]
             options["uri"] = True
 
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver must not begin transactions by itself; ``begin`` below does.
+        # The driver must not start transactions by itself; ``begin`` below does.
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
@@ -172,10 +173,10 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
 
 
 def _begin_immediate(connection: sqlite3.Connection, busy_seconds: float) -> None:
-    """Take the lock for writing, and wait for it here instead of within SQLite.
+    """Take the write lock, waiting for it here instead of inside SQLite.
 
-    SQLite would sleep in C, and with it everything that a gunicorn worker
-    streams meanwhile; Python's sleep lets gevent go on with the others.
+    SQLite would sleep in C and stop every stream of a gunicorn worker; Python's sleep
+    lets gevent run other greenlets.
     """
     deadline = time.monotonic() + busy_seconds
     connection.execute("PRAGMA busy_timeout = 0").close()

@@ -1,4 +1,4 @@
-"""Deployments: the queue, the progress and the history."""
+"""The deployment queue, its progress and its history."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _NEW: Final = {
 
 
 class Deployments:
-    """The table of deployments; a lower id arrived earlier."""
+    """The table of deployments; ids are in the order of arrival."""
 
     def __init__(self, data: Database) -> None:
         self._data = data
 
     def create(self, app_id: int, created_by: str, rollback_to: int | None = None) -> Deployment:
-        """A new pending deployment; ``created_by`` is an e-mail address or a word for it."""
+        """Add a pending deployment; ``created_by`` is an email address or the name of a program."""
         values = _NEW | {
             "app_id": app_id,
             "created_by": created_by,
@@ -43,24 +43,24 @@ class Deployments:
             )
 
     def get(self, deployment_id: int) -> Deployment | None:
-        """The deployment of this id."""
+        """Return the deployment with this id."""
         with self._data.read() as connection:
             row = connection.execute(select(_table).where(_table.c.id == deployment_id)).first()
         return _deployment(row) if row else None
 
     def for_app(self, app_id: int, limit: int = 50) -> list[Deployment]:
-        """The application's newest deployments, the newest first."""
+        """Return the application's latest deployments, newest first."""
         query = select(_table).where(_table.c.app_id == app_id)
         with self._data.read() as connection:
             rows = connection.execute(query.order_by(_table.c.id.desc()).limit(limit)).all()
         return [_deployment(row) for row in rows]
 
     def pending(self) -> list[Deployment]:
-        """The queue, in order of arrival."""
+        """Return the queue in order of arrival."""
         return self._many(_table.c.status == "pending")
 
     def unfinished(self) -> list[Deployment]:
-        """The queue and what runs, in order of arrival."""
+        """Return pending and running deployments in order of arrival."""
         return self._many(_table.c.status.not_in(FINISHED))
 
     def update(
@@ -70,10 +70,10 @@ class Deployments:
         if_status: DeploymentState | None = None,
         **changes: Unpack[DeploymentChanges],
     ) -> bool:
-        """Write fields of a deployment that is not over; whether there was one to write to.
+        """Update an unfinished deployment; return True if there was one.
 
-        With ``if_status`` only a deployment in that state is written to, so that
-        the supervisor's word on the queue never overwrites a runner's.
+        With ``if_status``, only update a deployment in that state.  The supervisor uses it so
+        that what it writes about the queue never overwrites a runner's status.
         """
         condition = (_table.c.id == deployment_id) & _table.c.status.not_in(FINISHED)
         if if_status is not None:
@@ -84,9 +84,9 @@ class Deployments:
             )
 
     def request_cancel(self, deployment_id: int, by: str) -> bool:
-        """Ask the runner to stop; False if the deployment is over, or was never there.
+        """Ask the runner to stop; return False if the deployment is finished or does not exist.
 
-        The first who asks is the one whom the deployment names.
+        The deployment keeps the name of the first user who asked.
         """
         running = (_table.c.id == deployment_id) & _table.c.status.not_in(FINISHED)
         first = running & _table.c.cancelled_by.is_(None)

@@ -1,8 +1,7 @@
-"""The SQLite file: made with the right owner and mode, and moved from its old place.
+"""The SQLite file: create it with the right owner and mode, and move it from its old location.
 
-The folder of the database is the only one that the web tier's user may write
-to, so nothing in it is trusted: a link or a file of an unexpected kind in the
-place of the database is refused.
+The database's directory is the only one that the web tier's user may write to, so its
+contents are not trusted: a link or a file of an unexpected type is refused.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from mist.errors import StoreError
 from mist.paths import Paths, owner_of_new
 
 _MODE: Final = 0o660
-#: The group keeps its right to what anybody makes in the folder.
+# Set-group-ID: files that any user creates in the directory keep its group.
 _FOLDER_MODE: Final = 0o2770
 
-#: SQLite's own files beside the database.  The database is moved last, so that a move
-#: that was interrupted goes on.
+# SQLite's auxiliary files.  The database itself moves last, so that an interrupted move
+# is completed by the next one.
 _SUFFIXES: Final = ("-wal", "-shm", "")
 
 
 def create(path: Path) -> None:
-    """Make the file, for its group to write, which SQLite's own files then follow.
+    """Create the file with group write permission, which SQLite's auxiliary files inherit.
 
-    The web tier runs as another user of the same group, and even readers of a
-    database in WAL mode write to the file next to it.
+    The web tier runs as another user of the same group, and even readers of a database in
+    WAL mode write to the ``-shm`` file.
     """
     try:
         make_folder(path.parent)
@@ -42,22 +41,22 @@ def create(path: Path) -> None:
             _settle(path.with_name(path.name + suffix))
     except OSError as error:
         raise StoreError(
-            f"the store {path} cannot be made: {error.strerror}; run this as the user "
-            "that the service runs as, or set MIST_HOME to another directory"
+            f"the store {path} cannot be created: {error.strerror}; run this as the user "
+            "that runs the service, or set MIST_HOME to another directory"
         ) from None
 
 
 def check(path: Path) -> None:
-    """Raise StoreError if ``path`` or its folder is not what :func:`create` makes."""
+    """Raise StoreError if ``path`` or its directory is not of the type that `create` makes."""
     try:
         _check(path, path.parent, stat.S_ISDIR)
         _check(path, path, stat.S_ISREG)
     except FileNotFoundError:
         raise StoreError(
-            f"there is no store {path}; start `mist up` once, which makes it"
+            f"the store {path} does not exist; start `mist up` once to create it"
         ) from None
     except OSError:
-        return  # SQLite's own words say more
+        return  # SQLite's own error says more
 
 
 def _check(database: Path, place: Path, is_kind: Callable[[int], bool]) -> None:
@@ -70,13 +69,13 @@ def _check(database: Path, place: Path, is_kind: Callable[[int], bool]) -> None:
 
 
 def _settle(file: Path) -> None:
-    """Give a file its mode, and one of root's the owner of its folder; what is missing is fine.
+    """Set the mode of ``file``, and give a file of root's to the owner of the directory.
 
-    The operator may have restored it from a backup.  A file with a second name
-    is left alone: that name may be one in a folder of somebody else.
+    The operator may have restored it from a backup.  Skip a missing file, and one with a
+    second hard link, which may lie in another user's directory.
     """
     try:
-        # Closing a mere path (O_PATH) releases none of the locks that SQLite holds on the file.
+        # Closing an O_PATH descriptor does not drop SQLite's POSIX locks on the file (fcntl(2)).
         descriptor = os.open(file, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return
@@ -93,7 +92,7 @@ def _settle(file: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder with its mode if it is missing; OSError if that cannot be."""
+    """Create the directory with its mode if it is missing; raise OSError on failure."""
     if folder.is_dir():
         return
     if not folder.parent.is_dir():
@@ -103,13 +102,13 @@ def make_folder(folder: Path) -> None:
     except FileExistsError:
         return
     os.chown(folder, *owner_of_new(folder.parent))
-    folder.chmod(_FOLDER_MODE)
+    folder.chmod(_FOLDER_MODE)  # mkdir(2) ignores the set-group-ID bit and applies the umask
 
 
 def move(paths: Paths) -> None:
-    """Move a database of the last version into its folder; nothing happens without one.
+    """Move the database of an earlier version into its directory, if there is one.
 
-    The caller holds the supervisor's lock.
+    The caller must hold the supervisor's lock.
     """
     if not _has_old(paths):
         return
@@ -119,32 +118,33 @@ def move(paths: Paths) -> None:
         for suffix in _SUFFIXES:
             source = old.with_name(old.name + suffix)
             if source.is_symlink():
-                raise StoreError(f"{source} is a symbolic link: refused; put the file itself there")
+                raise StoreError(f"{source} is a symbolic link; replace it with the file itself")
             if source.exists():
                 source.rename(new.with_name(new.name + suffix))
+        # Do not follow a link that the directory's owner put there after the rename.
         os.chown(new, *owner_of_new(new.parent), follow_symlinks=False)
     except OSError as error:
         raise StoreError(
             f"the store cannot be moved from {old} to {new}: {error.strerror}; run this as the "
-            "user that the service runs as"
+            "user that runs the service"
         ) from None
 
 
 def _has_old(paths: Paths) -> bool:
-    """Return True if there is a database to move; StoreError if there is one in both places."""
-    # The new place first: in the other order a move meanwhile would show one database in both.
+    """Return True if there is a database to move; raise StoreError if both locations have one."""
+    # Check the new location first: otherwise a concurrent move would show the database twice.
     new, old = os.path.lexists(paths.database), os.path.lexists(paths.old_database)
     if old and new:
         raise StoreError(
-            f"there are two stores: {paths.old_database} is where the last version had it, "
-            f"{paths.database} is where this version has it; stop the service and move away "
-            "the one that is not to be used, with its -wal and -shm files"
+            f"there are two stores: {paths.old_database} from an earlier version, and "
+            f"{paths.database} from this one; stop the service and move away "
+            "the one that you do not need, with its -wal and -shm files"
         )
     return old
 
 
 def move_unless_in_use(paths: Paths) -> None:
-    """Move like :func:`move`, for a command; StoreError while an old service runs."""
+    """Move the database for a command; raise StoreError while an older service is running."""
     if not _has_old(paths):
         return
     try:
@@ -152,8 +152,8 @@ def move_unless_in_use(paths: Paths) -> None:
         descriptor = os.open(paths.lock, flags, 0o600)
     except OSError as error:
         raise StoreError(
-            f"the store {paths.old_database} is to be moved, and {paths.lock} cannot be opened: "
-            f"{error.strerror}; run this as the user that the service runs as"
+            f"the store {paths.old_database} has to be moved, but {paths.lock} cannot be opened: "
+            f"{error.strerror}; run this as the user that runs the service"
         ) from None
     try:
         os.fchown(descriptor, *owner_of_new(paths.home))
@@ -161,7 +161,7 @@ def move_unless_in_use(paths: Paths) -> None:
         move(paths)
     except BlockingIOError:
         raise StoreError(
-            "the service that runs is of an older version than this command; restart it first"
+            "the running service is of an older version than this command; restart it first"
         ) from None
     finally:
         os.close(descriptor)

@@ -1,7 +1,7 @@
-"""What the store hands out: frozen records, one for each table that others read.
+"""The frozen records that the store returns, one type per table.
 
-Times are RFC 3339 texts as :mod:`mist.clock` makes them, or None while the
-thing has not happened.
+Timestamps are RFC 3339 texts in the format of :mod:`mist.clock`, or None for an event
+that has not happened yet.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import msgspec
 Role = Literal["admin", "user"]
 DeploymentState = Literal["pending", "building", "deploying", "success", "failed"]
 
-#: The states in which a deployment is over.
+# The states of a finished deployment.
 FINISHED: Final[tuple[DeploymentState, ...]] = ("success", "failed")
 
 
 class Viewer(Protocol):
-    """Whoever asks for something: a user of the store, or a logged-in identity."""
+    """A user of the store or a logged-in identity, as far as access checks need it."""
 
     @property
     def user_id(self) -> int | None:
-        """The user's id; None for somebody whom only a shared secret vouches for."""
+        """The user's id; None for an identity known only from a token of a shared secret."""
 
     @property
     def admin(self) -> bool:
-        """Whether everything is allowed."""
+        """Return True if the viewer may do everything."""
 
 
 class User(msgspec.Struct, frozen=True):
-    """An account; ``sessions_after`` ends sessions that began before it (epoch seconds)."""
+    """An account.  Sessions that began before ``sessions_after`` (epoch seconds) are invalid."""
 
     id: int
     email: str
@@ -40,12 +40,12 @@ class User(msgspec.Struct, frozen=True):
 
     @property
     def user_id(self) -> int:
-        """The id, under the name that a Viewer has it."""
+        """The id, as the protocol Viewer calls it."""
         return self.id
 
     @property
     def admin(self) -> bool:
-        """Whether everything is allowed."""
+        """Return True if the user may do everything."""
         return self.role == "admin"
 
 
@@ -58,10 +58,11 @@ class Project(msgspec.Struct, frozen=True):
 
 
 class App(msgspec.Struct, frozen=True):
-    """An application; ``container`` is the name in force, ``mist-app-ID`` unless another was set.
+    """An application.
 
-    ``port`` is the port that the application listens on in its container;
-    ``env`` may hold secrets and is for the container alone.
+    ``container`` is the effective container name, ``mist-app-ID`` by default.  ``port`` is
+    the port on which the application listens inside its container.  ``env`` may contain
+    secrets and is only for the container.
     """
 
     id: int
@@ -78,7 +79,7 @@ class App(msgspec.Struct, frozen=True):
 
 
 class AppFields(TypedDict, total=False):
-    """What a new application may be given beside its name."""
+    """The optional fields of a new application."""
 
     container: str | None
     git_url: str | None
@@ -91,7 +92,7 @@ class AppFields(TypedDict, total=False):
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """One deployment; ``progress`` is a percentage, 0 to 100."""
+    """A deployment; ``progress`` is in percent, 0 to 100."""
 
     id: int
     app_id: int
@@ -112,12 +113,12 @@ class Deployment(msgspec.Struct, frozen=True):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Return True if the deployment has ended and its row no longer changes."""
         return self.status in FINISHED
 
 
 class DeploymentChanges(TypedDict, total=False):
-    """The fields of a deployment that its runner and the supervisor write."""
+    """The fields that the runner and the supervisor update."""
 
     status: DeploymentState
     stage: str

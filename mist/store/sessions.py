@@ -1,4 +1,4 @@
-"""Sessions that ended before their time, and log-in attempts."""
+"""Revoked sessions and log-in attempts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mist.store.database import Database
 _revocations = tables.revocations
 _failures = tables.login_failures
 
-#: Values in one query; SQLite takes 32,766 and PostgreSQL's driver 65,535.
+# Values per query; SQLite accepts 32,766 and PostgreSQL's driver 65,535.
 _CHUNK = 500
 
 _REVOKED: Final = select(_revocations.c.digest).where(_revocations.c.digest == bindparam("digest"))
@@ -24,20 +24,20 @@ _T = TypeVar("_T", int, str)
 
 
 class Attempt(NamedTuple):
-    """A log-in attempt that was noted, or the seconds to wait before it is looked at."""
+    """A recorded log-in attempt, or the seconds to wait before the next one is allowed."""
 
     rows: tuple[int, ...]
     retry_after: float
 
 
 class Sessions:
-    """The tables of revocations and of log-in failures."""
+    """The tables ``revocations`` and ``login_failures``."""
 
     def __init__(self, data: Database) -> None:
         self._data = data
 
     def revoke(self, digest: str, expires_at: float) -> None:
-        """Let the token of this SHA-256 count no more; remembered until it would have expired."""
+        """Revoke the session with this digest; the row is kept until the session's own expiry."""
         expired = delete(_revocations).where(_revocations.c.expires_at < time.time())
         try:
             with self._data.write() as connection:
@@ -49,12 +49,12 @@ class Sessions:
             return
 
     def is_revoked(self, digest: str) -> bool:
-        """Whether the token of this SHA-256 is revoked."""
+        """Return True if the session with this digest is revoked."""
         with self._data.read() as connection:
             return connection.execute(_REVOKED, {"digest": digest}).first() is not None
 
     def revoked(self, digests: Iterable[str]) -> set[str]:
-        """Those of ``digests`` that are revoked."""
+        """Return those of ``digests`` that are revoked."""
         found: set[str] = set()
         with self._data.read() as connection:
             for chunk in _chunks(sorted(set(digests))):
@@ -63,7 +63,7 @@ class Sessions:
         return found
 
     def sessions_after(self, user_ids: Iterable[int]) -> dict[int, float]:
-        """For each of the users that exist, the time before which no session counts."""
+        """Return, for each existing user, the time before which its sessions are invalid."""
         users = tables.users
         found: dict[int, float] = {}
         with self._data.read() as connection:
@@ -73,10 +73,10 @@ class Sessions:
         return found
 
     def attempt(self, keys: Iterable[str], limit: int, window: float) -> Attempt:
-        """Note a log-in attempt under every key, unless one of them has ``limit`` already.
+        """Record a log-in attempt under every key, unless one already has ``limit`` of them.
 
-        It counts as a failure until :meth:`forgive` takes it back, so that many
-        attempts at once are not let through before the first has failed.
+        The attempt counts as a failure until :meth:`forgive` removes it.  Otherwise many
+        concurrent attempts would all be admitted before the first had failed.
         """
         now = time.time()
         names = list(keys)
@@ -91,7 +91,7 @@ class Sessions:
         return Attempt(tuple(rows), 0.0)
 
     def forgive(self, attempt: Attempt, keys: Iterable[str]) -> None:
-        """Take an attempt back that succeeded, and every failure under ``keys``."""
+        """Remove a successful attempt, and every failure under ``keys``."""
         gone = _failures.c.id.in_(attempt.rows) | _failures.c.key.in_(list(keys))
         with self._data.write() as connection:
             connection.execute(delete(_failures).where(gone))

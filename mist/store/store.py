@@ -1,4 +1,4 @@
-"""The store as a whole: its tables' accessors, its schema, and how it is opened."""
+"""The store as a whole: the accessors of its tables, its schema, and how to open it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mist.store.users import Users
 
 
 class Store:
-    """Everything that survives a restart, but for the logs of deployments.
+    """All persistent state except the logs of deployments.
 
-    Every method raises StoreError, with a text that says what to do, when the
-    database cannot be read or written.
+    Every method raises StoreError if the database cannot be read or written; the text
+    says what to do.
     """
 
     def __init__(self, data: Database) -> None:
@@ -34,7 +34,7 @@ class Store:
         self.sessions = Sessions(data)
 
     def migrate(self) -> None:
-        """Bring the tables to this program's version; does nothing when they are there."""
+        """Upgrade the tables to this program's schema version, if necessary."""
         database.create_file(self._data.engine)
         if self._revision() == migrations.HEAD:
             return
@@ -42,27 +42,30 @@ class Store:
             migrations.upgrade(connection, self._data.name)
 
     def check(self) -> None:
-        """Raise StoreError unless the store answers and has this program's tables."""
+        """Raise StoreError unless the database answers and has this program's schema version."""
         revision = self._revision()
         if revision is None:
-            raise StoreError(f"the store {self._data.name} has no tables; start `mist up` once")
+            raise StoreError(
+                f"the store {self._data.name} has no tables; start `mist up` once to create them"
+            )
         if revision != migrations.HEAD:
             raise StoreError(
-                f"the store {self._data.name} is of version {revision}, this program of "
+                f"the store {self._data.name} has schema version {revision}, this program needs "
                 f"{migrations.HEAD}; restart `mist up` with the newest version of Mist"
             )
 
     @cached_property
     def installation(self) -> str:
-        """The random id of this installation, 32 hexadecimal digits, as old as the store.
+        """The random id of this installation, drawn when the store was created.
 
-        Containers that it made carry it as a label, and session tokens as a claim.
+        It has 32 hexadecimal digits.  Containers of the installation carry it as a label,
+        session tokens as a claim.
         """
         with self._data.read() as connection:
             return str(connection.execute(select(tables.installation.c.id)).scalar_one())
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the database connections."""
         self._data.close()
 
     def _revision(self) -> str | None:
@@ -74,8 +77,8 @@ class Store:
 
 
 def open_store(settings: Settings, paths: Paths) -> Store:
-    """The store that the settings name; nothing is read or written before it is used.
+    """Return the store named in the settings; it connects on first use.
 
-    Open it after a fork, never before: a database connection is not shared.
+    Call after the fork: a database connection must not be shared between processes.
     """
     return Store(database.connect(settings.store.url, paths.database, settings.store.busy_seconds))

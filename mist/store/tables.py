@@ -1,7 +1,7 @@
-"""The tables, as SQLAlchemy Core describes them; migrations bring a database there.
+"""The tables in SQLAlchemy Core; the migrations create them.
 
-Ids are never used twice (``sqlite_autoincrement``): a deployment's id names its
-log file, and a topic of the bus.
+Ids are never reused (``sqlite_autoincrement``), because a deployment's id names its log
+file and a bus topic.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ metadata: Final = MetaData(
     }
 )
 
-#: SQLite numbers rows itself only where the type is INTEGER, which has 64 bits there.
+# SQLite assigns ids itself only to columns of type INTEGER, which hold 64 bits.
 _Id: Final = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -47,7 +47,7 @@ def _time(name: str, nullable: bool = False) -> Column[str]:
     return Column(name, String(30), nullable=nullable)
 
 
-#: One row: a random id, 32 hexadecimal digits, that was drawn when the store was made.
+# One row: the random id of the installation, 32 hexadecimal digits.
 installation: Final = Table("installation", metadata, Column("id", String(32), primary_key=True))
 
 users: Final = Table(
@@ -104,8 +104,8 @@ grants: Final = Table(
     _reference("user_id", "users.id", primary_key=True, index=True),
 )
 
-#: Containers, by the engine's full id, that an application's next deployment may replace
-#: although no deployment of this installation made them.
+# Containers, by the engine's full id, that an application's next deployment may replace
+# although no deployment of this installation created them.
 adoptions: Final = Table(
     "adoptions",
     metadata,
@@ -144,7 +144,7 @@ deployments: Final = Table(
     sqlite_autoincrement=True,
 )
 
-#: Tokens that were logged out, by the SHA-256 of their text, until they expire by themselves.
+# Digests of revoked sessions, kept until the session's own expiry.
 revocations: Final = Table(
     "revocations",
     metadata,
@@ -152,7 +152,7 @@ revocations: Final = Table(
     Column("expires_at", Float(53), nullable=False, index=True),
 )
 
-#: Log-in attempts that did not succeed (or not yet), for each account and address.
+# Log-in attempts per account and address that failed or are still being checked.
 login_failures: Final = Table(
     "login_failures",
     metadata,

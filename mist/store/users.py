@@ -1,4 +1,4 @@
-"""Accounts."""
+"""Users and their passwords."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _columns = (
 )
 
 
-#: Asked for with every request, so put together once: that is half of such a query's time.
+# Used by every request, so built once: building takes half the time of such a query.
 _BY_ID: Final = select(*_columns).where(_users.c.id == bindparam("id"))
 _BY_EMAIL: Final = select(*_columns).where(_users.c.email == bindparam("email"))
 
@@ -37,25 +37,25 @@ class StoredCredentials(NamedTuple):
 
 
 class Users:
-    """The table of users; e-mail addresses are kept and compared in their canonical form."""
+    """The table of users; email addresses are stored and compared in canonical form."""
 
     def __init__(self, data: Database) -> None:
         self._data = data
 
     def get(self, user_id: int) -> User | None:
-        """The user of this id."""
+        """Return the user with this id."""
         with self._data.read() as connection:
             row = connection.execute(_BY_ID, {"id": user_id}).first()
         return _user(row) if row else None
 
     def by_email(self, email: str) -> User | None:
-        """The user of this address."""
+        """Return the user with this email address."""
         with self._data.read() as connection:
             row = connection.execute(_BY_EMAIL, {"email": canonical(email)}).first()
         return _user(row) if row else None
 
     def credentials(self, email: str) -> StoredCredentials | None:
-        """The user of this address with the hash that a password is verified against."""
+        """Return the user with this address, and the hash that a password is checked against."""
         with self._data.read() as connection:
             query = select(*_columns, _users.c.password_hash).where(
                 _users.c.email == canonical(email)
@@ -64,13 +64,13 @@ class Users:
         return StoredCredentials(_user(row[:-1]), row[-1]) if row else None
 
     def all(self) -> list[User]:
-        """Every user, in the order of their making."""
+        """Return every user in the order of creation."""
         with self._data.read() as connection:
             rows = connection.execute(select(*_columns).order_by(_users.c.id)).all()
         return [_user(row) for row in rows]
 
     def add(self, email: str, password_hash: str, role: Role = "user") -> User:
-        """A new user; AlreadyExists if the address has an account."""
+        """Add a user; raise AlreadyExists if the address already has an account."""
         created = clock.now()
         try:
             with self._data.write() as connection:
@@ -84,11 +84,11 @@ class Users:
                     created_at=created,
                 )
         except AlreadyExists:
-            raise AlreadyExists(f"there is a user {canonical(email)} already") from None
+            raise AlreadyExists(f"the user {canonical(email)} already exists") from None
         return User(number, canonical(email), role, created)
 
     def set_password(self, user_id: int, password_hash: str) -> None:
-        """Replace the password, and end the sessions that began with the old one."""
+        """Replace the password and end all sessions that began before."""
         change = update(_users).where(_users.c.id == user_id)
         with self._data.write() as connection:
             connection.execute(
@@ -96,7 +96,8 @@ class Users:
             )
 
     def replace_hash(self, user_id: int, old: str, new: str) -> None:
-        """Replace a hash by a stronger one of the same password; sessions go on."""
+        """Replace a hash with a stronger one of the same password; sessions stay valid."""
+        # Compare the old hash: a password that was changed meanwhile must not be overwritten.
         same = (_users.c.id == user_id) & (_users.c.password_hash == old)
         with self._data.write() as connection:
             connection.execute(update(_users).where(same).values(password_hash=new))

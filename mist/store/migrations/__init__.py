@@ -1,8 +1,7 @@
-"""The versions of the schema, run by Alembic inside the program.
+"""The schema versions, run by Alembic inside the program.
 
-To add one: write ``versions/NNNN_what.py`` whose ``down_revision`` is the
-newest, and name it in ``HEAD``; a test compares what the versions make with
-:mod:`mist.store.tables`.
+To add one, write ``versions/NNNN_what.py`` with the newest as its ``down_revision``, and
+set ``HEAD`` to it.  A test compares the result with :mod:`mist.store.tables`.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from mist.errors import StoreError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-#: The newest version, known without loading Alembic: most starts find it there.
+# A constant, so that a start without pending migrations does not have to load Alembic.
 HEAD: Final = "0003"
 
 
 def upgrade(connection: Connection, name: str) -> None:
-    """Run the versions that the database lacks, in the transaction of ``connection``."""
-    # Alembic and its templates cost a tenth of a second, and only the first start needs them.
+    """Run the missing migrations in the transaction of ``connection``."""
+    # Loading Alembic and its templates takes 0.1 s, and only the first start needs them.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -31,5 +30,5 @@ def upgrade(connection: Connection, name: str) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise StoreError(
-            f"the store {name} was made by another version of Mist ({error}); install that one"
+            f"the store {name} was created by another version of Mist ({error}); install that one"
         ) from None

@@ -1,4 +1,4 @@
-"""Alembic's way in: the connection, with its transaction, is handed over by the program."""
+"""Alembic's entry point; the program passes in the connection with its transaction."""
 
 from alembic import context
 

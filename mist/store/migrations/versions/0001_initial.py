@@ -1,4 +1,4 @@
-"""The tables of the first version: a copy that stays as it is, whatever becomes of the tables."""
+"""The tables of the first version: a frozen copy, independent of later changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make every table, those that others refer to first."""
+    """Create every table, referenced tables first."""
     _users()
     _projects()
     _project_members()
@@ -34,7 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop every table, in the other order."""
+    """Drop every table in reverse order."""
     for table in reversed(_TABLES):
         op.drop_table(table)
 

@@ -1,4 +1,4 @@
-"""The identity of this installation, which containers and session tokens name."""
+"""The id of this installation, which containers and session tokens carry."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the table and draw the id: one row, which stays for as long as the store does."""
+    """Create the table and draw the id; its one row never changes."""
     installation = op.create_table("installation", sa.Column("id", sa.String(32), primary_key=True))
     op.bulk_insert(installation, [{"id": secrets.token_hex(16)}])
 
 
 def downgrade() -> None:
-    """Drop the table, and the identity with it."""
+    """Drop the table together with the id."""
     op.drop_table("installation")

@@ -1,4 +1,4 @@
-"""The containers that `mist app adopt` lets a deployment replace."""
+"""The containers that ``mist app adopt`` allows a deployment to replace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Create the table."""
     key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "adoptions",
@@ -28,5 +28,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table: what was adopted and not replaced yet has to be adopted again."""
+    """Drop the table; adopted containers that were not replaced yet must be adopted again."""
     op.drop_table("adoptions")
