@@ -110,7 +110,7 @@ def _engine_advice(address: SplitResult) -> str:
     try:
         status = path.stat()
     except PermissionError:
-        return f"run mist as a user who may: {checks.user()} has no access to {path.parent}"
+        return f"user {checks.user()} may not access {path.parent}"
     except OSError:
         return "install and start an engine (`apt install docker.io`), or set DOCKER_HOST"
     if not stat.S_ISSOCK(status.st_mode):

@@ -105,7 +105,7 @@ def test_few_files(paths: Paths) -> None:
 def test_home_that_is_to_be_made(tmp_path: Path) -> None:
     """A directory that can be made is as good as one that is there."""
     finding = only(checks.check_home(Settings(), Paths(tmp_path / "a" / "b", tmp_path)))
-    assert "will be made" in finding.text
+    assert "will be created" in finding.text
 
 
 def test_long_path_of_sockets(tmp_path: Path) -> None:
