@@ -220,7 +220,7 @@ def test_engine_that_is_a_file(paths: Paths, tmp_path: Path) -> None:
     """A path that is no socket is named as such."""
     path = tmp_path / "d.sock"
     path.write_text("")
-    assert "is no socket" in only(doctor.check_engine(engine_at(path), paths)).advice
+    assert "is not a socket" in only(doctor.check_engine(engine_at(path), paths)).advice
 
 
 def test_who_is_missing_from_which_group(tmp_path: Path) -> None:
