@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from cli import terminal
 from cli.state import opened_store
 from cli.top import human
 from mist import validation
@@ -14,6 +15,7 @@ from mist.apps import management
 from mist.errors import Conflict, Exit, NotFound
 from mist.settings import Settings, load_settings
 from mist.store import App, Store
+from mist.visible import visible
 
 _KEPT: Final = "carried over"
 _LOST: Final = "not carried over"
@@ -51,20 +53,20 @@ def adopt(app: str, yes: bool) -> None:
         target = management.find_app(store, app)
         found = _adoptable(store, settings, target)
         state, short = found["State"]["Status"], found["Id"][:12]
-        click.echo(f"The next deployment of {target.name} replaces this container:\n")
-        click.echo(f"  {target.container} ({short}, {state})")
+        terminal.say(f"The next deployment of {target.name} replaces this container:\n")
+        terminal.say(f"  {target.container} ({short}, {state})")
         facts = list(_facts(found, target, settings))
         width = max(len(fact.now) for fact in facts)
         for what, now, then in facts:
-            click.echo(f"  {what:<9}{_safe(now):<{width}}  {then}")
+            terminal.say(f"  {what:<9}{visible(now):<{width}}  {then}")
         for note in _notes(found):
-            click.echo(f"\n{_safe(note)}")
-        click.echo()
+            terminal.say(f"\n{note}")
+        terminal.say()
         if not yes and not _confirmed():
-            click.echo("Nothing was changed; use --yes to adopt it without confirmation.")
+            terminal.say("Nothing was changed; use --yes to adopt it without confirmation.")
             raise SystemExit(Exit.FAILURE)
         store.apps.adopt(target.id, found["Id"])
-    click.echo(f"Adopted; `mist deploy {target.name}` will replace it.")
+    terminal.say(f"Adopted; `mist deploy {target.name}` will replace it.")
 
 
 def _confirmed() -> bool:
@@ -72,7 +74,7 @@ def _confirmed() -> bool:
         return click.confirm("Adopt it?")
     except click.Abort:
         # Standard input has ended, so the question cannot be answered.
-        click.echo()
+        terminal.say()
         return False
 
 
@@ -142,8 +144,3 @@ def _notes(found: dict[str, Any]) -> Iterator[str]:
     project = (found["Config"]["Labels"] or {}).get("com.docker.compose.project")
     if project:
         yield f"It belongs to the Compose project {project}: remove it from that project, too."
-
-
-def _safe(text: str) -> str:
-    """Return the text with control characters escaped, so that they cannot act on a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
+from cli import terminal
 from cli.adopt import adopt
 from cli.state import opened_store
 from mist import validation
@@ -38,7 +37,7 @@ def add(variables: tuple[str, ...], **fields: str | int | None) -> None:
     new = msgspec.convert({**fields, "env": validation.assignments(variables)}, NewApp)
     with opened_store() as store:
         app = management.add(store, new)
-    click.echo(f"Added {app.name}, id {app.id}, container {app.container}.")
+    terminal.say(f"Added {app.name}, id {app.id}, container {app.container}.")
 
 
 @command.command("list")
@@ -48,14 +47,13 @@ def show(as_json: bool) -> None:
     with opened_store() as store:
         apps = store.apps.all()
     if as_json:
-        click.echo(msgspec.json.encode([management.public(each) for each in apps]))
+        terminal.write_json([management.public(each) for each in apps])
         return
-    table = Table("ID", "NAME", "CONTAINER", "REPOSITORY", "SINCE", box=None)
-    for each in apps:
-        table.add_row(
-            str(each.id), each.name, each.container, _repository(each), each.created_at[:10]
-        )
-    Console().print(table)
+    rows = [
+        (str(each.id), each.name, each.container, _repository(each), each.created_at[:10])
+        for each in apps
+    ]
+    terminal.show_table(("ID", "NAME", "CONTAINER", "REPOSITORY", "SINCE"), rows)
 
 
 @command.command()
@@ -66,7 +64,7 @@ def grant(app: str, email: str) -> None:
     with opened_store() as store:
         found, user = management.find_app(store, app), management.find_user(store, email)
         store.apps.grant(found.id, user.id)
-    click.echo(f"{user.email} may now see and deploy {found.name}.")
+    terminal.say(f"{user.email} may now see and deploy {found.name}.")
 
 
 def _repository(app: App) -> str:

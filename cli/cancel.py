@@ -6,6 +6,7 @@ import getpass
 
 import click
 
+from cli import terminal
 from cli.state import opened_store
 from mist.errors import Conflict, NotFound
 from mist.ids import MAX_ID
@@ -20,4 +21,4 @@ def command(deployment: int) -> None:
             if store.deployments.get(deployment) is None:
                 raise NotFound(f"there is no deployment {deployment}")
             raise Conflict(f"deployment {deployment} has already finished")
-    click.echo(f"Deployment {deployment} is being cancelled.")
+    terminal.say(f"Deployment {deployment} is being cancelled.")

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -21,6 +22,7 @@ from mist.messages import DeploymentStatus
 from mist.paths import Paths, resolve_paths
 from mist.settings import load_settings
 from mist.store import Deployment, Store
+from mist.visible import coloured, visible
 
 # How often the log file is read, in seconds; reading a local file costs next to nothing.
 _LOOK_SECONDS: Final = 0.1
@@ -73,7 +75,7 @@ class Screen:
         )
         self._task = self._bar.add_task("Queued", total=100)
         self._said = ""
-        self._print(Text(title, style="bold"))
+        self._print(Text(visible(title), style="bold"))
 
     def __enter__(self) -> Screen:
         self._bar.start()
@@ -84,12 +86,14 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Print a line of the log in its own colours."""
-        self._print(Text.from_ansi(text))
+        self._print(Text.from_ansi(coloured(text)))
 
     def status(self, status: DeploymentStatus) -> None:
         """Show the progress of the deployment."""
-        self._bar.update(self._task, completed=status.progress, description=status.message)
-        text = status.error_message or status.message
+        self._bar.update(
+            self._task, completed=status.progress, description=escape(visible(status.message))
+        )
+        text = visible(status.error_message or status.message)
         if text != self._said and (self._bar.disable or status.status in ("success", "failed")):
             style = {"failed": "red", "success": "green"}.get(status.status, "dim")
             self._print(Text(f"[{status.progress:3} %] {text}", style=style))
@@ -97,7 +101,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Print a message of the command itself."""
-        self._print(Text(text, style="yellow"))
+        self._print(Text(visible(text), style="yellow"))
 
     def _print(self, text: Text) -> None:
         # Without a terminal there is no width at which to wrap a line.

@@ -149,11 +149,10 @@ class Printer:
             text = message.data.line
             if self._timestamps:
                 text = f"{message.timestamp} {text}"
-            encoded = text.encode()
             if message.data.stream == "stderr":
-                terminal.write_error(encoded)
+                terminal.write_error_line(text)
             else:
-                terminal.write(encoded)
+                terminal.write_line(text)
 
     def _status(self, body: bytes) -> None:
         data = messages.read_status(body)

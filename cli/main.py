@@ -18,6 +18,7 @@ import click
 
 import mist
 from mist.errors import BrokenInstallation, Exit, MistError, UsageError
+from mist.visible import visible
 
 # The subcommands with their help lines, in the order of the help.
 COMMANDS: Final = {
@@ -102,5 +103,5 @@ def _fail(text: str, status: int) -> None:
         from mist.notify import Notifier  # noqa: PLC0415 - only a failing service needs it
 
         Notifier().giving_up(text)
-    click.echo(f"mist: {text}", err=True)
+    click.echo(f"mist: {visible(text, lines=True)}", err=True)
     sys.exit(status)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import click
-import msgspec
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from cli import terminal
 from mist.paths import resolve_paths
-from supervisor.control import Row, Status, ask_status
+from supervisor.control import Row, ask_status
 
+_HEADINGS = ("PROCESS", "PID", "STATE", "SINCE", "RESTARTS", "WHY")
 _COLOURS = {
     "running": "green",
     "stopping": "yellow",
@@ -28,21 +26,18 @@ def command(as_json: bool) -> None:
     with terminal.bus_context() as context:
         status = ask_status(context, resolve_paths())
     if as_json:
-        click.echo(msgspec.json.encode(status))
+        terminal.write_json(status)
     else:
-        Console().print(_table(status))
+        own = Row("supervisor", status.pid, status.state, status.since, 0, f"mist {status.version}")
+        terminal.show_table(_HEADINGS, map(_cells, [own, *status.processes]))
 
 
-def _table(status: Status) -> Table:
-    table = Table("PROCESS", "PID", "STATE", "SINCE", "RESTARTS", "WHY", box=box.SIMPLE)
-    own = Row("supervisor", status.pid, status.state, status.since, 0, f"mist {status.version}")
-    for row in [own, *status.processes]:
-        table.add_row(
-            row.process,
-            "" if row.pid is None else str(row.pid),
-            f"[{_COLOURS.get(row.state, 'default')}]{row.state}[/]",
-            f"{row.since[:19]}Z",
-            str(row.restarts),
-            row.why,
-        )
-    return table
+def _cells(row: Row) -> tuple[str | Text, ...]:
+    return (
+        row.process,
+        "" if row.pid is None else str(row.pid),
+        Text(row.state, style=_COLOURS.get(row.state, "default")),
+        f"{row.since[:19]}Z",
+        str(row.restarts),
+        row.why,
+    )

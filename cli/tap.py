@@ -63,5 +63,4 @@ def _print_one(frames: list[bytes]) -> None:
         terminal.note(f"mist: {error}")
         return
     if message.body:
-        terminal.write(message.body)
-        terminal.flush()
+        terminal.write_json(message.body)

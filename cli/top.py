@@ -71,8 +71,7 @@ def _print_json(follower: Follower, once: bool) -> None:
     newest = _first(follower)[-1:]
     while True:
         for message in newest:
-            terminal.write(message.body)
-        terminal.flush()
+            terminal.write_json(message.body)
         if once:
             return
         newest = _samples(follower, _LATE_SECONDS)

@@ -7,6 +7,7 @@ import os
 import click
 from msgspec import structs
 
+from cli import terminal
 from mist.accounts.first_admin import EMAIL, ensure_admin
 from mist.accounts.secret import load_or_create
 from mist.addresses import check_port
@@ -70,7 +71,7 @@ def _look_for_engine(settings: Settings) -> None:
         dial(structs.replace(settings, engine=engine))
     except MistError as error:
         hint = "; logs and deployments work as soon as it answers (see `mist doctor`)"
-        click.echo(f"mist: {error}{hint if isinstance(error, EngineError) else ''}", err=True)
+        terminal.say(f"mist: {error}{hint if isinstance(error, EngineError) else ''}", error=True)
 
 
 def _with_options(settings: Settings, bind: str | None, workers: int | None) -> Settings:
@@ -81,6 +82,6 @@ def _with_options(settings: Settings, bind: str | None, workers: int | None) -> 
 
 def _welcome(bind: str, password: str | None) -> None:
     """Print what the user needs to log in; the password is shown only this once."""
-    click.echo(f"Mist listens on http://{bind}")
+    terminal.say(f"Mist listens on http://{bind}")
     if password is not None:
-        click.echo(f"Log in as {EMAIL}, one-time password: {password}")
+        terminal.say(f"Log in as {EMAIL}, one-time password: {password}")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 
 import click
-import msgspec
-from rich.console import Console
-from rich.table import Table
 
+from cli import terminal
 from cli.state import opened_store
 from mist import validation
 from mist.accounts import passwords
@@ -40,7 +38,7 @@ def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool
         user = store.users.add(address, passwords.make_hash(password), role)
         for each in names:
             store.projects.add_member(project_id(store, each), user.id)
-    click.echo(f"Added {user.email} ({user.role}), id {user.id}.")
+    terminal.say(f"Added {user.email} ({user.role}), id {user.id}.")
     _print_once(password, printed)
 
 
@@ -55,12 +53,12 @@ def show(as_json: bool) -> None:
             {"id": each.id, "email": each.email, "role": each.role, "created_at": each.created_at}
             for each in users
         ]
-        click.echo(msgspec.json.encode(rows))
+        terminal.write_json(rows)
         return
-    table = Table("ID", "EMAIL", "ROLE", "SINCE", box=None)
-    for each in users:
-        table.add_row(str(each.id), each.email, each.role, each.created_at[:10])
-    Console().print(table)
+    terminal.show_table(
+        ("ID", "EMAIL", "ROLE", "SINCE"),
+        [(str(each.id), each.email, each.role, each.created_at[:10]) for each in users],
+    )
 
 
 @command.command()
@@ -72,7 +70,7 @@ def passwd(email: str, password_stdin: bool) -> None:
         user = find_user(store, email)
         password, printed = _password(password_stdin)
         store.users.set_password(user.id, passwords.make_hash(password))
-    click.echo(f"Changed the password of {user.email} and ended its sessions.")
+    terminal.say(f"Changed the password of {user.email} and ended its sessions.")
     _print_once(password, printed)
 
 
@@ -88,4 +86,4 @@ def _password(from_stdin: bool) -> tuple[str, bool]:
 
 def _print_once(password: str, printed: bool) -> None:
     if printed:
-        click.echo(f"One-time password: {password}")
+        terminal.say(f"One-time password: {password}")

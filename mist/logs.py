@@ -11,9 +11,10 @@ import sys
 from typing import Final
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from mist.settings import LogSettings, Settings
+from mist.visible import visible
 
 Logger = FilteringBoundLogger
 
@@ -28,6 +29,7 @@ def configure(settings: Settings) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
+            _make_visible,
             *_renderer(settings.log),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -43,6 +45,14 @@ def name_process(name: str) -> None:
 def logger() -> Logger:
     """Return a logger; call it with an event and fields: ``log.info("started", pid=7)``."""
     return structlog.get_logger()  # type: ignore[no-any-return] # structlog declares Any
+
+
+def _make_visible(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Show control characters in what came from outside: an operator reads logs in a terminal."""
+    return {
+        visible(key): visible(value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }
 
 
 def _renderer(log: LogSettings) -> list[Processor]:

@@ -25,6 +25,7 @@ from cli.doctor.checks import Finding, Verdict
 from mist.errors import Exit, MistError
 from mist.paths import Paths, locate_paths
 from mist.settings import DEFAULT_FILE, Settings, load_settings
+from mist.visible import visible
 
 # The API version of Docker 20.10, the oldest engine that the service was tested with.
 _ENGINE_API: Final = (1, 41)
@@ -153,12 +154,12 @@ def _print(findings: list[Finding]) -> None:
         line = Text.assemble(
             (f"{finding.verdict:<5}", _STYLES[finding.verdict]),
             (f"{finding.subject:<9}", "bold"),
-            finding.text,
+            visible(finding.text),
         )
         console.print(line, soft_wrap=True)
         if finding.advice:
-            console.print(Text(f"{'':14}→ {finding.advice}"), soft_wrap=True)
+            console.print(Text(f"{'':14}→ {visible(finding.advice)}"), soft_wrap=True)
 
 
 def _print_json(findings: list[Finding]) -> None:
-    terminal.write(msgspec.json.encode([finding._asdict() for finding in findings]))
+    terminal.write_json([finding._asdict() for finding in findings])

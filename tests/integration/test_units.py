@@ -294,6 +294,18 @@ def test_streams_pass_through_a_proxy(
 
 @pytest.mark.engine
 @pytest.mark.parametrize("proxy", [_nginx, _caddy])
+def test_monitoring_is_not_public(proxy: Proxy, service: Service, tmp_path: Path) -> None:
+    """The figures and the state of the service are answered on this machine alone."""
+    with proxy(tmp_path, service.port) as port:
+        for path in ("metrics", "readyz"):
+            assert requests.get(f"http://127.0.0.1:{service.port}/{path}", timeout=10).ok
+            answer = requests.get(f"http://127.0.0.1:{port}/{path}", timeout=10)
+            assert answer.status_code == 404
+        assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).ok
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("proxy", [_nginx, _caddy])
 def test_a_foreign_origin_is_refused_through_a_proxy(
     proxy: Proxy, service: Service, admin: str, open_client: OpenClient, tmp_path: Path
 ) -> None:

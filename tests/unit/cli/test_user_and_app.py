@@ -187,3 +187,15 @@ def test_a_store_that_is_garbage_is_named(run: Run, home: Path) -> None:
     done = run("user", "list")
     assert done.status == 69
     assert "move it away" in done.err
+
+
+def test_names_and_addresses_are_data(run: Run) -> None:
+    """Brackets are no markup, and what a terminal would obey is shown."""
+    url = "https://example.com/[/b]/[link=x].git"
+    assert run("app", "add", "web", "--git", url).status == 0
+    listed = run("app", "list").out
+    assert "[/b]" in listed
+    assert "[link=x]" in listed
+    refused = run("app", "grant", "\x1b]52;c;aGk=\x07\u202e", "a@example.com")
+    assert r"\x1b]52;c;aGk=\x07\u202e" in refused.err
+    assert not {"\x1b", "\x07", "\u202e"} & set(refused.err)

@@ -34,3 +34,16 @@ def _fail(secret: str) -> None:
         _ = len(secret) / 0
     except ZeroDivisionError:
         logs.logger().exception("it failed")
+
+
+@pytest.mark.parametrize("style", ["console", "json", "logfmt"])
+def test_what_comes_from_outside_gives_no_orders(
+    style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator reads the log in a terminal, and programs read it line by line."""
+    logs.configure(msgspec.convert({"log": {"format": style}}, Settings))
+    logs.logger().info("login_refused", address="a\x1b]52;c;aGk=\x07\x9b6n\u202e\nlevel=error")
+    shown = capsys.readouterr().err
+    assert not {"\x07", "\x9b", "\u202e"} & set(shown)
+    assert "\x1b]" not in shown
+    assert shown.count("\n") == 1

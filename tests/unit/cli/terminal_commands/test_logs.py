@@ -138,6 +138,32 @@ def test_printer_puts_the_time_before_lines(capfdbinary: pytest.CaptureFixture[b
     assert capfdbinary.readouterr().out == f"{stamp('1')} 1\n".encode()
 
 
+HOSTILE = "\x1b[31mred\x1b[0m \x1b]52;c;aGk=\x07\x9b6n\u202egnp.exe"
+
+
+def test_a_terminal_gets_colours_and_nothing_else_to_obey(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither from a line nor from a status."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    printer = Printer(timestamps=False)
+    for stream in ("stdout", "stderr"):
+        printer.show(message(Kind.LOG, messages.log(stamp("1"), HOSTILE, stream)))
+    name = ContainerStatus("web\x1b]0;x\x07", "running", "Up\x9b")
+    printer.show(message(Kind.STATUS, messages.status(name)))
+    out, err = capfdbinary.readouterr()
+    shown = "\x1b[31mred\x1b[0m \\x1b]52;c;aGk=\\x07\\x9b6n\\u202egnp.exe\x1b[0m\n"
+    assert out.decode() == shown
+    assert err.decode() == shown + "mist: web\\x1b]0;x\\x07 is running (Up\\x9b)\n"
+
+
+def test_a_file_gets_lines_as_they_are(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """What reads them knows what to do with them."""
+    Printer(timestamps=False).show(message(Kind.LOG, messages.log(stamp("1"), HOSTILE, "stdout")))
+    assert capfdbinary.readouterr().out.decode() == f"{HOSTILE}\n"
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "final"),
     [

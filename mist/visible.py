@@ -1,0 +1,76 @@
+"""Text from outside, with what a terminal would obey instead of show made visible.
+
+A terminal takes orders from the text that it shows: it sets the clipboard (OSC 52) and the
+title, answers questions as if the user had typed (``CSI 6n``), and hides or reorders text.
+Log lines, names, and error messages come from containers and repositories.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Controls (C0 without the tab, DEL, C1), line and paragraph separators, the controls of
+# the bidirectional algorithm (UAX #9) and of interlinear annotations, and lone surrogates.
+_HIDDEN: Final = (
+    r"\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb"
+    r"\ud800-\udfff"
+)
+_UNSAFE: Final = re.compile(f"[{_HIDDEN}]")
+_UNSAFE_IN_LINES: Final = re.compile(f"(?!\n)[{_HIDDEN}]")
+
+# "Select Graphic Rendition" (ECMA-48, 8.3.117), as short as programs write it.
+_UNSAFE_OR_COLOUR: Final = re.compile(rf"\x1b\[([0-9;:]{{0,64}})m|[{_HIDDEN}]")
+
+# JSON encoders escape C0 and leave the rest as it is.
+_UNSAFE_IN_JSON: Final = re.compile(f"(?![\\x00-\\x1f\\ud800-\\udfff])[{_HIDDEN}]")
+
+RESET: Final = "\x1b[0m"
+_CONCEAL: Final = "8"
+# How many parameters follow 38, 48 and 58 (a colour), by the next one.
+_COLOUR_PARAMETERS: Final = {"5": 1, "2": 3}
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """Return ``text`` with each control character as an escape, as in a Python literal.
+
+    With ``lines``, newlines stay.
+    """
+    return (_UNSAFE_IN_LINES if lines else _UNSAFE).sub(_escape, text)
+
+
+def coloured(line: str) -> str:
+    """Return a line as :func:`visible` does, but with its colours, which end with the line."""
+    shown, colours = _UNSAFE_OR_COLOUR.subn(_escape_unless_colour, line)
+    return shown + RESET if colours and "\x1b" in shown else shown
+
+
+def plain_json(data: bytes) -> bytes:
+    """Return the same JSON with the characters that :func:`visible` escapes in JSON's own way."""
+    if data.isascii() and b"\x7f" not in data:
+        return data
+    text = data.decode("utf-8", "replace")
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]
+
+
+def _escape_unless_colour(found: re.Match[str]) -> str:
+    parameters = found[1]
+    if parameters is None:
+        return _escape(found)
+    return found[0] if not _conceals(parameters) else f"\\x1b[{parameters}m"
+
+
+def _conceals(parameters: str) -> bool:
+    """Return True if the text that follows would not be shown at all."""
+    codes = iter([code.lstrip("0") for code in re.split("[;:]", parameters)])
+    for code in codes:
+        if code == _CONCEAL:
+            return True
+        if code in {"38", "48", "58"}:
+            for _ in range(_COLOUR_PARAMETERS.get(next(codes, ""), 0)):
+                next(codes, None)
+    return False
