@@ -64,7 +64,7 @@ def test_a_key_that_protects_nothing_is_refused(paths: Paths, text: str, mode: i
 def test_a_key_that_cannot_be_read_is_named(paths: Paths) -> None:
     """The text has the path."""
     paths.secret.mkdir(parents=True)
-    with pytest.raises(SettingsError, match="home/secret: it is a directory"):
+    with pytest.raises(SettingsError, match="home/secret: Is a directory"):
         secret.load_or_create(paths)
 
 
