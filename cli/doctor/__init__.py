@@ -128,7 +128,7 @@ def _group_advice(path: Path, status: os.stat_result) -> str:
     except KeyError:
         group = str(status.st_gid)
     if not status.st_mode & stat.S_IWGRP or status.st_gid == 0:
-        return f"only root may use {path}; run mist as root, or give the socket a group"
+        return f"{path} belongs to root alone; run mist as root, or give the socket a group"
     return (
         f"user {checks.user()} is not in group {group}, which may use {path}; run "
         f"`usermod -aG {group} {checks.user()}` and log in again"
