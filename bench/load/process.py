@@ -1,4 +1,4 @@
-"""The process that plays all clients: one epoll loop, asked through a pipe."""
+"""The process that runs all clients: one epoll loop, controlled through a pipe."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from bench.procs import BenchError, Peer
 
 _READ_BYTES: Final = 262_144
 _POLL_SECONDS: Final = 0.05
+# How often the publisher is told about the slowest client, in seconds.
 _PROGRESS_SECONDS: Final = 0.002
 
 
 class Outcome(NamedTuple):
-    """What a run came to; ``lines`` are those of all clients together.
+    """The result of a run; ``lines`` is the sum over all clients.
 
-    ``seconds`` go from the first byte to the last, ``ended`` is the moment of the
-    last one (``time.monotonic``, which all processes share); ``delays`` (in seconds)
-    are those of every line of every client where the time of its sending is known.
+    ``seconds`` is the time from the first byte to the last, and ``ended`` the time of the
+    last one (``time.monotonic``, which all processes share).  ``delays`` holds the seconds
+    that each line took to each client, if the time of sending is known.
     """
 
     clients: int
@@ -39,12 +40,12 @@ class Outcome(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Lines a second of all clients together, by the clock."""
+        """The lines per second of all clients together, by the clock."""
         return self.lines / self.seconds
 
     @property
     def share(self) -> float:
-        """The part of one core that the load generator used."""
+        """The fraction of one core that the load generator used."""
         return self.cpu / self.seconds if self.seconds else 0.0
 
 
@@ -64,7 +65,7 @@ class Load:
         self._buffer = bytearray(_READ_BYTES)
 
     def stream(self, stream: Stream) -> None:
-        """What the exact clients that connect from now on are to receive."""
+        """Set the stream that exact clients expect; applies to later connections."""
         self._stream = stream
         self._expected = stream.expected()
 
@@ -73,7 +74,7 @@ class Load:
         self._open(address, count, self._exact)
 
     def numbered(self, address: Address, count: int) -> None:
-        """Connect clients that check the numbers of the lines."""
+        """Connect clients that check line numbers."""
         self._open(address, count, lambda sock: Numbered(sock, self._sent, self._delays))
 
     def collected(self, address: Address, count: int) -> None:
@@ -81,7 +82,7 @@ class Load:
         self._open(address, count, Collected)
 
     def check(self, last: int) -> None:
-        """Mismatch unless the clients that keep everything have the lines from 1 to ``last``."""
+        """Raise Mismatch unless all collecting clients have lines 1 to ``last``."""
         for client in self._clients.values():
             if isinstance(client, Collected):
                 client.check(last)
@@ -91,16 +92,16 @@ class Load:
         self._open(address, count, Idle)
 
     def stall(self, address: Address) -> None:
-        """Connect one client that never reads, with a small receive buffer."""
+        """Connect one client that never reads and has a small receive buffer."""
         self._stalled += [sock for sock, _ in connect(address, 1, receive_buffer=4_096)]
 
     def unstall(self) -> None:
-        """Drop the clients that never read."""
+        """Disconnect the clients that never read."""
         while self._stalled:
             self._stalled.pop().close()
 
     def disconnect(self) -> None:
-        """Drop everybody."""
+        """Disconnect all clients."""
         self.unstall()
         for client in self._clients.values():
             client.sock.close()
@@ -109,15 +110,15 @@ class Load:
         self._epoll = select.epoll()
 
     def joined(self, timeout: float) -> None:
-        """Read until every client has the first message of its stream."""
+        """Read until every client has received the first message of its stream."""
         self._run(lambda: all(client.begun for client in self._clients.values()), timeout, True)
 
     def until(self, lines: int, timeout: float) -> Outcome:
-        """Read until every client has ``lines`` lines; the clock runs from the first byte."""
+        """Read until every client has ``lines`` lines; measure from the first byte."""
         return self._run(lambda: self._slowest() >= lines, timeout, True)
 
     def listen(self, seconds: float) -> Outcome:
-        """Read for some time."""
+        """Read for ``seconds``."""
         return self._run(lambda: False, seconds, False)
 
     def _exact(self, sock: socket.socket) -> Client:
@@ -166,7 +167,7 @@ class Load:
         )
 
     def _drain(self) -> bool:
-        """Read once from each client that has something."""
+        """Read once from each client that has data."""
         ready = self._epoll.poll(_POLL_SECONDS)
         view, clients = memoryview(self._buffer), self._clients
         for fd, _ in ready:
@@ -179,7 +180,7 @@ class Load:
         return bool(ready)
 
     def _pass_on(self, checked: float) -> float:
-        """Tell the publisher, now and then, how far the slowest client is."""
+        """Tell the publisher, at intervals, how far the slowest client has come."""
         now = time.monotonic()
         if now - checked < _PROGRESS_SECONDS:
             return checked
@@ -195,7 +196,7 @@ class Load:
 
 
 def main(pipe: Connection[Any, Any], progress: Any, sent: Sequence[int] | None) -> None:
-    """Serve requests until the pipe is closed."""
+    """Handle requests of the bench until the pipe is closed."""
     load = Load(progress, sent)
     while True:
         try:
@@ -209,5 +210,5 @@ def main(pipe: Connection[Any, Any], progress: Any, sent: Sequence[int] | None) 
 
 
 def start(progress: Any, sent: Sequence[int] | None = None) -> Peer:
-    """A load generator; ``progress`` shows its slowest client, ``sent`` holds lines' times."""
+    """Start a load generator; it writes its slowest client's count to ``progress``."""
     return Peer(main, progress, sent)

@@ -1,4 +1,4 @@
-"""From a container's write to a client's message, one line at a time."""
+"""Latency from a container's write to a client's message, one line at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONTAINER = "bench-latency"
 
 
 def measure(bench: Bench) -> list[Row]:
-    """In turns: the service, and a plain socket on the engine's own follow stream."""
+    """Take turns between the service and a plain socket on the engine's follow stream."""
     count, rounds = bench.pick(300, 100), bench.pick(5, 2)
     sent = shared_numbers((2 * rounds + 1) * count)
     ours, theirs = array("d"), array("d")
