@@ -135,7 +135,7 @@ class SupervisorSettings(Section, frozen=True):
 
     backoff_seconds: Seconds = 0.25  # doubles with each crash
     backoff_limit_seconds: Seconds = 30.0
-    crash_limit: Count = 8  # more within the window: given up
+    crash_limit: Count = 8  # this many within the window: given up
     crash_window_seconds: Seconds = 60.0
     stop_seconds: Seconds = 10.0
     poll_seconds: Seconds = 1.0  # for pending deployments
