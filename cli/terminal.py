@@ -29,7 +29,7 @@ def quiet_ending() -> Iterator[None]:
     """Exit silently on Ctrl-C, and when the reader of standard output has gone."""
     try:
         yield
-        sys.stdout.flush()
+        sys.stdout.flush()  # here, so that a broken pipe is noticed inside the try
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
@@ -45,7 +45,7 @@ def bus_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
     try:
         yield context
     finally:
-        context.destroy(linger=0)
+        context.destroy(linger=0)  # term() would wait until every message is sent
 
 
 def write_line(line: str) -> None:
