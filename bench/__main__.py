@@ -48,6 +48,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Also save the rows here.")
 def main(quick: bool, names: tuple[str, ...], more: tuple[str, ...], file: Path | None) -> None:
     """Measure Mist and its yardsticks."""
+    # Signals, variables and configurations of the caller must not affect the figures.
     isolate()
     # A SystemExit closes the Bench, and with it everything that the bench has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -56,7 +57,7 @@ def main(quick: bool, names: tuple[str, ...], more: tuple[str, ...], file: Path 
         for name in names + more or MEASUREMENTS:
             faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True)
             begin = time.monotonic()
-            console.print(f"[dim]{name} …[/dim]", end="")
+            console.print(f"[dim]{name} …[/dim]", end="")  # some measurements take minutes
             bench.result.rows += MEASUREMENTS[name](bench)
             console.print(f"[dim] {time.monotonic() - begin:.0f} s[/dim]")
             if file is not None:  # after each measurement, so that an interruption loses little

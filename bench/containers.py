@@ -17,7 +17,7 @@ from bench import lines
 from bench.procs import Peer
 from tests.support.service.engine import PrivateEngine, wait_until
 
-_SLEEP: Final = "exec sleep 100000"
+_SLEEP: Final = "exec sleep 100000"  # exec: the shell must not keep memory
 # Lines per write of a flood.
 _FLOOD_LINES: Final = 400
 # Shorter waits are not worth a sleep: writes to many containers go out in small groups.
@@ -47,6 +47,7 @@ class Pipes:
         """Write to these containers from now on."""
         for output in self._outputs:
             os.close(output)
+        # Opening the pipe through /proc gives a second writer, next to the container's own.
         self._outputs = [os.open(f"/proc/{pid}/fd/1", os.O_WRONLY) for pid in pids]
 
     def flood(self, first: int, count: int) -> float:
@@ -69,6 +70,7 @@ class Pipes:
         begin = time.monotonic()
         for index in range(writes):
             late = begin + index * gap - time.monotonic()
+            # One container gets an exact pace, many get theirs in small groups.
             if late > (0 if len(self._outputs) == 1 else _TICK_SECONDS):
                 time.sleep(late)
             self._one(index, first)
@@ -78,7 +80,7 @@ class Pipes:
         number = first + index // len(self._outputs)
         data = _line(number + 1)
         if self._sent is not None:
-            self._sent[number] = time.monotonic_ns()
+            self._sent[number] = time.monotonic_ns()  # before the write: the delay includes it
         _write(self._outputs[index % len(self._outputs)], data)
 
 
@@ -88,7 +90,7 @@ def _line(number: int) -> bytes:
 
 def _write(output: int, data: bytes) -> None:
     while data:
-        data = data[os.write(output, data) :]
+        data = data[os.write(output, data) :]  # a full pipe takes a part, or blocks
 
 
 def main(pipe: Connection[Any, Any], sent: MutableSequence[int] | None) -> None:
@@ -99,7 +101,7 @@ def main(pipe: Connection[Any, Any], sent: MutableSequence[int] | None) -> None:
             name, *arguments = pipe.recv()
         except EOFError:
             return
-        pipe.send(getattr(pipes, name)(*arguments))
+        pipe.send(getattr(pipes, name)(*arguments))  # only the bench holds the other end
 
 
 def writer(sent: MutableSequence[int] | None = None) -> Peer:

@@ -34,8 +34,9 @@ class Bench:
     def engine(self) -> PrivateEngine:
         """A Docker Engine with its own state; raises EngineMissing if it cannot run here."""
         if self._engine is None:
-            require()
+            require()  # root and dockerd
             self._engine = PrivateEngine()
+            # Before the start, which may fail halfway.
             self._stack.callback(self._engine.destroy)
             self._engine.start()
             self._engine.load_image()

@@ -46,7 +46,7 @@ class Fanout:
     def __init__(self, workers: int = 1, settings: Mapping[str, object] | None = None) -> None:
         self._directory = scratch("mist-bench-")
         self.paths = Paths(self._directory / "home", self._directory / "run")
-        self.port = free_port()
+        self.port = free_port()  # so that a service on this machine is not disturbed
         self._environment = self._environ({"server.workers": workers, **(settings or {})})
         self.settings: Settings = mist_settings.load_settings(self._environment)
         self._broker: Peer | None = None
@@ -56,7 +56,7 @@ class Fanout:
     def __enter__(self) -> Self:
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # __exit__ is not called if __enter__ raises
             self.close()
             raise
         return self
@@ -119,6 +119,7 @@ class Fanout:
             directory.mkdir(mode=0o700)
         self._cookie = self._fill_store()
         self._broker = Peer(_broker, self.settings, self.paths)
+        # The same command as in the systemd unit.
         command = [sys.executable, "-m", "api.server.serve", "-c", str(bundled("gunicorn.conf.py"))]
         self._log = self._directory / "gunicorn.log"
         with self._log.open("wb") as log:
@@ -138,7 +139,9 @@ class Fanout:
             store.migrate()
             app = store.apps.add("bench", container="bench")
             deployment = store.deployments.create(app.id, _EMAIL)
+            # otherwise the viewers would wait for it in the queue
             store.deployments.update(deployment.id, status="building")
+            # A token needs no log-in, so the hash is never checked.
             user = store.users.add(_EMAIL, "no password", "admin")
             installation = store.installation
         finally:
@@ -150,7 +153,7 @@ class Fanout:
         assert self._web is not None
         deadline = time.monotonic() + _READY_SECONDS
         while not self._answers():
-            if self._web.poll() is not None or time.monotonic() > deadline:
+            if self._web.poll() is not None or time.monotonic() > deadline:  # ended, or hangs
                 raise BenchError(f"gunicorn is not ready:\n{self._log.read_text()[-2000:]}")
             time.sleep(0.05)
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from mist import clock, messages
 
-LINE_BYTES: Final = 150
+LINE_BYTES: Final = 150  # about the length of an access log's line
 _BEGIN: Final = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 _FILLER: Final = "GET /api/v1/items?page=7 HTTP/1.1 200 5123 agent=curl/8.5.0 " * 3
 
@@ -26,7 +26,7 @@ BUILDING: Final = messages.status(
 
 def text(number: int) -> str:
     """Return line ``number``, counted from 1."""
-    return f"{number:010d} {_FILLER}"[:LINE_BYTES]
+    return f"{number:010d} {_FILLER}"[:LINE_BYTES]  # ten digits, so that all lines have one length
 
 
 def message(number: int) -> bytes:
@@ -60,7 +60,7 @@ class Stream(NamedTuple):
 
 def batches(first: int, lines: int, batch_bytes: int) -> list[tuple[int, bytes]]:
     """Return lines from ``first`` on as pairs of line count and bus message body."""
-    size = len(message(1)) + 1
+    size = len(message(1)) + 1  # the newline between two messages
     step = max(1, batch_bytes // size)
     made = []
     for start in range(first, first + lines, step):

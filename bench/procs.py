@@ -16,8 +16,9 @@ from typing import Any, Final, Self
 
 import psutil
 
+# A fork would copy the memory and threads of the bench into the figures.
 _SPAWN: Final = multiprocessing.get_context("spawn")
-_ANSWER_SECONDS: Final = 300.0
+_ANSWER_SECONDS: Final = 300.0  # longer than any single request takes
 # CPUCLOCK_SCHED of the kernel's posix-timers.h: the CPU time of all threads.
 _CPUCLOCK_SCHED: Final = 2
 # Files that a process of the bench needs in addition to its clients.
@@ -34,6 +35,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     The CPU clock of a process (``clock_getcpuclockid(3)``) counts nanoseconds; the
     figures in ``/proc/PID/stat`` are sampled at 100 Hz.
     """
+    # The kernel's MAKE_PROCESS_CPUCLOCK, as clock_getcpuclockid(3) computes it.
     return sum(time.clock_gettime((~pid) << 3 | _CPUCLOCK_SCHED) for pid in pids)
 
 
@@ -58,7 +60,7 @@ def allow_files(clients: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = clients + _OTHER_FILES
     if soft < wanted:
-        soft = min(wanted, hard)
+        soft = min(wanted, hard)  # raising the hard limit needs root
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return min(clients, soft - _OTHER_FILES)
 
@@ -69,6 +71,7 @@ class Peer:
     def __init__(self, main: Callable[..., None], *arguments: object) -> None:
         self.pipe: Connection[Any, Any]
         self.pipe, theirs = _SPAWN.Pipe()
+        # daemon: ends with the bench
         self._process = _SPAWN.Process(target=main, args=(theirs, *arguments), daemon=True)
         self._process.start()
         # Otherwise the peer would never see the end of the pipe.
@@ -123,12 +126,13 @@ class Peer:
         self.pipe.close()
         self._process.join(5.0)
         if self._process.is_alive():
-            self._process.kill()
+            self._process.kill()  # by handle, never by a pid that may have been reused
             self._process.join(5.0)
 
 
 def shared_counter() -> Any:
     """Return a 64-bit number in memory shared with peers."""
+    # Without a lock: one process writes, and an aligned 64-bit access is atomic.
     return _SPAWN.RawValue("Q", 0)
 
 

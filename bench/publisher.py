@@ -25,7 +25,7 @@ from workers.deployment.log import Wakeups
 # How far a burst may run ahead of the slowest client, as a fraction of the ring.  A
 # client that falls off the ring skips lines, and there is no gapless stream to check.
 _AHEAD: Final = 0.6
-_LOOK_SECONDS: Final = 0.0005
+_LOOK_SECONDS: Final = 0.0005  # short, so that the publisher never waits for itself
 
 
 class Writer:
@@ -73,6 +73,7 @@ class Writer:
     def burst(self, first: int, count: int) -> float:
         """Publish lines after the ``first`` ones at the slowest client's pace; return CPU s."""
         ahead = int(self._settings.streams.ring_lines * _AHEAD)
+        # Encoded before the clock starts, because a collector's encoding is measured elsewhere.
         bodies = lines.batches(first + 1, count, self._settings.bus.batch_bytes)
         begin, done = time.process_time(), first
         for size, body in bodies:
@@ -88,6 +89,7 @@ class Writer:
         begin, due = time.process_time(), time.monotonic()
         for number, body in enumerate(bodies, first):
             self._publish(1, body, number)
+            # From the due time, not from now, so that lateness does not add up.
             due += 1 / rate
             time.sleep(max(0.0, due - time.monotonic()))
         return time.process_time() - begin
@@ -100,6 +102,7 @@ class Writer:
         self._send(size, body)
 
     def _publisher(self, topic: bytes) -> Publisher:
+        # the start time is the fencing token
         return Publisher(self._context, self._paths, self._settings, topic, time.time_ns())
 
 

@@ -13,6 +13,7 @@ from bench.load.cursor import Cursor, Mismatch
 from bench.load.frames import CLOSE, PING, TEXT, Frames
 
 _LINE: Final = b'"line":"'
+# All messages have the same length, so the number is at a fixed position.
 _LINE_AT: Final = lines.message(1).index(_LINE) + len(_LINE)
 _NUMBER: Final = slice(_LINE_AT, _LINE_AT + 10)
 # A pong with an empty payload and a zero mask (RFC 6455 §5.5.3).
@@ -48,7 +49,7 @@ class Exact:
         """Compare, and count complete lines."""
         self._cursor.feed(self._expected, data)
         self.lines = max(0, self._cursor.position - self._head) // lines.FRAME_BYTES
-        self.begun = self._cursor.position >= self._head
+        self.begun = self._cursor.position >= self._head  # the head is the status
 
 
 class Timed(Exact):
@@ -71,6 +72,7 @@ class Timed(Exact):
         now, before = time.monotonic_ns(), self.lines
         super().feed(data)
         for number in range(before, self.lines):
+            # One clock for all lines of a read: they arrived together.
             self._delays.append((now - self._sent[number]) / 1e9)
 
 
@@ -110,7 +112,7 @@ class Numbered:
         if not payload.startswith(b'{"type":"log"'):
             raise Mismatch(f"after line {self.last}: {payload[:200]!r}")
         number = int(payload[_NUMBER])
-        if self.lines and number != self.last + 1:
+        if self.lines and number != self.last + 1:  # the tail may begin with any number
             raise Mismatch(f"line {number} after line {self.last}")
         self.last = number
         self.lines += 1
@@ -135,7 +137,7 @@ class Collected:
         """Keep the data, and record the number of the last line if it is complete."""
         self.begun = True
         self._data += data
-        last = self._data[-lines.FRAME_BYTES :][4:]
+        last = self._data[-lines.FRAME_BYTES :][4:]  # four bytes of header for this length
         if last.startswith(b'{"type":"log"') and last.endswith(b"}}"):
             self.lines = int(last[_NUMBER])
 

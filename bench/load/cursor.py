@@ -32,6 +32,7 @@ class Cursor:
         if self._carry:
             data = self._carry + bytes(data)
             self._carry = b""
+        # usually true at once: one comparison per read
         while not expected.startswith(data, self.position):
             data = self._without_control(expected, bytes(data))
         self.position += len(data)
@@ -41,7 +42,7 @@ class Cursor:
         agree = _common(expected, self.position, data)
         self.position += agree
         rest = data[agree:]
-        if rest[0] < _FIRST_CONTROL or rest[0] == _CLOSE:
+        if rest[0] < _FIRST_CONTROL or rest[0] == _CLOSE:  # a data frame, or the end
             raise Mismatch(f"at byte {self.position}: {rest[:120]!r}")
         if len(rest) < 2 or len(rest) < 2 + rest[1]:  # the control frame is incomplete
             self._carry = rest

@@ -25,7 +25,7 @@ class Frames:
         start, size = 0, len(block)
         while size - start >= 2:
             length, begin = block[start + 1], start + 2
-            if length >= 126:
+            if length >= 126:  # RFC 6455 §5.2: an extended length of two or eight bytes
                 begin = start + (4 if length == 126 else 10)
                 if size < begin:
                     break
@@ -34,4 +34,4 @@ class Frames:
                 break
             yield block[start], block[begin : begin + length]
             start = begin + length
-        self._rest = block[start:]
+        self._rest = block[start:]  # the beginning of an incomplete frame

@@ -28,6 +28,7 @@ class Address(NamedTuple):
 
 def accept_key(key: bytes) -> bytes:
     """Return a server's answer to a key (RFC 6455 §4.2.2)."""
+    # SHA-1 is what the protocol prescribes
     return base64.b64encode(hashlib.sha1(key + _GUID).digest())
 
 
@@ -53,6 +54,7 @@ def connect(
     opened: list[tuple[socket.socket, bytes]] = []
     while len(opened) < count:
         some = min(_AT_ONCE, count - len(opened))
+        # Send all requests first, so that the server can work on several.
         opening = [_begin(address, receive_buffer, timeout) for _ in range(some)]
         opened += [_finish(sock, key) for sock, key in opening]
     return opened
@@ -80,5 +82,5 @@ def _finish(sock: socket.socket, key: bytes) -> tuple[socket.socket, bytes]:
     head, _, rest = answer.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 101 ") or accept_key(key) not in head:
         raise BenchError(f"the upgrade was refused: {answer[:400]!r}")
-    sock.setblocking(False)
+    sock.setblocking(False)  # for the epoll loop
     return sock, rest

@@ -16,7 +16,7 @@ from bench.load.cursor import Mismatch
 from bench.load.handshake import Address, connect
 from bench.procs import BenchError, Peer
 
-_READ_BYTES: Final = 262_144
+_READ_BYTES: Final = 262_144  # large, so that the load generator needs few system calls
 _POLL_SECONDS: Final = 0.05
 # How often the publisher is told about the slowest client, in seconds.
 _PROGRESS_SECONDS: Final = 0.002
@@ -62,12 +62,13 @@ class Load:
         self._expected = b""
         self._delays = array("d")
         self._reads = 0
+        # one for all clients, because each read is consumed at once
         self._buffer = bytearray(_READ_BYTES)
 
     def stream(self, stream: Stream) -> None:
         """Set the stream that exact clients expect; applies to later connections."""
         self._stream = stream
-        self._expected = stream.expected()
+        self._expected = stream.expected()  # one copy for all clients
 
     def exact(self, address: Address, count: int) -> None:
         """Connect clients that compare every byte."""
@@ -106,7 +107,7 @@ class Load:
         for client in self._clients.values():
             client.sock.close()
         self._clients.clear()
-        self._epoll.close()
+        self._epoll.close()  # forgets all descriptors at once
         self._epoll = select.epoll()
 
     def joined(self, timeout: float) -> None:
@@ -132,7 +133,7 @@ class Load:
             client = make(sock)
             self._clients[sock.fileno()] = client
             self._epoll.register(sock.fileno(), select.EPOLLIN)
-            client.feed(rest)
+            client.feed(rest)  # what arrived with the handshake
 
     def _slowest(self) -> int:
         return min(client.lines for client in self._clients.values())
@@ -142,7 +143,7 @@ class Load:
 
     def _run(self, finished: Callable[[], bool], timeout: float, must_end: bool) -> Outcome:
         self._reads = 0
-        del self._delays[:]
+        del self._delays[:]  # the clients refer to this array
         before = self._total()
         begin = last = 0.0
         cpu = time.process_time()
@@ -150,7 +151,7 @@ class Load:
         while not finished():
             if self._drain():
                 last = time.monotonic()
-                begin = begin or last
+                begin = begin or last  # the clock starts with the first byte
             checked = self._pass_on(checked)
             if time.monotonic() - started > timeout:
                 if must_end:
@@ -163,7 +164,7 @@ class Load:
             last,
             time.process_time() - cpu,
             self._reads,
-            array("d", self._delays),
+            array("d", self._delays),  # a copy: the next run clears it
         )
 
     def _drain(self) -> bool:
@@ -172,6 +173,7 @@ class Load:
         view, clients = memoryview(self._buffer), self._clients
         for fd, _ in ready:
             client = clients[fd]
+            # Once per client and round, so that no client gets ahead.
             size = client.sock.recv_into(view)
             if not size:
                 raise Mismatch("the server closed a client's connection")
@@ -206,6 +208,7 @@ def main(pipe: Connection[Any, Any], progress: Any, sent: Sequence[int] | None) 
         try:
             pipe.send(getattr(load, name)(*arguments))
         except (BenchError, OSError) as error:
+            # Pickled: the other side raises it.
             pipe.send(BenchError(f"load generator, {name}: {error}"))
 
 

@@ -52,7 +52,9 @@ def burst(bench: Bench) -> list[Row]:
     rows = []
     for clients in (100, 1_000):
         name = f"burst, {clients:,} clients"
+        # Fewer lines for more clients: the total number of messages is the same.
         scale = 100 * bench.pick(60_000, 20_000) // clients
+        # The plain server is slower by an order of magnitude.
         slow = 100 * bench.pick(2_000, 500) // clients
         with ExitStack() as stack:
             turns = {
@@ -98,7 +100,7 @@ def _once(turn: Turn, number: int) -> Figure:
     turn.load.send("until", (number + 1) * turn.lines, TIMEOUT)
     used = turn.send(number * turn.lines, turn.lines)
     outcome: Outcome = turn.load.answer()
-    return Figure(outcome.lines / used, outcome, used)
+    return Figure(outcome.lines / used, outcome, used)  # messages: lines times clients
 
 
 def _rows(
@@ -156,7 +158,7 @@ def mist(  # noqa: PLR0913, PLR0917
         before, broker = fanout.cpu, fanout.broker_cpu
         arguments = (first, number) if rate is None else (first, number, rate)
         used = writer.ask("drip" if rate else "burst", *arguments)
-        load_done(load)
+        load_done(load)  # the web tier's cost includes delivering the last line
         whole, broker = fanout.cpu - before, fanout.broker_cpu - broker
         costs.append((whole, broker, used))
         return whole
@@ -187,6 +189,7 @@ def _plain(
     load = stack.enter_context(process.start(shared_counter()))
     load.ask("stream", Stream(b"", count * _count(bench)))
     load.ask("exact", Address("127.0.0.1", server.ask("address"), "/"), clients)
+    # The last clients may still be in the backlog.
     server.ask("wait_for", clients)
     return Turn(load, _sender(server, rate), count)
 
@@ -200,7 +203,7 @@ def _floor(
     load.ask("stream", stream)
     server.ask("stream", stream)
     address = Address("127.0.0.1", server.ask("address"), "/")
-    server.send("accept", clients)
+    server.send("accept", clients)  # accepts while the load generator connects
     load.ask("exact", address, clients)
     server.answer()
     return Turn(load, _sender(server, rate), count)

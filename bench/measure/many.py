@@ -60,7 +60,7 @@ def _run(  # noqa: PLR0913, PLR0917
         writer.ask("attach", [containers.start(bench.engine, name) for name in names])
         for app in [service.add(name) for name in names]:
             load.ask("numbered", service.logs(app), _CLIENTS)
-        writer.ask("pace", 0, 10, _RATE)
+        writer.ask("pace", 0, 10, _RATE)  # warm-up: the collectors are all running afterwards
         load.ask("until", 10, _TIMEOUT)
         before = service.cpu
         load.send("until", lines + 10, _TIMEOUT)

@@ -59,7 +59,7 @@ def measure(bench: Bench) -> list[Row]:
 
 def _settings(lines: int) -> dict[str, object]:
     """Return settings for a replay buffer and a ring that hold all lines."""
-    room = lines * 1_024
+    room = lines * 1_024  # more than a line with its JSON takes
     return {
         "replay.lines": lines + 1_000,
         "replay.bytes": room,
@@ -80,9 +80,10 @@ def _tail(setting: Setting, name: str) -> Pair:
     bench, lines = setting.bench, setting.lines
     setting.writer.ask("attach", [containers.start(bench.engine, name)])
     setting.writer.ask("flood", 0, lines)
+    # The history must be complete, or the engine's writing is measured, too.
     containers.await_line(bench.engine, name, lines)
     app = setting.service.add(name)
-    setting.service.without_collector()
+    setting.service.without_collector()  # of the previous round
     begin = time.monotonic()
     setting.load.ask("collected", setting.service.logs(app, f"&tail={lines}"), 1)
     outcome: Outcome = setting.load.ask("until", lines, _TIMEOUT)

@@ -42,7 +42,7 @@ def measure(bench: Bench) -> list[Row]:
             without.append(_turn(load, writer, 2 * turn * (count + _FILL), count))
             load.ask("stall", fanout.address("&tail=0"))
             with_stalled.append(_turn(load, writer, (2 * turn + 1) * (count + _FILL), count))
-            load.ask("unstall")
+            load.ask("unstall")  # the next round starts without it
     for name, turns in (("without", without), ("with", with_stalled)):
         bench.note(_NAME, f"{name}, per turn: " + "; ".join(map(milliseconds, turns)))
     return [

@@ -48,7 +48,7 @@ def measure(bench: Bench) -> list[Row]:
 
 def _cold_and_warm(service: Whole, address: Address) -> tuple[float, float]:
     """Return the seconds for a first client, and for a second while the first is connected."""
-    service.without_collector()
+    service.without_collector()  # a cold start
     with ExitStack() as stack:
         return _until_tail(stack, address), _until_tail(stack, address)
 
@@ -73,5 +73,5 @@ def _docker_logs(host: str) -> float:
     begin = time.monotonic()
     with DockerLogs(host, _CONTAINER, "--tail", str(_TAIL)) as logs:
         logs.read(_TAIL)
-        logs.finish()
+        logs.finish()  # the yardstick is the complete process
         return time.monotonic() - begin

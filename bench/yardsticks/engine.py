@@ -29,9 +29,9 @@ class DockerLogs:
         self._process = subprocess.Popen(
             ["docker", "--host", host, "logs", *options, container],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # the containers write to standard output only
             stdin=subprocess.DEVNULL,
-            bufsize=0,
+            bufsize=0,  # select() must see what is readable
         )
 
     def __enter__(self) -> Self:
@@ -88,7 +88,7 @@ class Follow:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_TIMEOUT)
         self._socket.connect(path)
-        query = "follow=1&stdout=1&stderr=1&timestamps=1&tail=1"
+        query = "follow=1&stdout=1&stderr=1&timestamps=1&tail=1"  # one line of history, see above
         # HTTP/1.0, so that the response is not chunked.
         request = f"GET /containers/{container}/logs?{query} HTTP/1.0\r\nHost: engine\r\n\r\n"
         self._socket.sendall(request.encode())
@@ -96,7 +96,7 @@ class Follow:
         while b"\r\n\r\n" not in head:
             head += self._more(head)
         self._rest = head.partition(b"\r\n\r\n")[2]
-        while not self._take(array("d"), 0):
+        while not self._take(array("d"), 0):  # until the last existing line has arrived
             self._rest += self._more(self._rest)
 
     def read(self, count: int, timeout: float) -> array[float]:

@@ -35,13 +35,13 @@ class Floor:
         """Accept ``count`` clients, each with a WebSocket handshake."""
         for _ in range(count):
             client, _address = self._listener.accept()
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as Mist does
             _upgrade(client)
             self._clients.append(client)
 
     def stream(self, stream: Stream) -> None:
         """Set the data to write."""
-        self._data = memoryview(stream.expected())
+        self._data = memoryview(stream.expected())  # slices without copying
 
     def burst(self, first: int, count: int) -> float:
         """Write lines after the ``first`` ones in pieces of 64 KiB; return CPU seconds."""

@@ -29,7 +29,7 @@ class Plain:
             ("127.0.0.1", 0),
             self.application,
             handler_class=WebSocketHandler,
-            log=None,
+            log=None,  # a request log would only cost time
             backlog=2048,
         )
         self._server.start()
@@ -88,7 +88,7 @@ class Plain:
 def main(pipe: Connection[Any, Any]) -> None:
     """Handle requests of the bench until the pipe is closed, while the hub keeps running."""
     plain = Plain()
-    pool = gevent.get_hub().threadpool
+    pool = gevent.get_hub().threadpool  # a pipe's recv() would block the hub
     while (asked := pool.apply(_receive, (pipe,))) is not None:
         name, *arguments = asked
         pipe.send(getattr(plain, name)(*arguments))
