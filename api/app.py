@@ -71,6 +71,6 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/healthz", health.AliveResource())
     app.add_route("/readyz", health.ReadyResource())
     app.add_route("/metrics", health.PrometheusResource())
-    if page is not None:
+    if page is not None:  # tests of the API alone need no page
         app.add_sink(page, "/")
     return app

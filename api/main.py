@@ -22,10 +22,11 @@ def build() -> App:
     """Return the application with its store, bus and open streams; raise MistError on failure."""
     settings = load_settings()
     logs.configure(settings)
-    paths = resolve_paths()
+    paths = resolve_paths()  # refuses directories that other users could change
     store = _open_store(settings, paths)
     hub = Hub(paths, settings)
     sessions = SessionWatch(store, settings.auth.check_seconds)
+    # Not the global registry: two applications in one process, as in tests, would clash there.
     registry = CollectorRegistry()
     _observe(registry, hub, sessions)
     services = Services(settings, paths, store, secret.load(paths), registry, hub.problem)

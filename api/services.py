@@ -21,6 +21,6 @@ class Services(NamedTuple):
     settings: Settings
     paths: Paths
     store: Store
-    secret: bytes
+    secret: bytes  # the key that signs sessions
     registry: CollectorRegistry
     bus_problem: Callable[[], str | None]

@@ -3,6 +3,7 @@
 from api.server.accept_balance import release
 from api.server.worker import MistWorker
 
+# Installed configurations refer to these names, so they must not change.
 __all__ = ["MistWorker", "note_reload", "release"]
 
 

@@ -1,6 +1,6 @@
-"""Benchmarks: the service beside its yardsticks, in one run on one machine.
+"""Benchmarks: the service and its yardsticks, measured in one run on one machine.
 
-``python -m bench`` starts everything it measures itself, on loopback and unix
-sockets, and ends it again.  Ratios are what is kept: absolute figures drift with
-the machine, and the yardstick of the same run drifts with them.
+``python -m bench`` starts everything that it measures, on loopback and Unix sockets, and
+stops it again.  Compare the ratios, not the absolute figures: those drift with the
+machine, and so does the yardstick of the same run.
 """

@@ -18,7 +18,7 @@ from bench.measure import fan, latency, many, rest, single, stalled, start, view
 from bench.rows import Row
 from tests.support.isolation import isolate
 
-# A measurement that takes longer hangs: the bench ends and shows where.
+# A measurement that takes longer has hung; the bench then ends and shows where.
 _LONGEST_SECONDS: Final = 900.0
 
 MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
@@ -36,30 +36,31 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Small sizes: less than two minutes for everything.")
+@click.option("--quick", is_flag=True, help="Use small sizes: everything in under two minutes.")
 @click.option(
     "--only",
     "names",
     multiple=True,
     type=click.Choice(list(MEASUREMENTS)),
-    help="Only this measurement; more may follow, with or without --only.",
+    help="Run only this measurement; may be repeated, with or without --only.",
 )
 @click.argument("more", nargs=-1, type=click.Choice(list(MEASUREMENTS)), metavar="")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write the rows here.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Also save the rows here.")
 def main(quick: bool, names: tuple[str, ...], more: tuple[str, ...], file: Path | None) -> None:
-    """Measure Mist beside its yardsticks."""
+    """Measure Mist and its yardsticks."""
+    # Signals, variables and configurations of the caller must not affect the figures.
     isolate()
-    # Whoever ends the bench wants everything ended that it has started.
+    # A SystemExit closes the Bench, and with it everything that the bench has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = report.console()
     with Bench(quick=quick) as bench:
         for name in names + more or MEASUREMENTS:
             faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True)
             begin = time.monotonic()
-            console.print(f"[dim]{name} …[/dim]", end="")
+            console.print(f"[dim]{name} …[/dim]", end="")  # some measurements take minutes
             bench.result.rows += MEASUREMENTS[name](bench)
             console.print(f"[dim] {time.monotonic() - begin:.0f} s[/dim]")
-            if file is not None:
+            if file is not None:  # after each measurement, so that an interruption loses little
                 report.save(bench.result, file)
         faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True)
     report.show(bench.result, console)

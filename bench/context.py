@@ -1,4 +1,4 @@
-"""What all measurements share: how thorough they are, and the engine that some need."""
+"""The context of all measurements: their size, and the engine that some of them need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.service.engine import PrivateEngine, require
 
 
 class Bench:
-    """One run; the private engine is started by the first measurement that needs it."""
+    """One run; the first measurement that needs the private engine starts it."""
 
     def __init__(self, *, quick: bool) -> None:
         self.quick = quick
@@ -32,19 +32,20 @@ class Bench:
 
     @property
     def engine(self) -> PrivateEngine:
-        """A Docker Engine with its own state; EngineMissing where that cannot be."""
+        """A Docker Engine with its own state; raises EngineMissing if it cannot run here."""
         if self._engine is None:
-            require()
+            require()  # root and dockerd
             self._engine = PrivateEngine()
+            # Before the start, which may fail halfway.
             self._stack.callback(self._engine.destroy)
             self._engine.start()
             self._engine.load_image()
         return self._engine
 
     def note(self, measurement: str, text: str) -> None:
-        """Remember something that has to be said beside the figures."""
+        """Record a remark to print together with the figures."""
         self.result.notes.setdefault(measurement, []).append(text)
 
     def pick(self, full: int, quick: int) -> int:
-        """A size for a full or for a quick run."""
+        """Return the size for a full or a quick run."""
         return quick if self.quick else full

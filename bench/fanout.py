@@ -1,8 +1,8 @@
-"""The fan-out of the service by itself: a real broker and real gunicorn workers, no collectors.
+"""The fan-out alone: a real broker and real gunicorn workers, without collectors.
 
-For the rows whose lines the bench publishes.  State and sockets are in a
-directory of their own; the store holds an application, a deployment of it that
-is being built, and an account.
+For the rows whose lines the bench itself publishes.  State and sockets are in a
+temporary directory; the store holds an application, a running deployment of it, and an
+account.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _READY_SECONDS: Final = 60.0
 
 
 class Fanout:
-    """Broker, gunicorn with ``workers`` workers, one application and one session."""
+    """A broker, gunicorn with ``workers`` workers, one application and one session."""
 
     def __init__(self, workers: int = 1, settings: Mapping[str, object] | None = None) -> None:
         self._directory = scratch("mist-bench-")
         self.paths = Paths(self._directory / "home", self._directory / "run")
-        self.port = free_port()
+        self.port = free_port()  # so that a service on this machine is not disturbed
         self._environment = self._environ({"server.workers": workers, **(settings or {})})
         self.settings: Settings = mist_settings.load_settings(self._environment)
         self._broker: Peer | None = None
@@ -56,7 +56,7 @@ class Fanout:
     def __enter__(self) -> Self:
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # __exit__ is not called if __enter__ raises
             self.close()
             raise
         return self
@@ -71,40 +71,41 @@ class Fanout:
 
     @property
     def pids(self) -> list[int]:
-        """The broker, gunicorn's master and its workers."""
+        """The pids of the broker, gunicorn's master and its workers."""
         assert self._broker is not None
         assert self._web is not None
         return [self._broker.pid, *procs.tree(self._web.pid)]
 
     @property
     def cpu(self) -> float:
-        """CPU seconds that they have used so far."""
+        """The CPU seconds that they have used so far."""
         return procs.cpu_seconds(self.pids)
 
     @property
     def broker_cpu(self) -> float:
-        """CPU seconds of the broker alone."""
+        """The CPU seconds of the broker alone."""
         assert self._broker is not None
         return self._broker.cpu
 
     def address(self, query: str = "") -> Address:
-        """Where the application's log is."""
+        """Return the address of the application's log."""
         return self._address(f"/ws/container/logs?appId={APP}{query}")
 
     def deployment(self) -> Address:
-        """Where the deployment's log is."""
+        """Return the address of the deployment's log."""
         return self._address(f"/ws/deployment/logs?deploymentId={DEPLOYMENT}")
 
     def _address(self, path: str) -> Address:
         return Address("127.0.0.1", self.port, path, self._cookie)
 
     def close(self) -> None:
-        """End both, and remove the state."""
+        """Stop both, and remove the state."""
         if self._web is not None:
             self._web.send_signal(signal.SIGTERM)
             try:
                 self._web.wait(20)
             except subprocess.TimeoutExpired:
+                # The workers, too: they would outlive a killed master.
                 for pid in reversed(procs.tree(self._web.pid)):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
@@ -118,6 +119,7 @@ class Fanout:
             directory.mkdir(mode=0o700)
         self._cookie = self._fill_store()
         self._broker = Peer(_broker, self.settings, self.paths)
+        # The same command as in the systemd unit.
         command = [sys.executable, "-m", "api.server.serve", "-c", str(bundled("gunicorn.conf.py"))]
         self._log = self._directory / "gunicorn.log"
         with self._log.open("wb") as log:
@@ -131,13 +133,15 @@ class Fanout:
         self._wait_until_ready()
 
     def _fill_store(self) -> str:
-        """Add what the bench publishes for, and return the session of an administrator."""
+        """Create the rows that the bench publishes for; return the session of an administrator."""
         store = open_store(self.settings, self.paths)
         try:
             store.migrate()
             app = store.apps.add("bench", container="bench")
             deployment = store.deployments.create(app.id, _EMAIL)
+            # otherwise the viewers would wait for it in the queue
             store.deployments.update(deployment.id, status="building")
+            # A token needs no log-in, so the hash is never checked.
             user = store.users.add(_EMAIL, "no password", "admin")
             installation = store.installation
         finally:
@@ -149,12 +153,12 @@ class Fanout:
         assert self._web is not None
         deadline = time.monotonic() + _READY_SECONDS
         while not self._answers():
-            if self._web.poll() is not None or time.monotonic() > deadline:
+            if self._web.poll() is not None or time.monotonic() > deadline:  # ended, or hangs
                 raise BenchError(f"gunicorn is not ready:\n{self._log.read_text()[-2000:]}")
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without a proxy
         try:
             with opener.open(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -162,6 +166,7 @@ class Fanout:
             return False
 
     def _environ(self, overrides: Mapping[str, object]) -> dict[str, str]:
+        # The caller's own settings must not change what is measured.
         environment = {key: value for key, value in os.environ.items() if key[:5] != "MIST_"}
         environment["MIST_HOME"] = str(self.paths.home)
         environment["MIST_RUNTIME"] = str(self.paths.runtime)
@@ -172,7 +177,7 @@ class Fanout:
 
 
 def _broker(pipe: Connection[Any, Any], settings: Settings, paths: Paths) -> None:
-    """The broker's process; it ends when the bench closes its pipe."""
+    """Run the broker until the bench closes its pipe."""
     from bus.broker.main import main  # noqa: PLC0415 - only in the child
 
     main(Assignment("broker", 0, time.time_ns(), False), settings, paths, pipe)

@@ -1,9 +1,9 @@
-"""The stream that every server of the fan-out rows sends: numbered log lines, known in advance.
+"""The stream that every server of the fan-out rows sends: numbered lines, known in advance.
 
-Each line is 150 bytes long and begins with its number, each message is the one
-that the contract describes, and each frame has the same size, so that a position
-in the bytes is a line number and back.  The frames are made here, apart from the
-service's own encoder: the service is checked against them.
+Each line is 150 bytes long and begins with its number.  Each message is the one of the
+public contract, and all frames have the same size, so that a byte position can be
+converted to a line number and back.  The frames are built here without the service's
+encoder, because the service is checked against them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 
 from mist import clock, messages
 
-LINE_BYTES: Final = 150
+LINE_BYTES: Final = 150  # about the length of an access log's line
 _BEGIN: Final = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 _FILLER: Final = "GET /api/v1/items?page=7 HTTP/1.1 200 5123 agent=curl/8.5.0 " * 3
 
-# Has a time stamp: the process that makes a stream hands it to the others.
+# Contains the current time, so the process that makes a stream passes it to the others.
 STATUS: Final = messages.status(messages.ContainerStatus("bench", "running", "Up 2 hours"))
 BUILDING: Final = messages.status(
     messages.DeploymentStatus(1, "building", "building_image", 25, "Building Docker image...")
@@ -25,17 +25,17 @@ BUILDING: Final = messages.status(
 
 
 def text(number: int) -> str:
-    """Line ``number``, from 1 on."""
-    return f"{number:010d} {_FILLER}"[:LINE_BYTES]
+    """Return line ``number``, counted from 1."""
+    return f"{number:010d} {_FILLER}"[:LINE_BYTES]  # ten digits, so that all lines have one length
 
 
 def message(number: int) -> bytes:
-    """The ``log`` message of line ``number``."""
+    """Return the ``log`` message of line ``number``."""
     return messages.log(clock.rfc3339(_BEGIN + number * 1_000), text(number), "stdout")
 
 
 def frame(payload: bytes) -> bytes:
-    """An unmasked, final text frame (RFC 6455 §5.2)."""
+    """Return an unmasked final text frame (RFC 6455 §5.2)."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
@@ -48,19 +48,19 @@ FRAME_BYTES: Final = len(frame(message(1)))
 
 
 class Stream(NamedTuple):
-    """What a client is to receive: ``head`` (whole frames), then the frames of ``lines`` lines."""
+    """The expected data of a client: ``head`` (complete frames), then ``lines`` frames."""
 
     head: bytes
     lines: int
 
     def expected(self) -> bytes:
-        """All bytes after the handshake."""
+        """Return all bytes after the handshake."""
         return self.head + b"".join(frame(message(number + 1)) for number in range(self.lines))
 
 
 def batches(first: int, lines: int, batch_bytes: int) -> list[tuple[int, bytes]]:
-    """Lines from number ``first`` on as pairs of count and bus body."""
-    size = len(message(1)) + 1
+    """Return lines from ``first`` on as pairs of line count and bus message body."""
+    size = len(message(1)) + 1  # the newline between two messages
     step = max(1, batch_bytes // size)
     made = []
     for start in range(first, first + lines, step):

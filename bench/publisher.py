@@ -1,7 +1,7 @@
-"""Plays a log collector or a deployment's runner: publishes numbered lines on the bus.
+"""Publish numbered lines on the bus in place of a collector or a deployment's runner.
 
-The fan-out rows measure the broker and the web tier, so the lines come from here
-at whatever pace is asked for, through the same client that collectors and runners use.
+The fan-out rows measure the broker and the web tier.  Their lines come from here at the
+requested rate, through the same publisher that collectors and runners use.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from mist.paths import Paths
 from mist.settings import Settings
 from workers.deployment.log import Wakeups
 
-# How far a burst runs ahead of the slowest client, as a part of the ring: a
-# client that falls off the ring's end is told so and has no gapless run to check.
+# How far a burst may run ahead of the slowest client, as a fraction of the ring.  A
+# client that falls off the ring skips lines, and there is no gapless stream to check.
 _AHEAD: Final = 0.6
-_LOOK_SECONDS: Final = 0.0005
+_LOOK_SECONDS: Final = 0.0005  # short, so that the publisher never waits for itself
 
 
 class Writer:
@@ -55,9 +55,10 @@ class Writer:
         self._send = lambda size, body: out.publish(Kind.LOG, body, count=size)
 
     def deploy(self, deployment_id: int, status: bytes) -> None:
-        """Begin the log of a deployment: every line goes to its file, and from there to the bus."""
+        """Begin a deployment's log, whose lines go to its file and from there to the bus."""
         path = self._paths.deployment_log(deployment_id)
         path.parent.mkdir(exist_ok=True)
+        # Unbuffered: a viewer may read the file as soon as the bus announces a line.
         file = path.open("ab", buffering=0)
         publisher = self._publisher(topics.deployment_log(deployment_id))
         wakeups = Wakeups(publisher, path, self._settings.bus.batch_bytes)
@@ -70,8 +71,9 @@ class Writer:
         send(1, status)
 
     def burst(self, first: int, count: int) -> float:
-        """Publish lines after the ``first`` ones as fast as the slowest client; CPU seconds."""
+        """Publish lines after the ``first`` ones at the slowest client's pace; return CPU s."""
         ahead = int(self._settings.streams.ring_lines * _AHEAD)
+        # Encoded before the clock starts, because a collector's encoding is measured elsewhere.
         bodies = lines.batches(first + 1, count, self._settings.bus.batch_bytes)
         begin, done = time.process_time(), first
         for size, body in bodies:
@@ -82,11 +84,12 @@ class Writer:
         return time.process_time() - begin
 
     def drip(self, first: int, count: int, rate: float) -> float:
-        """Publish ``rate`` lines a second, one by one; CPU seconds."""
+        """Publish ``rate`` lines a second, one at a time; return CPU seconds."""
         bodies = [lines.message(number + 1) for number in range(first, first + count)]
         begin, due = time.process_time(), time.monotonic()
         for number, body in enumerate(bodies, first):
             self._publish(1, body, number)
+            # From the due time, not from now, so that lateness does not add up.
             due += 1 / rate
             time.sleep(max(0.0, due - time.monotonic()))
         return time.process_time() - begin
@@ -99,6 +102,7 @@ class Writer:
         self._send(size, body)
 
     def _publisher(self, topic: bytes) -> Publisher:
+        # the start time is the fencing token
         return Publisher(self._context, self._paths, self._settings, topic, time.time_ns())
 
 
@@ -109,7 +113,7 @@ def main(
     progress: Any,
     sent: MutableSequence[int] | None,
 ) -> None:
-    """Serve requests of the bench until the pipe is closed."""
+    """Handle requests of the bench until the pipe is closed."""
     writer = Writer(settings, paths, progress, sent)
     while True:
         try:
@@ -122,5 +126,5 @@ def main(
 def start(
     settings: Settings, paths: Paths, progress: Any, sent: MutableSequence[int] | None = None
 ) -> Peer:
-    """A publisher that paces itself by ``progress`` and notes times in ``sent``."""
+    """Start a publisher that paces itself by ``progress`` and records times in ``sent``."""
     return Peer(main, settings, paths, progress, sent)

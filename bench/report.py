@@ -1,4 +1,4 @@
-"""The result as a table for people and as JSON for programs."""
+"""Print the result as a table, and save it as JSON."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rich.table import Table
 
 from bench.rows import Result, Row
 
-# What the table needs; where the output goes to a file, rich would take 80 columns.
+# The width of the table; rich assumes 80 columns if the output goes to a file.
 _COLUMNS: Final = 140
 
 
 def console() -> Console:
-    """Where the result is shown: as wide as the terminal, or as wide as the table."""
+    """Return a console as wide as the terminal, or as the table if there is no terminal."""
     found = Console()
     return found if found.is_terminal else Console(width=_COLUMNS)
 
 
 def show(result: Result, console: Console) -> None:
-    """Print the table, and below it the notes of each measurement."""
-    table = Table(title="Mist, measured beside its yardsticks")
+    """Print the table, followed by the notes of each measurement."""
+    table = Table(title="Mist, measured next to its yardsticks")
     table.add_column("measurement")
     for column in ("value", "yardstick", "unit", "ratio", "target", "met"):
         table.add_column(column, justify="left" if column == "unit" else "right")
@@ -33,11 +33,12 @@ def show(result: Result, console: Console) -> None:
     console.print(table)
     for name, notes in result.notes.items():
         for note in notes:
+            # brackets are rich's markup
             console.print(f"[dim]{escape(name)}:[/dim] {escape(note)}", soft_wrap=True)
 
 
 def save(result: Result, path: Path) -> None:
-    """Write ``{"rows": […], "notes": {…}}``."""
+    """Write the result as ``{"rows": […], "notes": {…}}``."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
 
 
@@ -49,7 +50,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def figure(number: float) -> str:
-    """A number with as many digits as mean something."""
+    """Format a number with as many digits as are significant."""
     if number >= 100:
         return f"{number:,.0f}"
     return f"{number:.3g}"

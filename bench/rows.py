@@ -1,4 +1,4 @@
-"""What a measurement yields: rows of value, yardstick, ratio and target."""
+"""The result of a measurement: rows of value, yardstick, ratio and target."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Direction = Literal[">=", "<="]
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What is to be reached: a bound on the ratio, or on the value where there is no yardstick."""
+    """A bound on the ratio, or on the value if there is no yardstick."""
 
     of: Literal["ratio", "value"]
     direction: Direction
     bound: float
 
     def met(self, figure: float) -> bool:
-        """Whether ``figure`` is on the right side of the bound."""
+        """Return True if ``figure`` meets the bound."""
         return figure >= self.bound if self.direction == ">=" else figure <= self.bound
 
     def __str__(self) -> str:
@@ -37,33 +37,33 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct):
-    """All rows of a run, and what has to be said about them (by measurement)."""
+    """All rows of a run, and the notes on them by measurement."""
 
     rows: list[Row] = []
     notes: dict[str, list[str]] = {}
 
 
 def at_least(bound: float) -> Target:
-    """The value is to be ``bound`` times the yardstick or more."""
+    """Require a value of at least ``bound`` times the yardstick."""
     return Target("ratio", ">=", bound)
 
 
 def at_most(bound: float) -> Target:
-    """The value is to be ``bound`` times the yardstick or less."""
+    """Require a value of at most ``bound`` times the yardstick."""
     return Target("ratio", "<=", bound)
 
 
 def below(bound: float) -> Target:
-    """The value itself is to be ``bound`` or less; there is no yardstick."""
+    """Require a value of at most ``bound``, without a yardstick."""
     return Target("value", "<=", bound)
 
 
 def compared(name: str, value: float, unit: str, yardstick: float, target: Target) -> Row:
-    """A row with a yardstick from the same run."""
+    """Return a row with a yardstick from the same run."""
     ratio = value / yardstick
     return Row(name, value, unit, yardstick, ratio, str(target), target.met(ratio))
 
 
 def plain(name: str, value: float, unit: str, target: Target) -> Row:
-    """A row that has a bound and no yardstick."""
+    """Return a row with a bound but no yardstick."""
     return Row(name, value, unit, None, None, str(target), target.met(value))

@@ -1,4 +1,4 @@
-"""The whole service on a private engine: ``mist up``, applications, a session."""
+"""The complete service on a private engine: ``mist up``, applications and a session."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from mist.store import open_store
 from tests.support.service.engine import wait_until
 from tests.support.service.service import Service
 
-# For turns that begin without a collector: it is not waited for.
+# For rounds that start without a collector, which would otherwise linger for 5 s.
 SHORT_LINGER: Final[Mapping[str, object]] = {"collector.linger_seconds": 0.1}
 
 
 class Whole:
-    """A running service and how to reach it."""
+    """A running service and the addresses of its streams."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self._cookie = service.login().removeprefix("mist_token=")
 
     def add(self, container: str) -> int:
-        """An application for a container of that name; its id."""
+        """Add an application for the container with this name; return its id."""
+        # Directly in the store, which is faster than an HTTP request per application.
         store = open_store(load_settings(self.service.environment), self.service.paths)
         try:
             return store.apps.add(container, container=container).id
@@ -34,22 +35,22 @@ class Whole:
             store.close()
 
     def logs(self, app_id: int, query: str = "") -> Address:
-        """Where the log of an application is."""
+        """Return the address of an application's log."""
         path = f"/ws/container/logs?appId={app_id}{query}"
         return Address("127.0.0.1", self.service.port, path, self._cookie)
 
     @property
     def pids(self) -> list[int]:
-        """Every process of the service."""
+        """The pids of all processes of the service."""
         return [process.pid for process in self.service.processes()]
 
     @property
     def cpu(self) -> float:
-        """CPU seconds that they have used so far."""
+        """The CPU seconds that they have used so far."""
         return procs.cpu_seconds(self.pids)
 
     def gunicorn(self) -> list[int]:
-        """The master and the workers of the web tier."""
+        """Return the pids of the web tier's master and workers."""
         return [
             process.pid
             for process in self.service.processes()
@@ -57,11 +58,11 @@ class Whole:
         ]
 
     def collectors(self) -> list[int]:
-        """The collectors of container logs."""
+        """Return the pids of the log collectors."""
         return [int(row["pid"]) for row in self.service.running("container/")]
 
     def without_collector(self) -> None:
-        """Wait until no collector of a container's log is left."""
+        """Wait until no log collector is running."""
         wait_until(lambda: not self.collectors(), "the collectors to end")
 
 
@@ -69,7 +70,7 @@ class Whole:
 def running(
     bench: Bench, overrides: Mapping[str, object] | None = None, workers: int = 1
 ) -> Iterator[Whole]:
-    """``mist up`` on the bench's engine, ended afterwards."""
+    """Run ``mist up`` on the engine of the bench, and stop it afterwards."""
     service = Service(bench.engine.host, overrides, workers)
     try:
         service.start()

@@ -65,6 +65,7 @@ def adopt(app: str, yes: bool) -> None:
         if not yes and not _confirmed():
             terminal.say("Nothing was changed; use --yes to adopt it without confirmation.")
             raise SystemExit(Exit.FAILURE)
+        # By id: another container may take the name before the deployment.
         store.apps.adopt(target.id, found["Id"])
     terminal.say(f"Adopted; `mist deploy {target.name}` will replace it.")
 
@@ -86,12 +87,13 @@ def _adoptable(store: Store, settings: Settings, app: App) -> dict[str, Any]:
 
     if app.git_url is None:
         raise Conflict(f"{app.name} has no Git repository, so no deployment replaces its container")
+    # The engine itself would also accept the beginning of an id.
     found = references.find_container(settings, app.container)
     if found is None:
         raise NotFound(
             f"there is no container {app.container!r} to adopt; `mist deploy {app.name}` creates it"
         )
-    if ownership.owner(store, found) == app.id:
+    if ownership.owner(store, found) == app.id:  # the next deployment replaces it anyway
         raise Conflict(f"a deployment of {app.name} created the container {app.container!r}")
     if store.apps.adopted(app.id) == found["Id"]:
         raise Conflict(
@@ -101,6 +103,7 @@ def _adoptable(store: Store, settings: Settings, app: App) -> dict[str, Any]:
     text, adoptable = ownership.stranger(store, app, found)
     if not adoptable:
         raise Conflict(text)
+    # ``size`` makes the engine measure the files outside of mounts, which may take seconds.
     return dict(engine.get_json(settings, f"/containers/{found['Id']}/json", size=1))
 
 
@@ -108,7 +111,7 @@ def _facts(found: dict[str, Any], app: App, settings: Settings) -> Iterator[Fact
     from workers.deployment import volumes  # noqa: PLC0415 - see _adoptable
 
     host = found["HostConfig"]
-    source = validation.public_git_url(app.git_url or "")
+    source = validation.public_git_url(app.git_url or "")  # without a password
     yield Fact("image", found["Config"]["Image"], f"replaced by an image built from {source}")
     for inside, outside in sorted((host["PortBindings"] or {}).items()):
         for binding in outside or ():
@@ -122,11 +125,12 @@ def _facts(found: dict[str, Any], app: App, settings: Settings) -> Iterator[Fact
     for path in sorted(host.get("Tmpfs") or {}):
         yield Fact("mount", f"tmpfs at {path}", _LOST)
     for key, words in _LIMITS.items():
-        if (host.get(key) or 0) > 0:
+        if (host.get(key) or 0) > 0:  # -1 and 0 mean no limit
             yield Fact("limit", words(host[key]), _LOST)
-    network = settings.deployments.network or "bridge"
+    network = settings.deployments.network or "bridge"  # the engine's default
     for name in sorted(found["NetworkSettings"]["Networks"]):
         yield Fact("network", name, _KEPT if name == network else _LOST)
+    # Names only: values may be secret. Almost every image sets PATH.
     variables = sorted({text.partition("=")[0] for text in found["Config"]["Env"] or ()} - {"PATH"})
     for name in variables:
         yield Fact("variable", name, "set by the application" if name in app.env else _LOST)

@@ -34,6 +34,7 @@ command.add_command(adopt)
 @click.option("--project", help="Project whose members may see it.")
 def add(variables: tuple[str, ...], **fields: str | int | None) -> None:
     """Add an application: a running container to watch, or a repository to deploy."""
+    # The same type that HTTP uses, so both have the same defaults and checks.
     new = msgspec.convert({**fields, "env": validation.assignments(variables)}, NewApp)
     with opened_store() as store:
         app = management.add(store, new)

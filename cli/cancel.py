@@ -18,6 +18,7 @@ def command(deployment: int) -> None:
     """Cancel DEPLOYMENT (its number); it fails, and the previous container keeps running."""
     with opened_store() as store:
         if not store.deployments.request_cancel(deployment, getpass.getuser()):
+            # request_cancel() returns False in both cases.
             if store.deployments.get(deployment) is None:
                 raise NotFound(f"there is no deployment {deployment}")
             raise Conflict(f"deployment {deployment} has already finished")

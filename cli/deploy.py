@@ -71,7 +71,7 @@ class Screen:
             TaskProgressColumn(),
             TimeElapsedColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_terminal,  # a file gets a line per status instead
         )
         self._task = self._bar.add_task("Queued", total=100)
         self._said = ""
@@ -94,6 +94,7 @@ class Screen:
             self._task, completed=status.progress, description=escape(visible(status.message))
         )
         text = visible(status.error_message or status.message)
+        # The bar shows the other statuses; the final one has to remain above it.
         if text != self._said and (self._bar.disable or status.status in ("success", "failed")):
             style = {"failed": "red", "success": "green"}.get(status.status, "dim")
             self._print(Text(f"[{status.progress:3} %] {text}", style=style))
@@ -124,10 +125,12 @@ def follow(store: Store, paths: Paths, row: Deployment, screen: Screen) -> Deplo
             if now.finished:
                 # The runner writes the log before the row, so the log is complete now.
                 last = _show(reader, screen, last)
+                # A runner that was killed leaves a log without an end.
                 return last if reader.finished else _show_end(now, screen)
-            if reader.line == 0:
+            if reader.line == 0:  # still in the queue, so the file does not exist
                 screen.status(_status(now))
                 asked.wait()
+        # Polling needs no bus, so a deployment can be followed while the broker is down.
         time.sleep(_LOOK_SECONDS)
 
 

@@ -65,7 +65,7 @@ def cli() -> None:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command line and exit: 0, 2 for wrong usage, or the error's own status."""
-    _drop_inherited_signals()
+    _drop_inherited_signals()  # first: nothing may be missed
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         _check_encoding(given)
@@ -75,7 +75,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     except (ImportError, SyntaxError) as error:
         broken = BrokenInstallation("the program", str(error))
         _fail(str(broken), broken.exit_status)
-    except OSError as error:
+    except OSError as error:  # such as a full disk, or output that cannot be written
         _fail(str(error), Exit.FAILURE)
 
 

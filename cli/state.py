@@ -15,10 +15,10 @@ def opened_store() -> Iterator[Store]:
     """Yield the store named in the settings, migrated to this program's schema."""
     settings, paths = load_settings(), resolve_paths()
     if not settings.store.url:
-        location.move_unless_in_use(paths)
+        location.move_unless_in_use(paths)  # from where an earlier version had it
     store = open_store(settings, paths)
     try:
-        store.migrate()
+        store.migrate()  # a command may come before the first `mist up`
         yield store
     finally:
         store.close()

@@ -18,6 +18,7 @@ def command() -> None:
     settings, paths = load_settings(), resolve_paths()
 
     def before(_store: Store) -> None:
+        # The web tier only reads the key.
         load_or_create(paths)
         warn_without_engine(settings)
 

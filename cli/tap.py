@@ -14,6 +14,7 @@ from mist.errors import WireError
 from mist.paths import resolve_paths
 from mist.settings import load_settings
 
+# Without the closing slash, container/1 would also match container/10/.
 _UNFINISHED = re.compile(r"(container|deployment)(/[1-9][0-9]*)?")
 
 
@@ -48,7 +49,7 @@ def _hint(topic: str) -> str:
 def _print(events: zmq.Socket[bytes]) -> None:
     poller = zmq.Poller()
     poller.register(events, zmq.POLLIN)
-    poller.register(terminal.STDOUT, zmq.POLLERR)
+    poller.register(terminal.STDOUT, zmq.POLLERR)  # reports that the reader has gone (poll(2))
     while True:
         ready = dict(poller.poll())
         if ready.get(terminal.STDOUT):  # the reader of the pipe has gone; a quiet bus would hide it
@@ -60,7 +61,8 @@ def _print_one(frames: list[bytes]) -> None:
     try:
         message = wire.parse(frames)
     except WireError as error:
+        # a publisher of another version; go on with the next message
         terminal.note(f"mist: {error}")
         return
-    if message.body:
+    if message.body:  # some kinds, such as READY, have none
         terminal.write_json(message.body)

@@ -29,7 +29,7 @@ def quiet_ending() -> Iterator[None]:
     """Exit silently on Ctrl-C, and when the reader of standard output has gone."""
     try:
         yield
-        sys.stdout.flush()
+        sys.stdout.flush()  # here, so that a broken pipe is noticed inside the try
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
@@ -45,21 +45,21 @@ def bus_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
     try:
         yield context
     finally:
-        context.destroy(linger=0)
+        context.destroy(linger=0)  # term() would wait until every message is sent
 
 
 def write_line(line: str) -> None:
-    """Buffer a line of a log for standard output; ``flush`` writes it.
+    """Buffer a log line for standard output; ``flush`` writes it.
 
-    A terminal receives the line's colours, and every other control character as an escape.
-    A file or a pipe receives the line as it is.
+    On a terminal colours are kept, and all other control sequences are made visible.  A
+    file or a pipe receives the line unchanged.
     """
     text = coloured(line) if sys.stdout.isatty() else line
     sys.stdout.buffer.write(text.encode() + b"\n")
 
 
 def write_error_line(line: str) -> None:
-    """Write a line of a log to standard error, after flushing standard output to keep the order."""
+    """Write a log line to standard error, after flushing standard output to keep the order."""
     flush()
     text = coloured(line) if sys.stderr.isatty() else line
     sys.stderr.buffer.write(text.encode() + b"\n")
@@ -67,9 +67,9 @@ def write_error_line(line: str) -> None:
 
 
 def write_json(data: object) -> None:
-    """Write one line of JSON to standard output, and flush it.
+    """Write one line of JSON to standard output and flush it.
 
-    ``data`` is encoded unless it is bytes.  Control characters are escaped.
+    ``data`` of type bytes is already JSON.  Control characters are escaped.
     """
     encoded = data if isinstance(data, bytes) else msgspec.json.encode(data)
     sys.stdout.buffer.write(plain_json(encoded) + b"\n")
@@ -77,13 +77,13 @@ def write_json(data: object) -> None:
 
 
 def say(text: str = "", *, error: bool = False) -> None:
-    """Print a message with the control characters of its names escaped."""
+    """Print a message of a command, with control characters in it made visible."""
     click.echo(visible(text, lines=True), err=error)
 
 
 def show_table(headings: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
-    """Print a table; cells are plain text, without markup."""
-    # `mist up` also imports this module, and would hold rich in memory as long as it runs.
+    """Print a table; cells are data, never markup."""
+    # `mist up` imports this module, too, and would keep rich in memory for its lifetime.
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415

@@ -38,6 +38,7 @@ _LATE_SECONDS: Final = 3.0
 @click.option("--json", "as_json", is_flag=True, help="Print samples as JSON, one per line.")
 def command(once: bool, as_json: bool) -> None:
     """Show CPU, memory, disk and Docker counts, updated once a second."""
+    # A file or a pipe cannot show a live screen.
     once = once or not (as_json or sys.stdout.isatty())
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
@@ -84,6 +85,7 @@ def _print_once(follower: Follower) -> None:
 
 def _draw(follower: Follower, history: int) -> None:
     samples = deque(map(_decode, _first(follower)), maxlen=history)
+    # redrawn once per sample
     with Live(dashboard(list(samples)), auto_refresh=False, screen=True) as live:
         while True:
             arrived = _samples(follower, _LATE_SECONDS)
@@ -142,7 +144,7 @@ def human(number: float) -> str:
 
 
 def _docker(counts: Docker) -> Text:
-    if counts.containers_running is None:
+    if counts.containers_running is None:  # the contract's value for an unreachable engine
         return Text("engine unreachable", style="red")
     return Text(
         f"{counts.containers_running} of {counts.containers_total} containers running, "

@@ -65,6 +65,7 @@ def warn_without_engine(settings: Settings) -> None:
 def _look_for_engine(settings: Settings) -> None:
     from workers.engine import dial  # noqa: PLC0415 - see warn_without_engine
 
+    # A hanging engine must not delay the start.
     timeout = min(_ENGINE_SECONDS, settings.engine.timeout_seconds)
     try:
         engine = structs.replace(settings.engine, timeout_seconds=timeout)
@@ -83,5 +84,5 @@ def _with_options(settings: Settings, bind: str | None, workers: int | None) -> 
 def _welcome(bind: str, password: str | None) -> None:
     """Print what the user needs to log in; the password is shown only this once."""
     terminal.say(f"Mist listens on http://{bind}")
-    if password is not None:
+    if password is not None:  # only on the first start
         terminal.say(f"Log in as {EMAIL}, one-time password: {password}")

@@ -30,6 +30,7 @@ def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool
     Without --password-stdin, a terminal prompts for the password; otherwise the command
     generates one and prints it once.
     """
+    # Everything is checked before the password is asked for.
     address = validation.email(email)
     names = [validation.name(each, "project") for each in projects]
     password, printed = _password(password_stdin)
@@ -77,11 +78,12 @@ def passwd(email: str, password_stdin: bool) -> None:
 def _password(from_stdin: bool) -> tuple[str, bool]:
     """Return the new password, and True if it was generated and has to be shown."""
     if from_stdin:
+        # Only the line ending is removed: a password may end with spaces.
         return passwords.check(sys.stdin.readline().rstrip("\r\n")), False
     if sys.stdin.isatty():
         typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
         return passwords.check(typed), False
-    return passwords.generate(), True
+    return passwords.generate(), True  # neither a terminal nor --password-stdin
 
 
 def _print_once(password: str, printed: bool) -> None:

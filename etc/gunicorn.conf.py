@@ -1,7 +1,7 @@
-"""gunicorn's configuration for Mist's web tier; what it says comes from Mist's settings.
+"""gunicorn's configuration for Mist's web tier, derived from Mist's settings.
 
-Everything an operator may want to change is a key of the section ``[server]`` in
-``mist.toml``.  What is decided here is decided for a reason, which stands beside it.
+Everything that an operator may want to change is a key of the section ``[server]`` in
+``mist.toml``.  The values fixed here have their reason next to them.
 """
 
 import math
@@ -16,39 +16,38 @@ bind = _server.bind
 workers = _server.workers
 worker_class = "api.worker.MistWorker"
 
-# Requests under way in one worker. Open WebSockets are no requests any more; their
-# bound is streams.max_clients.
+# Requests in progress per worker. An open WebSocket no longer counts as a request;
+# streams.max_clients limits those.
 worker_connections = _server.worker_connections
-
-# How many connects may wait while the workers are busy. The kernel cuts it to
+# Connections waiting for accept(). The kernel caps this at net.core.somaxconn (4096
+# on current Linux).
 # net.core.somaxconn (4096 on today's Linux).
 backlog = _server.backlog
 
-# All workers share one listening socket, and each takes one connection a turn
-# (gevent does that by itself as soon as there are several workers); a worker that
-# has more connections than another lets that one go first, because WebSockets stay
-# for hours where they are. SO_REUSEPORT would spread them blindly, lose those that
-# wait in the queue of a worker that ends, and let a second Mist bind the same port
-# without an error.
+# All workers share one listening socket, and each accepts one connection at a time
+# (gevent does so whenever there are several workers). A worker with more connections
+# than another lets that one accept first, because WebSockets stay open for hours.
+# SO_REUSEPORT would distribute connections without regard to load, lose those queued
+# for a worker that ends, and let a second Mist bind the same port without an error.
 reuse_port = False
 
 # The master kills a worker that takes longer to stop.
 graceful_timeout = math.ceil(_server.graceful_timeout)
 
-# Who may say, with X-Forwarded-For and X-Forwarded-Proto, for whom a request is.
+# The proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted.
 forwarded_allow_ips = _server.forwarded_allow_ips
 
-# Nothing of the application exists before the fork: gevent's loop, ZeroMQ's
-# context and the store's connections belong to one process each.
+# Load nothing before the fork: gevent's loop, ZeroMQ's context and the store's
+# connections must not be shared between processes.
 preload_app = False
 
-# A file for the workers' heartbeat; on a disk that stalls it would stop the worker.
+# The heartbeat file must be in memory: on a disk that stalls, it would block the worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 
-# gunicorn's own control interface is not used; `mist status` shows the processes.
+# Mist does not use gunicorn's own control interface; `mist status` shows the processes.
 control_socket_disable = True
 
-# One line for each request is of no use here; failures are logged by the application.
+# No access log, which would not be of use here; the application logs failures.
 accesslog = None
 errorlog = "-"
 proc_name = "mist-api"

@@ -51,8 +51,10 @@ def check_port(bind: str) -> None:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
+            # Otherwise connections in TIME_WAIT make a restart fail (socket(7)).
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+            # Two sockets with SO_REUSEADDR can bind the same port; only listen() conflicts.
             probe.listen(1)
     except UnicodeError:  # the idna codec rejects names such as "a..b" with it
         raise _no_such_host(bind) from None
@@ -100,6 +102,7 @@ def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    # A zone is only meaningful on the machine that reports it.
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 

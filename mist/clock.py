@@ -37,7 +37,7 @@ def normalize(text: str) -> str:
         raise ValueError(f"{text!r} is not an RFC 3339 timestamp such as 2025-01-15T10:30:00Z")
     date, clock, fraction, zulu, sign, hours, minutes = match.groups()
     moment = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=UTC)
-    if not zulu:
+    if not zulu:  # "Z" and "z" need no conversion
         offset = timedelta(hours=int(hours), minutes=int(minutes))
         try:
             moment = moment - offset if sign == "+" else moment + offset
@@ -51,4 +51,5 @@ def normalize(text: str) -> str:
 def nanoseconds(text: str) -> int:
     """Return the nanoseconds since the epoch of a normalized timestamp."""
     moment = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
+    # Integers: a float cannot hold nanoseconds since 1970.
     return int(moment.timestamp()) * 1_000_000_000 + int(text[20:29])

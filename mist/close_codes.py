@@ -12,6 +12,7 @@ NORMAL: Final = 1000
 """The stream is complete."""
 TRY_AGAIN_LATER: Final = 1013
 """Something that the stream needs is temporarily unavailable."""
+# The last three digits are those of the HTTP status with the same meaning.
 SESSION_EXPIRED: Final = 4401
 PERMISSION_DENIED: Final = 4403
 NOT_FOUND: Final = 4404

@@ -18,6 +18,7 @@ class Crashes:
     def add(self, now: float) -> int:
         """Record a crash and return the number of crashes within the window."""
         self._times.append(now)
+        # The newest entry is ``now`` itself, so the queue never becomes empty.
         while self._times[0] <= now - self._limits.crash_window_seconds:
             self._times.popleft()
         return len(self._times)
@@ -37,4 +38,4 @@ def describe(code: int) -> str:
     try:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
-        return f"killed by signal {-code}"
+        return f"killed by signal {-code}"  # real-time signals have no name

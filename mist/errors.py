@@ -19,8 +19,8 @@ class Exit(IntEnum):
     USAGE = 64
     UNAVAILABLE = 69
     SOFTWARE = 70
-    CANNOT_CREATE = 73
-    TEMPORARY = 75
+    CANNOT_CREATE = 73  # a directory, a socket or the store
+    TEMPORARY = 75  # systemd restarts the service; 64, 70, 73, 77 and 78 are final
     NO_PERMISSION = 77
     BAD_CONFIG = 78
 

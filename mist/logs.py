@@ -26,7 +26,7 @@ def configure(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log.level.upper()]
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            structlog.contextvars.merge_contextvars,  # adds ``process``
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             _make_visible,

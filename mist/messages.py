@@ -143,6 +143,7 @@ def end(message: str = "Log stream ended") -> bytes:
 def skipped(lines: int) -> bytes:
     """Return the message that tells a slow client that ``lines`` were left out."""
     noun = "line" if lines == 1 else "lines"
+    # Part of the contract: clients show it as it is.
     text = f"{lines} {noun} skipped: connection too slow"
     return _encode(_Envelope("skipped", clock.now(), {"lines": lines, "message": text}))
 

@@ -77,7 +77,7 @@ def _address(name: str) -> str:
 
 def _half_of_watchdog(environ: Mapping[str, str]) -> float | None:
     microseconds, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not microseconds.isdigit() or int(microseconds) == 0:
+    if not microseconds.isdigit() or int(microseconds) == 0:  # no watchdog
         return None
     if pid and pid != str(os.getpid()):  # meant for another process, which passed it on
         return None

@@ -48,7 +48,7 @@ class Paths(NamedTuple):
 
     def work_folder(self, deployment_id: int) -> Path:
         """The directory for the checkout of a running deployment; only its runner uses it."""
-        return self.home / "work" / str(deployment_id)
+        return self.home / "work" / str(deployment_id)  # named by id: ids are never reused
 
     @property
     def notify(self) -> Path:
@@ -63,6 +63,7 @@ class Paths(NamedTuple):
 def out_of_reach(path: Path) -> bool:
     """Return True if the path exists, or may exist, but this user cannot read and write it."""
     try:
+        # os.access checks the real user, which is the effective one here.
         return path.exists() and not os.access(path, os.R_OK | os.W_OK)
     except PermissionError:
         return True
@@ -99,7 +100,7 @@ def tampering(directory: Path, home: Path) -> str:
     owner = user
     with suppress(OSError):  # it does not exist yet, or this user may not search the path
         owner = home.stat().st_uid
-    real = Path(os.path.realpath(directory))
+    real = Path(os.path.realpath(directory))  # the directory itself, after all links
     for path in _way(directory):
         try:
             found, parent = path.lstat(), path.parent.stat()
@@ -129,6 +130,7 @@ def _way(directory: Path) -> Iterator[Path]:
         yield here
         if os.path.islink(here) and links < _MAX_LINKS:
             links += 1
+            # A relative link starts from the directory that contains it.
             target = here.readlink()
             rest += reversed(target.parts[target.is_absolute() :])
             here = Path("/") if target.is_absolute() else here.parent
@@ -136,6 +138,7 @@ def _way(directory: Path) -> Iterator[Path]:
 
 def _is_foreign_group(found: os.stat_result) -> bool:
     """Return True unless the group is the owner's primary group (user private groups)."""
+    # User private groups usually have the user's number.
     own = {0, found.st_uid}
     if found.st_uid == os.geteuid():
         own.add(os.getegid())
@@ -170,4 +173,4 @@ def bundled(name: str) -> Path:
     """Return the path of a file of ``etc/``, in the installed package or the source tree."""
     here = Path(__file__).resolve().parent
     installed = here / "_etc" / name
-    return installed if installed.exists() else here.parent / "etc" / name
+    return installed if installed.exists() else here.parent / "etc" / name  # in the wheel first

@@ -92,6 +92,7 @@ def collectors() -> int:
     """
     parent = os.getppid()
     with suppress(OSError):
+        # The file needs CONFIG_PROC_CHILDREN.
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         return max(1, len(children) - _NO_COLLECTORS)
     return 1
@@ -106,16 +107,18 @@ def die_with_parent() -> None:
     parent = parent_process()
     if parent is None:
         return
+    # A thread, because the main loop may be blocked in a read of the engine.
     threading.Thread(target=_watch, args=(parent.sentinel,), name="parent", daemon=True).start()
 
 
 def _watch(sentinel: int) -> None:
     connection.wait([sentinel])
+    # Not sys.exit(), which would only end this thread.
     os._exit(Exit.TEMPORARY)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(Exit.OK)
+    raise SystemExit(Exit.OK)  # unwinds the stack, so that context managers clean up
 
 
 def _outcome(entry: str, *arguments: object) -> int:
@@ -126,7 +129,7 @@ def _outcome(entry: str, *arguments: object) -> int:
         known = error if isinstance(error, MistError) else BrokenInstallation(entry, str(error))
         log.error("process_failed", reason=str(known))
         return known.exit_status
-    except Exception:
+    except Exception:  # unforeseen, so with a traceback; the supervisor restarts the process
         log.exception("crashed")
         return Exit.FAILURE
     return Exit.OK

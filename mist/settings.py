@@ -33,25 +33,25 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ServerSettings(Section, frozen=True):
     """The web tier's address and its limits."""
 
-    bind: str = "127.0.0.1:8420"
-    workers: Count = 1
-    worker_connections: Count = 10_000
-    backlog: Count = 2048
-    start_seconds: Seconds = 30.0
-    graceful_timeout: Seconds = 5.0
-    keepalive_seconds: Seconds = 60.0
-    request_seconds: Seconds = 10.0
-    allowed_origins: tuple[str, ...] = ()
-    forwarded_allow_ips: str = "127.0.0.1,::1"
+    bind: str = "127.0.0.1:8420"  # loopback: TLS is a reverse proxy's job
+    workers: Count = 1  # one serves a thousand clients of a busy stream
+    worker_connections: Count = 10_000  # open sockets per worker
+    backlog: Count = 2048  # connections that wait for accept()
+    start_seconds: Seconds = 30.0  # until a worker serves
+    graceful_timeout: Seconds = 5.0  # for pending data and closing handshakes
+    keepalive_seconds: Seconds = 60.0  # between two requests of a connection
+    request_seconds: Seconds = 10.0  # for the headers, against slow senders
+    allowed_origins: tuple[str, ...] = ()  # besides Mist's own
+    forwarded_allow_ips: str = "127.0.0.1,::1"  # proxies whose X-Forwarded-* count
     max_body_bytes: Bytes = 65_536
 
 
 class AuthSettings(Section, frozen=True):
     """Sessions and log-ins."""
 
-    session_hours: Seconds = 24.0
-    check_seconds: Seconds = 20.0
-    login_attempts: Count = 10
+    session_hours: Seconds = 24.0  # hours, despite the type's name
+    check_seconds: Seconds = 20.0  # a revoked session's streams end within 60 s
+    login_attempts: Count = 10  # failures per account or address and window
     login_window_seconds: Seconds = 300.0
 
 
@@ -66,19 +66,19 @@ class StoreSettings(Section, frozen=True):
     """The database; an empty ``url`` means SQLite in MIST_HOME."""
 
     url: str = ""
-    busy_seconds: Seconds = 5.0
+    busy_seconds: Seconds = 5.0  # wait for another process's write
 
 
 class BusSettings(Section, frozen=True):
     """The TCP tap, and ZeroMQ queues in messages of at most ``batch_bytes``."""
 
-    batch_bytes: Bytes = 65_536
-    collector_queue: Count = 8
-    subscriber_queue: Count = 512
+    batch_bytes: Bytes = 65_536  # the largest body of one message
+    collector_queue: Count = 8  # few: the engine keeps the rest on disk
+    subscriber_queue: Count = 512  # beyond it messages are lost, and replayed
     replay_queue: Count = 8
-    resend_bytes: Bytes = 4_194_304
+    resend_bytes: Bytes = 4_194_304  # kept for a broker that restarts
     gather_seconds: Annotated[float, Meta(ge=0)] = 0.001
-    tap_bind: str = ""
+    tap_bind: str = ""  # empty: no tap over TCP
     tap_keys: str = ""
 
 
@@ -93,69 +93,69 @@ class ReplaySettings(Section, frozen=True):
 class CollectorSettings(Section, frozen=True):
     """Collectors of container logs."""
 
-    linger_seconds: Seconds = 5.0
-    max_running: Count = 200
-    restart_seconds: Seconds = 10.0
-    stop_grace_seconds: Seconds = 0.5
-    silence_seconds: Seconds = 5.0
-    retry_seconds: Seconds = 0.25
+    linger_seconds: Seconds = 5.0  # after the last listener
+    max_running: Count = 200  # each is a process
+    restart_seconds: Seconds = 10.0  # a container may be away this long
+    stop_grace_seconds: Seconds = 0.5  # tells a restart from a stop
+    silence_seconds: Seconds = 5.0  # a rotated log can silence the stream
+    retry_seconds: Seconds = 0.25  # between attempts to reach the engine
     gather_seconds: Annotated[float, Meta(ge=0)] = 0.001
     gather_limit_seconds: Annotated[float, Meta(ge=0)] = 0.1
-    line_bytes: Bytes = 1_048_576
+    line_bytes: Bytes = 1_048_576  # longer lines are truncated
 
 
 class StreamSettings(Section, frozen=True):
     """The fan-out to WebSocket clients."""
 
-    tail_lines: Annotated[int, Meta(ge=0)] = 100
-    ring_lines: Count = 20_000
-    ring_bytes: Bytes = 16_777_216
-    max_clients: Count = 10_000
-    ping_seconds: Seconds = 30.0
-    stall_seconds: Seconds = 30.0
-    close_seconds: Seconds = 5.0
-    start_seconds: Seconds = 15.0
-    max_message_bytes: Annotated[int, Meta(ge=125)] = 4_096
-    unsent_bytes: Bytes = 131_072
-    reconcile_seconds: Seconds = 1.0
-    gather_seconds: Seconds = 0.01
+    tail_lines: Annotated[int, Meta(ge=0)] = 100  # unless the client asks for another number
+    ring_lines: Count = 20_000  # per stream, shared by all clients
+    ring_bytes: Bytes = 16_777_216  # the same bound in bytes
+    max_clients: Count = 10_000  # WebSockets per worker
+    ping_seconds: Seconds = 30.0  # proxies drop idle connections after 60 s
+    stall_seconds: Seconds = 30.0  # without any progress of a full socket
+    close_seconds: Seconds = 5.0  # for the closing handshake
+    start_seconds: Seconds = 15.0  # until a collector's first message
+    max_message_bytes: Annotated[int, Meta(ge=125)] = 4_096  # a control frame has up to 125 bytes
+    unsent_bytes: Bytes = 131_072  # TCP_NOTSENT_LOWAT
+    reconcile_seconds: Seconds = 1.0  # finds a lost last message
+    gather_seconds: Seconds = 0.01  # several lines per system call
 
 
 class MetricsSettings(Section, frozen=True):
     """The sampler of the host's metrics."""
 
     disk_path: str = "/"
-    history_samples: Annotated[int, Meta(ge=1, le=1_000)] = 300
-    stale_seconds: Seconds = 5.0
-    recount_seconds: Seconds = 30.0
+    history_samples: Annotated[int, Meta(ge=1, le=1_000)] = 300  # one per second: five minutes
+    stale_seconds: Seconds = 5.0  # older engine counts become null
+    recount_seconds: Seconds = 30.0  # in case an event was missed
 
 
 class SupervisorSettings(Section, frozen=True):
     """How processes are started, restarted and stopped."""
 
-    backoff_seconds: Seconds = 0.25
+    backoff_seconds: Seconds = 0.25  # doubles with each crash
     backoff_limit_seconds: Seconds = 30.0
-    crash_limit: Count = 8
+    crash_limit: Count = 8  # this many within the window: given up
     crash_window_seconds: Seconds = 60.0
     stop_seconds: Seconds = 10.0
-    poll_seconds: Seconds = 1.0
+    poll_seconds: Seconds = 1.0  # for pending deployments
 
 
 class DeploymentSettings(Section, frozen=True):
     """The deployment queue and its runners."""
 
-    concurrency: Count = 2
-    max_pending: Count = 20
+    concurrency: Count = 2  # builds are expensive
+    max_pending: Count = 20  # per application; further ones are refused
     clone_seconds: Seconds = 300.0
     build_seconds: Seconds = 3_600.0
     stop_seconds: Seconds = 10.0
-    settle_seconds: Seconds = 5.0
-    health_seconds: Seconds = 120.0
-    recovery_seconds: Seconds = 60.0
+    settle_seconds: Seconds = 5.0  # a container without a health check must stay up
+    health_seconds: Seconds = 120.0  # to become healthy
+    recovery_seconds: Seconds = 60.0  # to restore the old container
     cancel_poll_seconds: Seconds = 0.5
-    log_bytes: Bytes = 67_108_864
-    context_bytes: Bytes = 1_073_741_824
-    keep_images: Count = 5
+    log_bytes: Bytes = 67_108_864  # further output is left out
+    context_bytes: Bytes = 1_073_741_824  # as a tar archive
+    keep_images: Count = 5  # per application, for rollbacks
     network: str = ""
     build_network: str = ""
     publish_address: str = "0.0.0.0"  # noqa: S104 - the engine's own default

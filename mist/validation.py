@@ -44,6 +44,7 @@ def email(text: str) -> str:
     """Return an email address in lower case; the domain may be a host name like ``localhost``."""
     if len(text) > 254 or not _EMAIL.fullmatch(text):  # RFC 5321 §4.5.3.1.3, without brackets
         raise UsageError(f"{text[:80]!r} is not an email address such as ada@example.com")
+    # An address with compatibility characters could be confused with another user's.
     plain = unicodedata.normalize("NFKC", text)
     if plain != text:
         raise UsageError(
@@ -102,6 +103,7 @@ def git_url(text: str) -> str:
 def _git_url_with_scheme(text: str) -> str:
     try:
         parts = urlsplit(text)
+        # Reading ``port`` raises ValueError if it is not a number.
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise UsageError("the Git URL has an invalid host or port") from None
@@ -127,6 +129,7 @@ def public_git_url(text: str) -> str:
     if "://" not in text:
         return text
     parts = urlsplit(text)
+    # A password may contain "@": the last one separates it from the host.
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
@@ -167,7 +170,7 @@ def environment(values: dict[str, str]) -> dict[str, str]:
     for key, value in values.items():
         if not _VARIABLE.fullmatch(key):
             raise UsageError(f"{key[:80]!r} is not a variable name; use letters, digits and '_'")
-        if "\x00" in value:
+        if "\x00" in value:  # ends a string in execve(2)
             raise UsageError(f"the value of {key[:80]} contains a NUL character")
     if (
         sum(len(key) + len(value.encode(errors="replace")) for key, value in values.items())

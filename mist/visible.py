@@ -1,8 +1,8 @@
-"""Text from outside, with what a terminal would obey instead of show made visible.
+"""Make control characters visible, so that text from outside cannot control a terminal.
 
-A terminal takes orders from the text that it shows: it sets the clipboard (OSC 52) and the
-title, answers questions as if the user had typed (``CSI 6n``), and hides or reorders text.
-Log lines, names, and error messages come from containers and repositories.
+Escape sequences can set the clipboard (OSC 52) and the title, make the terminal send
+answers as if the user had typed them (``CSI 6n``), and hide or reorder text.  Log lines,
+names and error messages come from containers and repositories, which are not trusted.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ _HIDDEN: Final = (
 _UNSAFE: Final = re.compile(f"[{_HIDDEN}]")
 _UNSAFE_IN_LINES: Final = re.compile(f"(?!\n)[{_HIDDEN}]")
 
-#: "Select Graphic Rendition" (ECMA-48, 8.3.117), as short as programs write it.
+# "Select Graphic Rendition" (ECMA-48, 8.3.117), limited to a plausible length.
 _UNSAFE_OR_COLOUR: Final = re.compile(rf"\x1b\[([0-9;:]{{0,64}})m|[{_HIDDEN}]")
 
-#: JSON encoders escape C0 and leave the rest as it is.
+# JSON encoders escape C0 but none of the others.
 _UNSAFE_IN_JSON: Final = re.compile(f"(?![\\x00-\\x1f\\ud800-\\udfff])[{_HIDDEN}]")
 
 RESET: Final = "\x1b[0m"
 _CONCEAL: Final = "8"
-#: How many parameters follow 38, 48 and 58 (a colour), by the next one.
+# The number of parameters after 38, 48 or 58 (a colour) and the given colour space.
 _COLOUR_PARAMETERS: Final = {"5": 1, "2": 3}
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """Return ``text`` with each control character as an escape, as in a Python literal.
+    """Replace each control character with an escape sequence as in a Python literal.
 
-    With ``lines``, newlines stay.
+    With ``lines``, keep newlines.
     """
     return (_UNSAFE_IN_LINES if lines else _UNSAFE).sub(_escape, text)
 
 
 def coloured(line: str) -> str:
-    """Return a line as :func:`visible` does, but with its colours, which end with the line."""
+    """Like :func:`visible`, but keep colours, and reset them at the end of the line."""
     shown, colours = _UNSAFE_OR_COLOUR.subn(_escape_unless_colour, line)
     return shown + RESET if colours and "\x1b" in shown else shown
 
 
 def plain_json(data: bytes) -> bytes:
-    """Return the same JSON with the characters that :func:`visible` escapes in JSON's own way."""
+    """Escape in JSON syntax the characters that :func:`visible` escapes."""
     if data.isascii() and b"\x7f" not in data:
         return data
     text = data.decode("utf-8", "replace")
@@ -65,7 +65,7 @@ def _escape_unless_colour(found: re.Match[str]) -> str:
 
 
 def _conceals(parameters: str) -> bool:
-    """Return True if the text that follows would not be shown at all."""
+    """Return True if the parameters would make the following text invisible."""
     codes = iter([code.lstrip("0") for code in re.split("[;:]", parameters)])
     for code in codes:
         if code == _CONCEAL:

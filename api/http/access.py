@@ -35,7 +35,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 def services(req: falcon.Request) -> Services:
     """Return the application's services, which a middleware attaches to every request."""
-    found: Services = req.context.services
+    found: Services = req.context.services  # Falcon's context has no types
     return found
 
 
@@ -78,6 +78,7 @@ def check_origin(req: falcon.Request) -> None:
         return
     own = f"{peer(req).scheme}://{req.get_header('Host') or ''}"
     parsed = _origin(origin)
+    # Compared by parts, because ports may be implicit.
     if parsed is None or parsed != _origin(own):
         raise falcon.HTTPForbidden(
             description=f"Origin {origin[:200]!r} is not allowed; add it to server.allowed_origins"
@@ -120,6 +121,7 @@ def _origin(text: str) -> tuple[str, str, int] | None:
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         return None
+    # An origin has no user (RFC 6454 §7.1).
     if not parts.hostname or port is None or parts.username is not None:
         return None
     return parts.scheme, parts.hostname, port

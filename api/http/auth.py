@@ -36,6 +36,7 @@ class LoginResource:
         try:
             login = sessions.log_in(with_.store, with_.secret, with_.settings.auth, given)
         except LoginRefused as refusal:
+            # For tools such as fail2ban; never with the email address or the password.
             log.warning("login_refused", address=given.address, reason=str(refusal))
             raise
         resp.set_cookie(
@@ -45,9 +46,9 @@ class LoginResource:
             path="/",
             # Strict would hide the session from a link on another site; Lax still withholds the
             # cookie from cross-site POST requests and WebSocket handshakes.
-            http_only=True,
+            http_only=True,  # scripts never need the token
             same_site="Lax",
-            secure=peer(req).scheme == "https",
+            secure=peer(req).scheme == "https",  # works without TLS on a trial on localhost
         )
         user = login.user
         data = _who(user.id, user.email, user.role, login.token.expires_at)

@@ -20,6 +20,7 @@ def read(req: falcon.Request, kind: type[_T]) -> _T:
         return msgspec.json.decode(_raw(req) or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise falcon.HTTPBadRequest(description=str(error)) from None
+    # Nested brackets exhaust the decoder's stack.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise falcon.HTTPBadRequest(
             description=f"The request body is not valid JSON: {error}"
@@ -32,6 +33,7 @@ def _raw(req: falcon.Request) -> bytes:
     if length is not None and length > limit:
         raise _too_large(limit)
     try:
+        # One byte more, which tells a longer body without reading it.
         body: bytes = req.stream.read(limit + 1)
     except OSError:
         raise falcon.HTTPBadRequest(description="The request body ended too early") from None

@@ -82,7 +82,7 @@ def require_deployment(req: falcon.Request, identity: Identity, text: str) -> De
 
     Like :func:`require_app`, tell only an admin that it does not exist.
     """
-    number = path_id(text)
+    number = path_id(text)  # None for a path that cannot be an id
     deployment = services(req).store.deployments.get(number) if number else None
     if deployment is not None:
         require_app(req, identity, deployment.app_id)

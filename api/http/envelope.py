@@ -30,5 +30,5 @@ def reply(
 
 def write(resp: falcon.Response, envelope: Envelope) -> None:
     """Write an envelope into a response."""
-    resp.data = _encode(envelope)
+    resp.data = _encode(envelope)  # bytes, which Falcon sends as they are
     resp.content_type = CONTENT_TYPE

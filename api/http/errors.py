@@ -38,6 +38,7 @@ def add_error_handlers(app: App) -> None:
 
 
 def _serialize(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
+    # Falcon's titles begin with the status code.
     message = error.description or error.title.partition(" ")[2] or error.title
     if isinstance(error, falcon.HTTPRouteNotFound):
         message = f"There is nothing at {req.path[:200]}"
@@ -61,7 +62,7 @@ def _named(
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), falcon.HTTP_500)
     if status >= falcon.HTTP_500:  # ours to fix; the others are the client's mistakes
         log.error("request_failed", reason=str(error))
-    if isinstance(error, errors.TooManyAttempts):
+    if isinstance(error, errors.TooManyAttempts):  # RFC 6585 §4
         resp.set_header("Retry-After", str(error.retry_after))
     resp.status = status
     write(resp, Envelope(False, str(error)))
@@ -70,6 +71,7 @@ def _named(
 def _unexpected(
     req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]
 ) -> None:
+    # The client gets no details, which may be confidential.
     log.error("request_crashed", method=req.method, path=req.path, exc_info=error)
     resp.status = falcon.HTTP_500
     write(resp, Envelope(False, "Internal error; see the service's log for details"))

@@ -9,6 +9,7 @@ from mist.ids import MAX_ID
 
 def path_id(text: str) -> int | None:
     """Return the id in a path segment, or None if no object can have it."""
+    # isdigit() alone accepts "²"; int() of a long text takes quadratic time.
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)):
         return None
     return int(text) if 1 <= int(text) <= MAX_ID else None

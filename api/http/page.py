@@ -100,6 +100,7 @@ class Page:
     def __call__(self, req: falcon.Request, resp: falcon.Response, **_: object) -> None:
         """Respond with a file, with the page, or with 404."""
         file = self._files.get(req.path)
+        # The slash makes "/api" match as well as "/api/".
         if file is None and f"{req.path}/".startswith(_NOT_PAGES):
             raise falcon.HTTPRouteNotFound
         if req.method not in {"GET", "HEAD"}:
@@ -119,6 +120,7 @@ def _read(root: Path) -> dict[str, File]:
         return {
             f"/{path.relative_to(root)}": _file(path)
             for path in root.rglob("*")
+            # variants belong to their file
             if path.suffix not in _SUFFIXES.values() and path.is_file()
         }
     except OSError as error:
@@ -133,16 +135,19 @@ def _file(path: Path) -> File:
         for encoding, suffix in _SUFFIXES.items()
         if (packed := path.with_name(path.name + suffix)).is_file()
     ]
+    # mimetypes depends on the system's files, so the important types are ours.
     content_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
     return File(content_type or "application/octet-stream", [*bodies, _body(path.read_bytes(), "")])
 
 
 def _body(data: bytes, encoding: str) -> Body:
+    # A hash of the content: workers and builds agree on it.
     return Body(encoding, data, falcon.ETag(hashlib.sha256(data).hexdigest()[:32]))
 
 
 def _depth(req: falcon.Request) -> int:
     """Return the depth of the path as a browser sees it, where ``%2F`` is not a slash."""
+    # The decoded path would turn %2F into a slash.
     path, _, _ = str(req.env.get("RAW_URI", req.path)).partition("?")
     return path.count("/") - 1
 
@@ -161,6 +166,7 @@ def _at_depth(index: File, depth: int) -> File:
 
 def _send(req: falcon.Request, resp: falcon.Response, file: File, caching: str) -> None:
     body = _preferred(file.bodies, req.get_header("Accept-Encoding") or "")
+    # on a 304, too (RFC 9110 §15.4.5)
     resp.set_headers({**_HEADERS, "Cache-Control": caching, "Vary": "Accept-Encoding"})
     resp.etag = body.etag
     if _has_already(req, body.etag):

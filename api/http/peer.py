@@ -36,7 +36,7 @@ def peer(req: falcon.Request) -> Peer:
     remote: str = req.env.get("REMOTE_ADDR") or ""
     address = str(parse_ip(remote) or remote)
     scheme = req.scheme
-    if not _is_trusted(address, trusted):
+    if not _is_trusted(address, trusted):  # a direct client can write any header
         return Peer(address, scheme)
     # The last value is the one that the trusted proxy next to us added.
     forwarded = (req.get_header("X-Forwarded-Proto") or scheme).rpartition(",")[2].strip().lower()
@@ -50,6 +50,7 @@ def peer(req: falcon.Request) -> Peer:
     return Peer(address, scheme)
 
 
+# The setting never changes within a process.
 @cache
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
     """Return the networks of ``server.forwarded_allow_ips``, or None for ``*`` (any)."""

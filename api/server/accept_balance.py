@@ -43,4 +43,4 @@ class AcceptShare:
     def lead(self, connections: int) -> int:
         """Return how many more connections this worker has than the one with the fewest."""
         others = [row for row in _table.tolist() if row]
-        return connections + 1 - min(others) if others else 0
+        return connections + 1 - min(others) if others else 0  # rows hold the number plus one

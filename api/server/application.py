@@ -32,7 +32,7 @@ class WebApplication(WSGIApplication):  # type: ignore[misc] # gunicorn has no t
         """
         before = self.cfg
         try:
-            self.load_default_config()
+            self.load_default_config()  # a reload must not inherit values of the old file
             self.load_config()
             self.cfg.validate()
             self._check()
@@ -47,6 +47,7 @@ class WebApplication(WSGIApplication):  # type: ignore[misc] # gunicorn has no t
     def load_config_from_file(self, filename: str) -> None:
         """Run the configuration file and apply the settings that it defines."""
         try:
+            # gunicorn's own loader exits the process on an error.
             values = runpy.run_path(filename.removeprefix("file:"))
         except (MistError, ImportError):
             raise
@@ -54,6 +55,7 @@ class WebApplication(WSGIApplication):  # type: ignore[misc] # gunicorn has no t
             raise SettingsError(filename, error.strerror or str(error)) from None
         except Exception as error:
             raise SettingsError(filename, _located(error, filename)) from None
+        # The file's imports and helper variables are not settings.
         for name in values.keys() & self.cfg.settings.keys():
             try:
                 self.cfg.set(name, values[name])
@@ -63,10 +65,11 @@ class WebApplication(WSGIApplication):  # type: ignore[misc] # gunicorn has no t
     def _check(self) -> None:
         if not issubclass(self.cfg.worker_class, MistWorker):
             name = self.cfg.worker_class_str
+            # The master relies on the status that this worker class reports.
             raise SettingsError("worker_class", f"{name} is not api.worker.MistWorker")
         try:
             for bind in self.cfg.bind:
-                if not bind.startswith(("unix:", "fd://")):
+                if not bind.startswith(("unix:", "fd://")):  # these have no port to check
                     split_address(bind)
         except UsageError as error:
             raise SettingsError("server.bind", str(error)) from None
@@ -77,6 +80,6 @@ def _located(error: Exception, filename: str) -> str:
     text = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == filename]
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError):  # has no frame in the file
         lines.append(error.lineno)
     return f"line {lines[-1]}: {text}" if lines else text

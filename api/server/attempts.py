@@ -29,6 +29,7 @@ class Attempts:
         """The number of failures within ``supervisor.crash_window_seconds``."""
         self.again = False
         """True if the latest failure has the same reason as the one before."""
+        # Every worker may crash as often as any other process.
         self._limit = settings.supervisor.crash_limit * workers
         self._patience = settings.server.start_seconds
         self._crashes = Crashes(settings.supervisor)
@@ -42,6 +43,7 @@ class Attempts:
     def note_failure(self, failure: Failure, now: float) -> None:
         """Record a failure, which delays the next start."""
         self.failures = self._crashes.add(now)
+        # Without the delay a broken worker would be started in a busy loop.
         self.due = now + self._crashes.pause
         self.again = failure.reason == self._last_reason
         self._last_reason = failure.reason
@@ -51,13 +53,14 @@ class Attempts:
         return (
             failure.status in _HOPELESS
             or self.failures >= self._limit
+            # The next start would come too late: nothing has served for that long.
             or self.due > self._served_at + self._patience
         )
 
 
 def explain_end(status: WorkerStatus, code: int) -> Failure:
     """Return the reason why a worker ended unexpectedly, derived from its exit code."""
-    if status.failure is not None:
+    if status.failure is not None:  # it could report the reason itself
         return status.failure
     what = "crashed" if status.serves else "ended during its start"
     advice = _ADVICE.get(code, "see the log above")

@@ -76,6 +76,7 @@ class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
             super()._do_read()
             return
         self._has_waited = True
+        # gevent's loop would report the waiting connection again at once.
         self.stop_accepting()
         self._timer = self.loop.timer(_PAUSE_SECONDS)
         self._timer.start(self._start_accepting_if_started)
@@ -95,7 +96,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
 
     def read_requestline(self) -> str:
         """Wait for the next request with a time limit, which the base class does not have."""
-        if self.server.closed:
+        if self.server.closed:  # the connection was accepted just before a shutdown
             return ""
         self.server.idle.add(self)
         try:
@@ -106,7 +107,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
     def read_request(self, raw_requestline: str) -> bool:
         """Read the headers within a time limit that a slow sender cannot extend."""
         complete = self._in_time("request_seconds", super().read_request, raw_requestline)
-        self._check_headers()
+        self._check_headers()  # after the parser, whose result it checks
         return bool(complete)
 
     def _check_headers(self) -> None:
@@ -122,6 +123,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         # RFC 9112 §6.3: a message with two lengths, or two codings, is not safe to interpret.
         if len(lengths) > 1 or len(encodings) > 1:
             raise ValueError("more than one header states the length of the body")
+        # gevent decodes only this one.
         if encodings and encodings[0].strip().lower() != "chunked":
             raise ValueError("the only supported transfer coding is chunked")
 
@@ -161,6 +163,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
             # The new connection notices the broken socket itself.
             log.debug("handshake_not_sent", error=str(error))
         self._note_answer(len(answer))
+        # A client may send frames without waiting for the response.
         early = self._read_early()
         # detach() transfers ownership, so that closing gevent's socket leaves the descriptor open.
         sock = _socket.socket(fileno=self.socket.detach())
@@ -196,10 +199,10 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
     ) -> Callable[[bytes], Any]:
         """Start a response (PEP 3333); on an open WebSocket an error becomes a close frame."""
         if self.connection is not None:
-            if int(status[:3]) >= _FIRST_ERROR:
+            if int(status[:3]) >= _FIRST_ERROR:  # the application failed after the upgrade
                 self.connection.close(CloseCode.INTERNAL_ERROR, "internal error")
             return _discard
-        if status.startswith("426"):
+        if status.startswith("426"):  # RFC 9110 §15.5.22 requires Upgrade
             given = {name.lower() for name, _ in headers}
             missing = [pair for pair in handshake.UPGRADE_HEADERS if pair[0].lower() not in given]
             headers = [*headers, *missing]
@@ -220,6 +223,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
         """Answer an invalid HTTP request with a reason; the base class prints a traceback."""
         reason = str(ex) or type(ex).__name__
+        # Not an error of ours, so no traceback.
         log.info("request_refused", peer=self.client_address, reason=reason)
         if isinstance(ex, TimeoutError):
             return _refusal("408 Request Timeout", reason)

@@ -69,10 +69,10 @@ class ConnectionRegistry:
         # A copy, because closing a connection removes it from the set.
         for connection in list(slot):
             if connection.blocked:
-                connection.unanswered = 0
+                connection.unanswered = 0  # judged by look_at_blocked() instead
             elif connection.unanswered >= _PINGS:
                 connection.close(CloseCode.INTERNAL_ERROR, "no answer to two pings")
-            connection.ping()
+            connection.ping()  # does nothing on a closing connection
 
     def look_at_blocked(self) -> None:
         """Abort connections without progress for ``streams.stall_seconds``.
@@ -84,9 +84,10 @@ class ConnectionRegistry:
         for connection in list(self.blocked):
             unsent = connection.queued()
             if unsent != connection.unsent:
-                connection.unsent = unsent
+                connection.unsent = unsent  # the peer's kernel acknowledged bytes
                 connection.last_progress = now
             elif now - connection.last_progress >= self.limits.stall_seconds:
+                # A close frame could not be sent to a full socket.
                 connection.abort()
 
     def finish_all(self, code: int, reason: str) -> None:

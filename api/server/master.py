@@ -54,8 +54,8 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     def __init__(self, app: Any, notifier: Notifier) -> None:
         self._notifier = notifier
-        self._generation = 0
-        self._served = False
+        self._generation = 0  # counts reloads; a worker of an older one is replaced
+        self._served = False  # READY=1 is sent once
         self._refused = ""
         self._stopping = False
         super().__init__(app)
@@ -95,8 +95,9 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
                 self._spawn()
         if serving:
             for worker in old[: max(0, serving + len(old) - self.num_workers)]:
-                worker.status.note_replaced()
+                worker.status.note_replaced()  # so it closes its streams with 1012
                 self._dismiss(worker)
+        # A SIGTTOU has reduced the number of workers.
         for worker in new[: max(0, len(new) - self.num_workers)]:
             self._dismiss(worker)
 
@@ -106,6 +107,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         for pid, worker in list(self.WORKERS.items()):
             if not worker.status.serves and not worker.dismissed:
                 worker.tmp.notify()  # its own heartbeat has not started yet
+                # gunicorn's own timeout is for workers that are already serving.
                 if now > worker.forked_at + self._settings.server.start_seconds:
                     worker.hung = True
                     self.kill_worker(pid, signal.SIGKILL)
@@ -125,7 +127,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
             worker = self.WORKERS.pop(pid, None)
             if worker is not None:
                 worker.tmp.close()
-                release(worker.age)
+                release(worker.age)  # a killed worker cannot clear its row itself
                 self.cfg.child_exit(self, worker)
                 self._ended(worker, os.waitstatus_to_exitcode(status))
 
@@ -138,7 +140,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
             for bind in set(_tcp(self.app.cfg.bind)) - set(before.bind):
                 check_port(bind)
         except MistError as error:
-            self.app.cfg = before
+            self.app.cfg = before  # app.reload() may have replaced it
             self._refuse_reload(str(error))
             return
         self._refused = ""
@@ -151,6 +153,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         self.cfg.on_reload(self)
         self._generation += 1
         for worker in self._workers()[1]:
+            # A starting worker has the old settings and no clients.
             if not worker.status.serves:
                 self._dismiss(worker)
         self.manage_workers()
@@ -209,7 +212,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     def _ended(self, worker: MistWorker, code: int) -> None:
         serves = worker.status.serves
-        if self._stopping or worker.dismissed or (serves and code == 0):
+        if self._stopping or worker.dismissed or (serves and code == 0):  # an intended end
             return
         if worker.hung:
             failure = explain_hanging(self._settings.server.start_seconds)
@@ -226,7 +229,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         """Schedule another worker after a delay, or give up."""
         self._attempts.note_failure(failure, now := time.monotonic())
         again = self._attempts.again
-        if failure.traceback and not again:
+        if failure.traceback and not again:  # once; the same one would only fill the log
             log.error("web_worker_cannot_start", exception=failure.traceback)
         serving = any(worker.status.serves for worker in self._workers()[0])
         if not serving and self._attempts.hopeless(failure):
@@ -253,7 +256,8 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         for worker in new:
             self._dismiss(worker)
         for worker in old:
-            worker.generation = self._generation
+            worker.generation = self._generation  # not to be replaced any more
+        # More could not be started; the next reload sets the number again.
         self.num_workers = len(old)
         self._begin()
 

@@ -20,7 +20,7 @@ def main() -> None:
     notifier = Notifier({"NOTIFY_SOCKET": manager})
     try:
         logs.configure(load_settings())
-        logs.name_process("gunicorn")
+        logs.name_process("gunicorn")  # before the fork: the workers inherit it
         # Imported here, so that an import error is reported like every other error.
         from api.server.application import WebApplication  # noqa: PLC0415
         from api.server.master import Master  # noqa: PLC0415

@@ -85,7 +85,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         """Handle stop signals in the event loop, where a greenlet can act on them."""
         super().init_signals()
         gevent.signal_handler(signal.SIGTERM, self._stop)
-        for number in (signal.SIGQUIT, signal.SIGINT):
+        for number in (signal.SIGQUIT, signal.SIGINT):  # gunicorn's signals for a quick shutdown
             gevent.signal_handler(number, self._stop_quickly)
 
     def _stop(self) -> None:
@@ -104,6 +104,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         # Without the registry no dead client would be noticed: stop if its greenlet fails.
         gevent.spawn(registry.run).link_exception(lambda _: self._stop())
         self.status.note_serving()
+        # A new parent process means that the master was killed.
         while self.alive and self.ppid == os.getppid():
             self.notify()
             for server in servers:
@@ -120,6 +121,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
     ) -> HttpServer:
         listener.setblocking(True)
         environ = base_environ(self.cfg)
+        # As gunicorn's own gevent worker does.
         environ.update({"wsgi.multithread": True, "SERVER_SOFTWARE": VERSION})
         server = self.server_class(
             listener,
@@ -137,12 +139,13 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         self, servers: list[HttpServer], registry: ConnectionRegistry, seconds: float
     ) -> None:
         started = time.monotonic()
+        # First: the others must not wait for a worker that no longer accepts.
         self._share.withdraw()
         for server in servers:
             server.stop_accepting_requests()
-        registry.finish_all(*self._farewell())
+        registry.finish_all(*self._farewell())  # pending data first, then the close frame
         self._wait(servers, registry, started + seconds * _SENDING, lambda: self._quick)
-        registry.close_all()
+        registry.close_all()  # time is up: skip what is still pending
         if self._quick:
             seconds = min(seconds, _QUICK_SECONDS)
         self._wait(servers, registry, started + seconds * _CLOSING)

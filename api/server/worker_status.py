@@ -36,6 +36,7 @@ class WorkerStatus:
     """The status of one worker; the master creates it before the fork."""
 
     def __init__(self) -> None:
+        # Anonymous shared memory survives the fork and needs no cleanup.
         self._memory = mmap.mmap(-1, _BYTES)
 
     @property

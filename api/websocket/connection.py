@@ -55,7 +55,7 @@ _BURST_BYTES: Final = 1_048_576
 # From ``linux/tcp.h``; Python has the constant only since 3.13.
 _TCP_NOTSENT_LOWAT: Final = 25
 
-_INT: Final = Struct("i")
+_INT: Final = Struct("i")  # what the SIOCOUTQ ioctl fills in
 
 # ``struct linger`` with a timeout of zero: close with a reset (``socket(7)``).
 _RESET_ON_CLOSE: Final = Struct("ii").pack(1, 0)
@@ -162,12 +162,13 @@ class Connection:
         self._registry = registry
         self._socket = sock
         self._fd = sock.fileno()
+        # None: read no more
         self._parser: Parser | None = Parser(registry.limits.max_message_bytes)
         self._out = WriteBuffer()
-        self._control: dict[Opcode, bytes] | None = None
-        self._farewell: bytes | None = None
+        self._control: dict[Opcode, bytes] | None = None  # most connections never need a dict
+        self._farewell: bytes | None = None  # the close frame for after the source's last frame
         self._peer_closed = False
-        self._draining = False
+        self._draining = False  # our side is shut down; waiting for the peer's end
         self._deadline: Any = None
         self._writer: Any = None
         self._prepare()
@@ -203,9 +204,9 @@ class Connection:
         If the socket becomes full, the connection is ``blocked`` and continues by itself as
         soon as the socket is writable.
         """
-        if self.blocked or self._draining or self.closed:
+        if self.blocked or self._draining or self.closed:  # the watcher will flush
             return
-        out, left = self._out, _BURST_BYTES
+        out, left = self._out, _BURST_BYTES  # locals: this is the hot path of the fan-out
         try:
             while True:
                 if (self._control or not out.buffers) and not self._refill():
@@ -248,7 +249,7 @@ class Connection:
             return self.source.take()
         except Exception:
             log.exception("source_failed")
-            self.source = None
+            self.source = None  # a failing source would fail again
             self._farewell = frames.close_frame(CloseCode.INTERNAL_ERROR, "internal error")
             self.close_code = CloseCode.INTERNAL_ERROR
             return []
@@ -258,6 +259,7 @@ class Connection:
         self.blocked = True
         self.last_progress = time.monotonic()
         self._registry.blocked.add(self)
+        # Created only when needed, since most clients keep up.
         self._writer = gevent.get_hub().loop.io(self._fd, _WRITE)
         self._writer.start(self._on_writable)
 
@@ -316,7 +318,7 @@ class Connection:
         for minutes.
         """
         if not self.closed:
-            self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
+            self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)  # close() sends a RST
             self._drop()
 
     def _end_with(self, frame: bytes, code: int | None) -> None:
@@ -328,6 +330,7 @@ class Connection:
         self._start_deadline()
 
     def _start_deadline(self) -> None:
+        # A peer that never answers must not keep the connection open.
         self._deadline = gevent.get_hub().loop.timer(self._registry.limits.close_seconds)
         self._deadline.start(self._drop)
 
@@ -353,7 +356,7 @@ class Connection:
         """Release everything; the event loop then calls ``on_close``."""
         if self.closed:
             return
-        self.closed = self.closing = True
+        self.closed = self.closing = True  # first: the callbacks below may look
         for watcher in (self._reader, self._writer, self._deadline):
             if watcher is not None:
                 watcher.stop()
@@ -390,7 +393,7 @@ class Connection:
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            data = b""  # reset by the peer: the same as its end
         if not data:
             self._drop()
             return

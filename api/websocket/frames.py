@@ -62,7 +62,7 @@ def _header(opcode: int, length: int) -> bytes:
     """Return the header of an unmasked final frame with a payload of ``length`` bytes."""
     if length < 126:
         return bytes((_FIN | opcode, length))
-    if length < 65_536:
+    if length < 65_536:  # the shortest form is required (RFC 6455 §5.2)
         return struct.pack("!BBH", _FIN | opcode, 126, length)
     return struct.pack("!BBQ", _FIN | opcode, 127, length)
 
@@ -84,6 +84,7 @@ def text_frames(body: bytes) -> bytes:
     parts: list[bytes] = []
     headers = _TEXT_HEADERS
     for line in body.split(b"\n"):
+        # No call of _header() here, because every line of every stream passes through.
         length = len(line)
         if length < 1024:
             if length:
@@ -131,7 +132,7 @@ def valid_close_code(code: int) -> bool:
 
 def read_header(data: bytes | bytearray | memoryview, start: int = 0) -> FrameHeader | None:
     """Return the header at ``start``, without the masking key, or None if it is incomplete."""
-    available = len(data) - start
+    available = len(data) - start  # an incomplete header is left for the next read
     if available < 2:
         return None
     first, second = data[start], data[start + 1]

@@ -41,7 +41,7 @@ def problem(environ: Mapping[str, Any]) -> HandshakeProblem | None:
 def _not_a_handshake(environ: Mapping[str, Any]) -> HandshakeProblem | None:
     if environ["REQUEST_METHOD"] != "GET":
         return HandshakeProblem(_BAD_REQUEST, "a WebSocket handshake must be a GET request")
-    if environ["SERVER_PROTOCOL"] != "HTTP/1.1":
+    if environ["SERVER_PROTOCOL"] != "HTTP/1.1":  # RFC 6455 §4.2.1; HTTP/2 has RFC 8441
         return HandshakeProblem(_UPGRADE_REQUIRED, "a WebSocket handshake requires HTTP/1.1")
     if "websocket" not in _tokens(environ, "HTTP_UPGRADE"):
         return HandshakeProblem(
@@ -67,6 +67,7 @@ def _unacceptable(environ: Mapping[str, Any]) -> HandshakeProblem | None:
         return HandshakeProblem(
             _BAD_REQUEST, "Sec-WebSocket-Key is missing or is not 16 bytes in Base64"
         )
+    # The bytes of a body would be read as frames.
     if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
         return HandshakeProblem(_BAD_REQUEST, "a WebSocket handshake must not have a body")
     return None
@@ -86,6 +87,7 @@ def _valid_key(key: str) -> bool:
 
 def response(key: str) -> bytes:
     """Return the response that accepts a handshake with this Sec-WebSocket-Key."""
+    # SHA-1 is what the protocol prescribes; it protects nothing here.
     digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

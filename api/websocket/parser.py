@@ -118,9 +118,9 @@ class Parser:
         if header.opcode not in Opcode.__members__.values():
             raise _violation(f"opcode {header.opcode} is reserved")
         if not header.masked:
-            raise _violation("a client must mask its frames")
+            raise _violation("a client must mask its frames")  # RFC 6455 §5.1
         if header.opcode >= _FIRST_CONTROL:
-            if not header.final:
+            if not header.final:  # RFC 6455 §5.5
                 raise _violation("a control frame must not be fragmented")
             if header.length > MAX_CONTROL_BYTES:
                 raise _violation("a control frame must not be longer than 125 bytes")
@@ -133,6 +133,7 @@ class Parser:
                 raise _violation("a continuation frame without a message to continue")
         elif self._opcode is not None:
             raise _violation("a new message began before the last one was complete")
+        # The limit is for the message, whatever its number of fragments.
         if len(self._fragments) + header.length > self._max_bytes:
             raise ProtocolViolation(
                 CloseCode.MESSAGE_TOO_BIG, f"the message is longer than {self._max_bytes} bytes"
@@ -148,7 +149,7 @@ class Parser:
                 return _close(payload)
         if header.opcode != Opcode.CONTINUATION:
             self._opcode = header.opcode
-        self._fragments += payload
+        self._fragments += payload  # bounded by _check_data
         if not header.final:
             return None
         message, self._fragments = self._fragments, _EMPTY
@@ -162,13 +163,14 @@ def _close(payload: bytes) -> Close:
     if len(payload) == 1:
         raise _violation("a close frame must have no payload or a code of two bytes")
     code = int.from_bytes(payload[:2], "big")
-    if not valid_close_code(code):
+    if not valid_close_code(code):  # RFC 6455 §7.4: some are for local use only
         raise _violation(f"{code} is not a close code that may be sent")
     return Close(code, _decode(payload[2:]))
 
 
 def _decode(data: bytes) -> str:
     try:
+        # The whole message at once, because a fragment may end within a character (§5.6).
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise ProtocolViolation(CloseCode.INVALID_TEXT, "the text is not UTF-8") from None

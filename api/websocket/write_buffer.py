@@ -38,7 +38,7 @@ class WriteBuffer:
         if len(buffers) == 1 and not self.offset:
             # The usual case, one line for a client that keeps up: write(2) is cheaper here.
             written = os.write(fd, buffers[0])
-            if written == len(buffers[0]):
+            if written == len(buffers[0]):  # usually the socket takes everything
                 self.buffers = NOTHING
             else:
                 self.offset = written
@@ -50,13 +50,13 @@ class WriteBuffer:
     def vector(self) -> Buffers:
         """Return the buffers for the next system call."""
         if self.offset:
-            first = memoryview(self.buffers[0])[self.offset :]
+            first = memoryview(self.buffers[0])[self.offset :]  # no copy
             return [first, *self.buffers[1:_VECTOR_BUFFERS]]
         return self.buffers[:_VECTOR_BUFFERS]
 
     def advance(self, written: int) -> None:
         """Record that ``written`` more bytes have been written."""
-        written += self.offset
+        written += self.offset  # offset is the part of the first buffer written before
         for index, buffer in enumerate(self.buffers):
             if written < len(buffer):
                 self.buffers, self.offset = self.buffers[index:], written

@@ -1,1 +1,1 @@
-"""The load generator: many WebSocket clients in one process of their own."""
+"""The load generator: many WebSocket clients in a process of their own."""

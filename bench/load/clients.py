@@ -1,4 +1,4 @@
-"""What a client of the load generator does with what it receives."""
+"""The clients of the load generator, by what they do with received data."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from bench.load.cursor import Cursor, Mismatch
 from bench.load.frames import CLOSE, PING, TEXT, Frames
 
 _LINE: Final = b'"line":"'
+# All messages have the same length, so the number is at a fixed position.
 _LINE_AT: Final = lines.message(1).index(_LINE) + len(_LINE)
 _NUMBER: Final = slice(_LINE_AT, _LINE_AT + 10)
-# A pong with an empty payload and a mask of zeros (RFC 6455 §5.5.3).
+# A pong with an empty payload and a zero mask (RFC 6455 §5.5.3).
 _PONG: Final = b"\x8a\x80\x00\x00\x00\x00"
 
 
 class Client(Protocol):
-    """One connection; ``lines`` counts the log lines that it has received and found right.
+    """One connection; ``lines`` counts the log lines that it received and verified.
 
-    ``begun`` tells that the stream's first message is there.
+    ``begun`` is True once the first message of the stream has arrived.
     """
 
     sock: socket.socket
@@ -30,11 +31,11 @@ class Client(Protocol):
     begun: bool
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take what was received; Mismatch if it is not what it should be."""
+        """Accept received data; raise Mismatch if it is wrong."""
 
 
 class Exact:
-    """Compares all bytes with a stream that is known in advance."""
+    """Compare all bytes with a stream that is known in advance."""
 
     def __init__(self, sock: socket.socket, expected: bytes, head: int) -> None:
         self.sock = sock
@@ -45,14 +46,14 @@ class Exact:
         self._cursor = Cursor()
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Compare, and count whole lines."""
+        """Compare, and count complete lines."""
         self._cursor.feed(self._expected, data)
         self.lines = max(0, self._cursor.position - self._head) // lines.FRAME_BYTES
-        self.begun = self._cursor.position >= self._head
+        self.begun = self._cursor.position >= self._head  # the head is the status
 
 
 class Timed(Exact):
-    """Compares, and notes how long each line was under way, in seconds."""
+    """Compare, and record the delay of each line in seconds."""
 
     def __init__(
         self,
@@ -67,18 +68,19 @@ class Timed(Exact):
         self._delays = delays
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Compare, count, and note the delay of each line that is complete now."""
+        """Compare, count, and record the delay of every line completed by ``data``."""
         now, before = time.monotonic_ns(), self.lines
         super().feed(data)
         for number in range(before, self.lines):
+            # One clock for all lines of a read: they arrived together.
             self._delays.append((now - self._sent[number]) / 1e9)
 
 
 class Numbered:
-    """Parses frames and wants the numbers of the lines to rise one by one.
+    """Parse frames and check that line numbers increase by one.
 
-    The lines are those of :func:`bench.lines.text`; with ``sent`` (one place
-    for each number, in nanoseconds) it notes the delay of each.
+    The lines are those of :func:`bench.lines.text`.  With ``sent``, which holds the
+    sending time of each number in nanoseconds, record the delay of each line.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Numbered:
         self._frames = Frames()
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take frames, answer pings, check numbers."""
+        """Parse frames, answer pings, and check numbers."""
         now = time.monotonic_ns()
         for first, payload in self._frames.feed(data):
             if first == TEXT:
@@ -110,7 +112,7 @@ class Numbered:
         if not payload.startswith(b'{"type":"log"'):
             raise Mismatch(f"after line {self.last}: {payload[:200]!r}")
         number = int(payload[_NUMBER])
-        if self.lines and number != self.last + 1:
+        if self.lines and number != self.last + 1:  # the tail may begin with any number
             raise Mismatch(f"line {number} after line {self.last}")
         self.last = number
         self.lines += 1
@@ -119,10 +121,10 @@ class Numbered:
 
 
 class Collected:
-    """Keeps what it receives, and looks at it when the clock has stopped.
+    """Keep all received data, and check it only after the clock has stopped.
 
-    Until then only the number in the last frame is read, which has always the
-    same size: at the very end of what is there.
+    Until then read only the number in the last frame.  All frames have the same size, so
+    its position is known.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -132,15 +134,15 @@ class Collected:
         self._data = bytearray()
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Keep it, and note the number of the last line if a frame ends here."""
+        """Keep the data, and record the number of the last line if it is complete."""
         self.begun = True
         self._data += data
-        last = self._data[-lines.FRAME_BYTES :][4:]
+        last = self._data[-lines.FRAME_BYTES :][4:]  # four bytes of header for this length
         if last.startswith(b'{"type":"log"') and last.endswith(b"}}"):
             self.lines = int(last[_NUMBER])
 
     def check(self, last: int) -> None:
-        """Mismatch unless the lines are all there, each once and in order."""
+        """Raise Mismatch unless lines 1 to ``last`` arrived exactly once and in order."""
         numbered = Numbered(self.sock, None, array("d"))
         numbered.feed(bytes(self._data))
         if numbered.last != last or numbered.lines != last:
@@ -148,7 +150,7 @@ class Collected:
 
 
 class Idle:
-    """Reads whatever comes and answers pings."""
+    """Read everything and answer pings."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -157,7 +159,7 @@ class Idle:
         self._frames = Frames()
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take frames, answer pings."""
+        """Parse frames and answer pings."""
         self.begun = True
         for first, payload in self._frames.feed(data):
             if first == PING:

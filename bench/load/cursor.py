@@ -1,8 +1,8 @@
-"""Checks one client's bytes against the stream it is to receive, without I/O.
+"""Check a client's bytes against the expected stream, without I/O.
 
-Matching is one ``memcmp`` for a whole read.  Only the server's control frames
-(a ping each 30 s) may stand between the expected frames; they are recognised
-where the comparison first differs, which is a frame border then.
+Comparing takes one ``memcmp`` per read.  Only the server's control frames (a ping every
+30 s) may come between the expected frames.  They are found where the comparison first
+differs, which must then be a frame boundary.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _CLOSE = 0x88
 
 
 class Mismatch(BenchError):
-    """A client received something else than the stream."""
+    """A client received something other than the expected stream."""
 
 
 class Cursor:
-    """How far into the expected bytes a client has come, all before being right."""
+    """The position of a client in the expected bytes, all of which up to it were correct."""
 
     __slots__ = ("_carry", "position")
 
@@ -28,29 +28,31 @@ class Cursor:
         self._carry = b""
 
     def feed(self, expected: bytes, data: bytes | memoryview) -> None:
-        """Take what was received; Mismatch if it is not what comes next."""
+        """Accept received data; raise Mismatch if it is not what comes next."""
         if self._carry:
             data = self._carry + bytes(data)
             self._carry = b""
+        # usually true at once: one comparison per read
         while not expected.startswith(data, self.position):
             data = self._without_control(expected, bytes(data))
         self.position += len(data)
 
     def _without_control(self, expected: bytes, data: bytes) -> bytes:
-        """Advance to the first difference, skip the control frame there, return what follows."""
+        """Advance to the first difference, skip the control frame there, and return the rest."""
         agree = _common(expected, self.position, data)
         self.position += agree
         rest = data[agree:]
-        if rest[0] < _FIRST_CONTROL or rest[0] == _CLOSE:
+        if rest[0] < _FIRST_CONTROL or rest[0] == _CLOSE:  # a data frame, or the end
             raise Mismatch(f"at byte {self.position}: {rest[:120]!r}")
-        if len(rest) < 2 or len(rest) < 2 + rest[1]:
+        if len(rest) < 2 or len(rest) < 2 + rest[1]:  # the control frame is incomplete
             self._carry = rest
             return b""
         return rest[2 + rest[1] :]
 
 
 def _common(expected: bytes, position: int, data: bytes) -> int:
-    """The length of the longest prefix of ``data`` that stands at ``position``."""
+    """Return the length of the longest prefix of ``data`` found at ``position``."""
+    # Binary search, because ``startswith`` compares in C.
     low, high = 0, len(data)
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""Opens many WebSocket connections over TCP (RFC 6455 §4.1), some at a time."""
+"""Open many WebSocket connections over TCP (RFC 6455 §4.1), in groups."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Final, NamedTuple
 
 from bench.procs import BenchError
 
+# RFC 6455 §1.3.
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+# Handshakes in progress at a time, well below the backlog of every server.
 _AT_ONCE: Final = 64
 _HEAD_LIMIT: Final = 16_384
 
 
 class Address(NamedTuple):
-    """Where clients connect, and with which session cookie (empty: none)."""
+    """The address to connect to, and the session cookie to send (empty: none)."""
 
     host: str
     port: int
@@ -25,12 +27,13 @@ class Address(NamedTuple):
 
 
 def accept_key(key: bytes) -> bytes:
-    """What a server answers to a key (RFC 6455 §4.2.2)."""
+    """Return a server's answer to a key (RFC 6455 §4.2.2)."""
+    # SHA-1 is what the protocol prescribes
     return base64.b64encode(hashlib.sha1(key + _GUID).digest())
 
 
 def request(address: Address, key: bytes) -> bytes:
-    """The opening handshake as a browser sends it."""
+    """Return the opening handshake as a browser sends it."""
     lines = [
         f"GET {address.path} HTTP/1.1",
         f"Host: {address.host}:{address.port}",
@@ -47,10 +50,11 @@ def request(address: Address, key: bytes) -> bytes:
 def connect(
     address: Address, count: int, receive_buffer: int = 0, timeout: float = 60.0
 ) -> list[tuple[socket.socket, bytes]]:
-    """``count`` upgraded connections, each with the bytes that came behind the handshake."""
+    """Open ``count`` connections; return each with the bytes after its handshake."""
     opened: list[tuple[socket.socket, bytes]] = []
     while len(opened) < count:
         some = min(_AT_ONCE, count - len(opened))
+        # Send all requests first, so that the server can work on several.
         opening = [_begin(address, receive_buffer, timeout) for _ in range(some)]
         opened += [_finish(sock, key) for sock, key in opening]
     return opened
@@ -59,6 +63,7 @@ def connect(
 def _begin(address: Address, receive_buffer: int, timeout: float) -> tuple[socket.socket, bytes]:
     sock = socket.socket()
     if receive_buffer:
+        # Before connect(): the window scale is fixed by the handshake (tcp(7)).
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(timeout)
     sock.connect((address.host, address.port))
@@ -77,5 +82,5 @@ def _finish(sock: socket.socket, key: bytes) -> tuple[socket.socket, bytes]:
     head, _, rest = answer.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 101 ") or accept_key(key) not in head:
         raise BenchError(f"the upgrade was refused: {answer[:400]!r}")
-    sock.setblocking(False)
+    sock.setblocking(False)  # for the epoll loop
     return sock, rest

@@ -1,4 +1,4 @@
-"""The process that plays all clients: one epoll loop, asked through a pipe."""
+"""The process that runs all clients: one epoll loop, controlled through a pipe."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from bench.load.cursor import Mismatch
 from bench.load.handshake import Address, connect
 from bench.procs import BenchError, Peer
 
-_READ_BYTES: Final = 262_144
+_READ_BYTES: Final = 262_144  # large, so that the load generator needs few system calls
 _POLL_SECONDS: Final = 0.05
+# How often the publisher is told about the slowest client, in seconds.
 _PROGRESS_SECONDS: Final = 0.002
 
 
 class Outcome(NamedTuple):
-    """What a run came to; ``lines`` are those of all clients together.
+    """The result of a run; ``lines`` is the sum over all clients.
 
-    ``seconds`` go from the first byte to the last, ``ended`` is the moment of the
-    last one (``time.monotonic``, which all processes share); ``delays`` (in seconds)
-    are those of every line of every client where the time of its sending is known.
+    ``seconds`` is the time from the first byte to the last, and ``ended`` the time of the
+    last one (``time.monotonic``, which all processes share).  ``delays`` holds the seconds
+    that each line took to each client, if the time of sending is known.
     """
 
     clients: int
@@ -39,12 +40,12 @@ class Outcome(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Lines a second of all clients together, by the clock."""
+        """The lines per second of all clients together, by the clock."""
         return self.lines / self.seconds
 
     @property
     def share(self) -> float:
-        """The part of one core that the load generator used."""
+        """The fraction of one core that the load generator used."""
         return self.cpu / self.seconds if self.seconds else 0.0
 
 
@@ -61,19 +62,20 @@ class Load:
         self._expected = b""
         self._delays = array("d")
         self._reads = 0
+        # one for all clients, because each read is consumed at once
         self._buffer = bytearray(_READ_BYTES)
 
     def stream(self, stream: Stream) -> None:
-        """What the exact clients that connect from now on are to receive."""
+        """Set the stream that exact clients expect; applies to later connections."""
         self._stream = stream
-        self._expected = stream.expected()
+        self._expected = stream.expected()  # one copy for all clients
 
     def exact(self, address: Address, count: int) -> None:
         """Connect clients that compare every byte."""
         self._open(address, count, self._exact)
 
     def numbered(self, address: Address, count: int) -> None:
-        """Connect clients that check the numbers of the lines."""
+        """Connect clients that check line numbers."""
         self._open(address, count, lambda sock: Numbered(sock, self._sent, self._delays))
 
     def collected(self, address: Address, count: int) -> None:
@@ -81,7 +83,7 @@ class Load:
         self._open(address, count, Collected)
 
     def check(self, last: int) -> None:
-        """Mismatch unless the clients that keep everything have the lines from 1 to ``last``."""
+        """Raise Mismatch unless all collecting clients have lines 1 to ``last``."""
         for client in self._clients.values():
             if isinstance(client, Collected):
                 client.check(last)
@@ -91,33 +93,33 @@ class Load:
         self._open(address, count, Idle)
 
     def stall(self, address: Address) -> None:
-        """Connect one client that never reads, with a small receive buffer."""
+        """Connect one client that never reads and has a small receive buffer."""
         self._stalled += [sock for sock, _ in connect(address, 1, receive_buffer=4_096)]
 
     def unstall(self) -> None:
-        """Drop the clients that never read."""
+        """Disconnect the clients that never read."""
         while self._stalled:
             self._stalled.pop().close()
 
     def disconnect(self) -> None:
-        """Drop everybody."""
+        """Disconnect all clients."""
         self.unstall()
         for client in self._clients.values():
             client.sock.close()
         self._clients.clear()
-        self._epoll.close()
+        self._epoll.close()  # forgets all descriptors at once
         self._epoll = select.epoll()
 
     def joined(self, timeout: float) -> None:
-        """Read until every client has the first message of its stream."""
+        """Read until every client has received the first message of its stream."""
         self._run(lambda: all(client.begun for client in self._clients.values()), timeout, True)
 
     def until(self, lines: int, timeout: float) -> Outcome:
-        """Read until every client has ``lines`` lines; the clock runs from the first byte."""
+        """Read until every client has ``lines`` lines; measure from the first byte."""
         return self._run(lambda: self._slowest() >= lines, timeout, True)
 
     def listen(self, seconds: float) -> Outcome:
-        """Read for some time."""
+        """Read for ``seconds``."""
         return self._run(lambda: False, seconds, False)
 
     def _exact(self, sock: socket.socket) -> Client:
@@ -131,7 +133,7 @@ class Load:
             client = make(sock)
             self._clients[sock.fileno()] = client
             self._epoll.register(sock.fileno(), select.EPOLLIN)
-            client.feed(rest)
+            client.feed(rest)  # what arrived with the handshake
 
     def _slowest(self) -> int:
         return min(client.lines for client in self._clients.values())
@@ -141,7 +143,7 @@ class Load:
 
     def _run(self, finished: Callable[[], bool], timeout: float, must_end: bool) -> Outcome:
         self._reads = 0
-        del self._delays[:]
+        del self._delays[:]  # the clients refer to this array
         before = self._total()
         begin = last = 0.0
         cpu = time.process_time()
@@ -149,7 +151,7 @@ class Load:
         while not finished():
             if self._drain():
                 last = time.monotonic()
-                begin = begin or last
+                begin = begin or last  # the clock starts with the first byte
             checked = self._pass_on(checked)
             if time.monotonic() - started > timeout:
                 if must_end:
@@ -162,15 +164,16 @@ class Load:
             last,
             time.process_time() - cpu,
             self._reads,
-            array("d", self._delays),
+            array("d", self._delays),  # a copy: the next run clears it
         )
 
     def _drain(self) -> bool:
-        """Read once from each client that has something."""
+        """Read once from each client that has data."""
         ready = self._epoll.poll(_POLL_SECONDS)
         view, clients = memoryview(self._buffer), self._clients
         for fd, _ in ready:
             client = clients[fd]
+            # Once per client and round, so that no client gets ahead.
             size = client.sock.recv_into(view)
             if not size:
                 raise Mismatch("the server closed a client's connection")
@@ -179,7 +182,7 @@ class Load:
         return bool(ready)
 
     def _pass_on(self, checked: float) -> float:
-        """Tell the publisher, now and then, how far the slowest client is."""
+        """Tell the publisher, at intervals, how far the slowest client has come."""
         now = time.monotonic()
         if now - checked < _PROGRESS_SECONDS:
             return checked
@@ -195,7 +198,7 @@ class Load:
 
 
 def main(pipe: Connection[Any, Any], progress: Any, sent: Sequence[int] | None) -> None:
-    """Serve requests until the pipe is closed."""
+    """Handle requests of the bench until the pipe is closed."""
     load = Load(progress, sent)
     while True:
         try:
@@ -205,9 +208,10 @@ def main(pipe: Connection[Any, Any], progress: Any, sent: Sequence[int] | None) 
         try:
             pipe.send(getattr(load, name)(*arguments))
         except (BenchError, OSError) as error:
+            # Pickled: the other side raises it.
             pipe.send(BenchError(f"load generator, {name}: {error}"))
 
 
 def start(progress: Any, sent: Sequence[int] | None = None) -> Peer:
-    """A load generator; ``progress`` shows its slowest client, ``sent`` holds lines' times."""
+    """Start a load generator; it writes its slowest client's count to ``progress``."""
     return Peer(main, progress, sent)

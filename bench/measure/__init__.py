@@ -1,1 +1,1 @@
-"""The measurements, one module for each; ``python -m bench --only NAME`` runs one."""
+"""The measurements, one module each; ``python -m bench --only NAME`` runs one."""

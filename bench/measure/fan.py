@@ -1,8 +1,8 @@
-"""Burst and drip: one stream to many clients, beside a plain server and the floor.
+"""Burst and drip: one stream to many clients, compared with a plain server and the floor.
 
-All three serve the same load generator with the same bytes, in turns, so that
-what else the machine does meets all three.  Compared are messages for each CPU
-second of the server: broker and web tier here, the one process there.
+All three servers send the same bytes to the same load generator, in turns, so that other
+load on the machine affects all three.  The figure is messages per CPU second of the
+server: broker and web tier for Mist, the single process for the others.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ TIMEOUT = 240.0
 DRIP_RATE = 500.0
 UNIT = "messages / CPU s"
 
-# Sends ``count`` lines after the ``first`` ones; the server's CPU seconds.
+# Send ``count`` lines after the ``first`` ones; return the server's CPU seconds.
 Send = Callable[[int, int], float]
 
 
 class Turn(NamedTuple):
-    """A server that is ready to send, with its clients connected."""
+    """A server ready to send, with its clients connected."""
 
     load: Peer
     send: Send
@@ -40,7 +40,7 @@ class Turn(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """Messages for each CPU second of a server, and how the clients fared."""
+    """Messages per CPU second of a server, and the outcome for its clients."""
 
     rate: float
     outcome: Outcome
@@ -48,11 +48,13 @@ class Figure(NamedTuple):
 
 
 def burst(bench: Bench) -> list[Row]:
-    """One stream at full speed to 100 and to 1,000 clients."""
+    """Send one stream at full speed to 100 and to 1,000 clients."""
     rows = []
     for clients in (100, 1_000):
         name = f"burst, {clients:,} clients"
+        # Fewer lines for more clients: the total number of messages is the same.
         scale = 100 * bench.pick(60_000, 20_000) // clients
+        # The plain server is slower by an order of magnitude.
         slow = 100 * bench.pick(2_000, 500) // clients
         with ExitStack() as stack:
             turns = {
@@ -67,7 +69,7 @@ def burst(bench: Bench) -> list[Row]:
 
 
 def drip(bench: Bench) -> list[Row]:
-    """500 lines a second, one at a time, to 100 clients."""
+    """Send 500 lines a second, one at a time, to 100 clients."""
     name, clients, count = "drip, 100 clients", 100, bench.pick(2_000, 500)
     with ExitStack() as stack:
         turns = {
@@ -85,7 +87,7 @@ def _count(bench: Bench) -> int:
 
 
 def rounds(turns: dict[str, Turn], bench: Bench) -> dict[str, list[Figure]]:
-    """Let the servers send in turns."""
+    """Let the servers send in turns, several times."""
     figures: dict[str, list[Figure]] = {name: [] for name in turns}
     for number in range(_count(bench)):
         for name, turn in turns.items():
@@ -94,10 +96,11 @@ def rounds(turns: dict[str, Turn], bench: Bench) -> dict[str, list[Figure]]:
 
 
 def _once(turn: Turn, number: int) -> Figure:
+    # The load generator must be listening before the server sends.
     turn.load.send("until", (number + 1) * turn.lines, TIMEOUT)
     used = turn.send(number * turn.lines, turn.lines)
     outcome: Outcome = turn.load.answer()
-    return Figure(outcome.lines / used, outcome, used)
+    return Figure(outcome.lines / used, outcome, used)  # messages: lines times clients
 
 
 def _rows(
@@ -111,13 +114,13 @@ def _rows(
 
 
 def _by_the_clock(name: str, figures: dict[str, list[Figure]]) -> Row:
-    """Delivered messages a second, whatever they cost; of a drip the pace decides that."""
+    """Compare messages per second, whatever they cost; only a burst is limited by the server."""
     ours, floors = (median(f.outcome.rate for f in figures[key]) for key in ("mist", "floor"))
     return compared(f"{name}: floor, by the clock", ours, "messages / s", floors, at_least(0.6))
 
 
 def notes(bench: Bench, name: str, figures: dict[str, list[Figure]]) -> None:
-    """Say how the servers fared by the clock."""
+    """Note the servers' speed by the clock."""
     for server, found in figures.items():
         wall = median(figure.outcome.rate for figure in found)
         busy = median(figure.cpu / figure.outcome.seconds for figure in found)
@@ -125,7 +128,7 @@ def notes(bench: Bench, name: str, figures: dict[str, list[Figure]]) -> None:
         bench.note(
             name,
             f"{server}: {wall:,.0f} messages a second by the clock, server {busy:.0%} of a core, "
-            f"load generator {share:.0%}; every client had every line in order",
+            f"load generator {share:.0%}; every client received every line in order",
         )
 
 
@@ -139,7 +142,7 @@ def mist(  # noqa: PLR0913, PLR0917
     *,
     deployment: bool = False,
 ) -> Turn:
-    """Mist itself, with the log of a container or of a deployment."""
+    """Prepare Mist itself, with the log of a container or of a deployment."""
     progress = shared_counter()
     fanout = stack.enter_context(Fanout())
     writer = stack.enter_context(publisher.start(fanout.settings, fanout.paths, progress))
@@ -155,7 +158,7 @@ def mist(  # noqa: PLR0913, PLR0917
         before, broker = fanout.cpu, fanout.broker_cpu
         arguments = (first, number) if rate is None else (first, number, rate)
         used = writer.ask("drip" if rate else "burst", *arguments)
-        load_done(load)
+        load_done(load)  # the web tier's cost includes delivering the last line
         whole, broker = fanout.cpu - before, fanout.broker_cpu - broker
         costs.append((whole, broker, used))
         return whole
@@ -165,17 +168,17 @@ def mist(  # noqa: PLR0913, PLR0917
 
 def _sum_up(bench: Bench, name: str, costs: list[tuple[float, float, float]]) -> None:
     if not costs:
-        return  # What kept the first turn from its end is said elsewhere.
+        return  # the first turn failed; its error is reported elsewhere
     whole, broker, used = (median(column) for column in zip(*costs, strict=True))
     bench.note(
         name,
-        f"mist: {whole:.3f} CPU s in a turn, the broker's share {broker:.3f}; "
-        f"the publisher, which plays the collector, {used:.3f} beside",
+        f"mist: {whole:.3f} CPU s per turn, of which the broker used {broker:.3f}; "
+        f"the publisher, in place of the collector, used {used:.3f} more",
     )
 
 
 def load_done(load: Peer) -> None:
-    """Wait until the load generator has everything; its answer stays in the pipe."""
+    """Wait until the load generator has everything; leave its answer in the pipe."""
     load.pipe.poll(TIMEOUT)
 
 
@@ -186,6 +189,7 @@ def _plain(
     load = stack.enter_context(process.start(shared_counter()))
     load.ask("stream", Stream(b"", count * _count(bench)))
     load.ask("exact", Address("127.0.0.1", server.ask("address"), "/"), clients)
+    # The last clients may still be in the backlog.
     server.ask("wait_for", clients)
     return Turn(load, _sender(server, rate), count)
 
@@ -199,7 +203,7 @@ def _floor(
     load.ask("stream", stream)
     server.ask("stream", stream)
     address = Address("127.0.0.1", server.ask("address"), "/")
-    server.send("accept", clients)
+    server.send("accept", clients)  # accepts while the load generator connects
     load.ask("exact", address, clients)
     server.answer()
     return Turn(load, _sender(server, rate), count)

@@ -1,4 +1,4 @@
-"""From a container's write to a client's message, one line at a time."""
+"""Latency from a container's write to a client's message, one line at a time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bench.rows import Row, at_most, compared
 from bench.stats import milliseconds, percentile
 from bench.yardsticks import engine
 
-_RATE = 50.0
+_RATE = 50.0  # slow enough that lines do not share a batch
 _TIMEOUT = 120.0
 _NAME = "latency"
 _CONTAINER = "bench-latency"
 
 
 def measure(bench: Bench) -> list[Row]:
-    """In turns: the service, and a plain socket on the engine's own follow stream."""
+    """Take turns between the service and a plain socket on the engine's follow stream."""
     count, rounds = bench.pick(300, 100), bench.pick(5, 2)
     sent = shared_numbers((2 * rounds + 1) * count)
     ours, theirs = array("d"), array("d")
@@ -36,7 +36,7 @@ def measure(bench: Bench) -> list[Row]:
             load.ask("numbered", service.logs(app, "&tail=0"), 1)
             ours += _ours(load, writer, 2 * turn * count, count)
             load.ask("disconnect")
-            service.without_collector()
+            service.without_collector()  # it would read the lines meant for the yardstick
             raw.ask("open", str(bench.engine.socket), _CONTAINER)
             theirs += _theirs(raw, writer, (2 * turn + 1) * count, count)
             raw.ask("close")

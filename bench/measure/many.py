@@ -1,4 +1,4 @@
-"""Many containers that write a little, beside one that writes as much as all of them."""
+"""Many containers that write a little, compared with one that writes as much in total."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMEOUT = 120.0
 
 
 class Figure(NamedTuple):
-    """Messages for each CPU second of the whole service, and how it went by the clock."""
+    """Messages per CPU second of the whole service, and the outcome by the clock."""
 
     rate: float
     cpu: float
@@ -28,13 +28,13 @@ class Figure(NamedTuple):
 
 
 def measure(bench: Bench) -> list[Row]:
-    """The same lines a second in all, to five clients each."""
+    """Write the same total of lines per second, to five clients per container."""
     streams, seconds = bench.pick(100, 5), bench.pick(10, 3)
     with ExitStack() as stack:
         service = stack.enter_context(whole.running(bench, whole.SHORT_LINGER))
         writer = stack.enter_context(containers.writer())
         many = _run(bench, service, writer, streams, int(seconds * _RATE))
-        service.without_collector()  # One that ends takes its CPU seconds out of the sum.
+        service.without_collector()  # an ending collector takes its CPU seconds out of the sum
         one = _run(bench, service, writer, 1, int(seconds * _RATE * streams), _RATE * streams)
     for name, figure in (("many", many), ("one", one)):
         outcome = figure.outcome
@@ -51,16 +51,16 @@ def measure(bench: Bench) -> list[Row]:
 def _run(  # noqa: PLR0913, PLR0917
     bench: Bench, service: Whole, writer: Peer, streams: int, lines: int, rate: float = _RATE
 ) -> Figure:
-    """``lines`` lines of each of ``streams`` containers to five clients each.
+    """Write ``lines`` lines to each of ``streams`` containers, for five clients each.
 
-    The containers stay until the engine goes; they write nothing more.
+    The containers stay until the engine is destroyed, but write nothing more.
     """
     names = [f"bench-many-{streams}-{number}" for number in range(streams)]
     with process.start(shared_counter()) as load:
         writer.ask("attach", [containers.start(bench.engine, name) for name in names])
         for app in [service.add(name) for name in names]:
             load.ask("numbered", service.logs(app), _CLIENTS)
-        writer.ask("pace", 0, 10, _RATE)
+        writer.ask("pace", 0, 10, _RATE)  # warm-up: the collectors are all running afterwards
         load.ask("until", 10, _TIMEOUT)
         before = service.cpu
         load.send("until", lines + 10, _TIMEOUT)

@@ -1,4 +1,4 @@
-"""The service at rest: its memory, and the CPU time that it uses for nothing."""
+"""The idle service: its memory, and the CPU time that it uses while nothing happens."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from bench.rows import Row, below, plain
 from bench.whole import Whole
 
 _CONTAINER = "bench-rest"
+# Connected before the measurement, so that one-off allocations are not counted per client.
 _FIRST_CLIENTS = 200
-_SETTLE_SECONDS = 2.0
+_SETTLE_SECONDS = 2.0  # starts and log-ins are over by then
 
 
 def memory(bench: Bench) -> list[Row]:
-    """An idle client, a collector, and the whole service without clients."""
+    """Measure an idle client, a collector, and the whole service without clients."""
+    # as many as the limit of open files allows
     clients = min(bench.pick(8_000, 1_000), procs.allow_files(8_000))
     with ExitStack() as stack:
         service, load, app = _begin(stack, bench)
@@ -40,7 +42,7 @@ def memory(bench: Bench) -> list[Row]:
 
 
 def cpu(bench: Bench) -> list[Row]:
-    """The whole service without clients, and with 1,000 that only listen."""
+    """Measure the whole service without clients, and with 1,000 idle ones."""
     alone, idle = bench.pick(30, 3), bench.pick(60, 3)
     with ExitStack() as stack:
         service, load, app = _begin(stack, bench)
@@ -56,7 +58,7 @@ def cpu(bench: Bench) -> list[Row]:
 
 
 def _begin(stack: ExitStack, bench: Bench) -> tuple[Whole, Peer, int]:
-    """A service that has come to rest, a load generator, and an application that is silent."""
+    """Start a service, let it settle, and add a load generator and a silent application."""
     procs.allow_files(8_000)
     service = stack.enter_context(whole.running(bench))
     load = stack.enter_context(process.start(shared_counter()))
@@ -67,7 +69,7 @@ def _begin(stack: ExitStack, bench: Bench) -> tuple[Whole, Peer, int]:
 
 
 def _share(service: Whole, wait: Callable[[], object]) -> float:
-    """The CPU time of all processes in percent of one core while ``wait`` waits."""
+    """Return the CPU time of all processes while ``wait`` runs, in percent of one core."""
     used, begin = service.cpu, time.monotonic()
     wait()
     return 100 * (service.cpu - used) / (time.monotonic() - begin)

@@ -1,4 +1,4 @@
-"""One container's log to one client: what is written already, and live at full speed."""
+"""One container's log to one client: its history, and live at full speed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _UNIT = "lines / s"
 
 
 class Pair(NamedTuple):
-    """Seconds for all lines: of the service, and of ``docker logs``."""
+    """Seconds for all lines, for the service and for ``docker logs``."""
 
     ours: float
     theirs: float
 
 
 class Setting(NamedTuple):
-    """What all turns share."""
+    """The objects that all rounds share."""
 
     bench: Bench
     service: Whole
@@ -39,7 +39,7 @@ class Setting(NamedTuple):
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Both rows, each in turns with ``docker logs``."""
+    """Measure both rows in turns with ``docker logs``."""
     lines, rounds = bench.pick(200_000, 40_000), bench.pick(3, 1)
     with ExitStack() as stack:
         setting = Setting(
@@ -58,8 +58,8 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _settings(lines: int) -> dict[str, object]:
-    """Replay buffer and ring large enough for all lines."""
-    room = lines * 1_024
+    """Return settings for a replay buffer and a ring that hold all lines."""
+    room = lines * 1_024  # more than a line with its JSON takes
     return {
         "replay.lines": lines + 1_000,
         "replay.bytes": room,
@@ -76,13 +76,14 @@ def _row(name: str, lines: int, turns: list[Pair]) -> Row:
 
 
 def _tail(setting: Setting, name: str) -> Pair:
-    """From the start, no collector running, to the last of the lines."""
+    """Measure from the connect, without a running collector, to the last line."""
     bench, lines = setting.bench, setting.lines
     setting.writer.ask("attach", [containers.start(bench.engine, name)])
     setting.writer.ask("flood", 0, lines)
+    # The history must be complete, or the engine's writing is measured, too.
     containers.await_line(bench.engine, name, lines)
     app = setting.service.add(name)
-    setting.service.without_collector()
+    setting.service.without_collector()  # of the previous round
     begin = time.monotonic()
     setting.load.ask("collected", setting.service.logs(app, f"&tail={lines}"), 1)
     outcome: Outcome = setting.load.ask("until", lines, _TIMEOUT)
@@ -97,7 +98,7 @@ def _tail(setting: Setting, name: str) -> Pair:
 
 
 def _live(setting: Setting, name: str) -> Pair:
-    """From the first write to the last line; both have shown a line before it."""
+    """Measure from the first write to the last line; both readers have shown a line before."""
     return Pair(_live_ours(setting, name), _live_theirs(setting, f"{name}-yardstick"))
 
 

@@ -1,4 +1,4 @@
-"""One client among 1,000 that does not read: what the others notice of it."""
+"""One of 1,000 clients that does not read, and its effect on the others."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NAME = "a stalled client"
 _CLIENTS = 1_000
 _RATE = 20.0
 _TIMEOUT = 120.0
-# Enough to fill the buffers of the kernel on both sides, so that the client does stall.
+# Enough to fill the kernel's buffers on both sides, so that the client really stalls.
 _FILL = 4_000
 
 
 def measure(bench: Bench) -> list[Row]:
-    """In turns with the stalled client and without it; both turns begin with a burst."""
+    """Take turns with and without the stalled client; each turn begins with a burst."""
     count, rounds = bench.pick(40, 30), bench.pick(9, 2)
     total = 2 * rounds * (count + _FILL)
     sent, progress = shared_numbers(total), shared_counter()
@@ -42,9 +42,9 @@ def measure(bench: Bench) -> list[Row]:
             without.append(_turn(load, writer, 2 * turn * (count + _FILL), count))
             load.ask("stall", fanout.address("&tail=0"))
             with_stalled.append(_turn(load, writer, (2 * turn + 1) * (count + _FILL), count))
-            load.ask("unstall")
+            load.ask("unstall")  # the next round starts without it
     for name, turns in (("without", without), ("with", with_stalled)):
-        bench.note(_NAME, f"{name}, of each turn: " + "; ".join(map(milliseconds, turns)))
+        bench.note(_NAME, f"{name}, per turn: " + "; ".join(map(milliseconds, turns)))
     return [
         compared(
             f"{_NAME} among 1,000: p99 of the others",
@@ -57,12 +57,12 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _p99(turns: list[array[float]]) -> float:
-    """The median of the turns' p99, in milliseconds: one hiccup of the machine is one turn's."""
+    """Return the median of all turns' p99 in ms, because a hiccup affects only one turn."""
     return median(percentile(turn, 99) for turn in turns) * 1e3
 
 
 def _turn(load: Peer, writer: Peer, first: int, count: int) -> array[float]:
-    """The delays of ``count`` lines, 20 a second, after a burst that fills every buffer."""
+    """Return the delays of ``count`` lines at 20 a second, after a burst that fills all buffers."""
     load.send("until", first + _FILL, _TIMEOUT)
     writer.ask("burst", first, _FILL)
     load.answer()

@@ -1,4 +1,4 @@
-"""From the WebSocket connect to the hundredth tail line: with and without a collector."""
+"""The time from the WebSocket connect to the 100th tail line, with and without a collector."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIMEOUT = 30.0
 
 
 def measure(bench: Bench) -> list[Row]:
-    """In turns: cold, warm, and ``docker logs --tail 100`` as a whole process."""
+    """Take turns: cold, warm, and a complete ``docker logs --tail 100`` process."""
     rounds = bench.pick(15, 4)
     cold, warm, yardstick = [], [], []
     with ExitStack() as stack:
@@ -47,8 +47,8 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _cold_and_warm(service: Whole, address: Address) -> tuple[float, float]:
-    """The seconds of a first client, and of a second one while the first is there."""
-    service.without_collector()
+    """Return the seconds for a first client, and for a second while the first is connected."""
+    service.without_collector()  # a cold start
     with ExitStack() as stack:
         return _until_tail(stack, address), _until_tail(stack, address)
 
@@ -73,5 +73,5 @@ def _docker_logs(host: str) -> float:
     begin = time.monotonic()
     with DockerLogs(host, _CONTAINER, "--tail", str(_TAIL)) as logs:
         logs.read(_TAIL)
-        logs.finish()
+        logs.finish()  # the yardstick is the complete process
         return time.monotonic() - begin

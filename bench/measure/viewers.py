@@ -1,7 +1,7 @@
-"""The viewers of a deployment, beside as many clients of a container's log.
+"""The viewers of a deployment, compared with as many clients of a container's log.
 
-The same lines through the same broker and web tier; a deployment's records stand
-in its file first.  Compared are messages for each CPU second.
+Both receive the same lines through the same broker and web tier, but a deployment's
+records are written to its file first.  The figure is messages per CPU second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _VIEWERS: Final = 100
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Return two rows: lines one by one, and lines at full speed."""
+    """Measure lines one at a time, and lines at full speed."""
     return [
         _row(bench, "line by line", bench.pick(2_000, 500), DRIP_RATE),
         _row(bench, "burst", bench.pick(60_000, 20_000), None),

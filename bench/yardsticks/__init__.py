@@ -1,1 +1,1 @@
-"""What the service is compared with, each in its plainest form."""
+"""The yardsticks: what the service is compared with, each in its simplest form."""

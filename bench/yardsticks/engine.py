@@ -1,4 +1,4 @@
-"""Yardsticks of the engine itself: its command line, and its raw follow stream."""
+"""Yardsticks from the engine: its command line, and its raw follow stream."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bench.procs import BenchError
 
 _READ_BYTES: Final = 262_144
 _FRAME_HEAD: Final = 8
-# How long the engine may give nothing, in seconds.
+# How long to wait for data from the engine, in seconds.
 _TIMEOUT: Final = 120.0
 
 
 class DockerLogs:
-    """A running ``docker logs``; its lines are counted, not looked at."""
+    """A running ``docker logs``, whose lines are counted but not parsed."""
 
     def __init__(self, host: str, container: str, *options: str) -> None:
         self._name = f"docker logs {' '.join(options)} {container}"
@@ -29,9 +29,9 @@ class DockerLogs:
         self._process = subprocess.Popen(
             ["docker", "--host", host, "logs", *options, container],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # the containers write to standard output only
             stdin=subprocess.DEVNULL,
-            bufsize=0,
+            bufsize=0,  # select() must see what is readable
         )
 
     def __enter__(self) -> Self:
@@ -44,27 +44,28 @@ class DockerLogs:
         trace: TracebackType | None,
     ) -> None:
         assert self._process.stdout is not None
+        # Also after success: a following process does not end by itself.
         self._process.kill()
         self._process.stdout.close()
         self._process.wait(_TIMEOUT)
 
     def read(self, lines: int) -> float:
-        """Read until there are ``lines``; the moment when there were (``time.monotonic``)."""
+        """Read until there are ``lines`` lines; return the time when there were."""
         while self._count < lines:
             piece = self._read()
             if not piece:
-                raise BenchError(f"{self._name} gave {self._count} lines of {lines}")
+                raise BenchError(f"{self._name} printed {self._count} lines of {lines}")
             self._count += piece.count(b"\n")
         return time.monotonic()
 
     def finish(self) -> None:
-        """Wait until it ends by itself."""
+        """Wait until the process ends by itself."""
         while self._read():
             pass
         self._process.wait(_TIMEOUT)
 
     def _read(self) -> bytes:
-        """Return what comes next, or nothing at the end; BenchError if it takes too long."""
+        """Return the next data, or ``b""`` at the end; raise BenchError on a timeout."""
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], _TIMEOUT)[0]:
             raise BenchError(f"{self._name} stopped after {self._count} lines")
@@ -72,38 +73,39 @@ class DockerLogs:
 
 
 class Follow:
-    """The raw follow stream of one container, read by a plain socket."""
+    """The raw follow stream of one container, read from a plain socket."""
 
     def __init__(self, sent: Sequence[int]) -> None:
         self._sent = sent
 
     def open(self, path: str, container: str) -> None:
-        """Begin to follow at the end (Engine API, "Get container logs"; HTTP/1.0: no chunks).
+        """Follow from the end ("Get container logs" in the Engine API).
 
-        The engine answers before it looks for the end, and a busy one then leaves out what
-        is written in between. The last line that there is, which it sends first, shows that
-        it follows.
+        The engine responds before it seeks to the end, and when busy it leaves out lines
+        written in between.  It sends the last existing line first, which shows that it is
+        following.
         """
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_TIMEOUT)
         self._socket.connect(path)
-        query = "follow=1&stdout=1&stderr=1&timestamps=1&tail=1"
+        query = "follow=1&stdout=1&stderr=1&timestamps=1&tail=1"  # one line of history, see above
+        # HTTP/1.0, so that the response is not chunked.
         request = f"GET /containers/{container}/logs?{query} HTTP/1.0\r\nHost: engine\r\n\r\n"
         self._socket.sendall(request.encode())
         head = b""
         while b"\r\n\r\n" not in head:
             head += self._more(head)
         self._rest = head.partition(b"\r\n\r\n")[2]
-        while not self._take(array("d"), 0):
+        while not self._take(array("d"), 0):  # until the last existing line has arrived
             self._rest += self._more(self._rest)
 
     def read(self, count: int, timeout: float) -> array[float]:
-        """The delays of the next ``count`` lines, in seconds."""
+        """Return the delays of the next ``count`` lines in seconds."""
         delays = array("d")
         deadline = time.monotonic() + timeout
         while len(delays) < count:
             if not select.select([self._socket], [], [], deadline - time.monotonic())[0]:
-                raise BenchError(f"only {len(delays)} of {count} lines came from the engine")
+                raise BenchError(f"the engine sent only {len(delays)} of {count} lines")
             self._rest += self._socket.recv(_READ_BYTES)
             self._take(delays, time.monotonic_ns())
         return delays
@@ -115,13 +117,13 @@ class Follow:
     def _more(self, before: bytes) -> bytes:
         piece = self._socket.recv(_READ_BYTES)
         if not piece:
-            raise BenchError(f"the engine ended its answer: {before!r}")
+            raise BenchError(f"the engine ended its response: {before!r}")
         return piece
 
     def _take(self, delays: array[float], now: int) -> int:
-        """Return how many frames there were: stream, three zeros, length, then the text.
+        """Parse frames of stream, three zeros, length and text; return their number.
 
-        The text is a time stamp, a blank and the line.
+        The text is a timestamp, a space and the line.
         """
         frames = 0
         while len(self._rest) >= _FRAME_HEAD:
@@ -136,7 +138,7 @@ class Follow:
 
 
 def main(pipe: Connection[Any, Any], sent: Sequence[int]) -> None:
-    """Serve requests of the bench until the pipe is closed."""
+    """Handle requests of the bench until the pipe is closed."""
     follow = Follow(sent)
     while True:
         try:

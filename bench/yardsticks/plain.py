@@ -1,8 +1,8 @@
 """Yardstick a: a plain gevent-websocket server that calls ``ws.send`` for each client.
 
-This is what one writes first, and what tutorials show: a list of clients, and a
-loop over it for each message.  It gets its lines for nothing (no bus, no
-collector, no authentication), so the comparison is in its favour.
+This is the obvious first version, as tutorials show it: a list of clients, and a loop
+over it for each message.  It gets its lines for free (no bus, no collector, no
+authentication), so the comparison is in its favour.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench import lines
 
 
 class Plain:
-    """The server, its clients, and how it sends."""
+    """The server and its clients."""
 
     def __init__(self) -> None:
         self.clients: list[Any] = []
@@ -29,32 +29,32 @@ class Plain:
             ("127.0.0.1", 0),
             self.application,
             handler_class=WebSocketHandler,
-            log=None,
+            log=None,  # a request log would only cost time
             backlog=2048,
         )
         self._server.start()
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int(self._server.address[1])
 
     def application(
         self, environ: dict[str, Any], _start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Keep the client until it goes."""
+        """Keep the client until it disconnects."""
         socket = environ["wsgi.websocket"]
         self.clients.append(socket)
         try:
             while socket.receive() is not None:
                 pass
         except WebSocketError:
-            pass  # The client went without a close frame: that is how the bench ends them.
+            pass  # the bench disconnects its clients without a close frame
         self.clients.remove(socket)
         return []
 
     def burst(self, first: int, count: int) -> float:
-        """Send lines as fast as possible, after the ``first`` ones; the CPU seconds it took."""
+        """Send lines after the ``first`` ones as fast as possible; return CPU seconds."""
         texts = [lines.message(number + 1).decode() for number in range(first, first + count)]
         begin = time.process_time()
         for text in texts:
@@ -62,7 +62,7 @@ class Plain:
         return time.process_time() - begin
 
     def drip(self, first: int, count: int, rate: float) -> float:
-        """Send ``rate`` lines a second; the CPU seconds that it took."""
+        """Send ``rate`` lines a second; return CPU seconds."""
         texts = [lines.message(number + 1).decode() for number in range(first, first + count)]
         begin, due = time.process_time(), time.monotonic()
         for text in texts:
@@ -76,26 +76,26 @@ class Plain:
             client.send(text)
 
     def wait_for(self, clients: int) -> None:
-        """Wait until that many clients are in the list."""
+        """Wait until ``clients`` clients are connected."""
         while len(self.clients) < clients:
             gevent.sleep(0.01)
 
     def address(self) -> int:
-        """The port, as an answer."""
+        """Return the port, as the answer to a request."""
         return self.port
 
 
 def main(pipe: Connection[Any, Any]) -> None:
-    """Serve requests of the bench until the pipe is closed; the hub runs meanwhile."""
+    """Handle requests of the bench until the pipe is closed, while the hub keeps running."""
     plain = Plain()
-    pool = gevent.get_hub().threadpool
+    pool = gevent.get_hub().threadpool  # a pipe's recv() would block the hub
     while (asked := pool.apply(_receive, (pipe,))) is not None:
         name, *arguments = asked
         pipe.send(getattr(plain, name)(*arguments))
 
 
 def _receive(pipe: Connection[Any, Any]) -> tuple[Any, ...] | None:
-    """The next request, or None at the end; runs in a thread, for it blocks."""
+    """Return the next request, or None at the end; blocks, so call it in a thread."""
     try:
         asked: tuple[Any, ...] = pipe.recv()
     except EOFError:

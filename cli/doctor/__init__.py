@@ -63,6 +63,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("fail", "settings", str(error), "correct the key or the variable")
         return
     yield Finding("ok", "settings", _settings_source())
+    # Unchecked: unsafe directories are findings here, and not an error.
     paths = locate_paths()
     for check in CHECKS:
         yield from check(settings, paths)
@@ -88,13 +89,14 @@ def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     from workers import engine  # noqa: PLC0415
 
     try:
-        address = engine.host(settings)
+        address = engine.host(settings)  # may be wrong, too
         found = msgspec.convert(engine.get_json(settings, "/version"), _Version)
     except (MistError, msgspec.ValidationError) as error:
         advice = _engine_advice(urlsplit(engine.host(settings)))
         yield Finding("fail", "engine", str(error), advice)
         return
     text = f"Docker Engine {found.version} (API {found.api_version}) at {address}"
+    # as numbers: 1.9 is less than 1.41
     if tuple(map(int, found.api_version.split("."))) < _ENGINE_API:
         yield Finding("warn", "engine", text, "upgrade the engine to 20.10 or later")
     else:
@@ -110,8 +112,8 @@ def _engine_advice(address: SplitResult) -> str:
     path = Path(address.path)
     try:
         status = path.stat()
-    except PermissionError:
-        return f"run mist as a user who may: {checks.user()} has no access to {path.parent}"
+    except PermissionError:  # the directory of the socket is closed to this user
+        return f"user {checks.user()} may not access {path.parent}"
     except OSError:
         return "install and start an engine (`apt install docker.io`), or set DOCKER_HOST"
     if not stat.S_ISSOCK(status.st_mode):
@@ -125,10 +127,11 @@ def _group_advice(path: Path, status: os.stat_result) -> str:
     """Say which group the user lacks."""
     try:
         group = grp.getgrgid(status.st_gid).gr_name
-    except KeyError:
+    except KeyError:  # a group without a name
         group = str(status.st_gid)
+    # Adding the user to the group would not help.
     if not status.st_mode & stat.S_IWGRP or status.st_gid == 0:
-        return f"only root may use {path}; run mist as root, or give the socket a group"
+        return f"{path} belongs to root alone; run mist as root, or give the socket a group"
     return (
         f"user {checks.user()} is not in group {group}, which may use {path}; run "
         f"`usermod -aG {group} {checks.user()}` and log in again"

@@ -65,7 +65,7 @@ def check_port(settings: Settings, _paths: Paths) -> Iterator[Finding]:
             host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web tier does
             listener.bind(address)
     except OSError as error:
         yield _port_taken(bind, host, int(port), error)
@@ -91,6 +91,7 @@ def _serves_mist(host: str, port: int) -> bool:
     try:
         with closing(connection):
             connection.request("GET", "/healthz")
+            # whatever server this is
             answer = msgspec.json.decode(connection.getresponse().read(4_096))
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return False
@@ -99,7 +100,7 @@ def _serves_mist(host: str, port: int) -> bool:
 
 def check_files(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     """Check that the limit of open files allows as many clients as the settings."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # of this user, not of the unit
     needed = settings.server.worker_connections + _SPARE_FILES
     text = f"{soft} open files allowed (hard limit {hard}), {needed} needed per web worker"
     if soft >= needed:
@@ -144,7 +145,7 @@ def check_secret(_settings: Settings, paths: Paths) -> Iterator[Finding]:
 def check_runtime(_settings: Settings, paths: Paths) -> Iterator[Finding]:
     """Check that this user can create sockets under MIST_RUNTIME, and other users cannot."""
     runtime, existing = paths.runtime, _nearest(paths.runtime)
-    longest = len(os.fsencode(runtime / "control")) + 1
+    longest = len(os.fsencode(runtime / "control")) + 1  # the NUL counts
     if longest > _SOCKET_PATH:
         text = f"{runtime} is too long for a socket path ({longest} of {_SOCKET_PATH} bytes)"
         yield Finding("fail", "sockets", text, "set MIST_RUNTIME to a shorter path")
@@ -174,14 +175,14 @@ def check_store(settings: Settings, paths: Paths) -> Iterator[Finding]:
     if not settings.store.url and out_of_reach(paths.database):
         yield _as_another("store", paths.database)
         return
-    if not settings.store.url and not paths.database.exists():
+    if not settings.store.url and not paths.database.exists():  # before the first start
         yield Finding("ok", "store", f"{paths.database} will be created by the first `mist up`")
         return
     try:
         store = open_store(settings, paths)
         try:
             store.check()
-            applications = len(store.apps.all())
+            applications = len(store.apps.all())  # shows that tables can be read
         finally:
             store.close()
     except MistError as error:
@@ -201,6 +202,7 @@ def check_bus(_settings: Settings, paths: Paths) -> Iterator[Finding]:
         return
     with terminal.bus_context() as context:
         try:
+            # A socket may be left over from a killed service; only an answer counts.
             ask_replay(context, paths, topics.METRICS, timeout=_PROBE_SECONDS)
         except BusError as error:
             yield Finding("warn", "service", str(error), "start it with `mist up`")

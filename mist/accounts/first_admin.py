@@ -7,7 +7,7 @@ from typing import Final
 from mist.accounts import passwords
 from mist.store import Store
 
-EMAIL: Final = "admin@localhost"
+EMAIL: Final = "admin@localhost"  # a valid address on every host
 
 
 def ensure_admin(store: Store) -> str | None:

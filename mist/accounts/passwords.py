@@ -46,7 +46,7 @@ def check(password: str) -> str:
 
 def generate() -> str:
     """Return a random 96-bit password, short enough to type once."""
-    return secrets.token_urlsafe(12)
+    return secrets.token_urlsafe(12)  # 12 bytes are 96 bits
 
 
 def make_hash(password: str) -> str:
@@ -60,6 +60,7 @@ def verify(stored: str | None, password: str) -> bool:
     Without a hash (the account does not exist) return False after the same amount
     of work, so that response times do not reveal which accounts exist.
     """
+    # Checked before hashing; no stored password is longer.
     if len(password) > MAX_LENGTH:
         return False
     return _offload(_matches, stored, password) and stored is not None
@@ -92,6 +93,7 @@ def _offload(function: Callable[..., _T], *arguments: Any) -> _T:
 @cache
 def _gevent_pool() -> Any:
     """Return gevent's thread pool if gevent has patched ``threading``, otherwise None."""
+    # Unpatched processes have no loop to block, and a pool would start threads for nothing.
     from gevent import monkey, threadpool  # noqa: PLC0415 - the command needs no gevent
 
     return threadpool.ThreadPool(_THREADS) if monkey.is_module_patched("threading") else None

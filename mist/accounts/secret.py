@@ -32,6 +32,7 @@ def load_or_create(paths: Paths) -> bytes:
         if not os.path.lexists(paths.secret):
             _create(paths.secret)
     except OSError as error:
+        # such as a read-only file system
         raise SettingsError(str(paths.secret), error.strerror or str(error)) from None
     return load(paths)
 
@@ -49,6 +50,7 @@ def load(paths: Paths) -> bytes:
         with os.fdopen(descriptor, "rb") as file:
             _check(path, os.fstat(file.fileno()))
             key = file.read().strip()
+    # The web tier may start before the supervisor, and must not create the key itself.
     except FileNotFoundError:
         raise NoKeyYet(
             str(path),
@@ -70,7 +72,7 @@ def _check(path: Path, status: os.stat_result) -> None:
         raise SettingsError(str(path), "it is a directory; replace it with a regular file")
     if not stat.S_ISREG(status.st_mode):
         raise SettingsError(str(path), "it is not a regular file; replace it with one")
-    owner = path.parent.stat().st_uid
+    owner = path.parent.stat().st_uid  # the supervisor's user; the web tier only reads the key
     if status.st_uid not in {0, os.geteuid(), owner}:
         raise SettingsError(
             str(path),
@@ -99,10 +101,13 @@ def _create(path: Path) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchown(file.fileno(), *owner_of_new(path.parent))
+            # The umask may have removed the group's right to read.
             os.fchmod(file.fileno(), 0o640)
             file.write(secrets.token_hex(_MIN_BYTES).encode() + b"\n")
             file.flush()
+            # A crash must not leave an empty key under the final name.
             os.fsync(file.fileno())
+        # link() fails if the name exists; rename() would replace another process's key.
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:

@@ -68,6 +68,7 @@ def identify(store: Store, secret: bytes, token: str) -> Identity:
     """
     claims = tokens.decode(secret, token)
     user = _user(store, claims)
+    # A token without ``iat`` counts as older than every password change.
     issued_at = claims.iat or 0.0
     identity = Identity(
         user_id=user.id if user else None,
@@ -98,6 +99,7 @@ def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
     def is_over(each: Identity) -> bool:
         if each.expires_at <= now or each.session in revoked:
             return True
+        # A deleted user has no entry, so every session of that user has ended.
         return each.user_id is not None and each.issued_at < after.get(each.user_id, math.inf)
 
     return {each for each in everybody if is_over(each)}
@@ -108,14 +110,15 @@ def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) 
 
     Attempts are limited both per account and per network address.
     """
-    account = f"email:{emails.canonical(given.email)[:254]}"
+    account = f"email:{emails.canonical(given.email)[:254]}"  # the column's limit
     keys = (account, f"address:{_network(given.address)}")
     attempt = store.sessions.attempt(keys, auth.login_attempts, auth.login_window_seconds)
     if attempt.retry_after:
-        raise TooManyAttempts(math.ceil(attempt.retry_after))
+        raise TooManyAttempts(math.ceil(attempt.retry_after))  # Retry-After takes whole seconds
     user = _verified(store, given)
     if user is None:
         raise LoginRefused
+    # Failures of the address stay: an attacker with one account must not reset them.
     store.sessions.forgive(attempt, [account])
     return NewSession(user, tokens.issue(secret, store.installation, user, auth.session_hours))
 
@@ -150,6 +153,7 @@ def _user(store: Store, claims: Claims) -> User | None:
             raise NotLoggedIn(f"There is no account {claims.email[:80]!r} here")
         return found
     number = claims.user_id
+    # Every holder of the shared secret can issue such a token, so check type and range.
     if isinstance(number, int) and 0 < number <= MAX_ID:
         user = store.users.get(number)
         if user is not None:

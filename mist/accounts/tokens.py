@@ -87,7 +87,7 @@ def issue(secret: bytes, installation: str, user: User, hours: float) -> Token:
     change can be distinguished from one that existed before.
     """
     now = time.time()
-    expires = int(now + hours * 3600)
+    expires = int(now + hours * 3600)  # whole seconds, as other implementations expect
     claims = {
         "user_id": user.id,
         "email": user.email,
@@ -107,6 +107,7 @@ def decode(secret: bytes, text: str) -> Claims:
         raise NotLoggedIn("Invalid session")
     try:
         claims = jwt.decode(text, secret, [_ALGORITHM], options=_OPTIONS)
+        # Lax conversion, because other issuers write numbers as text.
         return msgspec.convert(claims, Claims, strict=False)
     except jwt.ExpiredSignatureError:
         raise NotLoggedIn("Session expired") from None

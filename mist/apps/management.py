@@ -22,7 +22,7 @@ class NewApp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     branch: str | None = None
     dockerfile: str = "Dockerfile"
     port: int | None = None
-    env: dict[str, str] = {}
+    env: dict[str, str] = {}  # msgspec copies a mutable default
     restart_policy: str = "unless-stopped"
     project: str | None = None
 

@@ -20,6 +20,7 @@ from mist.store.records import Deployment, DeploymentState
 # Bytes of a log per read; a longer line is still read in one piece.
 READ_BYTES: Final = 262_144
 
+# ``messages`` writes ``type`` first, so most records need no JSON parsing here.
 _ERROR_HEAD: Final = b'{"type":"error"'
 _STATUS_HEAD: Final = b'{"type":"status"'
 
@@ -119,7 +120,7 @@ class Reader:
         self.offset += len(data)
         self.line += data.count(b"\n")
         body = data[:-1]
-        self.finished = is_final(body.rpartition(b"\n")[2])
+        self.finished = is_final(body.rpartition(b"\n")[2])  # nothing follows the final record
         return body
 
     def _whole_lines(self, limit: int) -> bytes:
@@ -129,6 +130,8 @@ class Reader:
                 data = file.read(limit)
                 if data and b"\n" not in data:  # one line is longer than the limit
                     data += file.readline()
+        # The runner creates the file when the deployment starts.
         except FileNotFoundError:
             return b""
+        # Without a newline rfind() returns -1, which leaves nothing.
         return data[: data.rfind(b"\n") + 1]

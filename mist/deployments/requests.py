@@ -33,4 +33,5 @@ def _check_rollback(store: Store, app: App, deployment_id: int) -> None:
     if earlier is None or earlier.app_id != app.id:
         raise NotFound(f"{app.name} has no deployment {deployment_id}")
     if earlier.status != "success" or earlier.image is None:
+        # Old images are removed, except for the last ``deployments.keep_images``.
         raise Conflict(f"deployment {deployment_id} has no image to roll back to")

@@ -130,7 +130,7 @@ class Apps:
 
 def _check_container(connection: Connection, app: App) -> None:
     """Raise Conflict if another application deploys to the container of ``app``."""
-    if app.git_url is None:
+    if app.git_url is None:  # it only watches the container; any number of applications may
         return
     for other in map(_app, connection.execute(_ALL)):
         if other.id != app.id and other.git_url is not None and other.container == app.container:
@@ -142,6 +142,7 @@ def _check_container(connection: Connection, app: App) -> None:
 
 def _app(row: Row[Any]) -> App:
     fields = dict(row._mapping)
+    # Not stored, because the id is only known after the insert.
     fields["container"] = fields["container"] or f"mist-app-{fields['id']}"
     fields["env"] = msgspec.json.decode(fields["env"], type=dict[str, str])
     return App(**fields)

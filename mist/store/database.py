@@ -79,6 +79,7 @@ class Database:
                 raise AlreadyExists(f"the value already exists: {error.orig}") from None
             words = explain(error)
             kind = StoreFull if "disk is full" in words else StoreError
+            # A full disk is told apart, because HTTP answers it with 507.
             raise kind(f"the store {self.name} failed: {words}") from error
 
 
@@ -91,6 +92,7 @@ def connect(url: str, file: Path, busy_seconds: float) -> Database:
     try:
         if target.get_backend_name() == "sqlite":
             return Database(_sqlite(target, busy_seconds))
+        # Ping, because a database server closes idle connections.
         return Database(create_engine(target, hide_parameters=True, pool_pre_ping=True))
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(
@@ -126,6 +128,7 @@ def _is_duplicate(error: IntegrityError) -> bool:
     """Return True if a unique value already exists, as SQLite or PostgreSQL (23505) reports it."""
     cause = error.orig
     codes = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+    # Not SQLITE_CONSTRAINT alone, which also covers foreign keys and CHECK.
     if isinstance(cause, sqlite3.Error):
         return cause.sqlite_errorcode in codes
     return "23505" in (getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None))
@@ -155,6 +158,8 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         # The driver must not start transactions by itself; ``begin`` below does.
         connection.isolation_level = None
+        # WAL: readers do not wait for the writer. NORMAL is safe with it. Foreign keys are off by
+        # default (https://www.sqlite.org/pragma.html).
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
@@ -186,10 +191,12 @@ def _begin_immediate(connection: sqlite3.Connection, busy_seconds: float) -> Non
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
+                # SQLITE_LOCKED and others do not go away by waiting.
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
             time.sleep(_LOCK_POLL_SECONDS)
     finally:
+        # for readers again
         connection.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}").close()
 
 

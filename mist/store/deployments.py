@@ -61,6 +61,7 @@ class Deployments:
 
     def unfinished(self) -> list[Deployment]:
         """Return pending and running deployments in order of arrival."""
+        # a restarted supervisor cleans these up
         return self._many(_table.c.status.not_in(FINISHED))
 
     def update(
@@ -91,6 +92,7 @@ class Deployments:
         running = (_table.c.id == deployment_id) & _table.c.status.not_in(FINISHED)
         first = running & _table.c.cancelled_by.is_(None)
         with self._data.write() as connection:
+            # Only a mark: the runner sees it and stops in an orderly way.
             connection.execute(update(_table).where(first).values(cancelled_by=by))
             return connection.execute(select(_table.c.id).where(running)).first() is not None
 

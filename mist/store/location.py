@@ -38,6 +38,7 @@ def create(path: Path) -> None:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE))
         for suffix in _SUFFIXES:
+            # a restored backup may lack the group's rights
             _settle(path.with_name(path.name + suffix))
     except OSError as error:
         raise StoreError(
@@ -81,9 +82,12 @@ def _settle(file: Path) -> None:
         return
     try:
         status, user = os.fstat(descriptor), os.geteuid()
+        # A planted link must not make root give another user's file away.
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             return
         if user == status.st_uid == 0:
+            # fchown() rejects an O_PATH descriptor (open(2)); the path in /proc names the same
+            # file.
             os.chown(f"/proc/self/fd/{descriptor}", *owner_of_new(file.parent))
         if user in {0, status.st_uid} and stat.S_IMODE(status.st_mode) != _MODE:
             os.chmod(f"/proc/self/fd/{descriptor}", _MODE)
@@ -148,6 +152,7 @@ def move_unless_in_use(paths: Paths) -> None:
     if not _has_old(paths):
         return
     try:
+        # No link is followed: in the old layout the web tier's user could replace this file.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(paths.lock, flags, 0o600)
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol, TypedDict
 
 import msgspec
 
+# The tables check the same values.
 Role = Literal["admin", "user"]
 DeploymentState = Literal["pending", "building", "deploying", "success", "failed"]
 

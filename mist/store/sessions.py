@@ -38,6 +38,7 @@ class Sessions:
 
     def revoke(self, digest: str, expires_at: float) -> None:
         """Revoke the session with this digest; the row is kept until the session's own expiry."""
+        # Cleaned up here, so that the table stays small without a job of its own.
         expired = delete(_revocations).where(_revocations.c.expires_at < time.time())
         try:
             with self._data.write() as connection:
@@ -81,12 +82,15 @@ class Sessions:
         now = time.time()
         names = list(keys)
         with self._data.write() as connection:
+            # older ones do not count
             connection.execute(delete(_failures).where(_failures.c.at <= now - window))
             for key in names:
                 query = select(func.count(), func.min(_failures.c.at)).where(_failures.c.key == key)
                 count, oldest = connection.execute(query).one()
                 if count >= limit:
+                    # when the oldest leaves the window
                     return Attempt((), max(1.0, float(oldest) + window - now))
+            # In the transaction of the check: concurrent attempts are counted one after another.
             rows = [self._data.insert(connection, _failures, key=key, at=now) for key in names]
         return Attempt(tuple(rows), 0.0)
 

@@ -36,7 +36,7 @@ class Store:
     def migrate(self) -> None:
         """Upgrade the tables to this program's schema version, if necessary."""
         database.create_file(self._data.engine)
-        if self._revision() == migrations.HEAD:
+        if self._revision() == migrations.HEAD:  # the usual start, without a write lock
             return
         with self._data.write() as connection:
             migrations.upgrade(connection, self._data.name)
@@ -70,6 +70,7 @@ class Store:
 
     def _revision(self) -> str | None:
         with self._data.read() as connection:
+            # a database without any tables
             if not inspect(connection).has_table("alembic_version"):
                 return None
             revision = connection.scalar(text("SELECT version_num FROM alembic_version"))

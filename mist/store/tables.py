@@ -40,11 +40,12 @@ def _id() -> Column[int]:
 
 
 def _reference(name: str, target: str, **options: Any) -> Column[int]:
+    # The database deletes dependent rows itself.
     return Column(name, _Id, ForeignKey(target, ondelete="CASCADE"), **options)
 
 
 def _time(name: str, nullable: bool = False) -> Column[str]:
-    return Column(name, String(30), nullable=nullable)
+    return Column(name, String(30), nullable=nullable)  # the length of mist.clock's format
 
 
 # One row: the random id of the installation, 32 hexadecimal digits.
@@ -59,7 +60,7 @@ users: Final = Table(
         "role", String(16), CheckConstraint("role IN ('admin', 'user')", "role"), nullable=False
     ),
     Column("password_hash", String(255), nullable=False),
-    Column("sessions_after", Float(53), nullable=False),
+    Column("sessions_after", Float(53), nullable=False),  # epoch seconds with a fraction
     _time("created_at"),
     sqlite_autoincrement=True,
 )
@@ -90,7 +91,7 @@ apps: Final = Table(
     Column("branch", String(255)),
     Column("dockerfile", String(1024), nullable=False),
     Column("port", Integer),
-    Column("env", Text, nullable=False),
+    Column("env", Text, nullable=False),  # JSON
     Column("restart_policy", String(32), nullable=False),
     Column("project_id", _Id, ForeignKey("projects.id", ondelete="SET NULL"), index=True),
     _time("created_at"),

@@ -83,6 +83,7 @@ class Users:
                     sessions_after=0.0,
                     created_at=created,
                 )
+        # The database decides, because two requests may pass a check at the same time.
         except AlreadyExists:
             raise AlreadyExists(f"the user {canonical(email)} already exists") from None
         return User(number, canonical(email), role, created)
@@ -92,6 +93,7 @@ class Users:
         change = update(_users).where(_users.c.id == user_id)
         with self._data.write() as connection:
             connection.execute(
+                # Fractional seconds, compared with the fractional ``iat`` of our tokens.
                 change.values(password_hash=password_hash, sessions_after=time.time())
             )
 

@@ -99,7 +99,7 @@ def test_logs_of_a_container_that_is_none(service: Service, app: str) -> None:
     [
         (["logs", "no-such-app"], "no-such-app"),
         (["logs", "99999999999999999999999"], "99999999999999999999999"),
-        (["logs", "x", "--since", "yesterday"], "no RFC 3339 time stamp"),
+        (["logs", "x", "--since", "yesterday"], "not an RFC 3339 timestamp"),
     ],
 )
 def test_wrong_arguments(service: Service, arguments: list[str], words: str) -> None:

@@ -412,6 +412,6 @@ def test_interrupting_the_command_leaves_the_deployment(site: Site, container: s
     assert row["status"] == "failed"
     assert row["error_message"].startswith("Cancelled by ")
     done = site.service.mist("cancel", str(deployment), check=False)
-    assert (done.returncode, "over already" in done.stderr) == (64, True)
+    assert (done.returncode, "already finished" in done.stderr) == (64, True)
     done = site.service.mist("cancel", "7777", check=False)
     assert (done.returncode, "no deployment 7777" in done.stderr) == (64, True)

@@ -224,7 +224,7 @@ def test_a_module_that_cannot_be_imported(web: Web, tmp_path: Path, module: str,
     assert web.run() == Exit.SOFTWARE
     (said,) = web.said
     assert "cannot be loaded" in said
-    assert "install Mist again" in said
+    assert "reinstall Mist" in said
     assert web.output.splitlines()[-1] == said
     assert "Traceback" not in web.output
     assert web.output.count("Booting worker") <= 1
@@ -345,9 +345,9 @@ def _unreadable(database: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (_missing, "is not there"),
-        (_of_another_version, "is of version 9999"),
-        (_unreadable, "no SQLite database"),
+        (_missing, "does not exist"),
+        (_of_another_version, "has schema version 9999"),
+        (_unreadable, "not an SQLite database"),
     ],
 )
 def test_a_store_that_cannot_be_used(web: Web, damage: Damage, words: str) -> None:
@@ -366,8 +366,8 @@ def test_a_store_that_cannot_be_used(web: Web, damage: Damage, words: str) -> No
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ("killed", "a worker ended while it started: killed by SIGKILL"),
-        ("exits", "a worker ended while it started: exit status 7"),
+        ("killed", "a worker ended during its start: killed by SIGKILL"),
+        ("exits", "a worker ended during its start: exit status 7"),
         ("bug", "RuntimeError: a bug in the start"),
         ("store", "the store is away"),
     ],
@@ -432,7 +432,7 @@ def test_a_worker_that_crashes_is_replaced(web: Web) -> None:
     for times in range(1, 4):
         (worker,) = web.workers()
         os.kill(worker, signal.SIGKILL)
-        web.await_output("a web worker has ended", times)
+        web.await_output("web_worker_ended", times)
         await_another(web, worker)
     assert "a worker crashed: killed by SIGKILL" in web.output
     assert web.told.count("READY=1") == 1
@@ -472,7 +472,7 @@ def test_a_worker_that_is_asked_to_end_is_replaced_at_once(web: Web) -> None:
     (worker,) = web.workers()
     os.kill(worker, signal.SIGTERM)
     await_another(web, worker)
-    assert "a web worker has ended" not in web.output
+    assert "web_worker_ended" not in web.output
 
 
 # It reloads
@@ -512,7 +512,7 @@ def test_a_reload_with_wrong_settings_changes_nothing(web: Web, text: str, words
     before = web.workers()
     web.settings.write_text(f"[server]\n{text}\n")
     web.process.send_signal(signal.SIGHUP)
-    web.await_output(f"reload failed.*{words}")
+    web.await_output(f"reload_failed.*{words}")
     wait_until(lambda: "the last reload failed: " in web.told, "the manager to be told", 20)
     assert web.workers() == before
     assert web.answering() in before
@@ -533,7 +533,7 @@ def test_a_reload_to_an_address_that_is_taken(web: Web) -> None:
         web.port = taken
         web.configure()
         web.process.send_signal(signal.SIGHUP)
-        web.await_output(f"reload failed.*port {taken} is in use")
+        web.await_output(f"reload_failed.*port {taken} is in use")
     web.port = old
     assert web.answering() == before
     web.port = free_port()
@@ -554,7 +554,7 @@ def test_a_reload_whose_workers_cannot_start(web: Web, step: str) -> None:
     web.plan.write_text("\n".join([step] * 50))
     web.configure(workers=3)
     web.process.send_signal(signal.SIGHUP)
-    web.await_output("reload failed, the workers go on as before")
+    web.await_output("reload_failed")
     wait_until(lambda: web.workers() == before, "the old ones alone", 20)
     web.plan.write_text("")
     web.process.send_signal(signal.SIGHUP)
@@ -571,6 +571,6 @@ def test_a_reload_starts_what_could_not_be_started(web: Web) -> None:
     }
     web.follow("store", "")
     web.start()
-    web.await_output("a web worker has ended")
+    web.await_output("web_worker_ended")
     web.process.send_signal(signal.SIGHUP)
     web.await_ready()

@@ -90,7 +90,9 @@ def test_shows_what_becomes_of_it_and_asks(
     for answer in ("", "n\n", "what\nn\n"):
         done = adopt(app.name, answer=answer)
         assert done.returncode == 1
-        assert done.stdout.endswith("Nothing was changed; --yes adopts it without asking.\n")
+        assert done.stdout.endswith(
+            "Nothing was changed; use --yes to adopt it without confirmation.\n"
+        )
         assert deployer.store.apps.adopted(app.id) is None
     shown = [" ".join(line.split()) for line in done.stdout.splitlines()]
     volume = next(
@@ -100,7 +102,7 @@ def test_shows_what_becomes_of_it_and_asks(
     )
     assert {
         f"{app.container} ({stranger[:12]}, running)",
-        f"image {IMAGE} replaced by one that is built from {app.git_url}",
+        f"image {IMAGE} replaced by an image built from {app.git_url}",
         "port *:3000 -> 3000/tcp published on 0.0.0.0",
         "port 127.0.0.1:8080 -> 80/tcp not carried over",
         f"mount volume {volume} at /anonymous carried over",
@@ -113,9 +115,9 @@ def test_shows_what_becomes_of_it_and_asks(
         "network none not carried over",
         "variable KEY not carried over",
         "variable MODE set by the application",
-        r"It belongs to the Compose project blog\x1b[31m: take it out of there, too.",
+        r"It belongs to the Compose project blog\x1b[31m: remove it from that project, too.",
     } <= set(shown)
-    assert any(line.startswith("files ") and "outside of the mounts" in line for line in shown)
+    assert any(line.startswith("files ") and "outside of mounts" in line for line in shown)
     assert "hunter2" not in done.stdout
     failed(deployer, deployer.deploy(app), f"`mist app adopt {app.name}`")
     done = adopt(str(app.id), answer="y\n")
@@ -132,7 +134,7 @@ def test_yes_asks_nothing(deployer: Deployer, adopt: Adopt, app: App, stranger: 
     deployer.engine.run(app.container, SERVE, auto_remove=True)
     done = adopt(app.name, "--yes")
     assert done.returncode == 0
-    assert f"Adopted; `mist deploy {app.name}` replaces it." in done.stdout
+    assert f"Adopted; `mist deploy {app.name}` will replace it." in done.stdout
     assert "--rm" in done.stdout
     done = adopt(app.name, "--yes")
     assert (done.returncode, done.stdout) == (64, "")
@@ -173,7 +175,7 @@ def test_what_cannot_be_adopted_says_why(
     finally:
         engine.remove(stranger)
     assert deployer.deploy(app).status == "success"
-    refused(app.name, f"a deployment of {app.name} made the container")
+    refused(app.name, f"a deployment of {app.name} created the container")
     refused(app.name, "unreachable", 69, MIST_ENGINE_HOST="unix:///nowhere")
     adopted = [deployer.store.apps.adopted(each.id) for each in (app, watched, second, third)]
     assert adopted == [None] * 4

@@ -110,7 +110,7 @@ def test_a_module_that_is_missing_is_said_so(
     said = capsys.readouterr().err
     assert said.startswith("mist: ")
     assert "cli.status" in said
-    assert "install Mist again" in said
+    assert "reinstall Mist" in said
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

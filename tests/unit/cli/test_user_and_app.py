@@ -130,10 +130,10 @@ def test_a_grant_names_an_application_and_a_user(run: Run, store: Store) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["user", "add", "nobody"], "no e-mail address"),
+        (["user", "add", "nobody"], "not an email address"),
         (["user", "add", "a@b.c", "--password-stdin"], "10 to 1024 characters"),
         (["user", "passwd", "a@b.c"], "mist user list"),
-        (["app", "add", "a b"], "no name of an application"),
+        (["app", "add", "a b"], "not a valid application name"),
         (["app", "add", "web", "--port", "0"], "from 1 to 65535"),
         (["app", "add", "web", "--env", "A"], "NAME=VALUE"),
         (["app", "add", "web", "--git", "ext::id"], "Git URL"),
@@ -168,7 +168,7 @@ def test_a_container_is_deployed_by_one_application(run: Run) -> None:
         done = run("app", "add", "api", "--git", "https://h/s.git", *more)
         assert done.status == 64
         assert done.err == (
-            "mist: the container mist-app-2 is deployed by web already; "
+            "mist: the container mist-app-2 is already deployed by web; "
             "choose another container for api\n"
         )
     assert run("app", "add", "log", "--container", "mist-app-2").status == 0

@@ -44,7 +44,7 @@ def test_what_is_no_address(text: str) -> None:
 @pytest.mark.parametrize("text", ["\u212aate@b.c", "\u017fam@b.c", "e\u0301@b.c", "\uff41@b.c"])
 def test_addresses_with_characters_that_look_like_others(text: str) -> None:
     """The Kelvin sign has the lower case of K; the text shows the usual spelling."""
-    with pytest.raises(UsageError, match="look like others; write it as"):
+    with pytest.raises(UsageError, match="look-alike characters; write it as"):
         validation.email(text)
 
 
@@ -57,14 +57,14 @@ def test_names(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "17", "-web", ".web", "a b", "a/b", "é", "web\n", "x" * 65])
 def test_what_is_no_name(text: str) -> None:
     """Digits alone would be taken for an id."""
-    with pytest.raises(UsageError, match="is no name of an application"):
+    with pytest.raises(UsageError, match="is not a valid application name"):
         validation.name(text)
 
 
 @pytest.mark.parametrize("text", ["a", "", "-f", "/web", "a b", "web\n", "x" * 129])
 def test_what_is_no_container(text: str) -> None:
     """As the engine has it."""
-    with pytest.raises(UsageError, match="no container's name"):
+    with pytest.raises(UsageError, match="not a container name"):
         validation.container(text)
     assert validation.container("mist-app_1.x") == "mist-app_1.x"
 
@@ -181,7 +181,7 @@ def test_branches(text: str) -> None:
 )
 def test_what_is_no_branch(text: str) -> None:
     """An option, a range, or what git itself refuses."""
-    with pytest.raises(UsageError, match="is no branch's name"):
+    with pytest.raises(UsageError, match="is not a branch name"):
         validation.branch(text)
 
 
@@ -196,7 +196,7 @@ def test_dockerfiles(text: str) -> None:
 )
 def test_what_is_no_dockerfile(text: str) -> None:
     """Nothing outside of the repository."""
-    with pytest.raises(UsageError, match="stays in it"):
+    with pytest.raises(UsageError, match="inside the repository"):
         validation.dockerfile(text)
 
 
@@ -213,7 +213,7 @@ def test_restart_policies() -> None:
     for text in ("no", "always", "unless-stopped", "on-failure", "on-failure:5"):
         assert validation.restart_policy(text) == text
     for text in ("", "never", "on-failure:x", "always:1"):
-        with pytest.raises(UsageError, match="no restart policy"):
+        with pytest.raises(UsageError, match="not a restart policy"):
             validation.restart_policy(text)
 
 

@@ -56,29 +56,29 @@ def test_two_applications_deploy_to_no_container(api: Api, ada: User) -> None:
         )
     ]
     assert [answer.status_code for answer in answers] == [201, 409, 201]
-    assert "deployed by web already" in answers[1].json["message"]
+    assert "already deployed by web" in answers[1].json["message"]
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
         ("", "missing required field `name`"),
-        ("{", "no JSON"),
+        ("{", "not valid JSON"),
         ("[]", "Expected `object`"),
-        ("\xff", "no JSON"),
+        ("\xff", "not valid JSON"),
         ("[" * 2000, "Expected `object`"),
         ('{"name": 5}', "Expected `str`, got `int` - at `$.name`"),
         ('{"name": "web", "colour": "red"}', "unknown field `colour`"),
         ('{"name": "web", "port": "80"}', "at `$.port`"),
         ('{"name": "web", "port": 1e99}', "at `$.port`"),
         ('{"name": "web", "port": 70000}', "from 1 to 65535"),
-        ('{"name": "a b"}', "no name of an application"),
-        ('{"name": "17"}', "no name of an application"),
-        ('{"name": "web", "container": "-f"}', "no container's name"),
+        ('{"name": "a b"}', "not a valid application name"),
+        ('{"name": "17"}', "not a valid application name"),
+        ('{"name": "web", "container": "-f"}', "not a container name"),
         ('{"name": "web", "git_url": "ext::sh -c id"}', "Git URL"),
         ('{"name": "web", "branch": "main"}', "a branch needs a Git URL"),
-        ('{"name": "web", "dockerfile": "../Dockerfile"}', "stays in it"),
-        ('{"name": "web", "env": {"A B": ""}}', "no variable's name"),
+        ('{"name": "web", "dockerfile": "../Dockerfile"}', "inside the repository"),
+        ('{"name": "web", "env": {"A B": ""}}', "not a variable name"),
         ('{"name": "web", "env": {"A": 1}}', "at `$.env[...]`"),
     ],
 )

@@ -42,7 +42,7 @@ def test_the_history_is_the_applications(api: Api, app: App, bob: User, store: S
         answer = api.ask("GET", path, bob, params={"limit": wrong})
         assert (answer.status_code, answer.json["message"]) == (
             400,
-            "limit is a number from 1 to 500",
+            "limit must be a number from 1 to 500",
         )
 
 

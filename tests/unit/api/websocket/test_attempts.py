@@ -103,10 +103,10 @@ def test_the_same_failure_again_is_known() -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (7, "a worker ended while it started: exit status 7; the log above"),
-        (0, "a worker ended while it started: exit status 0; the log above"),
-        (-signal.SIGKILL, "a worker ended while it started: killed by SIGKILL; if memory ran out"),
-        (-signal.SIGSYS, "a worker ended while it started: killed by SIGSYS; the sandbox"),
+        (7, "a worker ended during its start: exit status 7; see the log above"),
+        (0, "a worker ended during its start: exit status 0; see the log above"),
+        (-signal.SIGKILL, "a worker ended during its start: killed by SIGKILL; if memory ran out"),
+        (-signal.SIGSYS, "a worker ended during its start: killed by SIGSYS; the sandbox"),
     ],
 )
 def test_ends_that_nobody_explains(code: int, words: str) -> None:

@@ -63,7 +63,7 @@ def test_an_installation_that_is_broken(error: Exception) -> None:
     failure = explain(error)
     assert (failure.status, failure.traceback) == (Exit.SOFTWARE, "")
     assert "cannot be loaded: gone" in failure.reason
-    assert "install Mist again" in failure.reason
+    assert "reinstall Mist" in failure.reason
 
 
 def test_an_error_that_nobody_has_foreseen() -> None:

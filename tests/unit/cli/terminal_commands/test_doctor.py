@@ -105,7 +105,7 @@ def test_few_files(paths: Paths) -> None:
 def test_home_that_is_to_be_made(tmp_path: Path) -> None:
     """A directory that can be made is as good as one that is there."""
     finding = only(checks.check_home(Settings(), Paths(tmp_path / "a" / "b", tmp_path)))
-    assert "will be made" in finding.text
+    assert "will be created" in finding.text
 
 
 def test_long_path_of_sockets(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_engine_that_is_a_file(paths: Paths, tmp_path: Path) -> None:
     """A path that is no socket is named as such."""
     path = tmp_path / "d.sock"
     path.write_text("")
-    assert "is no socket" in only(doctor.check_engine(engine_at(path), paths)).advice
+    assert "is not a socket" in only(doctor.check_engine(engine_at(path), paths)).advice
 
 
 def test_who_is_missing_from_which_group(tmp_path: Path) -> None:

@@ -69,4 +69,4 @@ def test_dashboard_without_an_engine() -> None:
 
 def test_dashboard_says_that_it_is_old() -> None:
     """A sampler that fell silent is not taken for a host at rest."""
-    assert "no news from the sampler" in drawn([sample()], late=True)
+    assert "no new sample" in drawn([sample()], late=True)

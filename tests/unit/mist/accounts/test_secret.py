@@ -57,7 +57,7 @@ def test_a_key_that_protects_nothing_is_refused(paths: Paths, text: str, mode: i
     paths.home.mkdir()
     paths.secret.write_text(text)
     paths.secret.chmod(mode)
-    with pytest.raises(SettingsError, match=r"32 characters or more|everybody may read it"):
+    with pytest.raises(SettingsError, match=r"at least 32 characters|every user may access it"):
         secret.load_or_create(paths)
 
 
@@ -82,7 +82,7 @@ def test_a_key_of_another_user_is_refused(paths: Paths) -> None:
     """They could change it, and sign sessions; that of the state's owner is as it should be."""
     secret.load_or_create(paths)
     os.chown(paths.secret, 12345, -1)
-    with pytest.raises(SettingsError, match="user 12345 owns it"):
+    with pytest.raises(SettingsError, match="belongs to user 12345"):
         secret.load(paths)
     os.chown(paths.home, 12345, -1)
     assert secret.load(paths)

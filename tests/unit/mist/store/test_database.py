@@ -28,7 +28,7 @@ def _settings(**fields: object) -> Settings:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("nonsense", "is no database URL"),
+        ("nonsense", "is not a database URL"),
         ("nobase://host/db", "cannot be used: Can't load plugin"),
         ("postgresql+nodriver://ada:hunter2@host/db", "cannot be used"),
     ],
@@ -52,7 +52,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     """Something else is in its place."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         open_store(Settings(), Paths(tmp_path / "file" / "home", tmp_path)).migrate()
 
 
@@ -81,7 +81,7 @@ def _add_read_only(directory: Path) -> None:
     try:
         store.apps.add("web")
     except StoreError as error:
-        os._exit(7 if "give this user the right" in str(error) else 8)
+        os._exit(7 if "give this user write access" in str(error) else 8)
     os._exit(0)
 
 
@@ -106,7 +106,7 @@ def test_a_lock_that_is_held_for_too_long(store: Store, tmp_path: Path) -> None:
     holder.execute("BEGIN IMMEDIATE")
     hasty = open_store(_settings(busy_seconds=0.01), Paths(tmp_path, tmp_path))
     assert hasty.apps.all() == []
-    with pytest.raises(StoreError, match="another process holds it"):
+    with pytest.raises(StoreError, match="another process has held the lock"):
         hasty.apps.add("web")
     holder.execute("COMMIT")
     holder.close()

@@ -168,7 +168,7 @@ def test_a_file_with_a_second_name_is_left_alone(tmp_path: Path) -> None:
 def test_two_stores_are_refused(paths: Paths, move: Callable[[Paths], None]) -> None:
     """The message says which is which, and nothing is lost."""
     location.create(paths.database)
-    match = rf"{paths.old_database} is where the last version.*{paths.database} is where this.*move"
+    match = rf"{paths.old_database} from an earlier version.*{paths.database} from this one.*move"
     with pytest.raises(StoreError, match=match):
         move(paths)
     assert paths.old_database.exists()
@@ -181,7 +181,7 @@ def test_opening_makes_no_store(tmp_path: Path, name: str) -> None:
     paths.database.parent.mkdir(parents=True)
     store = open_store(Settings(), paths)
     for call in (store.check, store.users.all):
-        with pytest.raises(StoreError, match="there is no store"):
+        with pytest.raises(StoreError, match="does not exist"):
             call()
     assert not list(paths.database.parent.iterdir())
     store.migrate()

@@ -74,7 +74,7 @@ def test_one_application_deploys_to_a_container(store: Store, first: str) -> Non
     """Also where the second has the name only because it is the usual one of its id."""
     web = store.apps.add("web", git_url="https://h/web.git", container=first)
     second = None if first == "mist-app-2" else first
-    with pytest.raises(Conflict, match=f"container {first} is deployed by web already; choose"):
+    with pytest.raises(Conflict, match=f"container {first} is already deployed by web; choose"):
         store.apps.add("api", git_url="https://h/api.git", container=second)
     assert store.apps.all() == [web]
     # Who only watches it deploys nothing, and names of another case are other names.
