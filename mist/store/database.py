@@ -196,7 +196,7 @@ def _begin_immediate(connection: sqlite3.Connection, busy_seconds: float) -> Non
                     raise
             time.sleep(_LOCK_POLL_SECONDS)
     finally:
-        # for readers again
+        # Readers may wait inside SQLite again.
         connection.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}").close()
 
 

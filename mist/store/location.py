@@ -38,7 +38,7 @@ def create(path: Path) -> None:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE))
         for suffix in _SUFFIXES:
-            # a restored backup may lack the group's rights
+            # A restored backup may lack the group's permissions.
             _settle(path.with_name(path.name + suffix))
     except OSError as error:
         raise StoreError(
