@@ -70,7 +70,7 @@ def _check(database: Path, place: Path, is_kind: Callable[[int], bool]) -> None:
 
 
 def _settle(file: Path) -> None:
-    """Set the mode of ``file``, and give a file of root's to the owner of the directory.
+    """Set the mode of ``file``, and give a file that root owns to the directory's owner.
 
     The operator may have restored it from a backup.  Skip a missing file, and one with a
     second hard link, which may lie in another user's directory.
