@@ -139,7 +139,7 @@ class Fanout:
             store.migrate()
             app = store.apps.add("bench", container="bench")
             deployment = store.deployments.create(app.id, _EMAIL)
-            # otherwise the viewers would wait for it in the queue
+            # Otherwise the viewers would see a deployment that waits in the queue.
             store.deployments.update(deployment.id, status="building")
             # A token needs no log-in, so the hash is never checked.
             user = store.users.add(_EMAIL, "no password", "admin")

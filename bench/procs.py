@@ -71,7 +71,7 @@ class Peer:
     def __init__(self, main: Callable[..., None], *arguments: object) -> None:
         self.pipe: Connection[Any, Any]
         self.pipe, theirs = _SPAWN.Pipe()
-        # daemon: ends with the bench
+        # A daemon process ends with the bench.
         self._process = _SPAWN.Process(target=main, args=(theirs, *arguments), daemon=True)
         self._process.start()
         # Otherwise the peer would never see the end of the pipe.

@@ -102,7 +102,7 @@ class Writer:
         self._send(size, body)
 
     def _publisher(self, topic: bytes) -> Publisher:
-        # the start time is the fencing token
+        # The start time is the fencing token.
         return Publisher(self._context, self._paths, self._settings, topic, time.time_ns())
 
 

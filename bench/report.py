@@ -33,7 +33,7 @@ def show(result: Result, console: Console) -> None:
     console.print(table)
     for name, notes in result.notes.items():
         for note in notes:
-            # brackets are rich's markup
+            # Brackets are markup to rich.
             console.print(f"[dim]{escape(name)}:[/dim] {escape(note)}", soft_wrap=True)
 
 

@@ -61,7 +61,7 @@ def _print_one(frames: list[bytes]) -> None:
     try:
         message = wire.parse(frames)
     except WireError as error:
-        # a publisher of another version; go on with the next message
+        # The publisher may be of another version; continue with the next message.
         terminal.note(f"mist: {error}")
         return
     if message.body:  # some kinds, such as READY, have none

@@ -85,7 +85,7 @@ def _print_once(follower: Follower) -> None:
 
 def _draw(follower: Follower, history: int) -> None:
     samples = deque(map(_decode, _first(follower)), maxlen=history)
-    # redrawn once per sample
+    # Redrawn once per sample.
     with Live(dashboard(list(samples)), auto_refresh=False, screen=True) as live:
         while True:
             arrived = _samples(follower, _LATE_SECONDS)

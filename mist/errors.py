@@ -156,7 +156,7 @@ class LoginRefused(MistError):
     exit_status = Exit.NO_PERMISSION
 
     def __str__(self) -> str:
-        return "Wrong e-mail address or password"
+        return "Wrong email address or password"
 
 
 class TooManyAttempts(LoginRefused):

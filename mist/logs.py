@@ -60,7 +60,7 @@ def _renderer(log: LogSettings) -> list[Processor]:
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "logfmt"
     if style == "console":
-        # structlog's default formatter prints local variables, which may contain secrets.
+        # The default formatter of structlog prints local variables, which may contain secrets.
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     if style == "json":

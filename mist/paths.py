@@ -70,7 +70,7 @@ def out_of_reach(path: Path) -> bool:
 
 
 def resolve_paths(environ: Mapping[str, str] = os.environ) -> Paths:
-    """Return the paths of :func:`locate_paths`; or raise UnsafePath if they are not safe to use."""
+    """Return the paths of :func:`locate_paths`, or raise UnsafePath if they are unsafe."""
     found = locate_paths(environ)
     refuse_unsafe(found.home, "MIST_HOME", found.home)
     refuse_unsafe(found.runtime, "MIST_RUNTIME", found.home)

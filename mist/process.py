@@ -101,7 +101,7 @@ def collectors() -> int:
 def die_with_parent() -> None:
     """End this process as soon as the one that started it has ended.
 
-    Waits for a pipe that only the parent holds open.  PR_SET_PDEATHSIG would not do,
+    Waits for a pipe that only the parent holds open.  PR_SET_PDEATHSIG would not work,
     because the kernel's parent of this process is the fork server.
     """
     parent = parent_process()

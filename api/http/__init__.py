@@ -1,1 +1,1 @@
-"""The HTTP API beside the WebSocket routes: log-in, applications, deployments, health."""
+"""The HTTP API without the WebSocket routes: log-in, applications, deployments, health."""

@@ -120,7 +120,7 @@ def _read(root: Path) -> dict[str, File]:
         return {
             f"/{path.relative_to(root)}": _file(path)
             for path in root.rglob("*")
-            # variants belong to their file
+            # Compressed variants belong to the plain file's entry.
             if path.suffix not in _SUFFIXES.values() and path.is_file()
         }
     except OSError as error:
@@ -166,7 +166,7 @@ def _at_depth(index: File, depth: int) -> File:
 
 def _send(req: falcon.Request, resp: falcon.Response, file: File, caching: str) -> None:
     body = _preferred(file.bodies, req.get_header("Accept-Encoding") or "")
-    # on a 304, too (RFC 9110 §15.4.5)
+    # Sent with a 304, too (RFC 9110 §15.4.5).
     resp.set_headers({**_HEADERS, "Cache-Control": caching, "Vary": "Accept-Encoding"})
     resp.etag = body.etag
     if _has_already(req, body.etag):

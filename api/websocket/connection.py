@@ -348,7 +348,7 @@ class Connection:
         try:
             self._socket.shutdown(SHUT_WR)
         except OSError as error:
-            if error.errno != errno.ENOTCONN:  # the peer has reset the connection already
+            if error.errno != errno.ENOTCONN:  # which means that the peer has reset it already
                 raise
             self._drop()
 
@@ -356,7 +356,7 @@ class Connection:
         """Release everything; the event loop then calls ``on_close``."""
         if self.closed:
             return
-        self.closed = self.closing = True  # first: the callbacks below may look
+        self.closed = self.closing = True  # first, because the calls below may check it
         for watcher in (self._reader, self._writer, self._deadline):
             if watcher is not None:
                 watcher.stop()

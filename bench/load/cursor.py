@@ -32,7 +32,7 @@ class Cursor:
         if self._carry:
             data = self._carry + bytes(data)
             self._carry = b""
-        # usually true at once: one comparison per read
+        # Usually the prefix matches at once, so a read takes one comparison.
         while not expected.startswith(data, self.position):
             data = self._without_control(expected, bytes(data))
         self.position += len(data)

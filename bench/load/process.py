@@ -62,7 +62,7 @@ class Load:
         self._expected = b""
         self._delays = array("d")
         self._reads = 0
-        # one for all clients, because each read is consumed at once
+        # One buffer for all clients is enough, because each read is consumed at once.
         self._buffer = bytearray(_READ_BYTES)
 
     def stream(self, stream: Stream) -> None:

@@ -21,7 +21,7 @@ _SETTLE_SECONDS = 2.0  # starts and log-ins are over by then
 
 def memory(bench: Bench) -> list[Row]:
     """Measure an idle client, a collector, and the whole service without clients."""
-    # as many as the limit of open files allows
+    # As many as the limit of open files allows.
     clients = min(bench.pick(8_000, 1_000), procs.allow_files(8_000))
     with ExitStack() as stack:
         service, load, app = _begin(stack, bench)

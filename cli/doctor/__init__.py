@@ -96,7 +96,7 @@ def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
         yield Finding("fail", "engine", str(error), advice)
         return
     text = f"Docker Engine {found.version} (API {found.api_version}) at {address}"
-    # as numbers: 1.9 is less than 1.41
+    # Compared as numbers: 1.9 is less than 1.41.
     if tuple(map(int, found.api_version.split("."))) < _ENGINE_API:
         yield Finding("warn", "engine", text, "upgrade the engine to 20.10 or later")
     else:

@@ -91,7 +91,7 @@ def _serves_mist(host: str, port: int) -> bool:
     try:
         with closing(connection):
             connection.request("GET", "/healthz")
-            # whatever server this is
+            # Any server may be listening there, so read only a little.
             answer = msgspec.json.decode(connection.getresponse().read(4_096))
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return False

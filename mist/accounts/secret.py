@@ -32,7 +32,7 @@ def load_or_create(paths: Paths) -> bytes:
         if not os.path.lexists(paths.secret):
             _create(paths.secret)
     except OSError as error:
-        # such as a read-only file system
+        # For example on a read-only file system.
         raise SettingsError(str(paths.secret), error.strerror or str(error)) from None
     return load(paths)
 

@@ -79,7 +79,7 @@ class Database:
                 raise AlreadyExists(f"the value already exists: {error.orig}") from None
             words = explain(error)
             kind = StoreFull if "disk is full" in words else StoreError
-            # A full disk is told apart, because HTTP answers it with 507.
+            # A separate class for a full disk, which HTTP reports with status 507.
             raise kind(f"the store {self.name} failed: {words}") from error
 
 
@@ -196,7 +196,7 @@ def _begin_immediate(connection: sqlite3.Connection, busy_seconds: float) -> Non
                     raise
             time.sleep(_LOCK_POLL_SECONDS)
     finally:
-        # for readers again
+        # Readers may wait inside SQLite again.
         connection.execute(f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}").close()
 
 

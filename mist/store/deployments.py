@@ -61,7 +61,7 @@ class Deployments:
 
     def unfinished(self) -> list[Deployment]:
         """Return pending and running deployments in order of arrival."""
-        # a restarted supervisor cleans these up
+        # A restarted supervisor cleans up what was running.
         return self._many(_table.c.status.not_in(FINISHED))
 
     def update(

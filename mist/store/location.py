@@ -38,7 +38,7 @@ def create(path: Path) -> None:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE))
         for suffix in _SUFFIXES:
-            # a restored backup may lack the group's rights
+            # A restored backup may lack the group's permissions.
             _settle(path.with_name(path.name + suffix))
     except OSError as error:
         raise StoreError(
@@ -70,7 +70,7 @@ def _check(database: Path, place: Path, is_kind: Callable[[int], bool]) -> None:
 
 
 def _settle(file: Path) -> None:
-    """Set the mode of ``file``, and give a file of root's to the owner of the directory.
+    """Set the mode of ``file``, and give a file that root owns to the directory's owner.
 
     The operator may have restored it from a backup.  Skip a missing file, and one with a
     second hard link, which may lie in another user's directory.

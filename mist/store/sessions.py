@@ -82,13 +82,13 @@ class Sessions:
         now = time.time()
         names = list(keys)
         with self._data.write() as connection:
-            # older ones do not count
+            # Older failures no longer count.
             connection.execute(delete(_failures).where(_failures.c.at <= now - window))
             for key in names:
                 query = select(func.count(), func.min(_failures.c.at)).where(_failures.c.key == key)
                 count, oldest = connection.execute(query).one()
                 if count >= limit:
-                    # when the oldest leaves the window
+                    # The next attempt is allowed when the oldest failure leaves the window.
                     return Attempt((), max(1.0, float(oldest) + window - now))
             # In the transaction of the check: concurrent attempts are counted one after another.
             rows = [self._data.insert(connection, _failures, key=key, at=now) for key in names]

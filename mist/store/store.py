@@ -70,7 +70,7 @@ class Store:
 
     def _revision(self) -> str | None:
         with self._data.read() as connection:
-            # a database without any tables
+            # The database has no tables at all.
             if not inspect(connection).has_table("alembic_version"):
                 return None
             revision = connection.scalar(text("SELECT version_num FROM alembic_version"))

@@ -59,7 +59,7 @@ def test_a_wrong_password_is_refused(api: Api, bob: User) -> None:
     assert answer.status_code == 401
     assert answer.json == {
         "success": False,
-        "message": "Wrong e-mail address or password",
+        "message": "Wrong email address or password",
         "data": None,
     }
     assert not answer.cookies

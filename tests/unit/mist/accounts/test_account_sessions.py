@@ -54,7 +54,7 @@ def test_a_session_says_who(store: Store) -> None:
 def test_a_refusal_does_not_say_why(store: Store, email: str, password: str) -> None:
     """Who has an account is nobody's business."""
     add_user(store, ADA)
-    with pytest.raises(LoginRefused, match=r"^Wrong e-mail address or password$"):
+    with pytest.raises(LoginRefused, match=r"^Wrong email address or password$"):
         _log_in(store, email, password)
 
 
