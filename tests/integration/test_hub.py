@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import gevent
 
 from api.live.hub import Hub
@@ -13,6 +10,7 @@ from api.websocket.connection import Connection
 from bus.broker.control import SubscriptionChanged
 from bus.wire import Kind, Message
 from tests.support import bus as bus_rig
+from tests.support.wait import wait_until
 
 
 class Counter(Listener):
@@ -55,11 +53,8 @@ class Broken(Counter):
         raise RuntimeError("reconcile")
 
 
-def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + bus_rig.PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        gevent.sleep(0.01)
+def _await_count(counter: Counter, count: int) -> None:
+    wait_until(lambda: counter.taken >= count, f"{count} messages", sleep=gevent.sleep)
 
 
 def test_a_topic_that_fails_leaves_the_others_alone() -> None:
@@ -69,14 +64,14 @@ def test_a_topic_that_fails_leaves_the_others_alone() -> None:
         hub.start()
         broken = hub.open(b"container/1/log", Broken)
         sound = hub.open(b"container/2/log", Counter)
-        _until(lambda: broken.taken > 1)
+        wait_until(lambda: broken.taken > 1, "two turns", sleep=gevent.sleep)
         publishers = [rig.publisher(b"container/%d/log" % number) for number in (1, 2)]
         for number in range(1, 4):
             before = broken.taken
             for publisher in publishers:
                 publisher.publish(Kind.LOG, b"{}")
-            _until(lambda wanted=number: sound.taken == wanted)  # type: ignore[misc]
-            _until(lambda wanted=before: broken.taken > wanted)  # type: ignore[misc]
+            _await_count(sound, number)
+            _await_count(broken, before + 1)
         for publisher in publishers:
             publisher.close()
 
@@ -97,5 +92,6 @@ def test_more_messages_than_a_round_takes() -> None:
             for _ in range(count):
                 publisher.publish(Kind.LOG, b"x" * size)
             wanted += count
-            _until(lambda all_of_them=wanted: counter.taken == all_of_them)  # type: ignore[misc]
+            _await_count(counter, wanted)
+            assert counter.taken == wanted
         publisher.close()

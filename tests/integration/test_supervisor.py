@@ -26,9 +26,9 @@ import zmq
 from bus.subscriber import events_socket
 from mist.errors import Exit
 from mist.settings import Settings
-from tests.support.service.engine import wait_until
 from tests.support.service.programs import program
 from tests.support.service.service import MIST, Service
+from tests.support.wait import wait_until
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
 QUICK = {

@@ -7,8 +7,9 @@ import pytest
 
 from api.websocket.connection import Connection
 from api.websocket.frames import Opcode, text_frame
-from tests.unit.api.websocket.client import close, frame
-from tests.unit.api.websocket.conftest import MakePair, Source, eventually
+from tests.support.client_frames import close, frame
+from tests.support.connections import MakePair, Source
+from tests.support.wait import wait_until
 
 BIG = b"x" * 20_000
 
@@ -73,7 +74,11 @@ def test_only_the_newest_pong_waits(connect: MakePair) -> None:
     for number in range(100):
         pair.peer.send(frame(9, b"%d" % number))
         gevent.sleep(0)
-    eventually(lambda: not pair.peer.sock.recv(0) and pair.connection.blocked)
+    wait_until(
+        lambda: not pair.peer.sock.recv(0) and pair.connection.blocked,
+        "the socket to be full",
+        sleep=gevent.sleep,
+    )
     answers = [pair.peer.frame() for _ in range(4)]
     assert [payload for opcode, payload in answers if opcode == Opcode.PONG] == [b"99"]
 
@@ -111,7 +116,7 @@ def test_closing_handshake_ends_the_connection(connect: MakePair) -> None:
     pair.peer.send(close(4401))
     assert pair.peer.at_end()
     pair.peer.sock.close()
-    eventually(lambda: gone)
+    wait_until(lambda: gone, "on_close", sleep=gevent.sleep)
     assert gone == [pair.connection]
     assert pair.connection.closed
     assert not pair.registry.connections
@@ -137,7 +142,7 @@ def test_silent_peer_ends_the_closing_handshake_late(connect: MakePair) -> None:
     """It has ``close_seconds`` and no more."""
     pair = connect(close_seconds=0.05)
     pair.connection.close()
-    eventually(lambda: pair.connection.closed)
+    wait_until(lambda: pair.connection.closed, "the end", sleep=gevent.sleep)
 
 
 def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -> None:
@@ -148,7 +153,7 @@ def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -
     gevent.sleep(0.2)
     assert [pair.peer.frame()[1] for _ in range(20)] == [BIG] * 20
     assert pair.peer.close_frame() == (1000, "")
-    eventually(lambda: pair.connection.closed)
+    wait_until(lambda: pair.connection.closed, "the end", sleep=gevent.sleep)
 
 
 def test_violation_is_answered_and_nothing_more_is_read(connect: MakePair) -> None:
@@ -167,7 +172,7 @@ def test_peer_that_vanishes_is_noticed(connect: MakePair) -> None:
     gone: list[Connection] = []
     pair.connection.on_close = gone.append
     pair.peer.sock.close()
-    eventually(lambda: gone)
+    wait_until(lambda: gone, "on_close", sleep=gevent.sleep)
 
 
 def test_writing_to_a_peer_that_vanished_tells_later(connect: MakePair) -> None:
@@ -180,7 +185,7 @@ def test_writing_to_a_peer_that_vanished_tells_later(connect: MakePair) -> None:
     pair.connection.flush()
     assert pair.connection.closed
     assert not gone
-    eventually(lambda: gone)
+    wait_until(lambda: gone, "on_close", sleep=gevent.sleep)
 
 
 def test_on_close_that_comes_late_is_called(connect: MakePair) -> None:
@@ -190,7 +195,7 @@ def test_on_close_that_comes_late_is_called(connect: MakePair) -> None:
     gevent.sleep(0.01)
     gone: list[Connection] = []
     pair.connection.on_close = gone.append
-    eventually(lambda: gone)
+    wait_until(lambda: gone, "on_close", sleep=gevent.sleep)
 
 
 def test_failing_source_closes_its_own_client_only(connect: MakePair) -> None:
@@ -253,7 +258,7 @@ def test_a_violation_waits_for_what_is_pending(connect: MakePair) -> None:
 
     pair.connection.on_message = answer
     pair.peer.send(frame(9, b"ping") + frame(1, b"a") + frame(5) + frame(1, b"b"))
-    eventually(lambda: pair.connection.closing)
+    wait_until(lambda: pair.connection.closing, "the close frame", sleep=gevent.sleep)
     received = [pair.peer.frame() for _ in range(5)]
     assert [got for got in received if got[0] == Opcode.PONG] == [(Opcode.PONG, b"ping")]
     texts = [payload for opcode, payload in received if opcode == Opcode.TEXT]
@@ -273,7 +278,7 @@ def test_a_violation_ends_a_source_without_end(connect: MakePair) -> None:
     pair.connection.source = Endless()
     pair.connection.flush()
     pair.peer.send(frame(5))
-    eventually(lambda: pair.connection.closing)
+    wait_until(lambda: pair.connection.closing, "the close frame", sleep=gevent.sleep)
     while (got := pair.peer.frame())[0] == Opcode.TEXT:
         pass
     assert got[0] == Opcode.CLOSE
