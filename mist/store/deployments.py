@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, select, update
 from mist import clock
 from mist.store import tables
 from mist.store.database import Database
-from mist.store.records import FINISHED, Deployment, DeploymentChanges, DeploymentState
+from mist.store.records import FINISHED, Deployment, DeploymentChanges
 
 _table = tables.deployments
 
@@ -63,21 +63,9 @@ class Deployments:
         """The queue and what runs, in order of arrival."""
         return self._many(_table.c.status.not_in(FINISHED))
 
-    def update(
-        self,
-        deployment_id: int,
-        *,
-        if_status: DeploymentState | None = None,
-        **changes: Unpack[DeploymentChanges],
-    ) -> bool:
-        """Write fields of a deployment that is not over; whether there was one to write to.
-
-        With ``if_status`` only a deployment in that state is written to, so that
-        the supervisor's word on the queue never overwrites a runner's.
-        """
+    def update(self, deployment_id: int, **changes: Unpack[DeploymentChanges]) -> bool:
+        """Write fields of a deployment that is not over; whether there was one to write to."""
         condition = (_table.c.id == deployment_id) & _table.c.status.not_in(FINISHED)
-        if if_status is not None:
-            condition &= _table.c.status == if_status
         with self._data.write() as connection:
             return (
                 connection.execute(update(_table).where(condition).values(**changes)).rowcount > 0

@@ -358,11 +358,16 @@ def test_killed_fork_server(service: Service) -> None:
     broker = psutil.Process(before["broker"])
     parent = broker.parent()
     assert parent is not None
+    assert parent.pid != service.pid
     parent.kill()
     for name in ("broker", "metrics"):
         after = await_row(service, name, restarts=1, state="running")
         assert after["pid"] != before[name]
         assert has_ended(before[name])
+        successor = psutil.Process(after["pid"]).parent()
+        assert successor is not None
+        assert successor.pid not in {parent.pid, service.pid}
+    assert row(service, "gunicorn")["pid"] == before["gunicorn"]
 
 
 def has_ended(pid: int) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import gevent
 
 from api.websocket.frames import Opcode, text_frame
@@ -66,11 +64,17 @@ def test_slow_progress_is_progress(connect: MakePair) -> None:
     pair = connect(stall_seconds=0.2)
     pair.connection.source = Source([text_frame(b"x" * 1000)] * 5000)
     pair.connection.flush()
-    until = time.monotonic() + 0.6
-    while time.monotonic() < until:
+    stalled = connect(stall_seconds=0.6)
+    stalled.connection.source = Source([text_frame(b"x" * 1000)] * 5000)
+    stalled.connection.flush()
+
+    def the_stalled_one_is_aborted() -> bool:
         pair.peer.sock.recv(2_000)
-        pair.registry.look_at_blocked()
-        gevent.sleep(0.01)
+        for each in (pair, stalled):
+            each.registry.look_at_blocked()
+        return stalled.connection.closed
+
+    wait_until(the_stalled_one_is_aborted, "three times the limit", sleep=gevent.sleep)
     assert not pair.connection.closed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import gevent
 import pytest
 
@@ -71,14 +73,11 @@ def test_only_the_newest_pong_waits(connect: MakePair) -> None:
     pair = connect()
     pair.connection.source = Source([text_frame(BIG) * 3])
     pair.connection.flush()
-    for number in range(100):
-        pair.peer.send(frame(9, b"%d" % number))
-        gevent.sleep(0)
-    wait_until(
-        lambda: not pair.peer.sock.recv(0) and pair.connection.blocked,
-        "the socket to be full",
-        sleep=gevent.sleep,
-    )
+    assert pair.connection.blocked
+    received: list[str | bytes] = []
+    pair.connection.on_message = received.append
+    pair.peer.send(b"".join(frame(9, b"%d" % number) for number in range(100)) + frame(1, b"end"))
+    wait_until(lambda: received, "the message after the pings", sleep=gevent.sleep)
     answers = [pair.peer.frame() for _ in range(4)]
     assert [payload for opcode, payload in answers if opcode == Opcode.PONG] == [b"99"]
 
@@ -139,10 +138,16 @@ def test_close_without_a_code_is_answered_without_one(connect: MakePair) -> None
 
 
 def test_silent_peer_ends_the_closing_handshake_late(connect: MakePair) -> None:
-    """It has ``close_seconds`` and no more."""
-    pair = connect(close_seconds=0.05)
+    """It has ``close_seconds``, and no more."""
+    pair = connect(close_seconds=0.2)
+    began = time.monotonic()
     pair.connection.close()
-    wait_until(lambda: pair.connection.closed, "the end", sleep=gevent.sleep)
+    assert pair.peer.close_frame() == (1000, "")
+    assert not pair.connection.closed
+    wait_until(lambda: pair.connection.closed, "the end", seconds=5, sleep=gevent.sleep)
+    # libev reads its clock once a turn, so a timer may fire a few milliseconds early.
+    assert time.monotonic() - began > 0.15
+    assert pair.peer.at_end()
 
 
 def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -> None:
@@ -150,7 +155,9 @@ def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -
     pair = connect(close_seconds=0.05)
     pair.connection.source = Source([text_frame(BIG)] * 20)
     pair.connection.finish(1000)
-    gevent.sleep(0.2)
+    sooner = connect(close_seconds=0.05)
+    sooner.connection.close()
+    wait_until(lambda: sooner.connection.closed, "a later deadline", sleep=gevent.sleep)
     assert [pair.peer.frame()[1] for _ in range(20)] == [BIG] * 20
     assert pair.peer.close_frame() == (1000, "")
     wait_until(lambda: pair.connection.closed, "the end", sleep=gevent.sleep)
