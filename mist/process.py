@@ -28,9 +28,6 @@ from mist.settings import Settings
 
 ProcessKind = Literal["broker", "metrics", "container", "deployment"]
 
-#: The broker and the sampler of metrics.
-_NO_COLLECTORS: Final = 2
-
 #: The kernel keeps 15 characters of a process's name.
 _COMM: Final = Path("/proc/self/comm")
 
@@ -45,9 +42,6 @@ class Assignment(NamedTuple):
     """``time.time_ns()`` of the start; goes into the header of bus messages."""
     resume: bool
     """A predecessor crashed: go on where it stopped."""
-    container: str = ""
-    """The application's container at the start, if known: a first query is a collector's dearest
-    step, and whoever starts it has the store open anyway."""
 
     @property
     def name(self) -> str:
@@ -60,7 +54,7 @@ def run(
 ) -> None:
     """Be the child: call the function ``entry`` names (``package.module:function``).
 
-    ``more`` is what only some entries take, such as the broker's pipe.
+    ``more`` is what only some entries take, such as the broker's pipe and a collector's notice.
     """
     gc.freeze()  # what the fork server loaded is nobody's garbage: leave its pages shared
     logs.configure(settings)
@@ -79,19 +73,6 @@ def resolve(entry: str) -> Callable[..., Any]:
     module, _, name = entry.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
-
-
-def collectors() -> int:
-    """How many collectors there are beside this one, and itself (``proc_pid_children(5)``).
-
-    Whoever the fork server has started counts as one, but for the broker and the
-    sampler of metrics.  Where the kernel does not tell, there is one.
-    """
-    parent = os.getppid()
-    with suppress(OSError):
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return max(1, len(children) - _NO_COLLECTORS)
-    return 1
 
 
 def die_with_parent() -> None:
