@@ -9,6 +9,7 @@ import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from mist import validation
 from mist.errors import Exit, MistError, UsageError
 
 #: How long the web workers of a master that was killed may hold its port, in seconds.
@@ -74,13 +75,14 @@ def split_address(bind: str) -> tuple[str, int]:
     """Host and port of ``HOST:PORT`` or ``[IPV6]:PORT``; UsageError for anything else."""
     host, colon, port = bind.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or not port.isascii() or not port.isdigit():
-        raise UsageError(f"{bind!r} is no address; write HOST:PORT, such as 127.0.0.1:8420")
+    if not colon or not host or not port or "/" in bind:
+        raise UsageError(f"{bind[:80]!r} is no address; write HOST:PORT, such as 127.0.0.1:8420")
     if ":" in host and not bracketed:
-        raise UsageError(f"{bind!r}: put an IPv6 address in brackets, such as [::1]:8420")
-    if not 1 <= int(port) <= 65_535:
-        raise UsageError(f"{bind!r}: a port is a number from 1 to 65535")
-    return host.strip("[]"), int(port)
+        raise UsageError(f"{bind[:80]!r}: put an IPv6 address in brackets, such as [::1]:8420")
+    try:
+        return host.strip("[]"), validation.port(port)
+    except UsageError as error:
+        raise UsageError(f"{bind[:80]!r}: {error}") from None
 
 
 def parse_ip(text: str) -> IPv4Address | IPv6Address | None:

@@ -72,11 +72,24 @@ def container(text: str) -> str:
     return text
 
 
-def port(number: int) -> int:
-    """A TCP port."""
-    if not 1 <= number <= 65_535:
-        raise UsageError(f"a port is a number from 1 to 65535, not {number}")
-    return number
+def port(value: int | str) -> int:
+    """A TCP port, from 1 to 65535."""
+    text = str(value)
+    # The length spares the conversion of digits without end.
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65_535):
+        raise UsageError(f"a port is a number from 1 to 65535, not {text[:64]}")
+    return int(text)
+
+
+def integer(what: str, text: str, least: int, most: int) -> int:
+    """Return the decimal number that ``text`` is; UsageError names ``what`` and the value."""
+    if not (text.isascii() and text.isdigit()):
+        kind = "a positive integer" if least else "an integer of 0 or more"
+        raise UsageError(f"{what} must be {kind}, not {text[:64]!r}")
+    # Comparing lengths first spares the conversion of digits without end.
+    if len(text) > len(str(most)) or not least <= int(text) <= most:
+        raise UsageError(f"{what} must be from {least} to {most}, not {text[:64]}")
+    return int(text)
 
 
 def git_url(text: str) -> str:

@@ -238,7 +238,7 @@ def test_a_module_that_cannot_be_imported(web: Web, tmp_path: Path, module: str,
         ("[server", "not a TOML file"),
         ("[server]\nworkers = 'many'", "server.workers"),
         ("[server]\nbind = 'nonsense'", "'nonsense' is no address"),
-        ("[server]\nbind = '127.0.0.1:x'", "'127.0.0.1:x' is no address"),
+        ("[server]\nbind = '127.0.0.1:x'", "a port is a number from 1 to 65535, not x"),
         ("[nonsense]\nkey = 1", "nonsense"),
     ],
 )

@@ -82,9 +82,12 @@ def test_port_that_mist_serves(paths: Paths) -> None:
     assert finding == Finding("ok", "port", f"mist listens on 127.0.0.1:{server.server_port}")
 
 
-@pytest.mark.parametrize("bind", ["localhost", "127.0.0.1:", "127.0.0.1:70000", ":http"])
+@pytest.mark.parametrize(
+    "bind",
+    ["localhost", "127.0.0.1:", "127.0.0.1:70000", ":http", ":8420", "h:٣", "::1:80", "a..b:8420"],
+)
 def test_address_that_is_none(paths: Paths, bind: str) -> None:
-    """What is no HOST:PORT is named."""
+    """What `mist up` refuses the doctor names as well."""
     finding = only(checks.check_port(Settings(server=ServerSettings(bind=bind)), paths))
     assert finding.verdict == "fail"
     assert bind in finding.text
