@@ -100,6 +100,8 @@ def test_logs_of_a_container_that_is_none(service: Service, app: str) -> None:
         (["logs", "no-such-app"], "no-such-app"),
         (["logs", "99999999999999999999999"], "99999999999999999999999"),
         (["logs", "x", "--since", "yesterday"], "no RFC 3339 time stamp"),
+        (["logs", "x", "--since", ""], "--since: '' is no RFC 3339 time stamp"),
+        (["logs", "x", "--tail", "-1"], "--tail must be an integer of 0 or more, not '-1'"),
     ],
 )
 def test_wrong_arguments(service: Service, arguments: list[str], words: str) -> None:
