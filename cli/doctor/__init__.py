@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 import click
 import msgspec
@@ -22,12 +22,9 @@ import mist
 from cli import terminal
 from cli.doctor import checks
 from cli.doctor.checks import Finding, Verdict
-from mist.errors import Exit, MistError
+from mist.errors import Exit, MistError, SettingsError
 from mist.paths import Paths, locate_paths
 from mist.settings import DEFAULT_FILE, Settings, load_settings
-
-#: The oldest engine that the service was tried with.
-_ENGINE_API: Final = (1, 41)
 
 _STYLES: Final[dict[Verdict, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -85,15 +82,18 @@ def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     """Whether the engine answers, and if not, why."""
     from workers import engine  # noqa: PLC0415 - only the commands know the other packages, and late
 
+    address = engine.host(settings)
     try:
-        address = engine.host(settings)
+        parts = engine.split(address)
         found = msgspec.convert(engine.get_json(settings, "/version"), _Version)
+    except SettingsError as error:
+        yield Finding("fail", "engine", str(error), "correct the setting, or the variable")
+        return
     except (MistError, msgspec.ValidationError) as error:
-        advice = _engine_advice(urlsplit(engine.host(settings)))
-        yield Finding("fail", "engine", str(error), advice)
+        yield Finding("fail", "engine", str(error), _engine_advice(parts))
         return
     text = f"Docker Engine {found.version} (API {found.api_version}) at {address}"
-    if tuple(map(int, found.api_version.split("."))) < _ENGINE_API:
+    if tuple(map(int, found.api_version.split("."))) < engine.OLDEST_API:
         yield Finding("warn", "engine", text, "update the engine to 20.10 or later")
     else:
         yield Finding("ok", "engine", text)
@@ -105,7 +105,9 @@ def _engine_advice(address: SplitResult) -> str:
         return (
             "see that the engine listens there, and that DOCKER_TLS_VERIFY and DOCKER_CERT_PATH fit"
         )
-    path = Path(address.path)
+    from workers import engine  # noqa: PLC0415 - see check_engine
+
+    path = Path(engine.unix_path(address))
     try:
         status = path.stat()
     except PermissionError:

@@ -226,6 +226,24 @@ def test_engine_that_is_a_file(paths: Paths, tmp_path: Path) -> None:
     assert "is no socket" in only(doctor.check_engine(engine_at(path), paths)).advice
 
 
+def test_engine_in_this_directory(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is looked at where the workers look for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.sock").write_text("")
+    settings = Settings(engine=EngineSettings(host="unix://d.sock", timeout_seconds=1))
+    assert "d.sock is no socket" in only(doctor.check_engine(settings, paths)).advice
+
+
+@pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
+def test_engine_at_no_address(paths: Paths, host: str) -> None:
+    """An address that cannot be used is named, and nothing else is suspected."""
+    finding = only(doctor.check_engine(Settings(engine=EngineSettings(host=host)), paths))
+    assert host in finding.text
+    assert finding.advice == "correct the setting, or the variable"
+
+
 def test_who_is_missing_from_which_group(tmp_path: Path) -> None:
     """The advice is the command to type."""
     path = tmp_path / "d.sock"
