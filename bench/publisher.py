@@ -20,7 +20,7 @@ from bus.publisher import Publisher
 from bus.wire import Kind
 from mist.paths import Paths
 from mist.settings import Settings
-from workers.deployment.log import Wakeups
+from workers.deployment.log import RecordPublisher
 
 #: How far a burst runs ahead of the slowest client, as a part of the ring: a
 #: client that falls off the ring's end is told so and has no gapless run to check.
@@ -60,11 +60,11 @@ class Writer:
         path.parent.mkdir(exist_ok=True)
         file = path.open("ab", buffering=0)
         publisher = self._publisher(topics.deployment_log(deployment_id))
-        wakeups = Wakeups(publisher, path, self._settings.bus.batch_bytes)
+        records = RecordPublisher(publisher, path, self._settings.bus.batch_bytes)
 
         def send(_size: int, body: bytes) -> None:
             file.write(body + b"\n")
-            wakeups.catch_up()
+            records.catch_up()
 
         self._send = send
         send(1, status)

@@ -36,7 +36,7 @@ from workers.deployment.errors import (
     LogFailed,
     NotRecorded,
 )
-from workers.deployment.log import DeploymentLogFile, Wakeups
+from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
 from workers.references import network_mode
@@ -89,8 +89,8 @@ def _open_log(
     topic = topics.deployment_log(assignment.target)
     publisher = Publisher(context, paths, settings, topic, assignment.term)
     path = paths.deployment_log(assignment.target)
-    wakeups = Wakeups(publisher, path, settings.bus.batch_bytes)
-    log = DeploymentLogFile(path, redact, settings.deployments.log_bytes, wakeups)
+    records = RecordPublisher(publisher, path, settings.bus.batch_bytes)
+    log = DeploymentLogFile(path, redact, settings.deployments.log_bytes, records)
     stack.callback(log.close)
     return log
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus.broker.server import Pace
+from bus.coalesce import Coalescer
 
 
 class Time:
@@ -25,10 +25,10 @@ class Time:
 def rounds(intervals: list[float]) -> int:
     """How often the broker rests when rounds end after these intervals."""
     time = Time()
-    pace = Pace(0.001, time.clock, time.sleep)
+    coalescer = Coalescer(0.001, time.clock, time.sleep)
     for interval in intervals:
         time.now += interval
-        pace.rest()
+        coalescer.rest()
     return time.slept
 
 
