@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult
 
 import docker
 import requests
@@ -27,7 +29,7 @@ def connect(settings: Settings) -> docker.APIClient:
     try:
         return _Client(
             address,
-            base_url=f"https://{parts.netloc}" if files else address,
+            base_url=_base_url(parts, tls=files is not None),
             version="auto",
             timeout=math.ceil(settings.engine.timeout_seconds),
             tls=files
@@ -35,6 +37,13 @@ def connect(settings: Settings) -> docker.APIClient:
         )
     except DockerException as error:
         raise EngineUnreachable(address, engine.reason(error)) from None
+
+
+def _base_url(parts: SplitResult, *, tls: bool) -> str:
+    """The address as docker-py wants it: absolute, and with the protocol that is spoken."""
+    if parts.scheme == "unix":
+        return f"unix://{Path(engine.unix_path(parts)).absolute()}"
+    return f"{'https' if tls else 'http'}://{parts.netloc}"
 
 
 class _Client(docker.APIClient):

@@ -88,6 +88,17 @@ def test_a_missing_socket_is_unreachable(tmp_path: Path) -> None:
         connect(settings)
 
 
+def test_a_socket_in_this_directory(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both clients look for it there."""
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    serve(head + b'{"ApiVersion": "1.41"}')
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(engine=EngineSettings(host="unix://e", timeout_seconds=0.5))
+    assert connect(settings).api_version == "1.41"
+
+
 @pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
 def test_an_address_that_cannot_be_used(host: str) -> None:
     """The text says which addresses can."""
