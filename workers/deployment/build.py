@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
-from urllib.parse import urlencode
 
 import msgspec
 from docker import auth
@@ -29,8 +28,7 @@ from workers.deployment.text import Lines
 
 _STEP: Final = re.compile(r"Step (\d+)/(\d+) : ")
 _PIECE: Final = 65_536
-#: The head of an answer, and a document of its stream, are smaller than this.
-_HEAD_BYTES: Final = 65_536
+#: A document of the answer's stream is smaller than this.
 _DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -132,7 +130,6 @@ class Progress:
 
 def build(
     settings: Settings,
-    api_version: str,
     recipe: Recipe,
     cancellation: CancellationToken,
     watcher: BuildWatcher,
@@ -146,10 +143,12 @@ def build(
     with engine.dial(settings) as connection:
         connection.settimeout(SLICE)
         try:
-            _send(connection, _request(api_version, recipe), recipe.archive, cancellation)
-            status, pieces = _answer(connection, cancellation)
+            _send(connection, _request(recipe), recipe.archive, cancellation)
+            pieces = _receive(connection, cancellation)
+            status, begun = engine.read_head(lambda: next(pieces, b""))
             if status != 200:
-                raise BuildFailed(_words(b"".join(pieces)))
+                raise BuildFailed(str(engine.EngineRefused(status, begun + b"".join(pieces))))
+            progress.feed(begun)
             for piece in pieces:
                 progress.feed(piece)
         except OSError as error:
@@ -159,7 +158,7 @@ def build(
     return progress.finish()
 
 
-def _request(api_version: str, recipe: Recipe) -> bytes:
+def _request(recipe: Recipe) -> bytes:
     query = {
         "t": recipe.tag,
         "dockerfile": recipe.dockerfile,
@@ -169,14 +168,12 @@ def _request(api_version: str, recipe: Recipe) -> bytes:
     }
     if recipe.network:
         query["networkmode"] = recipe.network
-    head = [
-        f"POST /v{api_version}/build?{urlencode(query)} HTTP/1.0",
-        "Host: docker",
+    headers = [
         "Content-Type: application/x-tar",
         f"Content-Length: {recipe.archive.stat().st_size}",
         *_registry_credentials(),
     ]
-    return "\r\n".join([*head, "", ""]).encode()
+    return engine.request("POST", "/build", query, headers)
 
 
 def _registry_credentials() -> list[str]:
@@ -210,29 +207,6 @@ def _send_piece(connection: socket.socket, piece: bytes, cancellation: Cancellat
             left = left[connection.send(left) :]
 
 
-def _answer(
-    connection: socket.socket, cancellation: CancellationToken
-) -> tuple[int, Iterator[bytes]]:
-    """The HTTP status, and the pieces of the body as they come."""
-    pieces = _receive(connection, cancellation)
-    head = b""
-    while b"\r\n\r\n" not in head:
-        piece = next(pieces, b"")
-        if not piece or len(head) > _HEAD_BYTES:
-            raise ConnectionError("no answer")
-        head += piece
-    head, _, begun = head.partition(b"\r\n\r\n")
-    words = head.split(None, 2)
-    if len(words) < 2 or not words[1].isdigit():
-        raise EngineError("what answers on the engine's address does not speak HTTP")
-    return int(words[1]), _chain(begun, pieces)
-
-
-def _chain(begun: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield begun
-    yield from pieces
-
-
 def _receive(connection: socket.socket, cancellation: CancellationToken) -> Iterator[bytes]:
     """Whatever comes, until the engine hangs up."""
     while True:
@@ -247,11 +221,3 @@ def _receive(connection: socket.socket, cancellation: CancellationToken) -> Iter
         if not piece:
             return
         yield piece
-
-
-def _words(body: bytes) -> str:
-    """What a refusal says: ``{"message": …}``."""
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace").strip() or "the Docker Engine gave no reason"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
+from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult
 
 import docker
 import requests
-from docker.errors import DockerException, TLSParameterError
-from docker.utils import kwargs_from_env
+from docker.errors import DockerException
+from docker.tls import TLSConfig
 
-from mist.errors import EngineUnreachable, SettingsError
+from mist.errors import EngineUnreachable
 from mist.settings import Settings
 from workers import engine
 
@@ -23,22 +24,38 @@ def connect(settings: Settings) -> docker.APIClient:
     ``requests`` through; answers that are errors stay ``docker.errors``.
     """
     address = engine.host(settings)
-    engine.split(address)
+    parts = engine.split(address)
+    files = engine.certificates(parts)
     try:
-        arguments = kwargs_from_env({**os.environ, "DOCKER_HOST": address})
-        timeout = math.ceil(settings.engine.timeout_seconds)
-        return _Client(version="auto", timeout=timeout, **arguments)
-    except TLSParameterError as error:
-        raise SettingsError("DOCKER_CERT_PATH", str(error)) from None
+        return _Client(
+            address,
+            base_url=_base_url(parts, tls=files is not None),
+            version="auto",
+            timeout=math.ceil(settings.engine.timeout_seconds),
+            tls=files
+            and TLSConfig((files.certificate, files.key), files.authority, verify=files.verify),
+        )
     except DockerException as error:
         raise EngineUnreachable(address, engine.reason(error)) from None
+
+
+def _base_url(parts: SplitResult, *, tls: bool) -> str:
+    """The address as docker-py wants it: absolute, and with the protocol that is spoken."""
+    if parts.scheme == "unix":
+        return f"unix://{Path(engine.unix_path(parts)).absolute()}"
+    return f"{'https' if tls else 'http'}://{parts.netloc}"
 
 
 class _Client(docker.APIClient):
     """docker-py's client, with the exceptions of this project."""
 
+    def __init__(self, address: str, **arguments: Any) -> None:
+        # Before the rest, which asks the engine for its version.
+        self._address = address
+        super().__init__(**arguments)
+
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         try:
             return super().request(*args, **kwargs)
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise EngineUnreachable(self.base_url, engine.reason(error)) from None
+            raise EngineUnreachable(self._address, engine.reason(error)) from None

@@ -36,7 +36,7 @@ from workers.deployment.errors import (
     LogFailed,
     NotRecorded,
 )
-from workers.deployment.log import DeploymentLogFile, Wakeups
+from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
 from workers.references import network_mode
@@ -89,8 +89,8 @@ def _open_log(
     topic = topics.deployment_log(assignment.target)
     publisher = Publisher(context, paths, settings, topic, assignment.term)
     path = paths.deployment_log(assignment.target)
-    wakeups = Wakeups(publisher, path, settings.bus.batch_bytes)
-    log = DeploymentLogFile(path, redact, settings.deployments.log_bytes, wakeups)
+    records = RecordPublisher(publisher, path, settings.bus.batch_bytes)
+    log = DeploymentLogFile(path, redact, settings.deployments.log_bytes, records)
     stack.callback(log.close)
     return log
 
@@ -175,7 +175,7 @@ class Runner:
         self._swap_with(client).check()
         if self._deployment.rollback_to is None:
             self._clone()
-            image = self._build(client)
+            image = self._build()
         else:
             image = self._reuse(client, self._deployment.rollback_to)
         self._report.note({"image": image})
@@ -202,7 +202,7 @@ class Runner:
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
         self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
 
-    def _build(self, client: APIClient) -> str:
+    def _build(self) -> str:
         self._report.enter(BUILDING, "Building Docker image...")
         archive = self._folder / "context.tar"
         with self._cancellation.at_most(self._limits.build_seconds, "Building the Docker image"):
@@ -215,13 +215,7 @@ class Runner:
             )
             network = network_mode(self._settings, self._limits.build_network)
             recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env, network)
-            build.build(
-                self._settings,
-                client.api_version,
-                recipe,
-                self._cancellation,
-                _BuildWatcher(self._report),
-            )
+            build.build(self._settings, recipe, self._cancellation, _BuildWatcher(self._report))
         self._report.progress(1, "Docker image built")
         return self._tag
 

@@ -49,6 +49,7 @@ def test_worker_whose_fork_server_was_killed_is_killed(fork_server: ForkServer) 
     assert ended(worker) == -signal.SIGKILL
     worker.close()
     again = wait_until(partial(_started, fork_server), "a new fork server")
+    assert again is not None
     assert ended(again) == 0
     again.close()
 
