@@ -237,8 +237,8 @@ def test_a_module_that_cannot_be_imported(web: Web, tmp_path: Path, module: str,
     [
         ("[server", "not a TOML file"),
         ("[server]\nworkers = 'many'", "server.workers"),
-        ("[server]\nbind = 'nonsense'", "'nonsense' is no address"),
-        ("[server]\nbind = '127.0.0.1:x'", "'127.0.0.1:x' is no address"),
+        ("[server]\nbind = 'nonsense'", "'nonsense' is not an address"),
+        ("[server]\nbind = '127.0.0.1:x'", "'127.0.0.1:x' is not an address"),
         ("[nonsense]\nkey = 1", "nonsense"),
     ],
 )
@@ -392,7 +392,7 @@ def test_a_worker_that_hangs_while_it_starts(web: Web) -> None:
     web.follow("hangs")
     assert web.run() == Exit.FAILURE
     (said,) = web.said
-    assert "does not serve within 1 s" in said
+    assert "did not serve within 1 s" in said
     assert "server.start_seconds" in said
 
 
@@ -501,7 +501,7 @@ def test_a_reload_replaces_workers_that_serve(web: Web, tmp_path: Path) -> None:
         ("nonsense = 1", "mist.toml: .*`nonsense`"),
         ("workers = 'many'", "mist.toml: .*server.workers"),
         ("[", "mist.toml: not a TOML file"),
-        ("bind = 'nonsense'", "'nonsense' is no address"),
+        ("bind = 'nonsense'", "'nonsense' is not an address"),
     ],
 )
 def test_a_reload_with_wrong_settings_changes_nothing(web: Web, text: str, words: str) -> None:
