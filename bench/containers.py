@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from bench import lines
 from bench.procs import Peer
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
+from tests.support.wait import wait_until
 
 _SLEEP: Final = "exec sleep 100000"  # exec: the shell must not keep memory
 # Lines per write of a flood.

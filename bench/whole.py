@@ -11,8 +11,8 @@ from bench.context import Bench
 from bench.load.handshake import Address
 from mist.settings import load_settings
 from mist.store import open_store
-from tests.support.service.engine import wait_until
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 # For rounds that start without a collector, which would otherwise linger for 5 s.
 SHORT_LINGER: Final[Mapping[str, object]] = {"collector.linger_seconds": 0.1}

@@ -12,10 +12,16 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from mist.errors import UsageError
 
-# NIST SP 800-63B §5.1.1.2: at least 8 characters, and no rules about which ones.
-MIN_LENGTH: Final = 8
+# NIST SP 800-63B §5.1.1.2 requires at least 8 characters and a check against common
+# passwords, and advises against rules on which characters to use.
+MIN_LENGTH: Final = 10
 # Bounds the work that one password can cause.
 MAX_LENGTH: Final = 1_024
+
+# The scale of zxcvbn, 0 to 4: below 2, fewer than a million guesses find the password.
+_MIN_SCORE: Final = 2
+# zxcvbn takes no more characters than these; a password that long is judged by its beginning.
+_SCORED_LENGTH: Final = 72
 
 # Hashes computed at the same time in one gunicorn worker; each takes 64 MiB of memory.
 _THREADS: Final = 2
@@ -25,9 +31,16 @@ _hasher = PasswordHasher()
 
 
 def check(password: str) -> str:
-    """Return ``password``, or raise UsageError if it is too short or too long."""
+    """Return ``password``, or raise UsageError if its length is wrong or it is easy to guess."""
+    # Its word lists take 20 MB of memory, and only commands check passwords.
+    from zxcvbn import zxcvbn  # noqa: PLC0415
+
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise UsageError(f"the password must have {MIN_LENGTH} to {MAX_LENGTH} characters")
+    if zxcvbn(password[:_SCORED_LENGTH])["score"] < _MIN_SCORE:
+        raise UsageError(
+            "the password is too easy to guess; use a longer one, such as four random words"
+        )
     return password
 
 

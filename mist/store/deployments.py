@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, select, update
 from mist import clock
 from mist.store import tables
 from mist.store.database import Database
-from mist.store.records import FINISHED, Deployment, DeploymentChanges, DeploymentState
+from mist.store.records import FINISHED, Deployment, DeploymentChanges
 
 _table = tables.deployments
 
@@ -64,21 +64,9 @@ class Deployments:
         # A restarted supervisor cleans up what was running.
         return self._many(_table.c.status.not_in(FINISHED))
 
-    def update(
-        self,
-        deployment_id: int,
-        *,
-        if_status: DeploymentState | None = None,
-        **changes: Unpack[DeploymentChanges],
-    ) -> bool:
-        """Update an unfinished deployment; return True if there was one.
-
-        With ``if_status``, only update a deployment in that state.  The supervisor uses it so
-        that what it writes about the queue never overwrites a runner's status.
-        """
+    def update(self, deployment_id: int, **changes: Unpack[DeploymentChanges]) -> bool:
+        """Update an unfinished deployment; return True if there was one."""
         condition = (_table.c.id == deployment_id) & _table.c.status.not_in(FINISHED)
-        if if_status is not None:
-            condition &= _table.c.status == if_status
         with self._data.write() as connection:
             return (
                 connection.execute(update(_table).where(condition).values(**changes)).rowcount > 0

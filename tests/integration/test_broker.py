@@ -30,6 +30,7 @@ from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import BusSettings, ReplaySettings, Settings
 from tests.support.service.programs import kill
+from tests.support.wait import wait_until
 
 TOPIC = b"container/1/log"
 PATIENCE = 10.0
@@ -66,10 +67,7 @@ class Running:
     def restart_under(self, publisher: Publisher) -> None:
         """Put a new broker in the place of this one; return when the publisher knows both."""
         self.kill()
-        deadline = time.monotonic() + PATIENCE
-        while publisher.service():
-            assert time.monotonic() < deadline
-            publisher.socket.poll(100)
+        wait_until(lambda: not publisher.service(), "the publisher to miss its broker")
         self.start()
         assert publisher.socket.poll(int(PATIENCE * 1000))
         assert publisher.service()
@@ -104,9 +102,7 @@ class Running:
 
     def await_seq(self, seq: int) -> None:
         """Ask until the broker has taken that many messages."""
-        deadline = time.monotonic() + PATIENCE
-        while self.replay().seq < seq:
-            assert time.monotonic() < deadline
+        wait_until(lambda: self.replay().seq >= seq, f"message {seq}", every=0.0)
 
 
 @pytest.fixture
@@ -196,10 +192,7 @@ def test_forget_drops_the_buffer(broker: Running) -> None:
     publisher.publish(Kind.LOG, b"one")
     broker.await_seq(1)
     broker.pipe.send(DropTopic(TOPIC, 5))
-    deadline = time.monotonic() + PATIENCE
-    while broker.replay().epoch and time.monotonic() < deadline:
-        pass
-    assert broker.replay().epoch == 0
+    wait_until(lambda: not broker.replay().epoch, "the broker to forget")
 
 
 def test_resumes_after_a_crash_of_the_collector(broker: Running) -> None:
@@ -299,11 +292,13 @@ def test_predecessors_messages_outlive_the_broker(broker: Running) -> None:
     first.socket.close(0)
     broker.kill()
     broker.start()
-    deadline = time.monotonic() + PATIENCE
-    while broker.replay().seq < 2:
-        assert time.monotonic() < deadline
-        if second.socket.poll(100):
+
+    def restored() -> bool:
+        if second.socket.poll(0):
             second.service()
+        return broker.replay().seq == 2
+
+    wait_until(restored, "the new broker to have both lines")
     third = broker.publisher(term=9)
     snapshot = third.claim(resume=True)
     assert snapshot[1:4] == (5, 9, 2)

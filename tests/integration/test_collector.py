@@ -14,9 +14,10 @@ from docker.types import LogConfig
 from bus.wire import Kind
 from mist import settings as s
 from tests.support.service.collecting import Collecting
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.mute import MutableEngine
 from tests.support.service.programs import kill
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.service.clients import Client, WebsocketsClient
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

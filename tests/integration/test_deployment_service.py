@@ -9,7 +9,6 @@ import pty
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,10 @@ from mist.settings import Settings
 from tests.integration.conftest import MakeService
 from tests.support.service.clients import ALL, Client
 from tests.support.service.deployments import SERVE, Repository, dockerfile, remove_deployed
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.programs import program
 from tests.support.service.service import MIST, Service
+from tests.support.wait import wait_until
 
 OpenClient = Callable[..., Client]
 
@@ -246,14 +246,15 @@ def test_four_applications_two_at_a_time(site: Site, container: str) -> None:
     """Never more than two run, and in the end all have."""
     apps = [site.app(f"{container}-{number}", "RUN sleep 1")[0] for number in range(4)]
     deployments = [site.deploy(app) for app in apps]
-    seen = 0
-    deadline = time.monotonic() + 90
-    while unfinished := [site.row(d) for d in deployments if not site.row(d)["finished_at"]]:
-        assert time.monotonic() < deadline, unfinished
-        running = [row for row in unfinished if row["status"] in ("building", "deploying")]
-        assert len(running) <= 2
-        seen = max(seen, len(running))
-    assert seen == 2
+    seen: set[int] = set()
+
+    def all_have_finished() -> bool:
+        rows = [site.row(deployment) for deployment in deployments]
+        seen.add(sum(row["status"] in ("building", "deploying") for row in rows))
+        return all(row["finished_at"] for row in rows)
+
+    wait_until(all_have_finished, "four deployments to finish", 90)
+    assert max(seen) == 2
     assert [site.row(d)["status"] for d in deployments] == ["success"] * 4
 
 

@@ -14,8 +14,9 @@ import requests
 
 from tests.integration.conftest import MakeService
 from tests.support.service.clients import Client
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

@@ -15,7 +15,8 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from tests.support.service import janitor
 from tests.support.service.clients import Client, Refusal
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
+from tests.support.wait import wait_until
 
 
 def _converse(connection: ServerConnection) -> None:

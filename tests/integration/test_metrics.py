@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,8 +20,9 @@ from mist.messages import MetricsSample
 from mist.settings import Settings
 from tests.integration.conftest import MakeService
 from tests.support.service.clients import Client
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -49,21 +49,19 @@ class Samples:
 
     def take(self, count: int) -> list[MetricsSample]:
         """The next ``count`` samples, or a few more."""
-        deadline = time.monotonic() + PATIENCE
         taken: list[MetricsSample] = []
-        while len(taken) < count:
-            assert time.monotonic() < deadline, f"only {len(taken)} samples"
-            taken += self.next()
+
+        def enough() -> bool:
+            taken.extend(self.next())
+            return len(taken) >= count
+
+        wait_until(enough, f"{count} samples", every=0.0)
         return taken
 
     def until(self, condition: Callable[[MetricsSample], bool]) -> MetricsSample:
         """The first sample of which that is true."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            for sample in self.next():
-                if condition(sample):
-                    return sample
-        raise AssertionError("no such sample")
+        found = wait_until(lambda: [*filter(condition, self.next())], "such a sample", every=0.0)
+        return found[0]
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pytest
 from bus.wire import Kind
 from mist import settings as s
 from tests.support.service.collecting import Collecting
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
+from tests.support.wait import wait_until
 from workers import references
 
 pytestmark = pytest.mark.engine

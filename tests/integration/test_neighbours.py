@@ -11,8 +11,8 @@ from typing import Final
 import pytest
 
 from tests.integration.conftest import engine_or_skip
-from tests.support.service.engine import wait_until
 from tests.support.service.neighbour import Neighbour
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

@@ -14,9 +14,10 @@ from typing import Self
 
 import pytest
 
-from tests.support.service.engine import IMAGE, PrivateEngine, wait_until
+from tests.support.service.engine import IMAGE, PrivateEngine
 from tests.support.service.readme import Reader, tour
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)

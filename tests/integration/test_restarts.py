@@ -15,8 +15,9 @@ import pytest
 from tests.integration.conftest import MakeService
 from tests.integration.test_container_stream import assert_run, numbered
 from tests.support.service.clients import Client, WebsocketsClient
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

@@ -14,8 +14,8 @@ from typing import Final
 import pytest
 
 from tests.support.service import janitor
-from tests.support.service.engine import wait_until
 from tests.support.service.programs import program
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

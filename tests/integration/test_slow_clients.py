@@ -18,9 +18,10 @@ from tests.integration.conftest import MakeService
 from tests.integration.test_container_stream import assert_run, numbered
 from tests.integration.test_restarts import pid_of
 from tests.support.service.clients import Client
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.programs import program
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -65,6 +66,11 @@ def _head(raw: socket.socket) -> bytes:
     return bytes(head)
 
 
+def _read_to_the_end(raw: socket.socket) -> None:
+    while raw.recv(65_536):
+        pass
+
+
 def memory(service: Service) -> int:
     """The resident bytes of the gunicorn workers."""
     workers = psutil.Process(pid_of(service, "gunicorn")).children()
@@ -102,12 +108,16 @@ def test_client_without_progress_is_closed(
     """After ``streams.stall_seconds`` without progress the connection is dropped."""
     service = make_service(engine, {"streams.stall_seconds": 1, "collector.linger_seconds": 1})
     cookie = service.login()
-    script = numbered(100_000, pause_every=200).replace("echo $i", f"echo $i {'x' * 200}")
+    script = numbered(10_000_000, pause_every=200).replace("echo $i", f"echo $i {'x' * 200}")
     engine.run(container, script)
     app = service.add_app(container, container)
-    with stalled(service.ws_url("container/logs", appId=app), cookie):
+    with stalled(service.ws_url("container/logs", appId=app), cookie) as client:
         wait_until(lambda: service.running(f"container/{app}"), "the collector")
         wait_until(lambda: not service.running(f"container/{app}"), "the client to be closed", 60)
+        # It was the client that ended the stream, and not the end of the log.
+        assert engine.state(container) == "running"
+        with pytest.raises(ConnectionResetError):
+            _read_to_the_end(client)
 
 
 def test_slow_client_is_told_what_it_missed(

@@ -26,9 +26,9 @@ import zmq
 from bus.subscriber import events_socket
 from mist.errors import Exit
 from mist.settings import Settings
-from tests.support.service.engine import wait_until
 from tests.support.service.programs import program
 from tests.support.service.service import MIST, Service
+from tests.support.wait import wait_until
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
 QUICK = {
@@ -353,16 +353,23 @@ def test_killed_broker_keeps_the_demand(make: Make) -> None:
 
 
 def test_killed_fork_server(service: Service) -> None:
-    """Its children cannot be watched any more; all of them are replaced."""
+    """Its children cannot be watched any more; all are replaced, also those that hang."""
     before = {each["process"]: each["pid"] for each in service.status()}
     broker = psutil.Process(before["broker"])
     parent = broker.parent()
     assert parent is not None
+    assert parent.pid != service.pid
+    for name in ("broker", "metrics"):
+        os.kill(before[name], signal.SIGSTOP)  # such a one does not end by itself
     parent.kill()
     for name in ("broker", "metrics"):
         after = await_row(service, name, restarts=1, state="running")
         assert after["pid"] != before[name]
         assert has_ended(before[name])
+        successor = psutil.Process(after["pid"]).parent()
+        assert successor is not None
+        assert successor.pid not in {parent.pid, service.pid}
+    assert row(service, "gunicorn")["pid"] == before["gunicorn"]
 
 
 def has_ended(pid: int) -> bool:

@@ -17,9 +17,10 @@ import pytest
 
 from mist.messages import MetricsSample
 from tests.integration.conftest import MakeService
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.programs import program
 from tests.support.service.service import Service, free_port
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from tests.support.service.clients import Client
-from tests.support.service.engine import wait_until
 from tests.support.service.service import Service, free_port
+from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
 ETC = ROOT / "etc"

@@ -23,9 +23,9 @@ from mist.errors import Exit
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import open_store
-from tests.support.service.engine import wait_until
 from tests.support.service.programs import KILL_SECONDS
 from tests.support.service.service import free_port
+from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "etc" / "gunicorn.conf.py"
@@ -443,11 +443,13 @@ def test_a_worker_that_crashes_all_the_time(web: Web) -> None:
     web.follow()
     web.start()
     web.await_ready()
-    deadline = time.monotonic() + 90
-    while web.process.poll() is None:
-        assert time.monotonic() < deadline, web.output
+
+    def crashed() -> bool:
         for worker in web.workers() if web.answering() else ():
             os.kill(worker, signal.SIGKILL)
+        return web.process.poll() is not None
+
+    wait_until(crashed, "the web tier to give up", 90)
     assert web.wait() == Exit.FAILURE
     (said,) = web.said
     assert said.startswith("mist: the web tier has ended (5 workers failed): a worker crashed")

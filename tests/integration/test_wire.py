@@ -29,8 +29,9 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websockets
 
 from api.websocket.frames import read_header
+from tests.support.client_frames import close, frame
 from tests.support.service.service import free_port
-from tests.unit.api.websocket.client import close, frame
+from tests.support.wait import wait_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEY: Final = base64.b64encode(b"sixteen bytes ok").decode()
@@ -79,7 +80,7 @@ class Gunicorn:
                 return self.get("/")[0] == 200
             return False
 
-        eventually(answers)
+        wait_until(answers, "an answer")
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str, Any]:
         """Status, message and headers of the answer to a request."""
@@ -173,14 +174,6 @@ def request(path: str, **changed: str | None) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    until = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < until, "it never came to that"
-        time.sleep(0.02)
-
-
 def await_workers(server: Gunicorn, count: int) -> None:
     """Wait until so many workers answer."""
     answering: set[str] = set()
@@ -189,7 +182,7 @@ def await_workers(server: Gunicorn, count: int) -> None:
         answering.add(server.get("/")[1])
         return len(answering) >= count
 
-    eventually(all_have)
+    wait_until(all_have, f"{count} workers to answer")
 
 
 @pytest.fixture(scope="module")
@@ -502,7 +495,7 @@ def test_client_that_reads_nothing_is_dropped(server: Gunicorn) -> None:
     stalled = server.raw("/ws/numbers?size=1000")
     with server.connect("/ws/numbers?count=2000&size=1000") as client:
         assert sum(1 for _ in client) == 2000
-    eventually(lambda: _is_reset(stalled))
+    wait_until(lambda: _is_reset(stalled), "the stalled client to be reset")
 
 
 def _is_reset(client: Raw) -> bool:
@@ -532,7 +525,7 @@ def test_stopping_says_good_bye(
         raw.send(close(code))
         assert raw.at_end()
     if lives:
-        eventually(lambda: len(server.workers()) == 2 and not server.workers() & before)
+        wait_until(lambda: len(server.workers()) == 2 and not server.workers() & before, "new ones")
         with server.connect("/ws/pid") as client:
             assert client.recv(SECONDS) in {str(pid) for pid in server.workers()}
     else:
@@ -544,7 +537,7 @@ def test_stop_after_a_reload_is_a_stop(own: Callable[..., Gunicorn]) -> None:
     server = own()
     before = server.workers()
     server.process.send_signal(signal.SIGHUP)
-    eventually(lambda: not server.workers() & before)
+    wait_until(lambda: not server.workers() & before, "the old worker to go")
     client = server.raw()
     server.process.terminate()
     assert client.close_code() == 1001
@@ -584,7 +577,9 @@ def test_worker_whose_master_is_killed_says_good_bye(own: Callable[..., Gunicorn
     server.process.kill()
     assert client.close_code() == 1001
     client.send(close(1001))
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers to end"
+    )
 
 
 # Many

@@ -12,8 +12,8 @@ from tests.support.machine.machine import Machine
 from tests.support.machine.service import MIST, UNITS, InstalledService
 from tests.support.machine.trial import Trial
 from tests.support.machine.visitor import Visitor
-from tests.support.service.engine import wait_until
 from tests.support.service.readme import Reader, tour
+from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.steps, pytest.mark.timeout(600)]
 

@@ -12,8 +12,9 @@ from playwright.sync_api import Locator, expect
 from tests.page.conftest import OpenTab
 from tests.support.page.tab import Tab
 from tests.support.service.deployments import SERVE, Repository, dockerfile, remove_deployed
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 SETTINGS: dict[str, object] = {
     "deployments.settle_seconds": 0.6,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 
 from playwright.sync_api import Locator, expect
 
 from tests.support.page.tab import Tab
+from tests.support.wait import wait_until
 
 CHARTS = {
     "CPU": r"CPU \d+\.\d %",
@@ -46,11 +46,12 @@ def test_charts_say_their_latest_value_and_go_on(tab: Tab) -> None:
     for name in CHARTS:
         expect(chart(tab, name)).to_be_visible()
     names: set[str | None] = set()
-    deadline = time.monotonic() + 20
-    while len(names) < 3 and time.monotonic() < deadline:
+
+    def three_values() -> bool:
         names.add(chart(tab, "CPU").get_attribute("aria-label"))
-        tab.page.wait_for_timeout(300)
-    assert len(names) >= 3
+        return len(names) >= 3
+
+    wait_until(three_values, "three values", every=0.3)
 
 
 def test_charts_have_history_at_once(tab: Tab) -> None:

@@ -15,9 +15,10 @@ from tests.integration.test_deployment_service import QUICK, Site
 from tests.integration.typescript.follower import run_later
 from tests.page.react.stage import Stage, bundle
 from tests.support.service.deployments import remove_deployed
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.proxy import CuttingProxy
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

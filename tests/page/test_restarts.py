@@ -13,8 +13,9 @@ from playwright.sync_api import expect
 from tests.integration.conftest import MakeService
 from tests.page.conftest import OpenTab
 from tests.support.page.tab import Tab
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 #: Numbers at about 300 a second, for ever.
 NUMBERS = "i=0; while :; do for _ in 1 2 3 4 5 6; do i=$((i+1)); echo $i; done; sleep 0.02; done"

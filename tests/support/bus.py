@@ -21,6 +21,7 @@ from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings, StreamSettings
 from tests.support.service.programs import kill
+from tests.support.wait import wait_until
 
 PATIENCE = 20.0
 
@@ -67,9 +68,11 @@ class Rig:
 
     def await_seq(self, topic: bytes, seq: int) -> None:
         """Ask until the broker remembers that many messages of the topic."""
-        deadline = time.monotonic() + PATIENCE
-        while ask_replay(self.context, self.paths, topic).seq < seq:
-            assert time.monotonic() < deadline, f"{topic!r} does not reach {seq}"
+        wait_until(
+            lambda: ask_replay(self.context, self.paths, topic).seq >= seq,
+            f"{topic!r} to reach {seq}",
+            every=0.0,
+        )
 
 
 @contextmanager

@@ -90,7 +90,9 @@ def test_shows_what_becomes_of_it_and_asks(
     for answer in ("", "n\n", "what\nn\n"):
         done = adopt(app.name, answer=answer)
         assert done.returncode == 1
-        assert done.stdout.endswith("Nothing was changed; use --yes to adopt it without confirmation.\n")
+        assert done.stdout.endswith(
+            "Nothing was changed; use --yes to adopt it without confirmation.\n"
+        )
         assert deployer.store.apps.adopted(app.id) is None
     shown = [" ".join(line.split()) for line in done.stdout.splitlines()]
     volume = next(

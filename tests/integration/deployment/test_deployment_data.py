@@ -10,7 +10,8 @@ import pytest
 from mist.store.records import App
 from tests.support.service.deployment_checks import change, check_clean, container_id, failed
 from tests.support.service.deployments import SERVE, Deployer, dockerfile
-from tests.support.service.engine import IMAGE, PrivateEngine, wait_until
+from tests.support.service.engine import IMAGE, PrivateEngine
+from tests.support.wait import wait_until
 
 EXITS = "exit 3"
 

@@ -17,7 +17,8 @@ from tests.support.service.deployment_checks import (
     failed,
 )
 from tests.support.service.deployments import SERVE, Deployer, dockerfile
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
+from tests.support.wait import wait_until
 
 
 class TestCancel:

@@ -14,7 +14,8 @@ from typing import Any, Final
 import pytest
 
 from tests.integration.test_container_stream import numbered
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
+from tests.support.wait import wait_until
 
 _PROGRAM: Final = Path(__file__).with_name("follow.mjs")
 _ROOT: Final = Path(__file__).parents[3]

@@ -18,9 +18,10 @@ from tests.integration.typescript.follower import (
     run_numbers,
 )
 from tests.support.service.clients import WebsocketsClient
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.proxy import CuttingProxy
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

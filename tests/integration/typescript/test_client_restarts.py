@@ -12,8 +12,9 @@ import pytest
 from tests.integration.conftest import MakeService
 from tests.integration.test_restarts import kill, pid_of
 from tests.integration.typescript.follower import Follow, assert_complete, run_numbers
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.service.engine import wait_until
+from tests.support.wait import wait_until
 
 
 class Cgroups:

@@ -11,13 +11,12 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import IO, Final, NamedTuple, Self
 
 from tests.support.machine import host
 from tests.support.machine.base import base_system
-from tests.support.service.engine import wait_until
+from tests.support.wait import wait_until
 
 ROOT: Final = Path(__file__).parents[3]
 _BOOT_SECONDS: Final = 120.0
@@ -199,14 +198,18 @@ class Command:
 
     def wait_for(self, pattern: str, seconds: float = 30.0) -> re.Match[str]:
         """Wait until the output matches ``pattern``; AssertionError if it ends before."""
-        deadline = time.monotonic() + seconds
-        ended = False
-        while not (found := re.search(pattern, self.output)):
-            assert not ended, f"ended without {pattern}: status {self.poll()}\n{self.tail}"
-            assert time.monotonic() < deadline, f"no {pattern} in {seconds:g} s:\n{self.tail}"
-            time.sleep(0.05)
-            # Looked at before the output is read again, so that the last of it is seen.
+
+        def matched_or_ended() -> tuple[re.Match[str] | None] | None:
+            # Looked at before the output is read, so that the last of it is seen.
             ended = self.poll() is not None
+            found = re.search(pattern, self.output)
+            return (found,) if found or ended else None
+
+        try:
+            (found,) = wait_until(matched_or_ended, pattern, seconds) or (None,)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.tail}") from None
+        assert found, f"ended without {pattern}: status {self.poll()}\n{self.tail}"
         return found
 
     @property

@@ -10,7 +10,7 @@ from typing import Final
 from tests.support.machine.machine import ROOT, Machine
 from tests.support.machine.trial import LEFT
 from tests.support.machine.visitor import Visitor
-from tests.support.service.engine import wait_until
+from tests.support.wait import wait_until
 
 MIST: Final = "/opt/mist/bin/mist"
 UNITS: Final = ("mist-supervisor.service", "mist-api.service")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import time
 from typing import Final
 
 from tests.support.machine.machine import Command, Machine
-from tests.support.service.engine import wait_until
+from tests.support.wait import wait_until
 
 URL: Final = "http://127.0.0.1:8420"
 ADMIN: Final = "admin@localhost"
@@ -51,12 +50,16 @@ class Visitor:
 
         AssertionError if ``command``, which is to make it ready, ends before.
         """
-        deadline = time.monotonic() + seconds
-        while self._machine.run(_IS_READY, check=False).status != 0:
+
+        def ready() -> bool:
+            assert command is None or command.poll() is None, "it has ended"
+            return self._machine.run(_IS_READY, check=False).status == 0
+
+        try:
+            wait_until(ready, "the service to be ready", seconds, every=0.2)
+        except AssertionError as error:
             said = command.tail if command else self._machine.run(_JOURNAL).output
-            assert command is None or command.poll() is None, f"it has ended:\n{said}"
-            assert time.monotonic() < deadline, f"not ready in {seconds:g} s:\n{said}"
-            time.sleep(0.2)
+            raise AssertionError(f"{error}:\n{said}") from None
 
     def open_page(self) -> None:
         """Load the page and everything that it names, as a browser does."""

@@ -8,8 +8,9 @@ from typing import Any, Final
 import requests
 
 from tests.support.service.deployments import Repository, dockerfile
-from tests.support.service.engine import PrivateEngine, wait_until
+from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
+from tests.support.wait import wait_until
 
 #: Requests of a shop: an access log of JSON, now and then with trouble.
 _SHOP: Final = r"""

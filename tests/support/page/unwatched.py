@@ -16,7 +16,7 @@ import requests
 import websocket
 
 from tests.support.page.chromium import ARGUMENTS, chromium
-from tests.support.service.engine import wait_until
+from tests.support.wait import wait_until
 
 _SECONDS: Final = 60.0
 

@@ -21,8 +21,8 @@ import websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.service.engine import wait_until
 from tests.support.service.programs import program
+from tests.support.wait import wait_until
 
 _NODE_CLIENT: Final = Path(__file__).with_name("client.mjs")
 #: A line of 1 MiB, each of whose bytes JSON may write as six.

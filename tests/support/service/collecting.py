@@ -24,6 +24,7 @@ from mist.settings import Settings
 from mist.store import open_store
 from tests.support.service.janitor import scratch
 from tests.support.service.programs import kill
+from tests.support.wait import wait_until
 
 PATIENCE: Final = 30.0
 
@@ -86,11 +87,15 @@ class Collecting:
 
     def until(self, condition: Callable[[Collecting], object], seconds: float = PATIENCE) -> None:
         """Take messages until the condition holds; AssertionError shows what came instead."""
-        deadline = time.monotonic() + seconds
-        while not condition(self):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"this is what came: {self.events()[-20:]}")
+
+        def came() -> object:
             self.take(0.05)
+            return condition(self)
+
+        try:
+            wait_until(came, "messages", seconds, every=0.0)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; this is what came: {self.events()[-20:]}") from None
 
     def events(self) -> Events:
         """Everything that clients would have read, decoded."""

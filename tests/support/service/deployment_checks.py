@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from mist.store.records import App, Deployment
 from tests.support.service.deployments import Deployer
-from tests.support.service.engine import wait_until
 from tests.support.service.programs import run
+from tests.support.wait import wait_until
 
 #: The progress that the document allows for each status.
 RANGES = {"pending": (0, 0), "building": (25, 75), "deploying": (75, 90), "success": (100, 100)}

@@ -21,9 +21,10 @@ from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
-from tests.support.service.engine import IMAGE, PrivateEngine, wait_until
+from tests.support.service.engine import IMAGE, PrivateEngine
 from tests.support.service.janitor import scratch
 from tests.support.service.programs import kill, run
+from tests.support.wait import wait_until
 
 #: Where runners are forked from, as the supervisor does it.
 _FORKS: Final = multiprocessing.get_context("forkserver")

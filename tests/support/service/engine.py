@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +26,7 @@ from docker.types import LogConfig
 from tests.support.service.daemon import Daemon
 from tests.support.service.janitor import clean, scratch
 from tests.support.service.programs import run
+from tests.support.wait import wait_until
 
 IMAGE: Final = "mist-test/busybox:1"
 _BUSYBOX: Final = ("/usr/bin/busybox", "/bin/busybox")
@@ -55,17 +55,6 @@ def require() -> None:
     _busybox()
 
 
-def wait_until(
-    condition: Callable[[], object], what: str, seconds: float = 30.0, every: float = 0.02
-) -> None:
-    """Poll until ``condition`` holds; AssertionError naming ``what`` after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s for {what}")
-        time.sleep(every)
-
-
 class PrivateEngine:
     """One ``dockerd`` and one ``containerd`` with all they own below a directory of their own.
 
@@ -91,17 +80,16 @@ class PrivateEngine:
 
     def start(self, seconds: float = 90.0) -> None:
         """Start what does not run of both daemons, and wait until the engine answers."""
-        deadline = time.monotonic() + seconds
         inside = self._network()
         if not self._containerd.running:
             self._containerd.start([*inside, *self._containerd_command()])
-        self._await(self._containerd, self._containerd_listens, deadline)
+        self._await(self._containerd, self._containerd_listens, seconds)
         if not self._dockerd.running:
             # A daemon that was killed leaves its pid file, and refuses to start
             # when another process has come to that number since.
             (self.directory / "d.pid").unlink(missing_ok=True)
             self._dockerd.start([*inside, *self._dockerd_command()])
-        self._await(self._dockerd, self.answers, deadline)
+        self._await(self._dockerd, self.answers, seconds)
 
     def stop(self, seconds: float = 30.0) -> None:
         """SIGTERM to the daemon; its containerd and the containers live on."""
@@ -234,12 +222,12 @@ class PrivateEngine:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(f"{self.directory}/c.sock") == 0
 
-    def _await(self, daemon: Daemon, ready: Callable[[], bool], deadline: float) -> None:
+    def _await(self, daemon: Daemon, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until ``daemon`` is ready; EngineMissing if it ends or takes too long."""
-        while not ready():
-            if time.monotonic() > deadline or not daemon.running:
-                raise EngineMissing(f"{daemon.log.stem} does not answer:\n{daemon.tail()}")
-            time.sleep(0.02)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: ready() or not daemon.running, daemon.log.stem, seconds)
+        if not ready():
+            raise EngineMissing(f"{daemon.log.stem} does not answer:\n{daemon.tail()}")
 
 
 def _busybox() -> Path:

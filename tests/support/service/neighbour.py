@@ -16,8 +16,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-from tests.support.service.engine import IMAGE, PrivateEngine, wait_until
+from tests.support.service.engine import IMAGE, PrivateEngine
 from tests.support.service.programs import program, run
+from tests.support.wait import wait_until
 
 ROOT: Final = Path(__file__).parents[3]
 _MAKE: Final = """

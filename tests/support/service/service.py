@@ -19,9 +19,9 @@ import psutil
 import requests
 
 from mist.paths import Paths
-from tests.support.service.engine import wait_until
 from tests.support.service.janitor import scratch
 from tests.support.service.programs import KILL_SECONDS
+from tests.support.wait import wait_until
 
 #: The ``mist`` command of the environment that runs the tests.
 MIST: Final = Path(sys.executable).with_name("mist")

@@ -59,11 +59,13 @@ def store(home: Path) -> Store:
 
 def test_a_password_comes_from_standard_input(run: Run, store: Store) -> None:
     """Its newline is no part of it, and it is shown nowhere."""
-    done = run("user", "add", "Ada@example.com", "--admin", "--password-stdin", stdin="pass word\n")
+    done = run(
+        "user", "add", "Ada@example.com", "--admin", "--password-stdin", stdin="four pass words\n"
+    )
     assert (done.status, done.out) == (0, "Added ada@example.com (admin), id 1.\n")
     found = store.users.credentials("ada@example.com")
     assert found is not None
-    assert passwords.verify(found.password_hash, "pass word")
+    assert passwords.verify(found.password_hash, "four pass words")
 
 
 def test_without_a_terminal_a_password_is_made_up(run: Run, store: Store) -> None:
@@ -82,7 +84,7 @@ def test_without_a_terminal_a_password_is_made_up(run: Run, store: Store) -> Non
 
 def test_accounts_are_listed(run: Run) -> None:
     """As a table, and as JSON without anything secret."""
-    run("user", "add", "bob@example.com", "--password-stdin", stdin="pass word")
+    run("user", "add", "bob@example.com", "--password-stdin", stdin="four pass words")
     assert "bob@example.com" in run("user", "list").out
     (row,) = json.loads(run("user", "list", "--json").out)
     assert (row["email"], row["role"]) == ("bob@example.com", "user")
@@ -129,7 +131,7 @@ def test_a_grant_names_an_application_and_a_user(run: Run, store: Store) -> None
     ("arguments", "words"),
     [
         (["user", "add", "nobody"], "not an email address"),
-        (["user", "add", "a@b.c", "--password-stdin"], "8 to 1024 characters"),
+        (["user", "add", "a@b.c", "--password-stdin"], "10 to 1024 characters"),
         (["user", "passwd", "a@b.c"], "mist user list"),
         (["app", "add", "a b"], "not a valid application name"),
         (["app", "add", "web", "--port", "0"], "from 1 to 65535"),

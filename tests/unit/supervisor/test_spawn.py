@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 
 import psutil
 
 from supervisor.spawn import Program
-
-
-def _until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
+from tests.support.wait import wait_until
 
 
 def test_a_killed_program_takes_its_children_along() -> None:
     """Such as gunicorn's workers, which would keep the port for a while."""
     program = Program(["sh", "-c", "sleep 1000 & wait"], dict(os.environ))
     leader = psutil.Process(program.pid)
-    _until(lambda: [each for each in leader.children() if each.name() == "sleep"], "its child")
+    wait_until(lambda: [each for each in leader.children() if each.name() == "sleep"], "its child")
     (child,) = leader.children()
     program.send_signal(signal.SIGKILL)
     assert program.ended(30_000)
-    _until(lambda: program.exit_code() == -signal.SIGKILL, "its end")
-    _until(lambda: not child.is_running() or child.status() == "zombie", "the end of its child")
+    wait_until(lambda: program.exit_code() == -signal.SIGKILL, "its end")
+    wait_until(lambda: not child.is_running() or child.status() == "zombie", "the end of its child")
     program.send_signal(signal.SIGKILL)
     program.close()

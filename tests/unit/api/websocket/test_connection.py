@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import gevent
 import pytest
 
 from api.websocket.connection import Connection
 from api.websocket.frames import Opcode, text_frame
-from tests.unit.api.websocket.client import close, frame
-from tests.unit.api.websocket.conftest import MakePair, Source, eventually
+from tests.support.client_frames import close, frame
+from tests.support.connections import MakePair, Source
+from tests.support.wait import wait_until
 
 BIG = b"x" * 20_000
 
@@ -70,10 +73,11 @@ def test_only_the_newest_pong_waits(connect: MakePair) -> None:
     pair = connect()
     pair.connection.source = Source([text_frame(BIG) * 3])
     pair.connection.flush()
-    for number in range(100):
-        pair.peer.send(frame(9, b"%d" % number))
-        gevent.sleep(0)
-    eventually(lambda: not pair.peer.sock.recv(0) and pair.connection.blocked)
+    assert pair.connection.blocked
+    received: list[str | bytes] = []
+    pair.connection.on_message = received.append
+    pair.peer.send(b"".join(frame(9, b"%d" % number) for number in range(100)) + frame(1, b"end"))
+    wait_until(lambda: received, "the message after the pings", sleep=gevent.sleep)
     answers = [pair.peer.frame() for _ in range(4)]
     assert [payload for opcode, payload in answers if opcode == Opcode.PONG] == [b"99"]
 
@@ -111,7 +115,7 @@ def test_closing_handshake_ends_the_connection(connect: MakePair) -> None:
     pair.peer.send(close(4401))
     assert pair.peer.at_end()
     pair.peer.sock.close()
-    eventually(lambda: gone)
+    wait_until(lambda: gone, "on_close", sleep=gevent.sleep)
     assert gone == [pair.connection]
     assert pair.connection.closed
     assert not pair.registry.connections
@@ -134,10 +138,16 @@ def test_close_without_a_code_is_answered_without_one(connect: MakePair) -> None
 
 
 def test_silent_peer_ends_the_closing_handshake_late(connect: MakePair) -> None:
-    """It has ``close_seconds`` and no more."""
-    pair = connect(close_seconds=0.05)
+    """It has ``close_seconds``, and no more."""
+    pair = connect(close_seconds=0.2)
+    began = time.monotonic()
     pair.connection.close()
-    eventually(lambda: pair.connection.closed)
+    assert pair.peer.close_frame() == (1000, "")
+    assert not pair.connection.closed
+    wait_until(lambda: pair.connection.closed, "the end", seconds=5, sleep=gevent.sleep)
+    # libev reads its clock once a turn, so a timer may fire a few milliseconds early.
+    assert time.monotonic() - began > 0.15
+    assert pair.peer.at_end()
 
 
 def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -> None:
@@ -145,10 +155,12 @@ def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -
     pair = connect(close_seconds=0.05)
     pair.connection.source = Source([text_frame(BIG)] * 20)
     pair.connection.finish(1000)
-    gevent.sleep(0.2)
+    sooner = connect(close_seconds=0.05)
+    sooner.connection.close()
+    wait_until(lambda: sooner.connection.closed, "a later deadline", sleep=gevent.sleep)
     assert [pair.peer.frame()[1] for _ in range(20)] == [BIG] * 20
     assert pair.peer.close_frame() == (1000, "")
-    eventually(lambda: pair.connection.closed)
+    wait_until(lambda: pair.connection.closed, "the end", sleep=gevent.sleep)
 
 
 def test_violation_is_answered_and_nothing_more_is_read(connect: MakePair) -> None:
@@ -167,7 +179,7 @@ def test_peer_that_vanishes_is_noticed(connect: MakePair) -> None:
     gone: list[Connection] = []
     pair.connection.on_close = gone.append
     pair.peer.sock.close()
-    eventually(lambda: gone)
+    wait_until(lambda: gone, "on_close", sleep=gevent.sleep)
 
 
 def test_writing_to_a_peer_that_vanished_tells_later(connect: MakePair) -> None:
@@ -180,7 +192,7 @@ def test_writing_to_a_peer_that_vanished_tells_later(connect: MakePair) -> None:
     pair.connection.flush()
     assert pair.connection.closed
     assert not gone
-    eventually(lambda: gone)
+    wait_until(lambda: gone, "on_close", sleep=gevent.sleep)
 
 
 def test_on_close_that_comes_late_is_called(connect: MakePair) -> None:
@@ -190,7 +202,7 @@ def test_on_close_that_comes_late_is_called(connect: MakePair) -> None:
     gevent.sleep(0.01)
     gone: list[Connection] = []
     pair.connection.on_close = gone.append
-    eventually(lambda: gone)
+    wait_until(lambda: gone, "on_close", sleep=gevent.sleep)
 
 
 def test_failing_source_closes_its_own_client_only(connect: MakePair) -> None:
@@ -253,7 +265,7 @@ def test_a_violation_waits_for_what_is_pending(connect: MakePair) -> None:
 
     pair.connection.on_message = answer
     pair.peer.send(frame(9, b"ping") + frame(1, b"a") + frame(5) + frame(1, b"b"))
-    eventually(lambda: pair.connection.closing)
+    wait_until(lambda: pair.connection.closing, "the close frame", sleep=gevent.sleep)
     received = [pair.peer.frame() for _ in range(5)]
     assert [got for got in received if got[0] == Opcode.PONG] == [(Opcode.PONG, b"ping")]
     texts = [payload for opcode, payload in received if opcode == Opcode.TEXT]
@@ -273,7 +285,7 @@ def test_a_violation_ends_a_source_without_end(connect: MakePair) -> None:
     pair.connection.source = Endless()
     pair.connection.flush()
     pair.peer.send(frame(5))
-    eventually(lambda: pair.connection.closing)
+    wait_until(lambda: pair.connection.closing, "the close frame", sleep=gevent.sleep)
     while (got := pair.peer.frame())[0] == Opcode.TEXT:
         pass
     assert got[0] == Opcode.CLOSE

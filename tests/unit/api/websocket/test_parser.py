@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.websocket.parser import Binary, Close, Event, Parser, Ping, Pong, ProtocolViolation, Text
-from tests.unit.api.websocket.client import close, frame
+from tests.support.client_frames import close, frame
 
 LIMIT = 4096
 

@@ -54,11 +54,29 @@ def test_a_huge_password_is_not_hashed() -> None:
     assert not passwords.verify(password_hash(), "x" * 10_000_000)
 
 
-@pytest.mark.parametrize("password", ["", "seven77", "x" * 1025])
+@pytest.mark.parametrize("password", ["", "nine.char", "x" * 1025])
 def test_a_new_password_has_a_length(password: str) -> None:
     """Too short and too long are refused."""
-    with pytest.raises(UsageError, match="8 to 1024 characters"):
+    with pytest.raises(UsageError, match="10 to 1024 characters"):
         passwords.check(password)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["1234567890", "qwertyuiop", "Password123", "aaaaaaaaaaaa", "iloveyou12", "abcdefghij"],
+)
+def test_a_common_password_is_refused(password: str) -> None:
+    """It is among the first that an attacker tries."""
+    with pytest.raises(UsageError, match="too easy to guess"):
+        passwords.check(password)
+
+
+@pytest.mark.parametrize(
+    "password", ["four pass words", "x9$kLm2@pq", "ein langes Wort", "é" * 5 + "漢字 und mehr"]
+)
+def test_other_passwords_pass(password: str) -> None:
+    """There are no rules about which characters to use."""
+    assert passwords.check(password) == password
 
 
 def test_a_generated_password_is_good_enough() -> None:

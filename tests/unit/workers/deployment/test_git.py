@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from tests.support.service.deployments import Repository
-from tests.support.service.engine import wait_until
 from tests.support.service.programs import run
+from tests.support.wait import wait_until
 from workers.deployment import git
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import Cancelled, GitFailed, RepositoryRefused, TimedOut

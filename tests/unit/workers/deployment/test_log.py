@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -22,6 +21,7 @@ from mist.deployments.records import (
 )
 from mist.messages import DeploymentStatus
 from mist.store.records import Deployment
+from tests.support.wait import wait_until
 from workers.deployment.errors import LogFailed
 from workers.deployment.log import DeploymentLogFile
 from workers.deployment.text import Redactor
@@ -190,10 +190,12 @@ class TestReader:
         writer = threading.Thread(target=write)
         writer.start()
         reader, found = Reader(path), []
-        deadline = time.monotonic() + 30
-        while not reader.finished:
-            assert time.monotonic() < deadline
-            found += reader.read(500).splitlines()
+
+        def read() -> bool:
+            found.extend(reader.read(500).splitlines())
+            return reader.finished
+
+        wait_until(read, "the last record", every=0.0)
         writer.join(30)
         assert [text_of(record) for record in found[:-1]] == expected
         assert reader.line == len(found)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mist.messages import Docker
 from mist.settings import EngineSettings, MetricsSettings, Settings
+from tests.support.wait import wait_until
 from workers.metrics.counts import UNKNOWN, Agenda, Counts
 
 PATIENCE = 20.0
@@ -113,14 +113,6 @@ def counts(engine: FakeEngine, tmp_path: Path) -> Iterator[Counts]:
     counts.stop()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Poll until it is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_unknown_before_the_first_answer(tmp_path: Path) -> None:
     """Asking for the figures waits for nothing."""
     assert (
@@ -130,28 +122,28 @@ def test_unknown_before_the_first_answer(tmp_path: Path) -> None:
 
 def test_change_is_counted(engine: FakeEngine, counts: Counts) -> None:
     """The figures follow the report of a change; in between there are only pings."""
-    wait_for(lambda: counts.figures() == Docker(1, 8, 12))
-    wait_for(lambda: engine.asked.count("/_ping") >= 3)
+    wait_until(lambda: counts.figures() == Docker(1, 8, 12), "the figures")
+    wait_until(lambda: engine.asked.count("/_ping") >= 3, "three pings")
     assert engine.asked.count("/info") == 1
     engine.report()
-    wait_for(lambda: (counts.figures().containers_running or 0) >= 2)
+    wait_until(lambda: (counts.figures().containers_running or 0) >= 2, "the change")
 
 
 def test_hanging_engine_is_unknown(engine: FakeEngine, counts: Counts) -> None:
     """It takes connections and answers nothing: the figures go, and come back."""
-    wait_for(lambda: counts.figures() != UNKNOWN)
+    wait_until(lambda: counts.figures() != UNKNOWN, "figures")
     engine.hangs.set()
-    wait_for(lambda: counts.figures() == UNKNOWN)
+    wait_until(lambda: counts.figures() == UNKNOWN, "unknown figures")
     engine.hangs.clear()
-    wait_for(lambda: counts.figures() != UNKNOWN)
+    wait_until(lambda: counts.figures() != UNKNOWN, "figures")
 
 
 def test_engine_that_goes_and_comes(engine: FakeEngine, counts: Counts, tmp_path: Path) -> None:
     """The end of a daemon shows at once, and the next one is found."""
-    wait_for(lambda: counts.figures() != UNKNOWN)
+    wait_until(lambda: counts.figures() != UNKNOWN, "figures")
     engine.close()
-    wait_for(lambda: counts.figures() == UNKNOWN)
+    wait_until(lambda: counts.figures() == UNKNOWN, "unknown figures")
     (tmp_path / "d.sock").unlink()
     successor = FakeEngine(tmp_path / "d.sock")
-    wait_for(lambda: counts.figures() != UNKNOWN)
+    wait_until(lambda: counts.figures() != UNKNOWN, "figures")
     successor.close()

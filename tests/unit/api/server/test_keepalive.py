@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import gevent
 
 from api.websocket.frames import Opcode, text_frame
-from tests.unit.api.websocket.client import close, frame
-from tests.unit.api.websocket.conftest import MakePair, Source, eventually
+from tests.support.client_frames import close, frame
+from tests.support.connections import MakePair, Source
+from tests.support.wait import wait_until
 
 
 def test_every_connection_is_pinged_once_in_a_period(connect: MakePair) -> None:
@@ -32,7 +31,7 @@ def test_silent_peer_is_closed_after_two_pings(connect: MakePair) -> None:
     runner.kill()
     assert got == (Opcode.CLOSE, b"\x03\xf3no answer to two pings")
     assert len(opcodes) == 2
-    eventually(lambda: pair.connection.closed)
+    wait_until(lambda: pair.connection.closed, "the end", sleep=gevent.sleep)
 
 
 def test_any_frame_is_a_sign_of_life(connect: MakePair) -> None:
@@ -57,7 +56,7 @@ def test_no_progress_is_aborted(connect: MakePair) -> None:
         pair.registry.look_at_blocked()
         return bool(pair.connection.closed)
 
-    eventually(aborted)
+    wait_until(aborted, "the end", sleep=gevent.sleep)
 
 
 def test_slow_progress_is_progress(connect: MakePair) -> None:
@@ -65,11 +64,17 @@ def test_slow_progress_is_progress(connect: MakePair) -> None:
     pair = connect(stall_seconds=0.2)
     pair.connection.source = Source([text_frame(b"x" * 1000)] * 5000)
     pair.connection.flush()
-    until = time.monotonic() + 0.6
-    while time.monotonic() < until:
+    stalled = connect(stall_seconds=0.6)
+    stalled.connection.source = Source([text_frame(b"x" * 1000)] * 5000)
+    stalled.connection.flush()
+
+    def the_stalled_one_is_aborted() -> bool:
         pair.peer.sock.recv(2_000)
-        pair.registry.look_at_blocked()
-        gevent.sleep(0.01)
+        for each in (pair, stalled):
+            each.registry.look_at_blocked()
+        return stalled.connection.closed
+
+    wait_until(the_stalled_one_is_aborted, "three times the limit", sleep=gevent.sleep)
     assert not pair.connection.closed
 
 
@@ -103,7 +108,7 @@ def test_finish_all_waits_for_what_is_pending(connect: MakePair) -> None:
     pair.peer.send(close(1012))
     assert pair.peer.at_end()
     pair.peer.sock.close()
-    eventually(lambda: not pair.registry.connections)
+    wait_until(lambda: not pair.registry.connections, "its removal", sleep=gevent.sleep)
 
 
 def test_close_all_ends_those_with_too_much_pending(connect: MakePair) -> None:

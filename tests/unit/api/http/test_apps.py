@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mist.store import Store, User
-from tests.unit.api.http.conftest import Api
+from tests.support.http_api import Api
 
 
 def test_an_admin_adds_an_application(api: Api, ada: User, store: Store) -> None:

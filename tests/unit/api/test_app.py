@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from mist.store import Store, User, database
-from tests.unit.api.http.conftest import Api
+from tests.support.http_api import Api
 
 
 def test_alive_is_without_condition(api: Api) -> None:

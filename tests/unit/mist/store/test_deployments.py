@@ -51,17 +51,6 @@ def test_what_is_over_does_not_change(store: Store, app: App) -> None:
     assert (over.status, over.error_message, over.finished) == ("failed", "no", True)
 
 
-def test_an_update_can_depend_on_the_status(store: Store, app: App) -> None:
-    """The supervisor's word on the queue never overwrites a runner's."""
-    new = store.deployments.create(app.id, "ada")
-    assert store.deployments.update(new.id, if_status="pending", message="Queued: 1st of 1")
-    store.deployments.update(new.id, status="building", message="Cloning")
-    assert not store.deployments.update(new.id, if_status="pending", message="Queued: 1st of 1")
-    found = store.deployments.get(new.id)
-    assert found is not None
-    assert found.message == "Cloning"
-
-
 def test_the_first_to_cancel_is_named(store: Store, app: App) -> None:
     """A second request changes nothing and is no error."""
     new = store.deployments.create(app.id, "ada")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mist.store import App, Store, User
-from tests.unit.api.http.conftest import Api
+from tests.support.http_api import Api
 
 
 @pytest.fixture

@@ -1,21 +1,15 @@
-"""A connection with somebody at its other end."""
+"""A connection with a client at its other end."""
 
 from __future__ import annotations
 
-import _socket
-import contextlib
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import gevent
-import gevent.socket
-import pytest
 
 from api.server.keepalive import ConnectionRegistry
 from api.websocket import frames
 from api.websocket.connection import Connection
-from mist.settings import StreamSettings
 
 _DEADLINE_SECONDS: Final = 10.0
 
@@ -86,33 +80,3 @@ class Pair(NamedTuple):
 
 
 MakePair = Callable[..., Pair]
-
-
-@pytest.fixture
-def connect() -> Iterator[MakePair]:
-    """Makes pairs; the arguments are settings of the section ``[streams]``."""
-    made: list[Pair] = []
-
-    def make(early: bytes = b"", **limits: Any) -> Pair:
-        registry = ConnectionRegistry(StreamSettings(**limits))
-        ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-        sock = _socket.socket(fileno=ours.detach())
-        peer = Peer(gevent.socket.socket(socket.AF_UNIX, fileno=theirs.detach()))
-        pair = Pair(Connection(sock, registry, early), registry, peer)
-        made.append(pair)
-        return pair
-
-    yield make
-    for pair in made:
-        pair.connection.abort()
-        with contextlib.suppress(OSError):
-            pair.peer.sock.close()
-    gevent.sleep(0)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Let the event loop run until a condition holds."""
-    with gevent.Timeout(_DEADLINE_SECONDS):
-        while not condition():
-            gevent.sleep(0.005)

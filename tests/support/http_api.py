@@ -1,22 +1,17 @@
-"""The application on a real store, asked without a server in between."""
+"""The application on a real store, asked without a server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import falcon.testing
-import pytest
 from prometheus_client import CollectorRegistry
 
 from api.app import create_app
 from api.services import Services
 from mist.accounts import tokens
-from mist.paths import Paths
 from mist.settings import ServerSettings, Settings
-from mist.store import Store, User
-from tests.support import store as store_rig
+from mist.store import User
 
 SECRET = b"s" * 32
 SETTINGS = Settings(
@@ -44,33 +39,3 @@ class Api(falcon.testing.TestClient):
             token = tokens.issue(SECRET, self.installation, user, 1.0)
             headers["Cookie"] = "mist_token=" + token.text
         return self.simulate_request(method, path, headers=headers, **options)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store with its tables."""
-    with store_rig.opened(tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-def api(store: Store, tmp_path: Path) -> Api:
-    """The application; its bus is reachable unless ``bus_problem`` says otherwise."""
-    api: Api
-    paths = Paths(tmp_path, tmp_path)
-    api = Api(
-        Services(SETTINGS, paths, store, SECRET, CollectorRegistry(), lambda: api.bus_problem)
-    )
-    return api
-
-
-@pytest.fixture
-def ada(store: Store) -> User:
-    """An admin."""
-    return store_rig.add_user(store, "ada@example.com", "admin")
-
-
-@pytest.fixture
-def bob(store: Store) -> User:
-    """A user without any grant."""
-    return store_rig.add_user(store, "bob@example.com")

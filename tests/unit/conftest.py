@@ -1,4 +1,4 @@
-"""A store for each test."""
+"""A store, and a broker, for the tests that want one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from mist.store import Store
+from tests.support import bus as bus_rig
 from tests.support import store as store_rig
+from tests.support.bus import Rig
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """A broker, and the means to play collectors."""
+    with bus_rig.running() as rig:
+        yield rig
 
 
 @pytest.fixture

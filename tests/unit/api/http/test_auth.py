@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from mist.store import User
+from tests.support.http_api import SETTINGS, Api
 from tests.support.store import PASSWORD
-from tests.unit.api.http.conftest import SETTINGS, Api
 
 
 def _log_in(api: Api, password: str = PASSWORD, **options: Any) -> Any:

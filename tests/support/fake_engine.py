@@ -1,0 +1,148 @@
+"""A Docker Engine in memory: as much of it as the replacement of a container asks for."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from docker.errors import APIError, NotFound
+from docker.types import HostConfig
+
+from workers import engine
+from workers.references import Inspection
+
+
+class FakeEngine:
+    """Stands in for docker-py's client, and for the plain one.  ``calls`` are its changes.
+
+    A container that is started runs; ``on_start`` can change what becomes of it.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.containers_by_id: dict[str, Inspection] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.on_start: dict[str, Any] = {}
+        self.image_volumes: list[str] = []
+        self.fails_on: set[str] = set()
+        self._numbers = itertools.count(1)
+        monkeypatch.setattr(engine, "get_json", self._get_json)
+
+    def add(self, name: str, *, running: bool = True, **more: Any) -> Inspection:
+        """Put a container there; ``more`` are ``labels``, ``auto_remove`` and ``mounts``."""
+        full_id = f"{next(self._numbers):064x}"
+        found: Inspection = {
+            "Id": full_id,
+            "Name": f"/{name}",
+            "Config": {"Labels": more.get("labels", {})},
+            "HostConfig": {"AutoRemove": more.get("auto_remove", False), "Mounts": None},
+            "Mounts": more.get("mounts", []),
+            "State": {
+                "Running": running,
+                "Restarting": False,
+                "Status": "running" if running else "created",
+                "ExitCode": 0,
+            },
+        }
+        self.containers_by_id[full_id] = found
+        return found
+
+    def named(self, name: str) -> Inspection | None:
+        """The container of this name."""
+        found = [each for each in self.containers_by_id.values() if each["Name"] == f"/{name}"]
+        return found[0] if found else None
+
+    # What docker-py offers
+
+    def create_host_config(self, **options: Any) -> HostConfig:
+        """As docker-py makes it."""
+        return HostConfig(version="1.41", **options)
+
+    def create_container(self, *, name: str, **options: Any) -> Inspection:
+        """Make one without starting it."""
+        self._call("create", name)
+        given = [
+            _mounted(mount["Type"], mount["Source"], mount["Target"])
+            for mount in options["host_config"].get("Mounts") or []
+        ]
+        fresh = [_mounted("volume", f"fresh{path}", path) for path in self.image_volumes]
+        made = self.add(name, running=False, labels=options["labels"], mounts=[*given, *fresh])
+        made["HostConfig"] |= options["host_config"]
+        return made
+
+    def inspect_container(self, full_id: str) -> Inspection:
+        """Raise NotFound if there is none."""
+        if full_id not in self.containers_by_id:
+            raise NotFound(f"No such container: {full_id}")
+        return self.containers_by_id[full_id]
+
+    def containers(self, *, all: bool, filters: dict[str, list[str]]) -> list[Inspection]:  # noqa: A002
+        """Those that have all the labels."""
+        wanted = {tuple(label.split("=", 1)) for label in filters["label"]}
+        found = self.containers_by_id.values()
+        return [each for each in found if wanted <= set(each["Config"]["Labels"].items())]
+
+    def rename(self, full_id: str, name: str) -> None:
+        """Refuse a name that is taken."""
+        self._call("rename", name)
+        if self.named(name):
+            raise APIError(f"Conflict: {name}")
+        self.inspect_container(full_id)["Name"] = f"/{name}"
+
+    def start(self, full_id: str) -> None:
+        """Run it, unless ``on_start`` says otherwise."""
+        found = self._call("start", full_id)
+        found["State"] |= {"Running": True, "Status": "running"} | self.on_start
+
+    def stop(self, full_id: str, timeout: int) -> None:
+        """Stop it; one with AutoRemove is gone."""
+        found = self._call("stop", full_id)
+        found["State"] |= {"Running": False, "Status": "exited"}
+        if found["HostConfig"]["AutoRemove"]:
+            del self.containers_by_id[full_id]
+
+    def remove_container(self, full_id: str, force: bool) -> None:
+        """Remove it, running or not."""
+        self._call("remove", full_id)
+        self.inspect_container(full_id)
+        del self.containers_by_id[full_id]
+
+    def update_container(self, full_id: str, restart_policy: dict[str, Any]) -> None:
+        """Note the restart policy."""
+        self.inspect_container(full_id)["HostConfig"]["RestartPolicy"] = restart_policy
+
+    def logs(self, full_id: str, tail: int) -> bytes:
+        """Two lines, whatever ``tail``."""
+        return b"first\nlast \xff"
+
+    # What the plain client offers
+
+    def _get_json(self, _settings: object, path: str, **_options: object) -> Any:
+        if path == "/containers/json":
+            return [each | {"Names": [each["Name"]]} for each in self.containers_by_id.values()]
+        what = path.split("/")[2]
+        found = self.named(what) or self.containers_by_id.get(what)
+        if not path.startswith("/containers/") or found is None:
+            raise engine.EngineRefused(404, f"no such thing: {what}")
+        return found
+
+    def _call(self, method: str, target: str) -> Inspection:
+        """Note a change by the container's name; APIError if it is to fail."""
+        found = self.containers_by_id.get(target, {"Name": f"/{target}"})
+        self.calls.append((method, found["Name"].removeprefix("/")))
+        if method in self.fails_on:
+            raise APIError(f"{method} fails")
+        return found
+
+
+def _mounted(kind: str, source: str, path: str) -> dict[str, Any]:
+    """An entry of ``Mounts``."""
+    return {
+        "Type": kind,
+        "Name": source,
+        "Source": source,
+        "Destination": path,
+        "RW": True,
+        "Mode": "",
+        "Propagation": "",
+    }

@@ -1,0 +1,259 @@
+"""The WebSocket routes: who is let in, what is subscribed to, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from api.live.channel import Channel, SubscribeOptions
+from api.live.deployment import DeploymentLog
+from api.live.hub import Hub
+from api.live.routes import Live, add_routes
+from api.live.sessions import SessionWatch
+from api.websocket.connection import Connection
+from mist import close_codes
+from mist.errors import StoreError
+from mist.paths import Paths
+from mist.settings import Settings, StreamSettings
+from mist.store import App, Store, User
+from tests.support.http_api import Api
+from tests.support.store import password_hash
+from tests.unit.api.live.test_channel import Client
+
+LOGS, DEPLOYMENT, METRICS = "/ws/container/logs", "/ws/deployment/logs", "/ws/metrics"
+
+
+class Recorder:
+    """A listener that notes who comes and goes."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+        self.added: list[tuple[Any, ...]] = []
+        self.removed: list[object] = []
+
+    def add(self, connection: Connection, *options: SubscribeOptions) -> None:
+        """A client comes."""
+        self.added.append((connection, *options))
+
+    def remove(self, connection: Connection) -> None:
+        """A client goes."""
+        self.removed.append(connection)
+
+
+class FakeHub:
+    """A hub without a bus."""
+
+    def __init__(self) -> None:
+        self.listeners: dict[bytes, Recorder] = {}
+        self.left: list[bytes] = []
+
+    def open(self, topic: bytes, make: Callable[[], object]) -> Recorder:
+        """The listener of the topic; what the route would make is noted."""
+        return self.listeners.setdefault(topic, Recorder(type(make())))
+
+    def leave(self, topic: bytes) -> None:
+        """Note it."""
+        self.left.append(topic)
+
+
+class Stage:
+    """The application with its WebSocket routes; ``accepted`` are the open connections."""
+
+    def __init__(self, api: Api, paths: Paths) -> None:
+        self.api = api
+        self.hub = FakeHub()
+        self.store = api.services.store
+        self.sessions = SessionWatch(self.store, 60.0)
+        self.accepted: list[Client] = []
+        settings = Settings(streams=StreamSettings(max_clients=2))
+        hub = cast(Hub, self.hub)
+        add_routes(api.app, Live(self.store, settings, paths, hub, self.sessions))
+
+    def ask(self, path: str, user: User | None, **options: Any) -> Any:
+        """The answer to a handshake."""
+        extras = {"mist.accept": self._accept} | options.pop("extras", {})
+        return self.api.ask("GET", path, user, extras=extras, **options)
+
+    def _accept(self) -> Client:
+        self.accepted.append(Client())
+        return self.accepted[-1]
+
+
+@pytest.fixture
+def stage(api: Api, paths: Paths) -> Stage:
+    """The routes."""
+    return Stage(api, paths)
+
+
+@pytest.fixture
+def paths(api: Api) -> Paths:
+    """Where the application's files are."""
+    return api.services.paths
+
+
+@pytest.fixture
+def app(store: Store) -> App:
+    """The application with the id 1, and its deployment with the same."""
+    app = store.apps.add("shop", git_url="https://h/r.git")
+    store.deployments.create(app.id, "ada@example.com")
+    return app
+
+
+@pytest.mark.parametrize(
+    ("path", "topic", "kind", "options"),
+    [
+        (
+            f"{LOGS}?appId=1",
+            b"container/1/log",
+            Channel,
+            [SubscribeOptions(StreamSettings().tail_lines)],
+        ),
+        (f"{LOGS}?appId=1&tail=7", b"container/1/log", Channel, [SubscribeOptions(7)]),
+        (
+            f"{LOGS}?appId=1&since=2026-01-02T03:04:05%2B01:00&stopped=1",
+            b"container/1/log",
+            Channel,
+            [SubscribeOptions(None, "2026-01-02T02:04:05.000000000Z", True)],
+        ),
+        (f"{DEPLOYMENT}?deploymentId=1", b"deployment/1/log", DeploymentLog, []),
+        (METRICS, b"metrics/system", Channel, [SubscribeOptions(1)]),
+        (f"{METRICS}?history=0", b"metrics/system", Channel, [SubscribeOptions(1)]),
+        (f"{METRICS}?history=30", b"metrics/system", Channel, [SubscribeOptions(30)]),
+    ],
+)
+def test_a_route_opens_its_topic(
+    stage: Stage, ada: User, app: App, path: str, topic: bytes, kind: type, options: list[object]
+) -> None:
+    """With what the query asks for; the end of the connection gives everything back."""
+    stage.ask(path, ada)
+    (client,) = stage.accepted
+    (found,) = stage.hub.listeners.items()
+    assert (found[0], found[1].kind) == (topic, kind)
+    assert found[1].added == [(client, *options)]
+    assert stage.sessions.connections == 1
+    connection = cast(Connection, client)
+    assert connection.on_close is not None
+    connection.on_close(connection)
+    assert found[1].removed == [client]
+    assert stage.hub.left == [topic]
+    assert stage.sessions.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (LOGS, "appId is missing: add ?appId=… to the address"),
+        (f"{LOGS}?appId=", "appId must be a positive integer, not ''"),
+        (f"{LOGS}?appId=x", "appId must be a positive integer, not 'x'"),
+        (f"{LOGS}?appId=0", "appId must be from 1 to"),
+        (f"{LOGS}?appId=%C2%B2", "appId must be a positive integer, not '²'"),
+        (f"{LOGS}?appId=" + "9" * 100, "appId must be from 1 to"),
+        (f"{LOGS}?appId=1&tail=-1", "tail must be an integer of 0 or more, not '-1'"),
+        (f"{LOGS}?appId=1&since=now", "since: "),
+        (f"{LOGS}?appId=1&stopped=yes", "stopped must be 0 or 1, not 'yes'"),
+        (DEPLOYMENT, "deploymentId is missing: add ?deploymentId=… to the address"),
+        (f"{METRICS}?history=100000000", "history must be from 0 to"),
+    ],
+)
+def test_a_wrong_query_is_refused(stage: Stage, ada: User, path: str, text: str) -> None:
+    """Before the upgrade, with 400 and what is wrong."""
+    answer = stage.ask(path, ada)
+    assert answer.status_code == 400
+    assert answer.json["message"].startswith(text)
+    assert not stage.accepted
+
+
+@pytest.mark.parametrize("path", [f"{LOGS}?appId=1", f"{DEPLOYMENT}?deploymentId=1", METRICS])
+class TestHandshake:
+    """What every route refuses, before the upgrade or after it."""
+
+    def test_without_a_session(self, stage: Stage, app: App, path: str) -> None:
+        """401."""
+        assert stage.ask(path, None).status_code == 401
+        assert not stage.accepted
+
+    def test_of_another_origin(self, stage: Stage, ada: User, app: App, path: str) -> None:
+        """403, unless the settings allow it."""
+        origin = {"Origin": "https://evil.example.com"}
+        assert stage.ask(path, ada, headers=origin).status_code == 403
+        assert not stage.accepted
+        stage.ask(path, ada, headers={"Origin": "https://dashboard.example.com"})
+        assert len(stage.accepted) == 1
+
+    def test_that_is_none(self, stage: Stage, ada: User, app: App, path: str) -> None:
+        """The server's objection is the answer, with what would be right."""
+        problem = ("426 Upgrade Required", "this is a WebSocket")
+        answer = stage.ask(path, ada, extras={"mist.websocket_problem": problem})
+        assert answer.status == "426 Upgrade Required"
+        assert answer.json["message"] == "this is a WebSocket"
+        assert answer.headers["Upgrade"] == "websocket"
+        assert not stage.accepted
+
+    def test_of_one_too_many(self, stage: Stage, ada: User, app: App, path: str) -> None:
+        """It is told on the open connection, and leaves no trace."""
+        for _ in range(3):
+            stage.ask(path, ada)
+        assert [client.code for client in stage.accepted] == [None, None, 1013]
+        (message,) = stage.accepted[2].received
+        assert message["data"]["message"] == "Too many clients"
+        assert stage.sessions.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [(f"{LOGS}?appId=1", "Application"), (f"{DEPLOYMENT}?deploymentId=1", "Deployment")],
+)
+class TestPermission:
+    """What is not there and what is not theirs look the same to users."""
+
+    def refusal(self, stage: Stage, path: str, user: User) -> tuple[str, int | None]:
+        """Text and code of the refusal."""
+        stage.ask(path, user)
+        client = stage.accepted[-1]
+        assert not stage.hub.listeners
+        (message,) = client.received
+        return message["data"]["message"], client.code
+
+    def test_absent(self, stage: Stage, ada: User, bob: User, path: str, what: str) -> None:
+        """Only an admin learns that it is not there."""
+        found = self.refusal(stage, path, ada)
+        assert found == (f"{what} not found", close_codes.NOT_FOUND)
+        found = self.refusal(stage, path, bob)
+        assert found == ("Permission denied", close_codes.PERMISSION_DENIED)
+
+    def test_grant(self, stage: Stage, bob: User, app: App, path: str, what: str) -> None:
+        """A grant lets a user in."""
+        found = self.refusal(stage, path, bob)
+        assert found == ("Permission denied", close_codes.PERMISSION_DENIED)
+        stage.store.apps.grant(app.id, bob.id)
+        stage.ask(path, bob)
+        assert stage.accepted[-1].code is None
+        assert len(stage.hub.listeners) == 1
+
+
+class TestSessions:
+    """Streams end with the session that opened them."""
+
+    def test_revoked(self, stage: Stage, ada: User, bob: User) -> None:
+        """By a new password, of its user and of nobody else."""
+        stage.ask(METRICS, ada)
+        stage.ask(METRICS, bob)
+        stage.sessions.check()
+        assert [client.code for client in stage.accepted] == [None, None]
+        stage.store.users.set_password(bob.id, password_hash())
+        stage.sessions.check()
+        assert [client.code for client in stage.accepted] == [None, close_codes.SESSION_EXPIRED]
+
+    def test_store_away(self, stage: Stage, ada: User) -> None:
+        """Nobody is thrown out because the store cannot be asked."""
+        stage.ask(METRICS, ada)
+        database = stage.api.services.paths.database
+        stage.store.close()
+        for file in database.parent.glob("mist.db*"):
+            file.unlink()
+        with pytest.raises(StoreError):
+            stage.store.users.all()
+        stage.sessions.check()
+        assert stage.accepted[0].code is None

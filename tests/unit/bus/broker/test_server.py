@@ -1,0 +1,179 @@
+"""The broker: its pace by a clock that is set, and the rest in a thread, with sockets."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import zmq
+
+from bus import wire
+from bus.broker.control import BrokerReady, DropTopic, RejectTopic, Report, SubscriptionChanged
+from bus.broker.main import main
+from bus.broker.server import Pace
+from bus.publisher import Publisher
+from bus.replay import START, Snapshot, parse_replay_reply, replay_request
+from bus.subscriber import ask_replay, events_socket
+from bus.wire import Kind
+from mist.paths import Paths
+from mist.process import Assignment
+from mist.settings import Settings
+from tests.support.wait import wait_until
+
+TOPIC = b"container/1/log"
+
+
+class Time:
+    """A clock that only sleeping and the test move."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept = 0
+
+    def clock(self) -> float:
+        """The present."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.slept += 1
+
+
+def rounds(intervals: list[float]) -> int:
+    """How often the broker rests when rounds end after these intervals."""
+    time = Time()
+    pace = Pace(0.001, time.clock, time.sleep)
+    for interval in intervals:
+        time.now += interval
+        pace.rest()
+    return time.slept
+
+
+def test_lone_messages_are_never_kept_waiting() -> None:
+    """However many come, one after a pause finds the broker awake."""
+    assert rounds([0.002] * 100) == 0
+
+
+def test_flood_gathers_after_its_beginning() -> None:
+    """The first few go at once; then each round is shared."""
+    assert rounds([0.0001] * 8) == 0
+    assert rounds([0.0001] * 100) == 92
+
+
+def test_pause_ends_a_flood() -> None:
+    """After it, the next messages go at once again."""
+    assert rounds([0.0001] * 10 + [0.01] + [0.0001] * 5) == 2
+
+
+class Running(NamedTuple):
+    """A broker in a thread, and the supervisor's end of its pipe."""
+
+    context: zmq.Context[zmq.Socket[bytes]]
+    paths: Paths
+    pipe: Connection
+
+    def publisher(self) -> Publisher:
+        """A collector that has claimed the topic."""
+        made = Publisher(self.context, self.paths, Settings(), TOPIC, 5)
+        made.claim(resume=False)
+        return made
+
+    def replay(self) -> Snapshot:
+        """What is remembered of the topic."""
+        return ask_replay(self.context, self.paths, TOPIC)
+
+    def reports(self, count: int) -> list[Report]:
+        """The next reports."""
+        found: list[Report] = []
+        while len(found) < count:
+            assert self.pipe.poll(20), f"only {found}"
+            found += self.pipe.recv()
+        return found
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    """A broker that ends, as any does, when the supervisor's pipe closes."""
+    with tempfile.TemporaryDirectory(prefix="mist-", dir="/tmp") as name:
+        paths = Paths(Path(name), Path(name))
+        pipe, theirs = multiprocessing.Pipe()
+        assignment = Assignment("broker", 0, 1, False)
+        thread = threading.Thread(target=main, args=(assignment, Settings(), paths, theirs))
+        thread.start()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        running = Running(context, paths, pipe)
+        assert running.reports(1) == [BrokerReady(os.getpid())]
+        yield running
+        pipe.close()
+        thread.join(20)
+        assert not thread.is_alive()
+        context.destroy(0)
+
+
+def test_a_message_is_forwarded_and_remembered(running: Running) -> None:
+    """And the supervisor knows of whoever subscribes, and of the end of that."""
+    with events_socket(running.context, running.paths, Settings()) as subscriber:
+        subscriber.subscribe(TOPIC)
+        assert running.reports(1) == [SubscriptionChanged(True, TOPIC)]
+        publisher = running.publisher()
+        publisher.publish(Kind.LOG, b"one\ntwo", count=2)
+        assert subscriber.poll(20_000)
+        message = wire.parse(subscriber.recv_multipart())
+        assert (message.topic, message.body) == (TOPIC, b"one\ntwo")
+        assert running.replay().messages == [message]
+        publisher.close()
+    assert running.reports(1) == [SubscriptionChanged(False, TOPIC)]
+
+
+def test_the_supervisor_can_have_a_topic_forgotten(running: Running) -> None:
+    """Up to a term; one that is newer stays."""
+    publisher = running.publisher()
+    publisher.publish(Kind.LOG, b"one")
+    wait_until(lambda: running.replay().seq == 1, "the message")
+    running.pipe.send(DropTopic(TOPIC, 4))
+    running.pipe.send(RejectTopic(b"other", b"{}", 1013))
+    wait_until(lambda: ask_replay(running.context, running.paths, b"other").messages, "the next")
+    assert running.replay().seq == 1
+    running.pipe.send(DropTopic(TOPIC, 5))
+    wait_until(lambda: running.replay().epoch == 0, "the topic to be forgotten")
+    publisher.close()
+
+
+def test_a_refusal_reaches_subscribers(running: Running) -> None:
+    """With its close code."""
+    with events_socket(running.context, running.paths, Settings()) as subscriber:
+        subscriber.subscribe(TOPIC)
+        running.reports(1)
+        running.pipe.send(RejectTopic(TOPIC, b"{}", 1013))
+        assert subscriber.poll(20_000)
+        header = wire.parse(subscriber.recv_multipart()).header
+        assert (header.kind, header.code) == (Kind.ERROR, 1013)
+
+
+@pytest.mark.parametrize("name", ["ingest", "replay"])
+def test_what_is_malformed_is_dropped(running: Running, name: str) -> None:
+    """The broker goes on, with what comes behind it on the same socket."""
+    kind = zmq.XPUB if name == "ingest" else zmq.DEALER
+    with running.context.socket(kind) as stranger:
+        stranger.connect(running.paths.endpoint(name))
+        if name == "ingest":
+            assert stranger.poll(20_000), "the broker subscribes"
+        for frames in ([b"x"], [b"x"] * 9, [b"", b"", b""], [b"x" * 300, b"", b""]):
+            stranger.send_multipart(frames)
+        if name == "replay":
+            stranger.send_multipart(replay_request(TOPIC, START))
+            assert stranger.poll(20_000)
+            assert parse_replay_reply(stranger.recv_multipart()).topic == TOPIC
+            assert not stranger.poll(0)
+    publisher = running.publisher()
+    publisher.publish(Kind.LOG, b"sound")
+    wait_until(lambda: [each.body for each in running.replay().messages] == [b"sound"], "it")
+    publisher.close()
