@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
 
-from api.websocket.frames import CloseCode
+from mist import close_codes
 from mist.settings import StreamSettings
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class ConnectionRegistry:
             if connection.blocked:
                 connection.unanswered = 0
             elif connection.unanswered >= _PINGS:
-                connection.close(CloseCode.INTERNAL_ERROR, "no answer to two pings")
+                connection.close(close_codes.INTERNAL_ERROR, "no answer to two pings")
             connection.ping()
 
     def look_at_blocked(self) -> None:
@@ -99,7 +99,7 @@ class ConnectionRegistry:
 
     def close_all(self) -> None:
         """Close those that still have much pending where they are."""
-        code, reason = self.stopping or (CloseCode.GOING_AWAY, "")
+        code, reason = self.stopping or (close_codes.GOING_AWAY, "")
         for connection in list(self.connections):
             connection.close(code, reason)
 

@@ -34,16 +34,16 @@ class Opcode(IntEnum):
 
 
 class CloseCode(IntEnum):
-    """The close codes that this package itself uses (RFC 6455 §7.4.1, IANA's registry)."""
+    """The close codes with which this package closes a connection itself (RFC 6455 §7.4.1).
+
+    All others are in ``mist.close_codes``, which this package does not import.
+    """
 
     NORMAL = 1000
-    GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     INVALID_TEXT = 1007
     MESSAGE_TOO_BIG = 1009
     INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012
-    TRY_AGAIN_LATER = 1013
 
 
 class FrameHeader(NamedTuple):
