@@ -106,11 +106,11 @@ class Channel(Listener):
         if self._ready():
             self.settle_all()
 
-    def fill(self, snapshot: Snapshot) -> None:
+    def fill(self, snapshot: Snapshot, *, settled: bool) -> None:
         """Take what the broker remembers."""
         if not self.ring.head and snapshot.messages:
             self._truncated = snapshot.messages[0].header.seq > 1
-        self._apply(self._sequence.fill(snapshot))
+        self._apply(self._sequence.fill(snapshot, settled=settled))
         self._settle_known()
 
     def flush(self) -> None:

@@ -29,7 +29,7 @@ from bus.broker.control import (
     SubscriptionChanged,
 )
 from bus.coalesce import Coalescer
-from bus.replay import Position, parse_replay_request, replay_reply
+from bus.replay import ReplayRequest, parse_replay_request, replay_reply
 from mist import logs
 from mist.errors import BusError, WireError
 from mist.paths import Paths
@@ -169,18 +169,18 @@ class Broker:
             except zmq.Again:
                 return
             try:
-                topic, position = parse_replay_request(request)
+                answer = self._replayed(parse_replay_request(request))
             except WireError as error:
                 self._complaints.note("replay", error)
                 continue
-            self._replay.send_multipart([peer, *self._replayed(topic, position)])
+            self._replay.send_multipart([peer, *answer])
 
-    def _replayed(self, topic: bytes, position: Position) -> list[bytes]:
-        buffer = self.buffers.get(topic)
+    def _replayed(self, request: ReplayRequest) -> list[bytes]:
+        buffer = self.buffers.get(request.topic)
         if buffer is None:
-            return replay_reply(topic, (0, 0, 0), (), position)
+            return replay_reply(request, (0, 0, 0), ())
         state = (buffer.epoch, buffer.term, buffer.seq)
-        return replay_reply(topic, state, buffer.after(position), position)
+        return replay_reply(request, state, buffer.after(request.after))
 
     def _exchange(self, ready: int) -> None:
         """Read the supervisor's commands, and report while it takes them."""
