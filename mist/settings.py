@@ -156,6 +156,7 @@ class DeploymentSettings(Section, frozen=True):
     cancel_poll_seconds: Seconds = 0.5
     log_bytes: Bytes = 67_108_864
     context_bytes: Bytes = 1_073_741_824
+    ignore_bytes: Bytes = 262_144
     keep_images: Count = 5
     network: str = ""
     build_network: str = ""

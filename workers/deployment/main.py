@@ -210,7 +210,7 @@ class Runner:
                 git.tree(self._checkout, self._cancellation),
                 self._app.dockerfile,
                 archive,
-                self._limits.context_bytes,
+                self._limits,
                 self._cancellation.check,
             )
             network = network_mode(self._settings, self._limits.build_network)
