@@ -27,7 +27,9 @@ from workers.deployment.cancellation import SLICE, CancellationToken
 from workers.deployment.errors import BuildFailed
 from workers.deployment.text import Lines
 
-_STEP: Final = re.compile(r"Step (\d+)/(\d+) : ")
+_STEP: Final = re.compile(r"Step (\d{1,9})/(\d{1,9}) : ")
+_RUNNING: Final = re.compile(r" ---> Running in ([0-9a-f]{12})\n")
+_REMOVED: Final = "Removing intermediate container {}\n"
 _PIECE: Final = 65_536
 #: The head of an answer, and a document of its stream, are smaller than this.
 _HEAD_BYTES: Final = 65_536
@@ -57,6 +59,36 @@ class BuildWatcher(Protocol):
         """Step ``number`` of ``count`` begins."""
 
 
+class _Steps:
+    """Tells the engine's own words from the output of the containers that it builds in.
+
+    Both come as ``stream`` messages, and nothing marks them.  But the engine writes each
+    of its sentences as one message, counts the steps one by one, and names a step's
+    container before and after its output: what comes in between is not the engine's.
+    """
+
+    def __init__(self) -> None:
+        self._last = (0, 0)
+        self._container = ""
+
+    def take(self, message: str) -> tuple[int, int] | None:
+        """Return the number and count of the step that begins with ``message``, if one does."""
+        if self._container:
+            if message == _REMOVED.format(self._container):
+                self._container = ""
+            return None
+        if running := _RUNNING.fullmatch(message):
+            self._container = running[1]
+        step = _STEP.match(message)
+        if step is None:
+            return None
+        number, count = int(step[1]), int(step[2])
+        if number != self._last[0] + 1 or self._last[1] not in (0, count):
+            return None
+        self._last = (number, count)
+        return self._last
+
+
 class Progress:
     """Understands the stream of a build, without I/O: feed bytes, and look at the outcome.
 
@@ -70,6 +102,8 @@ class Progress:
         self.failure: BuildFailed | None = None
         self._watcher = watcher
         self._lines = Lines(line_bytes)
+        self._steps = _Steps()
+        self._begun: tuple[int, int] | None = None
         self._ready: list[str] = []
         self._held = b""
         self._decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -112,12 +146,13 @@ class Progress:
             self.image = (event["aux"] or {}).get("ID", self.image)
 
     def _output(self, text: str) -> None:
+        self._begun = self._steps.take(text) or self._begun
         for line in self._lines.feed(text):
             self._ready.append(line)
-            step = _STEP.match(line)
-            if step:
+            if self._begun:
                 self._pass_on()
-                self._watcher.step(int(step[1]), int(step[2]))
+                self._watcher.step(*self._begun)
+                self._begun = None
 
     def _pass_on(self) -> None:
         if self._ready:

@@ -177,7 +177,7 @@ def test_walks_deep_trees(root: Path) -> None:
     """More folders than Python has frames."""
     run("mkdir", "-p", "/".join(["d"] * 1500), cwd=root)
     try:
-        assert len(pack(root)) == 1501
+        assert len(pack(root, limits=DeploymentSettings())) == 1501
     finally:
         run("rm", "-rf", "d", cwd=root)
 
