@@ -157,6 +157,7 @@ class DeploymentSettings(Section, frozen=True):
     log_bytes: Bytes = 67_108_864
     context_bytes: Bytes = 1_073_741_824
     ignore_bytes: Bytes = 262_144
+    credential_seconds: Seconds = 10.0
     keep_images: Count = 5
     network: str = ""
     build_network: str = ""

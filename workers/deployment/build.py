@@ -7,18 +7,18 @@ the step that runs and removes its container.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 import msgspec
-from docker import auth
-from docker.errors import DockerException
 
 from mist.errors import EngineError
 from mist.settings import Settings
@@ -39,7 +39,8 @@ _DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 class Recipe(NamedTuple):
     """What to build: the archive, the Dockerfile's place in it, and the image's name.
 
-    ``network`` is the engine's word for that of the steps, empty for its default.
+    ``network`` is the engine's word for that of the steps, empty for its default;
+    ``logins`` are those of the registries that the base images come from.
     """
 
     archive: Path
@@ -47,6 +48,7 @@ class Recipe(NamedTuple):
     tag: str
     arguments: Mapping[str, str]
     network: str = ""
+    logins: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 class BuildWatcher(Protocol):
@@ -209,20 +211,11 @@ def _request(api_version: str, recipe: Recipe) -> bytes:
         "Host: docker",
         "Content-Type: application/x-tar",
         f"Content-Length: {recipe.archive.stat().st_size}",
-        *_registry_credentials(),
     ]
+    if recipe.logins:
+        encoded = base64.urlsafe_b64encode(json.dumps(dict(recipe.logins)).encode())
+        head.append(f"X-Registry-Config: {encoded.decode()}")
     return "\r\n".join([*head, "", ""]).encode()
-
-
-def _registry_credentials() -> list[str]:
-    """What ``docker login`` left for this user: base images may come from a private registry."""
-    config: Any = auth.load_config()
-    try:
-        known = config.get_all_credentials()
-    except DockerException:
-        # A credential helper that is not installed; public images do not need it.
-        return []
-    return [f"X-Registry-Config: {auth.encode_header(known).decode()}"] if known else []
 
 
 def _send(

@@ -24,7 +24,7 @@ from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
-from workers.deployment import build, context, git, images
+from workers.deployment import build, context, git, images, registries
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
@@ -46,6 +46,9 @@ _RETRY_SECONDS: Final = 1.0
 
 #: A clone reports its progress each time so many percent more are there.
 _PERCENT_STEP: Final = 10
+
+#: So much of a Dockerfile is searched for the registries of its images.
+_DOCKERFILE_BYTES: Final = 1_048_576
 
 
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
@@ -214,7 +217,14 @@ class Runner:
                 self._cancellation.check,
             )
             network = network_mode(self._settings, self._limits.build_network)
-            recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env, network)
+            recipe = build.Recipe(
+                archive,
+                str(dockerfile),
+                self._tag,
+                self._app.env,
+                network,
+                self._logins(self._checkout / dockerfile),
+            )
             build.build(
                 self._settings,
                 client.api_version,
@@ -224,6 +234,14 @@ class Runner:
             )
         self._report.progress(1, "Docker image built")
         return self._tag
+
+    def _logins(self, dockerfile: Path) -> dict[str, registries.Login]:
+        with dockerfile.open("rb") as file:
+            text = file.read(_DOCKERFILE_BYTES).decode(errors="replace")
+        seconds = self._limits.credential_seconds
+        found, notes = registries.logins(registries.needed(text), seconds, self._cancellation)
+        self._report.line(*notes, stream="stderr")
+        return found
 
     def _reuse(self, client: APIClient, earlier: int) -> str:
         source = self._store.deployments.get(earlier)
