@@ -96,6 +96,12 @@ def find_dockerfile(root: Path, dockerfile: str) -> PurePosixPath:
     return path
 
 
+def read_text(path: Path, limit: int) -> str:
+    """Return the beginning of a file, of ``limit`` bytes at most."""
+    with path.open("rb") as file:
+        return file.read(limit).decode(errors="replace")
+
+
 def ignored(root: Path, limit: int) -> list[ignore.Pattern]:
     """Return the patterns of ``.dockerignore``, if there is one."""
     path = root / IGNORE_FILE

@@ -69,6 +69,8 @@ _CREDENTIAL_HELPER: Final = (
 _EXECUTABLE: Final = b"100755 "
 #: Git's lines are short; one that is not is cut here.
 _LINE_BYTES: Final = 4_096
+#: What Git says of a server without a program for it (gitprotocol-http(5), "dumb").
+_DUMB: Final = "dumb http transport does not support shallow"
 
 
 class Commit(NamedTuple):
@@ -146,15 +148,30 @@ def clone(
     arguments = ["clone", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules"]
     arguments += ["--template=", "--progress", *([f"--branch={branch}"] if branch else [])]
     arguments += ["--", without_credentials(url), into.name]
-    output = _Output(watcher)
-    status = _run(arguments, into.parent, _environment(url), cancellation, output.feed)
-    output.finish()
+    status, output = _fetch(url, arguments, into, cancellation, watcher)
+    if status and _DUMB in output.reason:
+        # A server that only gives out files has no shallow clones; the history is the price.
+        arguments.remove("--depth=1")
+        status, output = _fetch(url, arguments, into, cancellation, watcher)
     if status:
         raise GitFailed(output.reason or f"git ended with status {status}")
     if branch:
         _check_branch(branch, into, cancellation)
     check_submodules(into, cancellation)
     return _head(into, cancellation)
+
+
+def _fetch(
+    url: str,
+    arguments: list[str],
+    into: Path,
+    cancellation: CancellationToken,
+    watcher: CloneWatcher,
+) -> tuple[int, _Output]:
+    output = _Output(watcher)
+    status = _run(arguments, into.parent, _environment(url), cancellation, output.feed)
+    output.finish()
+    return status, output
 
 
 def tree(root: Path, cancellation: CancellationToken) -> Tree:
@@ -231,6 +248,7 @@ def _check_branch(branch: str, root: Path, cancellation: CancellationToken) -> N
 def _head(root: Path, cancellation: CancellationToken) -> Commit:
     text = _text(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, cancellation)
     commit, _, subject = text.strip("\n").partition("\0")
+    [subject] = Lines(_LINE_BYTES).feed(f"{subject}\n")
     return Commit(commit, subject)
 
 

@@ -24,7 +24,7 @@ from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
-from workers.deployment import build, context, git, images, registries
+from workers.deployment import build, buildkit, context, git, images, registries
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
@@ -47,7 +47,7 @@ _RETRY_SECONDS: Final = 1.0
 #: A clone reports its progress each time so many percent more are there.
 _PERCENT_STEP: Final = 10
 
-#: So much of a Dockerfile is searched for the registries of its images.
+#: So much of a Dockerfile is searched for its images and for what only BuildKit can do.
 _DOCKERFILE_BYTES: Final = 1_048_576
 
 
@@ -216,6 +216,7 @@ class Runner:
                 self._limits,
                 self._cancellation.check,
             )
+            text = context.read_text(self._checkout / dockerfile, _DOCKERFILE_BYTES)
             network = network_mode(self._settings, self._limits.build_network)
             recipe = build.Recipe(
                 archive,
@@ -223,23 +224,24 @@ class Runner:
                 self._tag,
                 self._app.env,
                 network,
-                self._logins(self._checkout / dockerfile),
+                self._logins(text),
             )
-            build.build(
-                self._settings,
-                client.api_version,
-                recipe,
-                self._cancellation,
-                _BuildWatcher(self._report),
-            )
+            try:
+                build.build(
+                    self._settings,
+                    client.api_version,
+                    recipe,
+                    self._cancellation,
+                    _BuildWatcher(self._report),
+                )
+            except BuildFailed as error:
+                raise buildkit.explain(error, text) from None
         self._report.progress(1, "Docker image built")
         return self._tag
 
-    def _logins(self, dockerfile: Path) -> dict[str, registries.Login]:
-        with dockerfile.open("rb") as file:
-            text = file.read(_DOCKERFILE_BYTES).decode(errors="replace")
+    def _logins(self, dockerfile: str) -> dict[str, registries.Login]:
         seconds = self._limits.credential_seconds
-        found, notes = registries.logins(registries.needed(text), seconds, self._cancellation)
+        found, notes = registries.logins(registries.needed(dockerfile), seconds, self._cancellation)
         self._report.line(*notes, stream="stderr")
         return found
 

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -98,6 +99,28 @@ class TestClone:
         repository.commit({"b.txt": ""}, "Second commit")
         checkout = clone(repository.url, tmp_path, cancellation)
         assert run("git", "rev-list", "--count", "HEAD", cwd=checkout).strip() == "1"
+
+    def test_takes_a_repository_that_is_only_files(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """From a server without Git: it has no shallow clones."""
+        repository.git("update-server-info")
+        handler = partial(SimpleHTTPRequestHandler, directory=str(repository.folder / ".git"))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f"http://127.0.0.1:{server.server_port}/"
+            assert (clone(url, tmp_path, cancellation) / "a.txt").read_text() == "first\n"
+            server.shutdown()
+
+    def test_cuts_a_long_subject(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """It goes into the log, the store and the bus."""
+        message = tmp_path / "message"
+        message.write_text("x" * 20_000_000)
+        repository.git("commit", "-q", "--allow-empty", "-F", str(message))
+        commit = git.clone(repository.url, None, tmp_path / "checkout", cancellation, Heard())
+        assert commit.subject == "x" * 4096 + " … [truncated]"
 
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
