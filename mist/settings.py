@@ -158,6 +158,7 @@ class DeploymentSettings(Section, frozen=True):
     context_bytes: Bytes = 1_073_741_824
     ignore_bytes: Bytes = 262_144
     credential_seconds: Seconds = 10.0
+    trusted_repositories: tuple[str, ...] = ()
     keep_images: Count = 5
     network: str = ""
     build_network: str = ""

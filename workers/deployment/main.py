@@ -194,6 +194,7 @@ class Runner:
         self._remove_folder()
         self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700)
+        git.trust(self._limits.trusted_repositories, self._checkout)
         with self._cancellation.at_most(self._limits.clone_seconds, "Cloning the Git repository"):
             commit = git.clone(
                 self._app.git_url,
@@ -204,6 +205,12 @@ class Runner:
             )
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
         self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
+        if pointers := git.lfs_pointers(self._checkout, self._cancellation):
+            self._report.line(
+                f"{pointers} files of the repository are in Git LFS, which is not fetched: "
+                "the build gets their pointers",
+                stream="stderr",
+            )
 
     def _build(self, client: APIClient) -> str:
         self._report.enter(BUILDING, "Building Docker image...")

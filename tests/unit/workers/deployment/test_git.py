@@ -122,6 +122,32 @@ class TestClone:
         commit = git.clone(repository.url, None, tmp_path / "checkout", cancellation, Heard())
         assert commit.subject == "x" * 4096 + " … [truncated]"
 
+    def test_reads_anothers_repository_only_if_it_is_trusted(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """The advice names the setting."""
+        if os.geteuid() != 0:
+            pytest.skip("only root can give files away")
+        run("chown", "-R", "1234", str(repository.folder))
+        with pytest.raises(GitFailed, match=r"another user .*deployments\.trusted_repositories"):
+            clone(repository.url, tmp_path, cancellation)
+        git.trust([f"{tmp_path}/other"], tmp_path / "checkout")
+        with pytest.raises(GitFailed, match="another user"):
+            clone(repository.url, tmp_path, cancellation)
+        for path in (repository.folder, repository.folder / ".git"):
+            git.trust([str(path)], tmp_path / "checkout")
+            assert clone(repository.url, tmp_path, cancellation).is_dir()
+            run("rm", "-rf", str(tmp_path / "checkout"))
+
+    def test_counts_files_of_lfs(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """By the repository's attributes."""
+        assert git.lfs_pointers(repository.folder, cancellation) == 0
+        repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "", "b": ""}, "LFS")
+        checkout = clone(repository.url, tmp_path, cancellation)
+        assert git.lfs_pointers(checkout, cancellation) == 1
+
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
