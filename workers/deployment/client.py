@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult
@@ -46,13 +50,33 @@ def _base_url(parts: SplitResult, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{parts.netloc}"
 
 
+@contextmanager
+def _no_configuration() -> Iterator[None]:
+    """Keep docker-py from reading the user's ``config.json``.
+
+    It fails on entries that Docker's own command accepts, such as an ``auth`` that is
+    not base64.  ``registries`` reads the logins that a build needs.
+    """
+    before = os.environ.get("DOCKER_CONFIG")
+    with tempfile.TemporaryDirectory(prefix="mist-") as folder:
+        Path(folder, "config.json").write_text("{}")
+        os.environ["DOCKER_CONFIG"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("DOCKER_CONFIG")
+            if before is not None:
+                os.environ["DOCKER_CONFIG"] = before
+
+
 class _Client(docker.APIClient):
     """docker-py's client, with the exceptions of this project."""
 
     def __init__(self, address: str, **arguments: Any) -> None:
         # Before the rest, which asks the engine for its version.
         self._address = address
-        super().__init__(**arguments)
+        with _no_configuration():
+            super().__init__(**arguments)
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         try:

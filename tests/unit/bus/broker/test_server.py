@@ -125,7 +125,7 @@ def test_what_is_malformed_is_dropped(running: Running, name: str) -> None:
         for frames in ([b"x"], [b"x"] * 9, [b"", b"", b""], [b"x" * 300, b"", b""]):
             stranger.send_multipart(frames)
         if name == "replay":
-            stranger.send_multipart(replay_request(TOPIC, START))
+            stranger.send_multipart(replay_request(TOPIC, START, 1))
             assert stranger.poll(20_000)
             assert parse_replay_reply(stranger.recv_multipart()).topic == TOPIC
             assert not stranger.poll(0)
