@@ -18,6 +18,7 @@ from mist.store import Store
 from supervisor import specs
 from supervisor.broker_link import BrokerLink
 from supervisor.control import Control, Status, rows
+from supervisor.fencing import FencingTokens
 from supervisor.notices import Notices
 from supervisor.notify import NotifySocket
 from supervisor.scheduler import Scheduler
@@ -38,7 +39,8 @@ class Loop:
         self._began = clock.now()
         self._link = BrokerLink()
         self._notices = Notices(store.apps)
-        self._spawner = Spawner(settings, paths, self._link, self._notices, web)
+        tokens = FencingTokens(paths.fencing)
+        self._spawner = Spawner(settings, paths, self._link, self._notices, tokens, web)
         scheduler = Scheduler(store.deployments, settings.deployments.concurrency)
         self._supervisor = Supervisor(
             settings,
@@ -46,6 +48,7 @@ class Loop:
                 start=self._spawner,
                 clock=time.monotonic,
                 tell=self._link.send,
+                next_token=tokens,
                 scheduler=scheduler,
                 refresh=self._notices.update,
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mist import process
 from mist.paths import Paths
@@ -12,7 +12,6 @@ from mist.process import Assignment
 from mist.settings import Settings
 from supervisor.broker_link import BrokerLink
 from supervisor.child import Process
-from supervisor.fencing import next_term
 from supervisor.forkserver import ForkServer, Worker
 from supervisor.notices import Notices
 from supervisor.programs import Program
@@ -22,18 +21,20 @@ from supervisor.specs import Spec
 class Spawner:
     """Starts what a specification names."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is a different part of a process's start
         self,
         settings: Settings,
         paths: Paths,
         link: BrokerLink,
         notices: Notices,
+        next_token: Callable[[], int],
         web: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._paths = paths
         self._link = link
         self._notices = notices
+        self._next_token = next_token
         self._web = web
         self._fork_server = ForkServer()
 
@@ -41,7 +42,7 @@ class Spawner:
         """Start one process; OSError or EOFError if that fails."""
         if spec.kind is None:
             return Program(self._web, self._environ())
-        assignment = Assignment(spec.kind, spec.target, next_term(), resume)
+        assignment = Assignment(spec.kind, spec.target, self._next_token(), resume)
         arguments = (spec.entry, assignment, self._settings, self._paths)
         if spec.kind == "broker":
             with self._link.renew() as pipe:

@@ -19,7 +19,6 @@ from supervisor import specs
 from supervisor.child import Child, Clock
 from supervisor.child import Start as StartProcess
 from supervisor.demand import Demands
-from supervisor.fencing import next_term
 from supervisor.scheduler import Scheduler, Start
 from supervisor.specs import Policy, Spec
 from supervisor.states import State
@@ -32,6 +31,8 @@ class Effects(NamedTuple):
     clock: Clock
     tell: Callable[[Command], None]
     """Send the broker a command; one that is away is not told, it starts anew."""
+    next_token: Callable[[], int]
+    """Return a fencing token that is larger than every one before."""
     scheduler: Scheduler | None
     refresh: Callable[[frozenset[int]], None]
     """Bring up to date what collectors are told; the applications are those being deployed."""
@@ -218,7 +219,7 @@ class Supervisor:
             self._settle(child)
 
     def _forget(self, topic: bytes) -> None:
-        self._effects.tell(DropTopic(topic, next_term()))
+        self._effects.tell(DropTopic(topic, self._effects.next_token()))
 
     def _refuse(self, topic: bytes, text: str) -> None:
         self._effects.tell(RejectTopic(topic, messages.error(text), close_codes.TRY_AGAIN_LATER))

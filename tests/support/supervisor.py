@@ -76,7 +76,14 @@ class World:
         scheduler = Scheduler(rows, settings.deployments.concurrency) if rows else None
         return Supervisor(
             settings,
-            Effects(self.start, self.clock, self.told.append, scheduler, self.deploying.append),
+            Effects(
+                start=self.start,
+                clock=self.clock,
+                tell=self.told.append,
+                next_token=itertools.count(1).__next__,
+                scheduler=scheduler,
+                refresh=self.deploying.append,
+            ),
         )
 
 

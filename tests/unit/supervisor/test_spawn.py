@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_collector_that_cannot_be_started_gives_its_page_back(
 
     monkeypatch.setattr(ForkServer, "start", refuse)
     settings, notices = Settings(), Notices(NoApps())
-    spawn = Spawner(settings, Paths(tmp_path, tmp_path), BrokerLink(), notices)
+    spawn = Spawner(settings, Paths(tmp_path, tmp_path), BrokerLink(), notices, count().__next__)
     for _ in range(3):
         with pytest.raises(type(error)):
             spawn(specs.container(settings, 1), False)
