@@ -1,0 +1,105 @@
+"""What a collector asks the engine, and what it makes of the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mist.errors import ContainerNotFound, EngineError
+from tests.support.engine_server import EngineServer
+from workers.container.container import Container, container_of
+from workers.container.docker_logs import DockerLogs
+from workers.container.resume import ResumePoint
+
+ID = "ab" * 32
+INSPECTION: dict[str, Any] = {
+    "Id": ID,
+    "Name": "/web",
+    "Created": "2025-01-15T10:00:00Z",
+    "State": {
+        "StartedAt": "2025-01-15T10:00:01Z",
+        "Status": "running",
+        "Running": True,
+        "Restarting": False,
+    },
+    "Config": {"Tty": False},
+    "HostConfig": {"AutoRemove": False, "LogConfig": {"Type": "json-file", "Config": {}}},
+}
+CONTAINER: Container = container_of(INSPECTION)
+LOGS = f"/containers/{ID}/logs"
+
+
+def frame(second: int, text: str) -> bytes:
+    """Return a line of standard output as the engine sends it."""
+    line = f"2025-01-15T10:30:{second:02d}.000000000Z {text}\n".encode()
+    return b"\x01\x00\x00\x00" + len(line).to_bytes(4, "big") + line
+
+
+@pytest.fixture
+def logs(server: EngineServer) -> DockerLogs:
+    """Return the source of the only collector."""
+    return DockerLogs(server.settings, lambda: 1)
+
+
+def test_a_container_is_described(server: EngineServer, logs: DockerLogs) -> None:
+    """A container that does not exist is None."""
+    server.answer("/containers/web/json", INSPECTION)
+    assert logs.look("web") == CONTAINER
+    server.answers.clear()
+    server.answer("/containers/json", [])
+    assert logs.look("web") is None
+
+
+def test_the_state_has_the_engines_words(server: EngineServer, logs: DockerLogs) -> None:
+    """A container that is gone by then has its state's name."""
+    server.answer("/containers/json", [{"Status": "Up 2 hours"}])
+    assert logs.words(CONTAINER) == "Up 2 hours"
+    server.answer("/containers/json", [])
+    assert logs.words(CONTAINER) == "Running"
+    server.answer("/containers/json", {"message": "no"}, 500)
+    assert logs.words(CONTAINER) == "Running"
+
+
+def test_a_history_is_read_to_its_end(server: EngineServer, logs: DockerLogs) -> None:
+    """Its last lines are asked for by number."""
+    server.answer(LOGS, frame(1, "a") + frame(2, "b"))
+    with logs.history(CONTAINER, None, 2) as stream:
+        texts = [line.text for lines in stream.all(whole=False) for line in lines]
+    assert texts == ["a", "b"]
+    path, query = server.queries[-1]
+    assert (path, query["tail"], query["follow"], "since" in query) == (LOGS, "2", "0", False)
+
+
+def test_a_history_begins_behind_the_resume_point(server: EngineServer, logs: DockerLogs) -> None:
+    """The engine gives the line itself again, which is left out."""
+    server.answer(LOGS, frame(1, "a") + frame(2, "b"))
+    with logs.history(CONTAINER, None, None) as stream:
+        first = next(line for lines in stream.all(whole=True) for line in lines)
+    resume = ResumePoint(line=first)
+    with logs.history(CONTAINER, resume, None) as stream:
+        texts = [line.text for lines in stream.all(whole=True) for line in lines]
+    assert texts == ["b"]
+    assert server.queries[-1][1]["tail"] == "all"
+    assert server.queries[-1][1]["since"] == resume.since
+
+
+def test_the_newest_line_is_one_entry(server: EngineServer, logs: DockerLogs) -> None:
+    """An empty log has none."""
+    server.answer(LOGS, frame(9, "newest"))
+    newest = logs.last_line(CONTAINER)
+    assert newest is not None
+    assert newest.text == "newest"
+    assert server.queries[-1][1]["tail"] == "1"
+    server.answer(LOGS, b"")
+    assert logs.last_line(CONTAINER) is None
+
+
+def test_a_container_that_is_gone_has_no_log(server: EngineServer, logs: DockerLogs) -> None:
+    """Every other refusal is the engine's own error."""
+    server.answer(LOGS, {"message": "No such container"}, 404)
+    with pytest.raises(ContainerNotFound):
+        logs.last_line(CONTAINER)
+    server.answer(LOGS, {"message": "driver does not support reading"}, 500)
+    with pytest.raises(EngineError, match="driver does not support reading"):
+        logs.last_line(CONTAINER)
