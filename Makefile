@@ -113,7 +113,7 @@ engine: $(VENV)/.installed
 
 # In CI one slow moment of a shared machine does not hold back everything else: a test that
 # fails is tried once more, and the summary names it as a rerun, which is a fault to look for.
-RERUNS := $(if $(CI),--reruns 1 -r aR)
+export RERUNS := $(if $(CI),--reruns 1 -r aR)
 
 # The benchmarks come before the tests, so that the last word is pytest's.
 # `make test ARGS='-k cancel'` chooses integration tests, and leaves fresh machines out.
@@ -121,8 +121,8 @@ test: packages tox $(PAGE)
 	$(VENV)/bin/tox run -e lint
 	$(WITH_NODE) $(VENV)/bin/tox run -e web
 	$(VENV)/bin/tox run -e bench -- --quick
-	$(WITH_NODE) $(VENV)/bin/tox run -qq -e py311 -- $(RERUNS) $(ARGS)
-	$(if $(ARGS),,$(WITH_NODE) $(VENV)/bin/tox run -qq -e page -- $(RERUNS))
+	$(WITH_NODE) $(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
+	$(if $(ARGS),,$(WITH_NODE) $(VENV)/bin/tox run -qq -e page)
 	$(if $(ARGS),,$(VENV)/bin/tox run -qq -e machine)
 
 bench: packages tox

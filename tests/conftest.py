@@ -12,12 +12,18 @@ import faulthandler
 import os
 import sys
 
+import hypothesis
 import pytest
 from pytest_timeout import Settings
 
 from tests.support import isolation
 
 isolation.isolate()
+
+# A shared machine stops for longer than hypothesis' 200 ms now and then; pytest-timeout
+# bounds the whole test.
+hypothesis.settings.register_profile("mist", deadline=None)
+hypothesis.settings.load_profile("mist")
 
 _stderr = pytest.StashKey[int]()
 

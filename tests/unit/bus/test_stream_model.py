@@ -287,7 +287,7 @@ SEEDS = st.integers(min_value=0, max_value=2**32)
 
 
 @given(SEEDS, st.integers(1, 300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_is_lost_while_somebody_remembers_it(seed: int, steps: int) -> None:
     """Whatever dies: with memories that are long enough there is not even a Gap."""
     stream = _lived(seed, steps, remembered=10_000, resent=10_000)
@@ -298,14 +298,14 @@ def test_nothing_is_lost_while_somebody_remembers_it(seed: int, steps: int) -> N
 @given(SEEDS, st.integers(1, 300), st.integers(1, 30), st.integers(1, 10))
 @example(4012727207, 13, 2, 1)  # a memory that holds states only, after a crash of both
 @example(929027710, 151, 15, 1)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_nobody_remembers_is_told(seed: int, steps: int, remembered: int, resent: int) -> None:
     """Short memories lose lines; the subscriber says where, and repeats none."""
     assert _lived(seed, steps, remembered, resent).gaps() == []
 
 
 @given(SEEDS, st.integers(1, 300), st.integers(1, 30))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_in_transit_is_not_called_lost(seed: int, steps: int, remembered: int) -> None:
     """Where nothing is lost, no Gap stands, however many answers overtake the events."""
     chance = random.Random(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.container.frames import PIECE_BYTES, TRUNCATED, Line, Multiplexed, Terminal, parser
@@ -189,7 +189,6 @@ def split(data: bytes, sizes: list[int]) -> list[bytes]:
     return parts
 
 
-@settings(deadline=None)
 @given(_lines, _splits)
 def test_any_split_of_frames_gives_the_same_lines(
     lines: list[tuple[int, bytes]], sizes: list[int]
@@ -209,7 +208,6 @@ def test_any_split_of_frames_gives_the_same_lines(
     ]
 
 
-@settings(deadline=None)
 @given(_lines, _splits)
 def test_any_split_of_a_terminals_stream_gives_the_same_lines(
     lines: list[tuple[int, bytes]], sizes: list[int]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mist.errors import EngineError
@@ -67,7 +67,6 @@ def outcome(stream: bytes) -> str:
     return progress.finish()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_any_pieces_give_the_same_build(cuts: list[int]) -> None:
     """Lines, steps and image."""

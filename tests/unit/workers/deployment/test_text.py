@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.deployment.text import (
@@ -25,7 +25,6 @@ def split(text: str, cuts: list[int]) -> list[str]:
     return [text[a:b] for a, b in pairwise(edges)]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab\r\né…"), st.lists(st.integers(0, 40)))
 def test_any_pieces_give_the_same_lines(text: str, cuts: list[int]) -> None:
     """Where a piece ends means nothing."""
