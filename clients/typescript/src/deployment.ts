@@ -1,4 +1,4 @@
-/** A deployment: its log from the beginning, and its status. */
+/** A deployment's log from the beginning, and its status. */
 
 import { linesOf } from './lines.ts';
 import type { Message } from './link.ts';
@@ -21,7 +21,7 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
   readonly deploymentId: number;
   status: DeploymentStatus | null = null;
   complete = false;
-  /** How many records were delivered; every connection begins with the first again. */
+  /** The number of delivered records; every connection starts again with the first. */
   #delivered = 0;
   #known = 0;
   #downtime: number | null = null;

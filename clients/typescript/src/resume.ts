@@ -1,29 +1,28 @@
 /**
- * Resuming a log where it was left, without I/O.
+ * Resume a log where it was left, without I/O.
  *
  * The service resumes after a time, and several lines can have the same time, or
- * times slightly out of order. So it is asked for what followed a moment before the
- * last line, and what is known of the answer is left out: everything up to the last
- * line, which is found again by its time, its stream, its text and how often it came.
- * (Of lines that are the same in all of that to the nanosecond, those before the first
- * that was asked for cannot be told from later ones. The service would have to number
- * its lines.)
+ * times slightly out of order. The client therefore requests the lines from a moment
+ * before the last line, and drops those that it knows: everything up to the last line.
+ * It finds that line again by its time, stream, text and number of occurrences. (If
+ * lines are equal in all of these to the nanosecond, those before the first requested
+ * one cannot be told from later ones. The service would have to number its lines.)
  */
 
 import { compareTimes, earlier } from './time.ts';
 import type { LogLine } from './types.ts';
 
-/** So many lines are remembered: more than the service sends again by default (1,000). */
+/** The number of lines to remember: more than the service repeats by default (1,000). */
 const REMEMBERED = 4096;
-/** The answer begins at most so long before the last line, in milliseconds. */
+/** The answer begins at most this long before the last line, in milliseconds. */
 const MARGIN_MS = 1000;
 /**
- * Lines of stdout and stderr stand out of the order of their times by less than this, in
- * milliseconds. What the service sends begins behind the newest line that is not later than
- * the time it was asked for, so that time has to be before all that may still be missing.
+ * Lines of stdout and stderr are out of time order by less than this, in milliseconds.
+ * The service's answer begins after the newest line that is not later than the requested
+ * time, so that time has to be before every line that may still be missing.
  */
 const DISORDER_MS = 100;
-/** So many lines wait at most for the last known line to come. */
+/** The largest number of lines that wait for the last known line. */
 const HELD = 20_000;
 /** Of longer lines only a hash is kept. */
 const KEPT_CHARACTERS = 256;

@@ -217,7 +217,7 @@ export interface MergeOptions {
   readonly environment?: Partial<Environment>;
 }
 
-/** Several logs as one, by engine time. */
+/** Merge several logs into one by engine time. */
 export interface MergedLogs extends AsyncIterable<MergedLogsEvent> {
   on<T extends MergedLogsEvent['type']>(
     type: T,
@@ -322,7 +322,7 @@ export interface MetricsStream extends Stream<MetricsEvent> {
 }
 
 export interface MetricsOptions extends StreamOptions {
-  /** How many earlier samples to begin with, 0 to 300. */
+  /** The number of earlier samples to start with, 0 to 300. */
   readonly history?: number;
 }
 
