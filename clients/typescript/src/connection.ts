@@ -40,7 +40,7 @@ export interface Session {
   open(): WebSocketLike;
   opened(again: boolean): void;
   /**
-   * A new WebSocket has spoken for the first time: the next messages come from it.
+   * A new WebSocket received its first message: the next messages come from it.
    * `downtime` is how long there was none, in milliseconds; `null` at first, and where
    * it took over from one that was still open.
    */

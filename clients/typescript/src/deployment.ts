@@ -93,8 +93,8 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
   }
 
   /**
-   * Tell whether what is said of the queue is known, or history. The log begins with such a
-   * status, but others that are no part of it may come before: they cannot be counted.
+   * Return true if a status about the queue is already known, or out of date. The log begins
+   * with such a status, but others that are not part of it may come before, so counting fails.
    */
   #isOutdated(message: unknown): boolean {
     if (this.status === null) return false;
