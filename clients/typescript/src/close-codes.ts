@@ -23,7 +23,7 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   4403: final('forbidden', 'Permission denied'),
   4404: final('not-found', 'Not found'),
   // HTTP's 408, 425 and 429 ask the client to retry, and so do the codes derived from them.
-  4408: retried('unavailable', 'The service has waited too long'),
+  4408: retried('unavailable', 'The service waited too long'),
   4409: final('not-running', 'The container is not running'),
   4410: final('unreadable', "The container's log cannot be read"),
   4425: retried('unavailable', 'The service cannot serve this yet'),

@@ -34,7 +34,7 @@ export class Service {
     const WebSocket = this.#WebSocket ?? globalThis.WebSocket;
     if (WebSocket === undefined) {
       throw new TypeError(
-        'There is no WebSocket here: give the option WebSocket, for instance that of "ws"',
+        'No WebSocket is available: pass the option WebSocket, for instance the one from "ws"',
       );
     }
     const address = this.#address(route, query).replace(/^http/, 'ws');

@@ -76,7 +76,7 @@ export async function rollBack(app: App, to: Deployment): Promise<void> {
 export async function cancel(deployment: Deployment): Promise<boolean> {
   const yes = await confirm({
     title: `Cancel deployment ${deployment.id}?`,
-    text: 'It ends as failed. If the old container was stopped already, it is started again.',
+    text: 'The deployment will end as failed. If the old container has already stopped, it is started again.',
     action: 'Cancel the deployment',
     danger: true,
   });

@@ -55,6 +55,6 @@ export const HELP: readonly (readonly [string, string])[] = [
   ['c', 'Clear up to here'],
   ['1 – 9', 'Go to an application'],
   [PALETTE_KEY, 'Palette: applications and commands'],
-  ['?', 'These keys'],
+  ['?', 'Show these keys'],
   ['Esc', 'Close'],
 ];

@@ -64,7 +64,7 @@ function wholeLine(entry: Entry): HTMLElement[] {
   extend();
   more.addEventListener('click', extend);
   text.tabIndex = 0;
-  text.setAttribute('aria-label', 'The whole line');
+  text.setAttribute('aria-label', 'The full line');
   text.setAttribute('role', 'region');
   return [text, more];
 }
