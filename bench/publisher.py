@@ -20,7 +20,7 @@ from bus.publisher import Publisher
 from bus.wire import Kind
 from mist.paths import Paths
 from mist.settings import Settings
-from workers.deployment.log import Wakeups
+from workers.deployment.log import RecordPublisher
 
 # How far a burst may run ahead of the slowest client, as a fraction of the ring.  A
 # client that falls off the ring skips lines, and there is no gapless stream to check.
@@ -61,11 +61,11 @@ class Writer:
         # Unbuffered: a viewer may read the file as soon as the bus announces a line.
         file = path.open("ab", buffering=0)
         publisher = self._publisher(topics.deployment_log(deployment_id))
-        wakeups = Wakeups(publisher, path, self._settings.bus.batch_bytes)
+        records = RecordPublisher(publisher, path, self._settings.bus.batch_bytes)
 
         def send(_size: int, body: bytes) -> None:
             file.write(body + b"\n")
-            wakeups.catch_up()
+            records.catch_up()
 
         self._send = send
         send(1, status)

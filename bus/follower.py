@@ -17,7 +17,8 @@ import zmq
 
 from bus import wire
 from bus.reorder import Gap, ReorderBuffer
-from bus.replay import parse_replay_reply, replay_request
+from bus.replay import parse_replay_reply
+from bus.replay_client import ANSWER_SECONDS, ReplayClient
 from bus.subscriber import events_socket, replay_socket, unanswered
 from bus.wire import Message
 from mist.errors import WireError
@@ -25,9 +26,6 @@ from mist.paths import Paths
 from mist.settings import Settings
 
 Item = Message | Gap
-
-#: A broker answers within milliseconds; after this long a request is taken for lost.
-ANSWER_SECONDS: Final = 2.0
 
 #: How many messages one look at the socket takes, so that a flood does not starve replays.
 _BATCH: Final = 256
@@ -50,19 +48,14 @@ class Follower:
         output: int | None = None,
     ) -> None:
         self.topic = topic
-        self.answered = False
-        self._context = context
         self._paths = paths
-        self._reconcile = settings.streams.reconcile_seconds
         self._output = output
         self._sequence = ReorderBuffer(settings.bus.subscriber_queue)
         self._events = events_socket(context, paths, settings)
         self._events.subscribe(topic)
-        self._replay = replay_socket(context, paths)
-        self._asked: float | None = None
+        self._replay = ReplayClient(topic, settings.streams.reconcile_seconds)
+        self._replay_socket = replay_socket(context, paths)
         self._unsent = False
-        self._ask_again = time.monotonic()
-        self._quiet_since = time.monotonic()
         self._patience = float("inf")
 
     def __enter__(self) -> Self:
@@ -79,7 +72,12 @@ class Follower:
     def close(self) -> None:
         """End the subscription, and with it the demand."""
         self._events.close()
-        self._replay.close()
+        self._replay_socket.close()
+
+    @property
+    def answered(self) -> bool:
+        """Return True if the broker has said what the topic carried before."""
+        return self._replay.answered
 
     def take(self, timeout: float) -> list[Item]:
         """What arrives next, as soon as something does; empty after ``timeout`` seconds.
@@ -92,7 +90,8 @@ class Follower:
         while True:
             self._ask_if_due(time.monotonic())
             self._wait(deadline)
-            found = [*self._live(), *self._replayed()]
+            live, drained = self._live()
+            found = [*live, *self._replayed(drained)]
             now = time.monotonic()
             if found or now >= deadline:
                 return found
@@ -103,38 +102,23 @@ class Follower:
                 )
 
     def _ask_if_due(self, now: float) -> None:
-        if self._asked is not None and now < self._asked + ANSWER_SECONDS:
+        if now < self._replay.next_step(missing=self._sequence.missing):
             return
-        if self._asked is not None:
-            self._drop_request()
-        if now >= self._next_request():
-            self._ask(now)
-
-    def _next_request(self) -> float:
-        """When to ask next, while no request is under way."""
-        return self._ask_again if self._sequence.missing else self._quiet_since + self._reconcile
-
-    def _ask(self, now: float) -> None:
         try:
-            request = replay_request(self.topic, self._sequence.position)
-            self._replay.send_multipart(request, zmq.NOBLOCK)
+            request = self._replay.ask(now, self._sequence.position)
+            self._replay_socket.send_multipart(request, zmq.NOBLOCK)
         except zmq.Again:
             # No broker at the other end (yet): _wait wakes up when one is there.
+            self._replay.withdraw()
             self._unsent = True
         else:
             self._unsent = False
-            self._asked = now
-
-    def _drop_request(self) -> None:
-        """A late answer must not be taken for that of the next request: a new socket."""
-        self._replay.close()
-        self._replay = replay_socket(self._context, self._paths)
-        self._asked = None
 
     def _wait(self, deadline: float) -> None:
         poller = zmq.Poller()
         poller.register(self._events, zmq.POLLIN)
-        poller.register(self._replay, zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN)
+        wanted = zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN
+        poller.register(self._replay_socket, wanted)
         if self._output is not None:
             poller.register(self._output, zmq.POLLERR)
         pause = min([deadline, *self._next_steps()]) - time.monotonic()
@@ -144,37 +128,34 @@ class Follower:
 
     def _next_steps(self) -> Iterator[float]:
         """The moments at which the follower has to act though nothing arrives."""
-        if self._asked is not None:
-            yield self._asked + ANSWER_SECONDS
-        elif not self._unsent:
-            yield self._next_request()
+        if not self._unsent:
+            yield self._replay.next_step(missing=self._sequence.missing)
         if not self.answered:
             yield self._patience
 
-    def _live(self) -> Iterator[Item]:
+    def _live(self) -> tuple[list[Item], bool]:
+        """What is there of the topic, and whether it is all of it."""
+        found: list[Item] = []
         for _ in range(_BATCH):
             try:
                 frames = self._events.recv_multipart(zmq.NOBLOCK)
                 message = wire.parse(frames)
             except zmq.Again:
-                return
+                return found, True
             except WireError:
                 # Not ours; should a message of ours be damaged, its number is missed and asked for.
                 continue
             # The subscription is a prefix, the order that of a single topic.
             if message.topic == self.topic:
-                self._quiet_since = time.monotonic()
-                yield from self._sequence.feed(message)
+                self._replay.hear(time.monotonic())
+                found += self._sequence.feed(message)
+        return found, False
 
-    def _replayed(self) -> Iterator[Item]:
+    def _replayed(self, drained: bool) -> list[Item]:
         try:
-            snapshot = parse_replay_reply(self._replay.recv_multipart(zmq.NOBLOCK))
+            snapshot = parse_replay_reply(self._replay_socket.recv_multipart(zmq.NOBLOCK))
         except zmq.Again:
-            return
-        self._asked = None
-        self.answered = True
-        self._quiet_since = self._ask_again = time.monotonic()
-        if not snapshot.epoch:
-            # It knows nothing of the topic yet; its collector has to come first.
-            self._ask_again += self._reconcile
-        yield from self._sequence.fill(snapshot)
+            return []
+        if not self._replay.take(snapshot, time.monotonic()):
+            return []
+        return list(self._sequence.fill(snapshot, settled=self._replay.settled and drained))

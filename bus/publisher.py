@@ -10,7 +10,8 @@ import zmq
 
 from bus import wire
 from bus.outbox import Outbox, Packet
-from bus.replay import START, Snapshot, parse_replay_reply, replay_request
+from bus.replay import START, Snapshot, parse_replay_reply
+from bus.replay_client import ReplayClient
 from bus.subscriber import replay_socket
 from bus.wire import Flag, Kind
 from mist.errors import BusError
@@ -143,21 +144,26 @@ class Publisher:
         requests do; one whose broker died is never answered.
         """
         deadline = time.monotonic() + timeout
+        replay = ReplayClient(self.topic)
         with replay_socket(self._context, self._paths, immediate=False) as socket:
             poller = zmq.Poller()
             poller.register(socket, zmq.POLLIN)
             poller.register(self.socket, zmq.POLLIN)
-            socket.send_multipart(replay_request(self.topic, START))
-            while (left := deadline - time.monotonic()) > 0:
-                ready = dict(poller.poll(int(left * 1000)))
+            while (now := time.monotonic()) < deadline:
+                due = replay.next_step(missing=True)
+                if now >= due:
+                    socket.send_multipart(replay.ask(now, START))
+                    continue
+                ready = dict(poller.poll(math.ceil((min(due, deadline) - now) * 1000)))
                 if self.socket in ready:
                     self.service()
+                    # The broker that came, or is to come, has no request yet.
+                    replay.withdraw()
                 elif socket in ready:
                     snapshot = parse_replay_reply(socket.recv_multipart())
+                    if not replay.take(snapshot, time.monotonic()):
+                        continue
                     if snapshot.term >= self._outbox.term:
                         return snapshot
                     self.socket.poll(_CLAIM_SLICE_MS)
-                else:
-                    continue
-                socket.send_multipart(replay_request(self.topic, START))
         raise BusError("the broker does not take the claim of a collector")

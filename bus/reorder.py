@@ -56,16 +56,17 @@ class ReorderBuffer:
             self._hold(message)
         return iter(())
 
-    def fill(self, snapshot: Snapshot) -> Iterator[Message | Gap]:
+    def fill(self, snapshot: Snapshot, *, settled: bool) -> Iterator[Message | Gap]:
         """Take a replay.
+
+        ``settled`` says that what the broker forwarded before the last replay has
+        arrived or is lost.
 
         The broker remembers each message before it forwards it, so what was held
         because of a gap and lies beyond a replay that was under way before stays
         held: ``missing`` stays true, and the next replay is waited for.
         """
-        if self._begins_beyond(snapshot):
-            return
-        lost_before = self._lost_before(snapshot)
+        lost_before = self._lost_before(snapshot, settled=settled)
         was_missing, self.missing = self.missing, False
         held, self._held = self._held, []
         late = False
@@ -86,18 +87,15 @@ class ReorderBuffer:
                 yield from self._leap(message)
         self._stuck = self.position if late and not was_missing else None
 
-    def _begins_beyond(self, snapshot: Snapshot) -> bool:
-        """Whether a replay leaves out messages that are wanted: somebody else asked for it."""
-        return snapshot.after > self.position and snapshot.after.epoch == snapshot.epoch
+    def _lost_before(self, snapshot: Snapshot, *, settled: bool) -> Position:
+        """The position before which missing messages can no longer arrive.
 
-    def _lost_before(self, snapshot: Snapshot) -> Position:
-        """Up to where numbers that are missing are not under way either.
-
-        Those before a message that came, and all of them when two replays in a
-        row found this topic at the same place.
+        Events come in order, so what precedes one that arrived is lost.  Where none
+        arrived, a replay that finds the topic where the last one left it tells the
+        same of all that it brings, if it was asked for late enough.
         """
         arrived = self._held
-        if self._stuck == self.position and not self.missing:
+        if settled and self._stuck == self.position and not self.missing:
             arrived = snapshot.messages
         return max((_place(message) for message in arrived), default=Position())
 

@@ -12,6 +12,7 @@ from mist.errors import WireError
 
 _POSITION: Final = struct.Struct("!QQ")
 _STATE: Final = struct.Struct("!QQQQQ")
+_NUMBER: Final = struct.Struct("!Q")
 
 
 class Position(NamedTuple):
@@ -28,7 +29,8 @@ class Snapshot(NamedTuple):
     """The broker's answer to a replay request.
 
     ``epoch``, ``term`` and ``seq`` say where the topic's buffer ends (zeros when
-    there is none); ``messages`` are those ``after`` the position that was asked for.
+    there is none); ``messages`` are those after the position that was asked for.
+    ``number`` is that of the request, 0 if it had none.
     """
 
     topic: bytes
@@ -36,7 +38,7 @@ class Snapshot(NamedTuple):
     term: int
     seq: int
     messages: list[Message]
-    after: Position = START
+    number: int = 0
 
     @property
     def tells_where_to_resume(self) -> bool:
@@ -51,29 +53,40 @@ class Snapshot(NamedTuple):
         return any(header.kind is Kind.LOG for header in headers)
 
 
-def replay_request(topic: bytes, after: Position) -> list[bytes]:
-    """The frames that ask for what ``topic`` carried after a position."""
-    return [topic, _POSITION.pack(*after)]
+class ReplayRequest(NamedTuple):
+    """What a subscriber asks for; ``mark`` is empty or 8 bytes, which the answer repeats."""
+
+    topic: bytes
+    after: Position
+    mark: bytes = b""
 
 
-def parse_replay_request(frames: list[bytes]) -> tuple[bytes, Position]:
-    """The topic and the position of a request, or WireError."""
-    if len(frames) != 2 or len(frames[1]) != _POSITION.size:
-        raise WireError("a replay request has a topic and a position of 16 bytes")
-    return frames[0], Position(*_POSITION.unpack(frames[1]))
+def replay_request(topic: bytes, after: Position, number: int) -> list[bytes]:
+    """The frames that ask for what ``topic`` carried after a position.
+
+    The answer carries the same ``number``, from 1 on, and so answers this request only.
+    """
+    return [topic, _POSITION.pack(*after) + _NUMBER.pack(number)]
+
+
+def parse_replay_request(frames: list[bytes]) -> ReplayRequest:
+    """The request that ``frames`` hold, or WireError."""
+    if len(frames) == 2:
+        topic, position = frames
+        mark = position[_POSITION.size :]
+        if len(position) >= _POSITION.size and len(mark) in {0, _NUMBER.size}:
+            return ReplayRequest(topic, Position(*_POSITION.unpack_from(position)), mark)
+    raise WireError("a replay request has a topic and a position of 16 bytes, or 24 with a number")
 
 
 def replay_reply(
-    topic: bytes,
-    state: tuple[int, int, int],
-    messages: Iterable[tuple[bytes, bytes]],
-    after: Position = START,
+    request: ReplayRequest, state: tuple[int, int, int], messages: Iterable[tuple[bytes, bytes]]
 ) -> list[bytes]:
     """The frames of an answer: epoch, term and last number of the topic, and what it holds.
 
-    ``messages`` are pairs of packed header and body, ``after`` is what was asked for.
+    ``messages`` are pairs of packed header and body.
     """
-    frames = [topic, _STATE.pack(*state, *after)]
+    frames = [request.topic, _STATE.pack(*state, *request.after) + request.mark]
     for header, body in messages:
         frames += (header, body)
     return frames
@@ -81,10 +94,14 @@ def replay_reply(
 
 def parse_replay_reply(frames: list[bytes]) -> Snapshot:
     """The snapshot that an answer holds, or WireError."""
-    if len(frames) < 2 or len(frames) % 2 or len(frames[1]) != _STATE.size:
+    if len(frames) < 2 or len(frames) % 2 or len(frames[1]) < _STATE.size:
         raise WireError("a replay reply has a topic, a state and pairs of header and body")
-    topic = frames[0]
-    epoch, term, seq, *after = _STATE.unpack(frames[1])
-    pairs = zip(frames[2::2], frames[3::2], strict=True)
+    topic, state, *rest = frames
+    mark = state[_STATE.size :]
+    if len(mark) not in {0, _NUMBER.size}:
+        raise WireError(f"the state in a replay reply has {len(state)} bytes, not 40 or 48")
+    epoch, term, seq, *_after = _STATE.unpack_from(state)
+    pairs = zip(rest[::2], rest[1::2], strict=True)
     messages = [Message(topic, wire.unpack(header), body) for header, body in pairs]
-    return Snapshot(topic, epoch, term, seq, messages, Position(*after))
+    number = _NUMBER.unpack(mark)[0] if mark else 0
+    return Snapshot(topic, epoch, term, seq, messages, number)

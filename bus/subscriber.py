@@ -6,12 +6,14 @@ after the fork, never before it.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import zmq
 
 from bus import wire
-from bus.replay import START, Position, Snapshot, parse_replay_reply, replay_request
+from bus.replay import START, Position, Snapshot, parse_replay_reply
+from bus.replay_client import ReplayClient
 from mist.errors import BusError
 from mist.paths import Paths, out_of_reach
 from mist.settings import Settings
@@ -57,11 +59,12 @@ def ask_replay(
 ) -> Snapshot:
     """One replay, blocking; BusError if the broker does not answer in ``timeout`` seconds."""
     with replay_socket(context, paths, immediate=False) as socket:
-        socket.send_multipart(replay_request(topic, after))
+        socket.send_multipart(ReplayClient(topic).ask(time.monotonic(), after))
         # Not RCVTIMEO, which gevent's sockets do not know.
         if not socket.poll(int(timeout * 1000), zmq.POLLIN):
             endpoint = paths.endpoint("replay")
             raise unanswered(paths, "replay", f"no broker answers on {endpoint}; is mist up?")
+        # The socket is new and asks once, so there is no other answer to tell this one from.
         return parse_replay_reply(socket.recv_multipart())
 
 

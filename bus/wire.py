@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from mist import close_codes
 from mist.errors import WireError
 
 VERSION: Final = 1
@@ -30,9 +31,8 @@ HEADER_BYTES: Final = _HEADER.size
 #: what counts on from here must still fit the header.
 _MAX_NUMBER: Final = 2**63 - 1
 
-#: The WebSocket close codes that a header may carry (RFC 6455 §7.4.1: not 1004 to 1006,
-#: nor 1015, and nothing between those that are assigned and the free ones), and none.
-_CODES: Final = {0, *range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+#: The WebSocket close codes that a header may carry, and none.
+_CODES: Final = {0, *close_codes.SENDABLE}
 
 #: A message larger than this is nobody's: one line of 1 MiB whose every byte
 #: needs a six-byte JSON escape stays below it.

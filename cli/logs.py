@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import click
@@ -16,9 +15,10 @@ from bus.stream_state import StreamState
 from bus.wire import Kind, Message
 from cli import terminal
 from cli.state import opened_store
-from mist import clock, close_codes, messages
+from mist import close_codes, messages
 from mist.apps import management
-from mist.errors import BusError, Exit, UsageError
+from mist.errors import BusError, Exit
+from mist.log_range import LogRange, log_range
 from mist.paths import resolve_paths
 from mist.settings import Settings, load_settings
 
@@ -28,11 +28,11 @@ _STILL: Final = frozenset({"created", "exited", "dead", "removing"})
 
 @click.command("logs")
 @click.argument("app")
-@click.option("--tail", type=click.IntRange(min=0), help="Begin with the last N lines [100].")
-@click.option("--since", metavar="TIME", default="", help="Begin after this RFC 3339 time.")
+@click.option("--tail", metavar="N", help="Begin with the last N lines [100].")
+@click.option("--since", metavar="TIME", help="Begin after this RFC 3339 time.")
 @click.option("--stopped", is_flag=True, help="Show the last lines of a container that stopped.")
 @click.option("--timestamps", is_flag=True, help="Put the engine's time before each line.")
-def command(app: str, tail: int | None, since: str, stopped: bool, timestamps: bool) -> None:
+def command(app: str, tail: str | None, since: str | None, stopped: bool, timestamps: bool) -> None:
     """Follow the container log of APP (its name or id) until it ends.
 
     Lines go where the container wrote them, to standard output or standard
@@ -40,7 +40,8 @@ def command(app: str, tail: int | None, since: str, stopped: bool, timestamps: b
     """
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
-        wanted = Wanted(_lines(tail, since, settings), _time(since), stopped)
+        lines = log_range(tail, since, settings.streams.tail_lines, prefix="--")
+        wanted = Wanted(lines, settings.replay.lines, stopped)
         with opened_store() as store:
             topic = topics.container_log(management.find_app(store, app).id)
         with Follower(context, paths, settings, topic, terminal.STDOUT) as follower:
@@ -48,31 +49,17 @@ def command(app: str, tail: int | None, since: str, stopped: bool, timestamps: b
     raise SystemExit(status)
 
 
-def _time(since: str) -> str:
-    try:
-        return clock.normalize(since) if since else ""
-    except ValueError as error:
-        raise UsageError(f"--since: {error}") from None
-
-
-def _lines(tail: int | None, since: str, settings: Settings) -> int:
-    """How many lines to begin with; with ``--since`` that is all there are."""
-    if tail is not None:
-        return tail
-    return sys.maxsize if since else settings.streams.tail_lines
-
-
 class Wanted:
     """Which part of a log's beginning is printed, without I/O.
 
     ``hold`` takes what arrives until it is known how the stream begins; then
     ``beginning`` are the messages to print first.  A container that does not run
-    shows its lines only with ``stopped``.
+    shows its lines only with ``stopped``.  ``reach`` is ``replay.lines``.
     """
 
-    def __init__(self, lines: int, since: str = "", stopped: bool = False) -> None:
+    def __init__(self, lines: LogRange, reach: int, stopped: bool = False) -> None:
         self._lines = lines
-        self._since = since
+        self._reach = reach
         self._stopped = stopped
         self._held: list[Message] = []
         self._engine_state = ""
@@ -99,30 +86,41 @@ class Wanted:
         if message.header.kind is Kind.STATUS:
             self._engine_state = messages.read_status(message.body).state
 
-    def beginning(self) -> list[Message]:
+    def beginning(self) -> list[Item]:
         """Status, then the last lines, then how it ended if it did."""
         statuses = [held for held in self._held if held.header.kind is Kind.STATUS]
         last = self._held[-1]
         ended = [last] if last.header.final else []
         return [*statuses[-1:], *self._tail(ended), *ended]
 
-    def _tail(self, ended: list[Message]) -> list[Message]:
+    def _tail(self, ended: list[Message]) -> list[Item]:
         refused = bool(ended) and ended[0].header.kind is Kind.ERROR
         if refused and not self._stopped:
             return []
         logs = [held for held in self._held if held.header.kind is Kind.LOG]
-        kept: list[Message] = []
-        missing = self._lines
-        for message in reversed(logs):
-            if missing <= 0:
-                break
-            lines = [line for line in message.body.split(b"\n") if self._is_new(line)][-missing:]
-            missing -= len(lines)
-            kept.append(message._replace(body=b"\n".join(lines)))
-        return [message for message in reversed(kept) if message.body]
+        count = sum(held.header.count for held in logs)
+        complete = count < self._reach and self._held[0].header.seq == 1
+        chosen = self._lines.select(_timestamps(logs), self._reach)
+        skipped = chosen.skipped(complete=complete)
+        notice: list[Item] = [Gap(skipped)] if skipped else []
+        return notice + [*_last(logs, chosen.lines)][::-1]
 
-    def _is_new(self, line: bytes) -> bool:
-        return not self._since or messages.read_log(line).timestamp > self._since
+
+def _timestamps(logs: list[Message]) -> Iterator[str]:
+    """The times of the lines, the newest first."""
+    for message in reversed(logs):
+        for line in reversed(message.body.split(b"\n")):
+            yield messages.log_timestamp(line)
+
+
+def _last(logs: list[Message], missing: int) -> Iterator[Message]:
+    """The messages of the last lines, the newest first."""
+    for message in reversed(logs):
+        if missing <= 0:
+            return
+        lines = message.body.split(b"\n")[-missing:]
+        missing -= len(lines)
+        yield message._replace(body=b"\n".join(lines))
 
 
 class Printer:
@@ -135,7 +133,8 @@ class Printer:
     def show(self, item: Item) -> None:
         """Print one message, or how many are lost."""
         if isinstance(item, Gap):
-            terminal.note(f"mist: {item.lost} messages are lost")
+            noun = "line" if item.lost == 1 else "lines"
+            terminal.note(f"mist: {item.lost} {noun} skipped: no longer kept")
         elif item.header.kind is Kind.LOG:
             self._lines(item.body)
         elif item.header.kind is Kind.STATUS:

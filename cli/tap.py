@@ -7,7 +7,8 @@ import re
 import click
 import zmq
 
-from bus import follower, topics, wire
+from bus import topics, wire
+from bus.replay_client import ANSWER_SECONDS
 from bus.subscriber import ask_replay, events_socket
 from cli import terminal
 from mist.errors import WireError
@@ -31,7 +32,7 @@ def command(topic: str) -> None:
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
         # Fails with a clear message if no broker is running; subscribing would wait forever.
-        ask_replay(context, paths, topics.METRICS, timeout=follower.ANSWER_SECONDS)
+        ask_replay(context, paths, topics.METRICS, timeout=ANSWER_SECONDS)
         with events_socket(context, paths, settings) as events:
             events.subscribe(topic.encode())
             _print(events)

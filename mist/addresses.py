@@ -9,6 +9,7 @@ import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from mist import validation
 from mist.errors import Exit, MistError, UsageError
 
 # After a master was killed its workers hold the port until they notice, in seconds.
@@ -79,13 +80,14 @@ def split_address(bind: str) -> tuple[str, int]:
     """Split ``HOST:PORT`` or ``[IPV6]:PORT``; raise UsageError for anything else."""
     host, colon, port = bind.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or not port.isascii() or not port.isdigit():
-        raise UsageError(f"{bind!r} is not an address; write HOST:PORT, such as 127.0.0.1:8420")
+    if not colon or not host or not port or "/" in bind:
+        raise UsageError(f"{bind[:80]!r} is not HOST:PORT, such as 127.0.0.1:8420")
     if ":" in host and not bracketed:
-        raise UsageError(f"{bind!r}: put the IPv6 address in brackets, such as [::1]:8420")
-    if not 1 <= int(port) <= 65_535:
-        raise UsageError(f"{bind!r}: the port must be a number from 1 to 65535")
-    return host.strip("[]"), int(port)
+        raise UsageError(f"{bind[:80]!r}: put the IPv6 address in brackets, such as [::1]:8420")
+    try:
+        return host.strip("[]"), validation.port(port)
+    except UsageError as error:
+        raise UsageError(f"{bind[:80]!r}: {error}") from None
 
 
 def parse_ip(text: str) -> IPv4Address | IPv6Address | None:

@@ -34,9 +34,12 @@ def normalize(text: str) -> str:
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not an RFC 3339 timestamp such as 2025-01-15T10:30:00Z")
+        raise ValueError(f"{text[:64]!r} is not an RFC 3339 timestamp such as 2025-01-15T10:30:00Z")
     date, clock, fraction, zulu, sign, hours, minutes = match.groups()
-    moment = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=UTC)
+    try:
+        moment = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an RFC 3339 timestamp: {error}") from None
     if not zulu:  # "Z" and "z" need no conversion
         offset = timedelta(hours=int(hours), minutes=int(minutes))
         try:

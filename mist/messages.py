@@ -103,6 +103,10 @@ class _StatusMessage(msgspec.Struct, frozen=True):
     data: ContainerStatus
 
 
+class _DeploymentStatusMessage(msgspec.Struct, frozen=True):
+    data: DeploymentStatus
+
+
 class _Text(msgspec.Struct, frozen=True):
     message: str
 
@@ -113,6 +117,7 @@ class _Notice(msgspec.Struct, frozen=True):
 
 _log: Final = msgspec.json.Decoder(LogMessage)
 _status: Final = msgspec.json.Decoder(_StatusMessage)
+_deployment_status: Final = msgspec.json.Decoder(_DeploymentStatusMessage)
 _notice: Final = msgspec.json.Decoder(_Notice)
 _metrics: Final = msgspec.json.Decoder(MetricsSample)
 
@@ -158,6 +163,11 @@ def log_timestamp(message: bytes) -> str:
     return message[LOG_TIMESTAMP].decode("ascii", "replace")
 
 
+def has_type(message: bytes, name: Literal["log", "status", "error"]) -> bool:
+    """Return True if a message that this module made is of a type."""
+    return message.startswith(b'{"type":"%b"' % name.encode())
+
+
 def read_log(message: bytes) -> LogMessage:
     """Decode a ``log`` message."""
     return _log.decode(message)
@@ -166,6 +176,11 @@ def read_log(message: bytes) -> LogMessage:
 def read_status(message: bytes) -> ContainerStatus:
     """Decode the data of a container's ``status`` message."""
     return _status.decode(message).data
+
+
+def read_deployment_status(message: bytes) -> DeploymentStatus:
+    """Return what a deployment's ``status`` message says."""
+    return _deployment_status.decode(message).data
 
 
 def read_text(message: bytes) -> str:

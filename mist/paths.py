@@ -42,6 +42,11 @@ class Paths(NamedTuple):
         """The lock that a supervisor holds while it uses this state."""
         return self.home / "supervisor.lock"
 
+    @property
+    def fencing(self) -> Path:
+        """The last fencing token of the supervisor."""
+        return self.home / "fencing"
+
     def deployment_log(self, deployment_id: int) -> Path:
         """The log of a deployment: its messages as newline-delimited JSON."""
         return self.home / "deployments" / f"{deployment_id}.ndjson"

@@ -27,9 +27,6 @@ from mist.settings import Settings
 
 ProcessKind = Literal["broker", "metrics", "container", "deployment"]
 
-# The broker and the metrics sampler.
-_NO_COLLECTORS: Final = 2
-
 # The kernel truncates a process name to 15 characters (proc_pid_comm(5)).
 _COMM: Final = Path("/proc/self/comm")
 
@@ -44,12 +41,6 @@ class Assignment(NamedTuple):
     """The start time from ``time.time_ns()``: the fencing token in bus message headers."""
     resume: bool
     """A predecessor crashed; resume where it stopped."""
-    container: str = ""
-    """The application's container at the start, if known.
-
-    The parent has the store open anyway; a first query is the most expensive step in the
-    start of a collector.
-    """
 
     @property
     def name(self) -> str:
@@ -62,7 +53,8 @@ def run(
 ) -> None:
     """Run a child: call the function named by ``entry`` (``package.module:function``).
 
-    ``more`` holds the arguments that only some entries take, such as the broker's pipe.
+    ``more`` holds the arguments that only some entries take, such as the broker's pipe and a
+    collector's notice.
     """
     gc.freeze()  # a collection would write to pages shared with the fork server, copying them
     logs.configure(settings)
@@ -82,20 +74,6 @@ def resolve(entry: str) -> Callable[..., Any]:
     module, _, name = entry.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
-
-
-def collectors() -> int:
-    """Return the number of running collectors, including this one.
-
-    Counts the children of the fork server (``proc_pid_children(5)``), except the broker
-    and the metrics sampler.  Return 1 if the kernel does not provide the list.
-    """
-    parent = os.getppid()
-    with suppress(OSError):
-        # The file needs CONFIG_PROC_CHILDREN.
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return max(1, len(children) - _NO_COLLECTORS)
-    return 1
 
 
 def die_with_parent() -> None:

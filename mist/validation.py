@@ -73,11 +73,24 @@ def container(text: str) -> str:
     return text
 
 
-def port(number: int) -> int:
-    """Return a TCP port."""
-    if not 1 <= number <= 65_535:
-        raise UsageError(f"the port must be a number from 1 to 65535, not {number}")
-    return number
+def port(value: int | str) -> int:
+    """Return a TCP port, or raise UsageError unless it is from 1 to 65535."""
+    text = str(value)
+    # The length avoids the conversion of endless digits.
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65_535):
+        raise UsageError(f"the port must be a number from 1 to 65535, not {text[:64]}")
+    return int(text)
+
+
+def integer(what: str, text: str, least: int, most: int) -> int:
+    """Return the decimal number in ``text``; UsageError names ``what`` and the value."""
+    if not (text.isascii() and text.isdigit()):
+        kind = "a positive integer" if least else "an integer of 0 or more"
+        raise UsageError(f"{what} must be {kind}, not {text[:64]!r}")
+    # Comparing lengths first avoids the conversion of endless digits.
+    if len(text) > len(str(most)) or not least <= int(text) <= most:
+        raise UsageError(f"{what} must be from {least} to {most}, not {text[:64]}")
+    return int(text)
 
 
 def git_url(text: str) -> str:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
-from contextlib import suppress
-from multiprocessing.connection import Connection
 
 import zmq
 
 import mist
-from bus.broker.control import BrokerReady, Command, Report
+from bus.broker.control import BrokerReady, Report
 from mist import clock, logs
 from mist.notify import Notifier
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store
 from supervisor import specs
+from supervisor.broker_link import BrokerLink
 from supervisor.control import Control, Status, rows
-from supervisor.deployments import Queue
+from supervisor.fencing import FencingTokens
+from supervisor.notices import Notices
 from supervisor.notify import NotifySocket
+from supervisor.scheduler import Scheduler
 from supervisor.signals import Signals
 from supervisor.spawn import Spawner
 from supervisor.states import State
-from supervisor.supervisor import Outside, Supervisor
+from supervisor.supervisor import Effects, Supervisor
 
 
 class Loop:
@@ -37,10 +37,22 @@ class Loop:
         self._settings = settings
         self._web = web
         self._began = clock.now()
-        self._spawner = Spawner(settings, paths, store.apps, web)
-        queue = Queue(store.deployments, settings.deployments.concurrency)
-        outside = Outside(self._spawner, time.monotonic, self._tell, queue)
-        self._supervisor = Supervisor(settings, outside)
+        self._link = BrokerLink()
+        self._notices = Notices(store.apps)
+        tokens = FencingTokens(paths.fencing)
+        self._spawner = Spawner(settings, paths, self._link, self._notices, tokens, web)
+        scheduler = Scheduler(store.deployments, settings.deployments.concurrency)
+        self._supervisor = Supervisor(
+            settings,
+            Effects(
+                start=self._spawner,
+                clock=time.monotonic,
+                tell=self._link.send,
+                next_token=tokens,
+                scheduler=scheduler,
+                refresh=self._notices.update,
+            ),
+        )
         self._notifier = Notifier()
         self._ready = False
         self._from_web = NotifySocket(paths.notify) if web else None
@@ -74,8 +86,9 @@ class Loop:
         ready = self._wait()
         for number in self._signals.take() if self._signals.descriptor in ready else ():
             self._handlers.get(number, _ignore)()
-        if self._spawner.link is not None and self._spawner.link.fileno() in ready:
-            self._listen(self._spawner.link)
+        if self._link.descriptor in ready:
+            for report in self._link.reports():
+                self._take(report)
         if self._from_web is not None:
             self._hear_web(self._from_web)  # before it is reaped: it may have said why it ends
         self._supervisor.reap()
@@ -88,8 +101,8 @@ class Loop:
         poller = zmq.Poller()
         poller.register(self._control.socket, zmq.POLLIN)
         poller.register(self._signals.descriptor, zmq.POLLIN)
-        if self._spawner.link is not None:
-            poller.register(self._spawner.link.fileno(), zmq.POLLIN)
+        if self._link.descriptor is not None:
+            poller.register(self._link.descriptor, zmq.POLLIN)
         if self._from_web is not None:
             poller.register(self._from_web.fileno(), zmq.POLLIN)
         for child in self._supervisor.children.values():
@@ -104,15 +117,6 @@ class Loop:
             times.append(self._next_watchdog)
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0, int((due - time.monotonic()) * 1000) + 1)
-
-    def _listen(self, link: Connection) -> None:
-        """Take the broker's reports; the end of the pipe is the end of the broker."""
-        try:
-            while link.poll():
-                for report in link.recv():
-                    self._take(report)
-        except (EOFError, OSError):
-            self._spawner.close_link()
 
     def _take(self, report: Report) -> None:
         if isinstance(report, BrokerReady):
@@ -147,17 +151,6 @@ class Loop:
             self._notifier.ready()
             logs.logger().info("ready", pid=os.getpid(), version=mist.__version__)
 
-    def _tell(self, command: Command) -> None:
-        """Send the broker a command, unless it is away or does not read."""
-        link = self._spawner.link
-        if link is None:
-            return
-        poller = select.poll()
-        poller.register(link.fileno(), select.POLLOUT)
-        with suppress(OSError):
-            if poller.poll(0):
-                link.send(command)
-
     def _handle_stop(self) -> None:
         """Asked once: the orderly way; asked again: at once."""
         if self._supervisor.stopping:
@@ -189,7 +182,9 @@ class Loop:
 
     def _close(self) -> None:
         self._signals.close()
+        self._link.close()
         self._spawner.close()
+        self._notices.end()
         self._control.socket.close()
         self._context.term()
         if self._from_web is not None:

@@ -28,16 +28,6 @@ class Phase(IntEnum):
     BROKER = 4
 
 
-#: The modules that the fork server loads once, for all children.  Those of deployments
-#: are not among them: docker-py and the store's library would double the memory that
-#: each fork copies the tables of, and a deployment takes its time anyway.
-PRELOAD: Final = (
-    "mist.process",
-    "bus.broker.main",
-    "workers.container.main",
-    "workers.metrics.main",
-)
-
 #: The name of the web tier in the table; it is the only child that is no worker.
 WEB: Final = "gunicorn"
 

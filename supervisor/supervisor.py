@@ -16,46 +16,48 @@ from bus.topics import Demand
 from mist import close_codes, logs, messages
 from mist.settings import Settings
 from supervisor import specs
-from supervisor.child import Child, Clock, Start
+from supervisor.child import Child, Clock
+from supervisor.child import Start as StartProcess
 from supervisor.demand import Demands
-from supervisor.deployments import Queue
-from supervisor.fencing import next_term
+from supervisor.scheduler import Scheduler, Start
 from supervisor.specs import Policy, Spec
 from supervisor.states import State
 
-#: The close code for "try again later" (IANA WebSocket close code registry).
 
-
-class Outside(NamedTuple):
+class Effects(NamedTuple):
     """What the supervisor acts through."""
 
-    start: Start
+    start: StartProcess
     clock: Clock
     tell: Callable[[Command], None]
     """Send the broker a command; one that is away is not told, it starts anew."""
-    queue: Queue | None
+    next_token: Callable[[], int]
+    """Return a fencing token that is larger than every one before."""
+    scheduler: Scheduler | None
+    refresh: Callable[[frozenset[int]], None]
+    """Bring up to date what collectors are told; the applications are those being deployed."""
 
 
 class Supervisor:
     """Starts, watches, restarts and stops the children of one service."""
 
-    def __init__(self, settings: Settings, outside: Outside) -> None:
+    def __init__(self, settings: Settings, effects: Effects) -> None:
         self.children: dict[str, Child] = {}
         self.stopping = False
         self.exit_status = 0
         self.reason = ""
         """Why the service ends although nobody asked it to."""
         self._settings = settings
-        self._outside = outside
+        self._effects = effects
         self._demands = Demands(settings.collector.linger_seconds)
         self._refused: dict[Demand, None] = {}
-        self._next_look = outside.clock()
+        self._next_look = effects.clock()
 
     # What is to run
 
     def add(self, spec: Spec, why: str = "always", *, resume: bool = False) -> Child:
         """Put a child into the table and start it."""
-        child = Child(spec, self._settings.supervisor, self._outside.start, self._outside.clock)
+        child = Child(spec, self._settings.supervisor, self._effects.start, self._effects.clock)
         self.children[spec.name] = child
         self._begin(child, why, resume=resume)
         return child
@@ -64,26 +66,27 @@ class Supervisor:
         """The deployments in the table, whatever their state."""
         return {c.spec.target for c in self.children.values() if c.spec.kind == "deployment"}
 
-    def run_deployment(self, deployment_id: int, *, resume: bool) -> None:
-        """Start a deployment's runner; with ``resume`` it only cleans up."""
-        why = "cleans up" if resume else "deploys"
-        self.add(specs.deployment(self._settings, deployment_id), why, resume=resume)
+    def run_deployment(self, action: Start) -> None:
+        """Start a deployment's runner."""
+        why = "cleans up" if action.resume else "deploys"
+        spec = specs.deployment(self._settings, action.deployment_id)
+        self.add(spec, why, resume=action.resume)
 
     # Events
 
     def edge(self, edge: SubscriptionChanged) -> None:
         """The broker tells that somebody subscribed, or that nobody is left."""
-        demand = self._demands.apply(edge, self._outside.clock())
+        demand = self._demands.apply(edge, self._effects.clock())
         if demand is None or self.stopping:
             return
         if demand.kind == "deployment":
-            self._next_look = self._outside.clock()
+            self._next_look = self._effects.clock()
         elif demand.kind == "container":
             self._want(demand)
 
     def broker_restarted(self) -> None:
         """Subscribers of the old broker come to the new one now, or are gone."""
-        self._demands.restart(self._outside.clock())
+        self._demands.restart(self._effects.clock())
 
     def reap(self) -> None:
         """Look at every process that may have ended."""
@@ -96,7 +99,7 @@ class Supervisor:
         for child in list(self.children.values()):
             if child.tick():
                 self._settle(child)
-        now = self._outside.clock()
+        now = self._effects.clock()
         for demand in self._demands.expire(now):
             self._unwanted(demand)
         if not self.stopping:
@@ -109,7 +112,7 @@ class Supervisor:
         lingering = self._demands.due()
         if lingering is not None:
             times.append(lingering)
-        if self._outside.queue is not None and not self.stopping:
+        if self._effects.scheduler is not None and not self.stopping:
             times.append(self._next_look)
         return min(times, default=None)
 
@@ -163,8 +166,8 @@ class Supervisor:
         if spec.essential:
             self.reason = child.reason or f"{spec.name} {child.why}; the log above says more"
             self.stop(child.exit_status)
-        elif spec.kind == "deployment" and self._outside.queue is not None:
-            self._outside.queue.lost(spec.target)
+        elif spec.kind == "deployment" and self._effects.scheduler is not None:
+            self._effects.scheduler.lost(spec.target)
         elif spec.kind == "container":
             self._refuse(specs.topic(spec), f"The log collector failed: {child.why}")
 
@@ -172,7 +175,7 @@ class Supervisor:
         spec = child.spec
         del self.children[spec.name]
         if spec.kind == "deployment":
-            self._next_look = self._outside.clock()
+            self._next_look = self._effects.clock()
             if not self._demands.known(Demand("deployment", spec.target)):
                 self._forget(specs.topic(spec))
         elif spec.kind == "container":
@@ -216,16 +219,19 @@ class Supervisor:
             self._settle(child)
 
     def _forget(self, topic: bytes) -> None:
-        self._outside.tell(DropTopic(topic, next_term()))
+        self._effects.tell(DropTopic(topic, self._effects.next_token()))
 
     def _refuse(self, topic: bytes, text: str) -> None:
-        self._outside.tell(RejectTopic(topic, messages.error(text), close_codes.TRY_AGAIN_LATER))
+        self._effects.tell(RejectTopic(topic, messages.error(text), close_codes.TRY_AGAIN_LATER))
 
     def _look(self, now: float) -> None:
-        if self._outside.queue is None or now < self._next_look:
+        scheduler = self._effects.scheduler
+        if scheduler is None or now < self._next_look:
             return
         self._next_look = now + self._settings.supervisor.poll_seconds
-        self._outside.queue.look(self)
+        deploying = scheduler.look(self.running_deployments(), self.run_deployment)
+        if deploying is not None:
+            self._effects.refresh(deploying)
 
     def _forget_old_failures(self, now: float) -> None:
         """A failed runner is shown for a while, and then makes room."""

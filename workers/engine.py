@@ -1,5 +1,9 @@
 """The way to the Docker Engine, for every worker: its address, and questions to it.
 
+The address, TLS, the time limits, the API version and the errors are decided here.
+No request names a version, so each answer is in the engine's own; docker-py asks
+the engine for that version.
+
 ``get`` asks one question over a plain socket: HTTP/1.0, so that the engine's
 server does not chunk and what follows the head is the body as it is.  A
 collector of logs needs no more, and there may be hundreds of them, each of
@@ -14,6 +18,8 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -24,6 +30,9 @@ from mist.errors import EngineError, EngineUnreachable, SettingsError
 from mist.settings import Settings
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+
+#: The API of the oldest engine that the service was tried with, Docker 20.10.
+OLDEST_API: Final = (1, 41)
 
 #: An answer's head longer than this is none of the engine's.
 _HEAD_BYTES: Final = 65_536
@@ -52,6 +61,15 @@ def reason(error: BaseException) -> str:
         seen = wrapped[-1] if wrapped else inner or seen
 
 
+class Certificates(NamedTuple):
+    """The files of ``DOCKER_CERT_PATH`` for TLS; without ``verify`` the engine's is not checked."""
+
+    authority: str
+    certificate: str
+    key: str
+    verify: bool
+
+
 class Reply(NamedTuple):
     """An answer whose head was read: the connection gives the rest of the body after ``begun``."""
 
@@ -66,7 +84,7 @@ def dial(settings: Settings) -> socket.socket:
     parts = split(address)
     try:
         if parts.scheme == "unix":
-            return _dial_unix(parts.netloc + parts.path, timeout)
+            return _dial_unix(unix_path(parts), timeout)
         return _dial_tcp(parts, timeout)
     except OSError as error:
         raise EngineUnreachable(address, reason(error)) from None
@@ -83,6 +101,30 @@ def split(address: str) -> SplitResult:
     raise SettingsError("engine.host", f"{address!r} is neither unix:///PATH nor tcp://HOST:PORT")
 
 
+def unix_path(parts: SplitResult) -> str:
+    """The socket's path; ``unix://engine.sock`` is one in the current directory."""
+    return parts.netloc + parts.path
+
+
+def certificates(parts: SplitResult) -> Certificates | None:
+    """The files for TLS, as the engine's own command chooses them, or None for a plain connection.
+
+    Raises SettingsError if one of them is not there.
+    """
+    verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
+    named = os.environ.get("DOCKER_CERT_PATH")
+    if parts.scheme == "unix" or not (parts.scheme == "https" or verify or named):
+        return None
+    folder = Path(named) if named else Path.home() / ".docker"
+    needed = ["cert.pem", "key.pem", *(["ca.pem"] if verify else [])]
+    for path in (folder / name for name in needed):
+        if not path.is_file():
+            problem = f"TLS needs {path}, which is not a file; name the right directory"
+            raise SettingsError("DOCKER_CERT_PATH", problem)
+    authority, certificate, key = (str(folder / f"{name}.pem") for name in ("ca", "cert", "key"))
+    return Certificates(authority, certificate, key, verify)
+
+
 def _dial_unix(path: str, timeout: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(timeout)
@@ -95,18 +137,15 @@ def _dial_unix(path: str, timeout: float) -> socket.socket:
 
 
 def _dial_tcp(parts: SplitResult, timeout: float) -> socket.socket:
-    """TLS as the engine's own command has it: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH."""
-    verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
-    certificates = os.environ.get("DOCKER_CERT_PATH", "")
+    files = certificates(parts)
     connection = socket.create_connection((parts.hostname, parts.port), timeout)
-    if not (parts.scheme == "https" or verify or certificates):
+    if files is None:
         return connection
     with connection:
-        folder = Path(certificates) if certificates else Path.home() / ".docker"
-        context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
-        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        context.check_hostname = verify
-        context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
+        context = ssl.create_default_context(cafile=files.authority if files.verify else None)
+        context.load_cert_chain(files.certificate, files.key)
+        context.check_hostname = files.verify
+        context.verify_mode = ssl.CERT_REQUIRED if files.verify else ssl.CERT_NONE
         return context.wrap_socket(connection, server_hostname=parts.hostname)
 
 
@@ -114,11 +153,10 @@ def get(settings: Settings, path: str, **query: object) -> Reply:
     """Ask the engine; EngineError carries its words if it says no, with ``status``."""
     connection = dial(settings)
     try:
-        target = quote(path) + ("?" + urlencode(query) if query else "")
-        connection.sendall(f"GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-        status, begun = _head(connection)
+        connection.sendall(request("GET", path, query))
+        status, begun = read_head(partial(connection.recv, _RECEIVE_BYTES))
         if status != 200:
-            raise EngineRefused(status, _words(begun + _rest(connection, settings)))
+            raise EngineRefused(status, begun + _rest(connection, settings))
     except OSError as error:
         connection.close()
         raise EngineUnreachable(host(settings), reason(error)) from None
@@ -142,26 +180,39 @@ def get_json(settings: Settings, path: str, **query: object) -> Any:
 
 
 class EngineRefused(EngineError):
-    """The engine answered with an HTTP status other than 200; ``words`` are its own."""
+    """The engine answered with an HTTP status other than 200; the text is in its own words."""
 
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(status, words)
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status, body)
         self.status = status
-        self.words = words
+        self.body = body
 
     def __str__(self) -> str:
-        return self.words or f"the engine answered with HTTP status {self.status}"
+        try:
+            words = str(msgspec.json.decode(self.body)["message"])
+        except (msgspec.DecodeError, KeyError, TypeError):
+            words = self.body.decode(errors="replace").strip()
+        return words or f"the engine answered with HTTP status {self.status}"
 
 
-def _head(connection: socket.socket) -> tuple[int, bytes]:
-    """The status, and what came of the body with the head.
+def request(
+    method: str, path: str, query: Mapping[str, object], headers: Iterable[str] = ()
+) -> bytes:
+    """Return the head of a request."""
+    target = quote(path) + ("?" + urlencode(query) if query else "")
+    return "\r\n".join([f"{method} {target} HTTP/1.0", "Host: docker", *headers, "", ""]).encode()
 
+
+def read_head(receive: Callable[[], bytes]) -> tuple[int, bytes]:
+    """Return the status of an answer, and what came of the body with the head.
+
+    ``receive`` returns the next bytes, none at the end.  Raises ConnectionError.
     Nothing else of a head matters to a request in HTTP/1.0: its body is neither
     compressed nor chunked, and ends with the connection.
     """
     received = b""
     while (end := received.find(b"\r\n\r\n")) < 0:
-        data = connection.recv(_RECEIVE_BYTES)
+        data = receive()
         if not data or len(received) > _HEAD_BYTES:
             raise ConnectionError("the engine hung up in the middle of an answer")
         received += data
@@ -179,11 +230,3 @@ def _rest(connection: socket.socket, settings: Settings) -> bytes:
         parts.append(data)
         connection.settimeout(max(0.001, deadline - time.monotonic()))
     return b"".join(parts)
-
-
-def _words(body: bytes) -> str:
-    """What an error's body says: ``{"message": …}`` or plain text."""
-    try:
-        return str(msgspec.json.decode(body)["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return body.decode(errors="replace").strip()

@@ -23,6 +23,7 @@ from bus.replay import Position, Snapshot
 from bus.stream_state import StreamState
 from bus.wire import Kind, Message
 from mist import close_codes, messages
+from mist.log_range import LogRange
 from mist.settings import Settings
 
 NO_COLLECTOR = "The collector does not start; see `mist status` on the server"
@@ -105,11 +106,11 @@ class Channel(Listener):
         if self._ready():
             self.settle_all()
 
-    def fill(self, snapshot: Snapshot) -> None:
+    def fill(self, snapshot: Snapshot, *, settled: bool) -> None:
         """Take what the broker remembers."""
         if not self.ring.head and snapshot.messages:
             self._truncated = snapshot.messages[0].header.seq > 1
-        self._apply(self._sequence.fill(snapshot))
+        self._apply(self._sequence.fill(snapshot, settled=settled))
         self._settle_known()
 
     def flush(self) -> None:
@@ -197,20 +198,15 @@ class Channel(Listener):
     def _prelude(self, wish: SubscribeOptions) -> list[bytes]:
         """The status, and of what was there before the client what it wishes."""
         status = [text_frame(self._status)] if self._status else []
-        if wish.since is not None:
-            return status + self._since(wish.since, wish.tail)
-        return status + rings.tail(self.ring, min(wish.tail or 0, self._reach), self._kind)
+        wanted = LogRange(wish.tail, wish.since)
+        chosen = wanted.select(rings.timestamps(self.ring), self._reach)
+        skipped = chosen.skipped(complete=self._complete())
+        notice = [text_frame(messages.skipped(skipped))] if skipped else []
+        return status + notice + rings.tail(self.ring, chosen.lines, self._kind)
 
-    def _since(self, timestamp: str, lines: int | None) -> list[bytes]:
-        reach = self._reach if lines is None else min(lines, self._reach)
-        found = rings.since(self.ring, timestamp, reach)
-        if lines is None and found.beyond and (found.older_lines or self._beyond_memory()):
-            return [text_frame(messages.skipped(max(1, found.older_lines))), *found.frames]
-        return found.frames
-
-    def _beyond_memory(self) -> bool:
-        """Whether the container wrote lines that nobody here has any more."""
-        return self._truncated or self.ring.tail > 0 or self.ring.lines >= self._reach
+    def _complete(self) -> bool:
+        """Return True if all that the container ever wrote is here."""
+        return not (self._truncated or self.ring.tail > 0 or self.ring.lines >= self._reach)
 
     def _refuse(self, connection: Connection, wish: SubscribeOptions, ending: StreamEnd) -> None:
         """Tell a client that came after the end why there is nothing to follow."""

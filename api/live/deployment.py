@@ -22,7 +22,7 @@ from api.live.ring import Cursor, Ring
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
 from bus.wire import Kind, Message
-from mist import messages
+from mist import close_codes, messages
 from mist.deployments.records import (
     READ_BYTES,
     Reader,
@@ -35,9 +35,6 @@ from mist.settings import StreamSettings
 from mist.store import Deployment
 
 log = structlog.get_logger(__name__)
-
-NORMAL: Final = 1000
-INTERNAL_ERROR: Final = 1011
 
 #: How many pieces of the file the ring takes at once, four megabytes.  The rest follows
 #: with the next message or second, so that the worker's other clients get their turn.
@@ -206,7 +203,7 @@ class DeploymentLog(Listener):
             connection.flush()
             if cursor.failed:
                 self.remove(connection)
-                connection.finish(INTERNAL_ERROR)
+                connection.finish(close_codes.INTERNAL_ERROR)
 
     def _append(self, body: bytes) -> None:
         self.ring.append(text_frames(body), Kind.LOG, body.count(b"\n") + 1, size=len(body) + 1)
@@ -258,5 +255,5 @@ class DeploymentLog(Listener):
         closing = closing_records(row)
         for connection, cursor in self._cursors.items():
             cursor.conclude(closing)
-            connection.finish(NORMAL)
+            connection.finish(close_codes.NORMAL)
         self._cursors.clear()

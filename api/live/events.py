@@ -29,6 +29,8 @@ class Events:
     """What the broker sends for the topics that are subscribed to; for one greenlet to read."""
 
     def __init__(self, paths: Paths, settings: Settings) -> None:
+        self.drained = False
+        """The last look at the socket took all that was there."""
         self._socket = events_socket(zmq.Context(), paths, settings)
         self._readable: Any = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
         self.subscribe = self._socket.subscribe
@@ -55,9 +57,11 @@ class Events:
         """
         arrived: list[list[bytes]] = []
         size = 0
+        self.drained = True
         with suppress(zmq.Again):
             while len(arrived) < most and size < _ROUND_BYTES:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
                 arrived.append(frames)
                 size += len(frames[-1])
+            self.drained = False
         return arrived, size

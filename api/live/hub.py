@@ -1,16 +1,15 @@
 """A gunicorn worker's end of the bus: one subscription for each topic that it shows.
 
 Three greenlets: one reads the events and fans them out, one takes the broker's
-replays, and one asks for replays: at once where messages are missing, and every
-second for all topics, because the loss of a topic's last message shows nowhere
-else.
+replays, and one compares every topic with the broker's memory each
+``streams.reconcile_seconds``, because the loss of a topic's last message shows
+nowhere else.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Final, TypeVar, cast
 
@@ -21,16 +20,14 @@ import zmq.green as zmq
 from api.live.events import Events
 from api.live.listener import Listener
 from bus import wire
-from bus.replay import parse_replay_reply, replay_request
+from bus.replay import Snapshot, parse_replay_reply
+from bus.replay_client import ANSWER_SECONDS, ReplayClient
 from bus.subscriber import ask_replay, replay_socket
 from mist.errors import BusError, WireError
 from mist.paths import Paths
 from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-#: How long the broker may take to answer whoever asks whether it is there, in seconds.
-PROBE_SECONDS: Final = 2.0
 
 #: A worker that lines reach one by one spends a tenth of its time on sending them,
 #: unless that would keep them longer than ``streams.gather_seconds``.
@@ -57,6 +54,7 @@ class Hub:
         self._events = Events(paths, settings)
         self._replay = replay_socket(self._context, paths)
         self._listeners: dict[bytes, Listener] = {}
+        self._replays: dict[bytes, ReplayClient] = {}
 
     def start(self) -> None:
         """Begin to read the bus."""
@@ -73,6 +71,7 @@ class Hub:
         listener = self._listeners.get(topic)
         if listener is None:
             listener = self._listeners[topic] = make()
+            self._replays[topic] = ReplayClient(topic, self._settings.streams.reconcile_seconds)
             self._events.subscribe(topic)
             self._ask(topic, listener)
         return cast(ListenerT, listener)
@@ -81,13 +80,13 @@ class Hub:
         """Unsubscribe if the topic has no client any more."""
         listener = self._listeners.get(topic)
         if listener is not None and not listener.clients:
-            del self._listeners[topic]
+            del self._listeners[topic], self._replays[topic]
             self._events.unsubscribe(topic)
 
     def problem(self) -> str | None:
         """Why the broker does not answer; None if it does."""
         try:
-            ask_replay(self._context, self._paths, _PROBE_TOPIC, timeout=PROBE_SECONDS)
+            ask_replay(self._context, self._paths, _PROBE_TOPIC, timeout=ANSWER_SECONDS)
         except BusError as error:
             return str(error)
         return None
@@ -139,15 +138,21 @@ class Hub:
             except WireError as error:
                 log.warning("replay_dropped", reason=str(error))
                 continue
-            listener = self._listeners.get(snapshot.topic)
-            if listener is not None:
-                with _apart:
-                    listener.fill(snapshot)
-                    listener.flush()
-                if listener.missing and snapshot.epoch:
-                    # More was lost while this replay was under way.  (A broker that
-                    # knows nothing of the topic yet is asked at the next turn.)
-                    self._ask(snapshot.topic, listener)
+            self._fill(snapshot)
+
+    def _fill(self, snapshot: Snapshot) -> None:
+        """Give a replay to the topic's listener, if it was asked for on its behalf."""
+        replay = self._replays.get(snapshot.topic)
+        if replay is None or not replay.take(snapshot, time.monotonic()):
+            return
+        listener = self._listeners[snapshot.topic]
+        with _apart:
+            listener.fill(snapshot, settled=replay.settled and self._events.drained)
+            listener.flush()
+        if listener.missing and snapshot.epoch:
+            # More was lost while this replay was in transit.  (A broker that
+            # knows nothing of the topic yet is asked in the next turn.)
+            self._ask(snapshot.topic, listener)
 
     def _reconcile(self) -> None:
         while True:
@@ -158,12 +163,17 @@ class Hub:
                 self._ask(topic, listener)
 
     def _ask(self, topic: bytes, listener: Listener) -> None:
-        """Ask for what followed; a broker that is away is asked again at the next turn."""
-        if listener.position is None:
+        """Ask for what followed, unless an answer is awaited already.
+
+        A broker that is away is asked again in the next turn.
+        """
+        replay, now = self._replays[topic], time.monotonic()
+        if listener.position is None or not replay.free(now):
             return
-        with suppress(zmq.Again):
-            request = replay_request(topic, listener.position)
-            self._replay.send_multipart(request, zmq.NOBLOCK)
+        try:
+            self._replay.send_multipart(replay.ask(now, listener.position), zmq.NOBLOCK)
+        except zmq.Again:
+            replay.withdraw()
 
 
 class _Apart:

@@ -35,8 +35,10 @@ class Listener(ABC):
     def feed(self, message: Message) -> None:
         """Take a live message."""
 
-    def fill(self, snapshot: Snapshot) -> None:  # noqa: B027 - not every topic has replays
-        """Take a replay."""
+    def fill(  # noqa: B027 - not every topic has replays
+        self, snapshot: Snapshot, *, settled: bool
+    ) -> None:
+        """Take a replay; see ``bus.reorder.ReorderBuffer.fill`` for ``settled``."""
 
     @abstractmethod
     def flush(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import falcon
 
-from mist import clock
+from mist import validation
+from mist.errors import UsageError
 from mist.ids import MAX_ID
+from mist.log_range import LogRange, log_range
 
 
 def identifier(req: falcon.Request, name: str) -> int:
@@ -16,22 +18,20 @@ def identifier(req: falcon.Request, name: str) -> int:
     return _integer(name, text, 1, MAX_ID)
 
 
-def count(req: falcon.Request, name: str, most: int = MAX_ID) -> int | None:
+def count(req: falcon.Request, name: str, most: int) -> int | None:
     """An integer from 0 to ``most``, or None if the parameter is not there."""
     text = req.get_param(name)
     return None if text is None else _integer(name, text, 0, most)
 
 
-def timestamp(req: falcon.Request, name: str) -> str | None:
-    """An RFC 3339 time stamp in the engine's form, or None if the parameter is not there."""
-    text = req.get_param(name)
-    if text is None:
-        return None
+def lines(req: falcon.Request, default: int) -> LogRange:
+    """What ``tail`` and ``since`` ask for; without both the last ``default`` lines."""
+    since = req.get_param("since")
     try:
         # An unescaped "+01:00" arrives as " 01:00": the query's encoding of a blank.
-        return clock.normalize(text.replace(" ", "+"))
-    except ValueError as error:
-        raise falcon.HTTPBadRequest(description=f"{name}: {error}") from None
+        return log_range(req.get_param("tail"), since and since.replace(" ", "+"), default)
+    except UsageError as error:
+        raise falcon.HTTPBadRequest(description=str(error)) from None
 
 
 def switch(req: falcon.Request, name: str) -> bool:
@@ -43,12 +43,7 @@ def switch(req: falcon.Request, name: str) -> bool:
 
 
 def _integer(name: str, text: str, least: int, most: int) -> int:
-    if not (text.isascii() and text.isdigit()):
-        kind = "a positive integer" if least else "an integer of 0 or more"
-        raise falcon.HTTPBadRequest(description=f"{name} must be {kind}, not {text[:64]!r}")
-    # Comparing lengths first spares the conversion of digits without end.
-    if len(text) > len(str(most)) or not least <= int(text) <= most:
-        raise falcon.HTTPBadRequest(
-            description=f"{name} must be from {least} to {most}, not {text[:64]}"
-        )
-    return int(text)
+    try:
+        return validation.integer(name, text, least, most)
+    except UsageError as error:
+        raise falcon.HTTPBadRequest(description=str(error)) from None

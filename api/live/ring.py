@@ -191,42 +191,11 @@ def _last_frames(frames: bytes, leave_out: int) -> bytes:
     return b""
 
 
-class Since(NamedTuple):
-    """What follows a time stamp: the frames, and how many lines before them are known lost."""
-
-    frames: list[bytes]
-    beyond: bool
-    older_lines: int
-
-
-def since(ring: Ring, timestamp: str, reach: int) -> Since:
-    """The log lines after ``timestamp``, of the last ``reach`` lines.
-
-    ``beyond`` tells that the time stamp lies before all of them, and
-    ``older_lines`` how many later lines than it the ring still has, out of reach.
-    """
-    found: list[bytes] = []
-    older = 0
+def timestamps(ring: Ring) -> Iterator[str]:
+    """The times of the log lines, the newest first."""
     for chunk in ring.newest_first():
-        if chunk.kind is not Kind.LOG:
-            continue
-        if chunk.last_timestamp <= timestamp:
-            return Since(found[::-1], older > 0, older)
-        fresh = _frames_after(chunk.frames, timestamp)
-        keep = min(len(fresh), max(0, reach))
-        older += len(fresh) - keep
-        reach -= keep
-        if keep:
-            found.append(chunk.frames[fresh[-keep] :])
-        if len(fresh) < chunk.lines:
-            return Since(found[::-1], older > 0, older)
-    return Since(found[::-1], True, older)
-
-
-def _frames_after(frames: bytes, timestamp: str) -> list[int]:
-    """Where the frames stand whose line is later than ``timestamp``."""
-    return [
-        start
-        for start, payload, _ in payloads(frames)
-        if messages.log_timestamp(frames[payload : payload + 64]) > timestamp
-    ]
+        if chunk.kind is Kind.LOG:
+            # Known without a look into the frames, and often all that a client needs.
+            yield chunk.last_timestamp
+            for _, payload, _ in [*payloads(chunk.frames)][-2::-1]:
+                yield messages.log_timestamp(chunk.frames[payload : payload + 64])

@@ -115,11 +115,8 @@ class ContainerLogRoute:
         )
 
     def _wish(self, req: falcon.Request) -> SubscribeOptions:
-        since = options.timestamp(req, "since")
-        tail = options.count(req, "tail")
-        if tail is None and since is None:
-            tail = self._live.settings.streams.tail_lines
-        return SubscribeOptions(tail, since, options.switch(req, "stopped"))
+        lines = options.lines(req, self._live.settings.streams.tail_lines)
+        return SubscribeOptions(lines.tail, lines.since, options.switch(req, "stopped"))
 
 
 class DeploymentRoute:

@@ -25,7 +25,7 @@ from gunicorn.workers.ggevent import PyWSGIHandler, PyWSGIServer
 
 from api.websocket import handshake
 from api.websocket.connection import Connection
-from api.websocket.frames import CloseCode
+from mist import close_codes
 
 if TYPE_CHECKING:
     from api.server.accept_balance import AcceptShare
@@ -200,7 +200,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         """Start a response (PEP 3333); on an open WebSocket an error becomes a close frame."""
         if self.connection is not None:
             if int(status[:3]) >= _FIRST_ERROR:  # the application failed after the upgrade
-                self.connection.close(CloseCode.INTERNAL_ERROR, "internal error")
+                self.connection.close(close_codes.INTERNAL_ERROR, "internal error")
             return _discard
         if status.startswith("426"):  # RFC 9110 §15.5.22 requires Upgrade
             given = {name.lower() for name, _ in headers}
@@ -217,7 +217,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:
         """Log an error of the application and report it to the client."""
         if self.connection is not None:
-            self.connection.close(CloseCode.INTERNAL_ERROR, "internal error")
+            self.connection.close(close_codes.INTERNAL_ERROR, "internal error")
         super().handle_error(t, v, tb)
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:

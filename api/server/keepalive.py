@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
 
-from api.websocket.frames import CloseCode
+from mist import close_codes
 from mist.settings import StreamSettings
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class ConnectionRegistry:
             if connection.blocked:
                 connection.unanswered = 0  # judged by look_at_blocked() instead
             elif connection.unanswered >= _PINGS:
-                connection.close(CloseCode.INTERNAL_ERROR, "no answer to two pings")
+                connection.close(close_codes.INTERNAL_ERROR, "no answer to two pings")
             connection.ping()  # does nothing on a closing connection
 
     def look_at_blocked(self) -> None:
@@ -101,7 +101,7 @@ class ConnectionRegistry:
 
     def close_all(self) -> None:
         """Close the remaining connections at once, at the next frame boundary."""
-        code, reason = self.stopping or (CloseCode.GOING_AWAY, "")
+        code, reason = self.stopping or (close_codes.GOING_AWAY, "")
         for connection in list(self.connections):
             connection.close(code, reason)
 

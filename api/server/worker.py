@@ -27,7 +27,7 @@ from api.server.accept_balance import AcceptShare
 from api.server.handler import HttpHandler, HttpServer
 from api.server.keepalive import ConnectionRegistry
 from api.server.worker_status import WorkerStatus
-from api.websocket.frames import CloseCode
+from mist import close_codes
 from mist.errors import SettingsError
 from mist.settings import load_settings
 
@@ -155,8 +155,8 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
 
     def _farewell(self) -> tuple[int, str]:
         if self.status.replaced:
-            return CloseCode.SERVICE_RESTART, "server reloads"
-        return CloseCode.GOING_AWAY, "server stops"
+            return close_codes.SERVICE_RESTART, "server reloads"
+        return close_codes.GOING_AWAY, "server stops"
 
     def _wait(
         self,

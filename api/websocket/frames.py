@@ -35,16 +35,16 @@ class Opcode(IntEnum):
 
 
 class CloseCode(IntEnum):
-    """The close codes that this package uses (RFC 6455 §7.4.1 and the IANA registry)."""
+    """The close codes that this package sends by itself (RFC 6455 §7.4.1).
+
+    ``mist.close_codes`` has all others; this package does not import it.
+    """
 
     NORMAL = 1000
-    GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     INVALID_TEXT = 1007
     MESSAGE_TOO_BIG = 1009
     INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012
-    TRY_AGAIN_LATER = 1013
 
 
 class FrameHeader(NamedTuple):

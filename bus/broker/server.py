@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,7 +28,8 @@ from bus.broker.control import (
     Report,
     SubscriptionChanged,
 )
-from bus.replay import Position, parse_replay_request, replay_reply
+from bus.coalesce import Coalescer
+from bus.replay import ReplayRequest, parse_replay_request, replay_reply
 from mist import logs
 from mist.errors import BusError, WireError
 from mist.paths import Paths
@@ -50,8 +50,6 @@ MAX_TOPIC_BYTES: Final = 128
 _REQUEST_BYTES: Final = 1024
 #: Reports in one message to the supervisor; a writable pipe takes that many without blocking.
 _REPORTS: Final = 128
-#: So many rounds that follow each other at once are a flood of small messages.
-_FLOOD_ROUNDS: Final = 8
 #: Malformed messages are counted, and told at most this often.
 _COMPLAIN_SECONDS: Final = 10.0
 
@@ -78,11 +76,11 @@ class Broker:
 
     def serve(self) -> None:
         """Work until the supervisor is gone."""
-        pace = Pace(self._settings.bus.gather_seconds)
+        coalescer = Coalescer(self._settings.bus.gather_seconds)
         with suppress(EOFError, BrokenPipeError, ConnectionResetError):
             while True:
                 self.step(None)
-                pace.rest()
+                coalescer.rest()
 
     def step(self, timeout_ms: int | None) -> None:
         """One round: wait until something is there, and work it off."""
@@ -171,18 +169,18 @@ class Broker:
             except zmq.Again:
                 return
             try:
-                topic, position = parse_replay_request(request)
+                answer = self._replayed(parse_replay_request(request))
             except WireError as error:
                 self._complaints.note("replay", error)
                 continue
-            self._replay.send_multipart([peer, *self._replayed(topic, position)])
+            self._replay.send_multipart([peer, *answer])
 
-    def _replayed(self, topic: bytes, position: Position) -> list[bytes]:
-        buffer = self.buffers.get(topic)
+    def _replayed(self, request: ReplayRequest) -> list[bytes]:
+        buffer = self.buffers.get(request.topic)
         if buffer is None:
-            return replay_reply(topic, (0, 0, 0), (), position)
+            return replay_reply(request, (0, 0, 0), ())
         state = (buffer.epoch, buffer.term, buffer.seq)
-        return replay_reply(topic, state, buffer.after(position), position)
+        return replay_reply(request, state, buffer.after(request.after))
 
     def _exchange(self, ready: int) -> None:
         """Read the supervisor's commands, and report while it takes them."""
@@ -220,31 +218,3 @@ class Complaints:
             logs.logger().warning(
                 "malformed message dropped", socket=socket, reason=str(error), total=self.count
             )
-
-
-class Pace:
-    """Lets small messages gather while they come faster than one in ``seconds``.
-
-    Each message alone wakes the broker, and the broker every subscriber; those
-    that gather for a moment share the wake-ups.  A message after a pause finds
-    the broker waiting for it, and so do the first few of a flood.
-    """
-
-    def __init__(
-        self,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._sleep = sleep
-        self._quick = 0
-        self._last = clock()
-
-    def rest(self) -> None:
-        """Called after each round; sleeps when rounds have followed each other at once."""
-        self._quick = self._quick + 1 if self._clock() - self._last < self._seconds else 0
-        if self._quick > _FLOOD_ROUNDS:
-            self._sleep(self._seconds)
-        self._last = self._clock()

@@ -17,7 +17,8 @@ from zmq.auth import create_certificates, load_certificate
 from zmq.auth.thread import ThreadAuthenticator
 
 from mist import logs
-from mist.errors import BusError
+from mist.addresses import split_address
+from mist.errors import BusError, SettingsError, UsageError
 from mist.paths import Paths
 from mist.settings import Settings
 
@@ -48,6 +49,10 @@ class Tap:
         self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, paths: Paths
     ) -> None:
         self._address = settings.bus.tap_bind
+        try:
+            split_address(self._address)
+        except UsageError as error:
+            raise SettingsError("bus.tap_bind", str(error)) from None
         self._context = context
         keys = settings.bus.tap_keys
         self._home = paths.home / "tap"

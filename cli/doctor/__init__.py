@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 import click
 import msgspec
@@ -22,13 +22,10 @@ import mist
 from cli import terminal
 from cli.doctor import checks
 from cli.doctor.checks import Finding, Verdict
-from mist.errors import Exit, MistError
+from mist.errors import Exit, MistError, SettingsError
 from mist.paths import Paths, locate_paths
 from mist.settings import DEFAULT_FILE, Settings, load_settings
 from mist.visible import visible
-
-# The API version of Docker 20.10, the oldest engine that the service was tested with.
-_ENGINE_API: Final = (1, 41)
 
 _STYLES: Final[dict[Verdict, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -88,16 +85,19 @@ def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     # Imported here: the client is slow to load, and an import error must not hide the rest.
     from workers import engine  # noqa: PLC0415
 
+    address = engine.host(settings)
     try:
-        address = engine.host(settings)  # may be wrong, too
+        parts = engine.split(address)
         found = msgspec.convert(engine.get_json(settings, "/version"), _Version)
+    except SettingsError as error:
+        yield Finding("fail", "engine", str(error), "correct the setting, or the variable")
+        return
     except (MistError, msgspec.ValidationError) as error:
-        advice = _engine_advice(urlsplit(engine.host(settings)))
-        yield Finding("fail", "engine", str(error), advice)
+        yield Finding("fail", "engine", str(error), _engine_advice(parts))
         return
     text = f"Docker Engine {found.version} (API {found.api_version}) at {address}"
     # Compared as numbers: 1.9 is less than 1.41.
-    if tuple(map(int, found.api_version.split("."))) < _ENGINE_API:
+    if tuple(map(int, found.api_version.split("."))) < engine.OLDEST_API:
         yield Finding("warn", "engine", text, "upgrade the engine to 20.10 or later")
     else:
         yield Finding("ok", "engine", text)
@@ -109,7 +109,9 @@ def _engine_advice(address: SplitResult) -> str:
         return (
             "check that the engine listens there, and check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
         )
-    path = Path(address.path)
+    from workers import engine  # noqa: PLC0415 - see check_engine
+
+    path = Path(engine.unix_path(address))
     try:
         status = path.stat()
     except PermissionError:  # the directory of the socket is closed to this user

@@ -7,7 +7,6 @@ import os
 import pwd
 import resource
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,8 +18,9 @@ from bus import topics
 from bus.subscriber import ask_replay
 from cli import terminal
 from cli.top import human
+from mist import addresses
 from mist.accounts import secret
-from mist.errors import BusError, MistError
+from mist.errors import BusError, MistError, UsageError
 from mist.paths import Paths, out_of_reach, tampering
 from mist.settings import Settings
 from mist.store import open_store
@@ -55,38 +55,22 @@ Check = Callable[[Settings, Paths], Iterator[Finding]]
 def check_port(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     """Check that the web tier can listen, or already does."""
     bind = settings.server.bind
-    host, _, port = bind.rpartition(":")
-    if not port.isdecimal() or not 0 < int(port) < 65_536:
-        yield Finding("fail", "port", f"server.bind {bind!r} is not HOST:PORT", "correct it")
-        return
-    host = host.strip("[]")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web tier does
-            listener.bind(address)
-    except OSError as error:
-        yield _port_taken(bind, host, int(port), error)
-        return
-    yield Finding("ok", "port", f"{bind} is free")
-
-
-def _port_taken(bind: str, host: str, port: int, error: OSError) -> Finding:
-    if _serves_mist(host, port):
-        return Finding("ok", "port", f"mist listens on {bind}")
-    reason = error.strerror or str(error)
-    if isinstance(error, PermissionError):
-        advice = "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port"
+        addresses.check_port(bind)
+    except addresses.CannotListen as error:
+        if isinstance(error, addresses.PortInUse) and _serves_mist(*addresses.split_address(bind)):
+            yield Finding("ok", "port", f"mist listens on {bind}")
+        else:
+            yield Finding("fail", "port", f"{bind}: {error.reason}", error.advice)
+    except UsageError as error:
+        yield Finding("fail", "port", f"server.bind: {error}", "correct it")
     else:
-        advice = f"find the process that uses it (`ss -ltnp 'sport = :{port}'`), or set server.bind"
-    return Finding("fail", "port", f"{bind}: {reason}", advice)
+        yield Finding("ok", "port", f"{bind} is free")
 
 
 def _serves_mist(host: str, port: int) -> bool:
     """Return True if the server on this port answers like Mist."""
-    target = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     connection = http.client.HTTPConnection(target, port, timeout=_PROBE_SECONDS)
     try:
         with closing(connection):

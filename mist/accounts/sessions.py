@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from datetime import datetime
 from ipaddress import IPv6Address, ip_network
 from typing import NamedTuple
 
@@ -168,8 +167,7 @@ def _predates(claims: Claims, user: User) -> bool:
     seconds, because other issuers round ``iat`` down.  A token without ``iat``, which a
     Mist installation may issue, passes.
     """
-    created = datetime.fromisoformat(f"{user.created_at[:19]}+00:00").timestamp()
-    return claims.iat is not None and not claims.iat >= created
+    return claims.iat is not None and not claims.iat >= tokens.created_at(user)
 
 
 def _network(address: str) -> str:

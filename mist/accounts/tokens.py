@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import secrets
 import time
+from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 
 import jwt
@@ -87,18 +88,26 @@ def issue(secret: bytes, installation: str, user: User, hours: float) -> Token:
     change can be distinguished from one that existed before.
     """
     now = time.time()
+    # If the clock was set back after the account or its password was made, the session
+    # would count as older than they are, and every log-in would fail until it has caught up.
+    began = max(now, user.sessions_after, created_at(user))
     expires = int(now + hours * 3600)  # whole seconds, as other implementations expect
     claims = {
         "user_id": user.id,
         "email": user.email,
         "role": user.role,
         "exp": expires,
-        "iat": now,
+        "iat": began,
         "jti": secrets.token_hex(16),
         "iss": ISSUER,
         "installation": installation,
     }
     return Token(jwt.encode(claims, secret, _ALGORITHM), expires)
+
+
+def created_at(user: User) -> float:
+    """Return the second in which the account was created, since the epoch."""
+    return datetime.fromisoformat(f"{user.created_at[:19]}+00:00").timestamp()
 
 
 def decode(secret: bytes, text: str) -> Claims:

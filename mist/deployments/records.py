@@ -11,18 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
-
 from mist import messages
 from mist.messages import DeploymentStatus
 from mist.store.records import Deployment, DeploymentState
 
 # Bytes of a log per read; a longer line is still read in one piece.
 READ_BYTES: Final = 262_144
-
-# ``messages`` writes ``type`` first, so most records need no JSON parsing here.
-_ERROR_HEAD: Final = b'{"type":"error"'
-_STATUS_HEAD: Final = b'{"type":"status"'
 
 
 class Stage(NamedTuple):
@@ -40,14 +34,6 @@ BUILDING: Final = Stage("building_image", "building", 25, 75)
 STOPPING: Final = Stage("stopping_old", "deploying", 75, 80)
 STARTING: Final = Stage("starting_new", "deploying", 80, 90)
 COMPLETED: Final = Stage("completed", "success", 100, 100)
-
-
-class _Record(msgspec.Struct):
-    type: str
-    data: dict[str, object]
-
-
-_decode: Final = msgspec.json.Decoder(_Record).decode
 
 
 def status_record(deployment: Deployment) -> bytes:
@@ -77,22 +63,22 @@ def is_final(record: bytes) -> bool:
 
     That is the ``error`` after the status ``failed``, or the status ``success``.
     """
-    if record.startswith(_ERROR_HEAD):
+    if messages.has_type(record, "error"):
         return True
-    return record.startswith(_STATUS_HEAD) and _decode(record).data.get("status") == "success"
+    status = status_of(record)
+    return status is not None and status.status == COMPLETED.status
 
 
 def status_of(record: bytes) -> DeploymentStatus | None:
     """Return the status in ``record``, or None if it is another type of message."""
-    if not record.startswith(_STATUS_HEAD):
+    if not messages.has_type(record, "status"):
         return None
-    return msgspec.convert(_decode(record).data, DeploymentStatus)
+    return messages.read_deployment_status(record)
 
 
 def text_of(record: bytes) -> str | None:
     """Return the text of a ``log`` record, or None if it is another type of message."""
-    found = _decode(record)
-    return str(found.data["line"]) if found.type == "log" else None
+    return messages.read_log(record).data.line if messages.has_type(record, "log") else None
 
 
 class Reader:

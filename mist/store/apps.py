@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, Unpack
 
 import msgspec
@@ -32,6 +33,9 @@ _MEMBER: Final = exists().where(
 _VISIBLE: Final = select(_apps).where(or_(_GRANTED, _MEMBER)).order_by(_apps.c.id)
 _ALLOWED: Final = select(_apps.c.id).where(_apps.c.id == bindparam("id"), or_(_GRANTED, _MEMBER))
 _ALL: Final = select(_apps).order_by(_apps.c.id)
+_CONTAINERS: Final = select(_apps.c.id, _apps.c.container).where(
+    _apps.c.id.in_(bindparam("ids", expanding=True))
+)
 _BY_ID: Final = select(_apps).where(_apps.c.id == bindparam("id"))
 
 
@@ -46,6 +50,12 @@ class Apps:
         with self._data.read() as connection:
             row = connection.execute(_BY_ID, {"id": app_id}).first()
         return _app(row) if row else None
+
+    def containers(self, app_ids: Collection[int]) -> dict[int, str]:
+        """Return the container of each of these applications that exists."""
+        with self._data.read() as connection:
+            rows = connection.execute(_CONTAINERS, {"ids": list(app_ids)})
+            return {row.id: row.container or _usual_container(row.id) for row in rows}
 
     def by_name(self, name: str) -> App | None:
         """Return the application with this name."""
@@ -143,6 +153,10 @@ def _check_container(connection: Connection, app: App) -> None:
 def _app(row: Row[Any]) -> App:
     fields = dict(row._mapping)
     # Not stored, because the id is only known after the insert.
-    fields["container"] = fields["container"] or f"mist-app-{fields['id']}"
+    fields["container"] = fields["container"] or _usual_container(fields["id"])
     fields["env"] = msgspec.json.decode(fields["env"], type=dict[str, str])
     return App(**fields)
+
+
+def _usual_container(app_id: int) -> str:
+    return f"mist-app-{app_id}"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from mist.errors import AlreadyExists
 from mist.store import tables
@@ -84,6 +84,8 @@ class Sessions:
         with self._data.write() as connection:
             # Older failures no longer count.
             connection.execute(delete(_failures).where(_failures.c.at <= now - window))
+            # After the clock was set back, failures from its future would last longer.
+            connection.execute(update(_failures).where(_failures.c.at > now).values(at=now))
             for key in names:
                 query = select(func.count(), func.min(_failures.c.at)).where(_failures.c.key == key)
                 count, oldest = connection.execute(query).one()

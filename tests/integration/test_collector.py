@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -438,8 +440,7 @@ def test_a_deployment_may_take_its_time(
     engine.run(container, f"echo old; {WAIT}")
     one = collect(engine, stop_grace_seconds=0.1)
     one.until(ready)
-    deployment = one.store.deployments.create(one.app.id, "somebody")
-    one.store.deployments.update(deployment.id, status="deploying", stage="stopping_old")
+    one.notices.update({one.app.id})
     engine.client.stop(container)
     with pytest.raises(AssertionError):
         one.until(lambda c: c.count(Kind.END), seconds=1)
@@ -450,6 +451,25 @@ def test_a_deployment_may_take_its_time(
     finally:
         engine.remove(f"{container}-old")
     assert one.count(Kind.STATUS) == 2
+
+
+def test_an_application_that_is_pointed_to_another_container(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """Its collector waits for a container, and learns the new name from the supervisor alone."""
+    one = collect(engine)
+    one.until(lambda c: c.count(Kind.ERROR))
+    other = f"{container}-other"
+    engine.run(other, f"echo other; {WAIT}")
+    try:
+        with contextlib.closing(sqlite3.connect(one.paths.database)) as database, database:
+            database.execute("UPDATE apps SET container = ?", (other,))
+        one.notices.update(())
+        one.until(lambda c: c.lines() == ["other"])
+    finally:
+        engine.remove(other)
+    assert one.collector is not None
+    assert "_sqlite3" not in Path(f"/proc/{one.collector.pid}/maps").read_text()
 
 
 def test_rotation_while_the_broker_is_away(

@@ -101,6 +101,8 @@ def test_logs_of_a_container_that_is_none(service: Service, app: str) -> None:
         (["logs", "no-such-app"], "no-such-app"),
         (["logs", "99999999999999999999999"], "99999999999999999999999"),
         (["logs", "x", "--since", "yesterday"], "not an RFC 3339 timestamp"),
+        (["logs", "x", "--since", ""], "--since: '' is not an RFC 3339 timestamp"),
+        (["logs", "x", "--tail", "-1"], "--tail must be an integer of 0 or more, not '-1'"),
     ],
 )
 def test_wrong_arguments(service: Service, arguments: list[str], words: str) -> None:

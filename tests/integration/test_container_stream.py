@@ -8,7 +8,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
+import zmq
 
+from bus.subscriber import events_socket
+from mist.settings import Settings
 from tests.support.service.clients import Client, WebsocketsClient
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
@@ -231,3 +234,25 @@ def test_terminal_container(
     client.wait_lines(50)
     assert_run(client, 49)
     assert client.messages[1]["data"]["stream"] == "stdout"
+
+
+def test_an_application_that_is_made_while_somebody_listens(
+    service: Service, engine: PrivateEngine, container: str
+) -> None:
+    """A tap was there first; its collector hears of the application from the supervisor."""
+    engine.run(container, "echo made; sleep 600")
+    coming = service.add_app(f"{container}-before") + 1
+    with (
+        zmq.Context() as context,
+        events_socket(context, service.paths, Settings()) as tap,
+    ):
+        tap.subscribe(f"container/{coming}/")
+        assert b"Application not found" in received(tap)
+        assert service.add_app(container, container) == coming
+        wait_until(lambda: b'"made"' in received(tap), "the container's line")
+
+
+def received(tap: zmq.Socket[bytes]) -> bytes:
+    """The body of the tap's next message."""
+    assert tap.poll(30_000), "nothing comes"
+    return tap.recv_multipart()[2]

@@ -218,7 +218,7 @@ def broken(folder: Path, text: str) -> str:
         ("import nowhere", Exit.SOFTWARE, "No module named 'nowhere'"),
         ("raise RuntimeError('a bug')", Exit.FAILURE, "RuntimeError: a bug"),
         ("import os; os.kill(os.getpid(), 9)", Exit.FAILURE, "killed by SIGKILL"),
-        ("import time; time.sleep(1000)", Exit.FAILURE, "does not serve within 2 s"),
+        ("import time; time.sleep(1000)", Exit.FAILURE, "did not serve within 2 s"),
     ],
 )
 def test_web_tier_that_cannot_start(

@@ -237,8 +237,8 @@ def test_a_module_that_cannot_be_imported(web: Web, tmp_path: Path, module: str,
     [
         ("[server", "not a TOML file"),
         ("[server]\nworkers = 'many'", "server.workers"),
-        ("[server]\nbind = 'nonsense'", "'nonsense' is no address"),
-        ("[server]\nbind = '127.0.0.1:x'", "'127.0.0.1:x' is no address"),
+        ("[server]\nbind = 'nonsense'", "'nonsense' is not HOST:PORT"),
+        ("[server]\nbind = '127.0.0.1:x'", "the port must be a number from 1 to 65535, not x"),
         ("[nonsense]\nkey = 1", "nonsense"),
     ],
 )
@@ -503,7 +503,7 @@ def test_a_reload_replaces_workers_that_serve(web: Web, tmp_path: Path) -> None:
         ("nonsense = 1", "mist.toml: .*`nonsense`"),
         ("workers = 'many'", "mist.toml: .*server.workers"),
         ("[", "mist.toml: not a TOML file"),
-        ("bind = 'nonsense'", "'nonsense' is no address"),
+        ("bind = 'nonsense'", "'nonsense' is not HOST:PORT"),
     ],
 )
 def test_a_reload_with_wrong_settings_changes_nothing(web: Web, text: str, words: str) -> None:

@@ -123,7 +123,7 @@ class FakeEngine:
         what = path.split("/")[2]
         found = self.named(what) or self.containers_by_id.get(what)
         if not path.startswith("/containers/") or found is None:
-            raise engine.EngineRefused(404, f"no such thing: {what}")
+            raise engine.EngineRefused(404, f"no such thing: {what}".encode())
         return found
 
     def _call(self, method: str, target: str) -> Inspection:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from bus.broker.control import Command, SubscriptionChanged
 from mist.settings import Settings
 from mist.store import Deployment
-from supervisor.deployments import Queue, Rows
+from supervisor.scheduler import Rows, Scheduler
 from supervisor.specs import Spec
-from supervisor.supervisor import Outside, Supervisor
+from supervisor.supervisor import Effects, Supervisor
 
 
 class FakeProcess:
@@ -44,12 +44,13 @@ class FakeProcess:
 
 
 class World:
-    """The clock, every process that was started, and everything the broker was told."""
+    """The clock, every process that was started, and what broker and collectors were told."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.started: list[FakeProcess] = []
         self.told: list[Command] = []
+        self.deploying: list[frozenset[int]] = []
         self.refuse_to_start: Exception | None = None
         self._pids = itertools.count(100)
 
@@ -72,8 +73,18 @@ class World:
 
     def supervisor(self, settings: Settings, rows: Rows | None = None) -> Supervisor:
         """A supervisor in this world."""
-        queue = Queue(rows, settings.deployments.concurrency) if rows else None
-        return Supervisor(settings, Outside(self.start, self.clock, self.told.append, queue))
+        scheduler = Scheduler(rows, settings.deployments.concurrency) if rows else None
+        return Supervisor(
+            settings,
+            Effects(
+                start=self.start,
+                clock=self.clock,
+                tell=self.told.append,
+                next_token=itertools.count(1).__next__,
+                scheduler=scheduler,
+                refresh=self.deploying.append,
+            ),
+        )
 
 
 class History:
@@ -122,6 +133,7 @@ class FakeRows:
     def __init__(self, *rows: Deployment) -> None:
         self.rows = {row.id: row for row in rows}
         self.before: Callable[[], None] = lambda: None
+        self.before_update: Callable[[], None] = lambda: None
 
     def unfinished(self) -> list[Deployment]:
         """Those that are not over."""
@@ -130,6 +142,7 @@ class FakeRows:
 
     def update(self, deployment_id: int, **changes: object) -> bool:
         """Change a row."""
+        self.before_update()
         row = self.rows[deployment_id]
         fields = {name: getattr(row, name) for name in row.__struct_fields__}
         self.rows[deployment_id] = Deployment(**(fields | changes))

@@ -29,7 +29,7 @@ _AWAY_POLL: Final = 0.1
 
 
 class AppStatus(Protocol):
-    """The application, as the store knows it."""
+    """The application, as the supervisor knows it; see :class:`mist.noticeboard.Notice`."""
 
     def container(self) -> str | None:
         """Return the name of its container, or None if there is no such application."""

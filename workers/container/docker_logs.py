@@ -5,6 +5,7 @@ Docker Engine API: "Inspect a container", "List containers", "Get container logs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,10 +23,14 @@ from workers.references import find_container
 
 
 class DockerLogs:
-    """The engine's side of one application's container, known by its name."""
+    """The engine's side of one application's container, known by its name.
 
-    def __init__(self, settings: Settings) -> None:
+    ``collectors`` says how many of them share the host.
+    """
+
+    def __init__(self, settings: Settings, collectors: Callable[[], int]) -> None:
         self._settings = settings
+        self._collectors = collectors
 
     def look(self, name: str) -> Container | None:
         """Return the container of this name, or None; EngineError if the engine does not say."""
@@ -89,4 +94,6 @@ class DockerLogs:
             if error.status == 404:
                 raise ContainerNotFound(container.id) from None
             raise
-        return LogStream(reply, container, self._settings.collector, resume)
+        return LogStream(
+            reply, container, self._settings.collector, resume, collectors=self._collectors
+        )

@@ -10,7 +10,6 @@ from typing import Final, Protocol, Self
 
 import msgspec
 
-from mist import process
 from mist.settings import CollectorSettings
 from workers import engine
 from workers.container import rotation
@@ -68,16 +67,16 @@ class LogStream:
     that is read to its end.  Lines up to the resume point are left out.
     """
 
-    def __init__(  # noqa: PLR0913 - clock, sleep and collectors are for tests
+    def __init__(  # noqa: PLR0913 - clock and sleep are for tests
         self,
         reply: engine.Reply,
         container: Container,
         limits: CollectorSettings,
         resume: ResumePoint | None,
         *,
+        collectors: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        collectors: Callable[[], int] = process.collectors,
     ) -> None:
         self._connection = reply.connection
         self._begun = reply.begun

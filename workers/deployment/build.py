@@ -7,18 +7,17 @@ the step that runs and removes its container.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
-from urllib.parse import urlencode
 
 import msgspec
-from docker import auth
-from docker.errors import DockerException
 
 from mist.errors import EngineError
 from mist.settings import Settings
@@ -27,17 +26,19 @@ from workers.deployment.cancellation import SLICE, CancellationToken
 from workers.deployment.errors import BuildFailed
 from workers.deployment.text import Lines
 
-_STEP: Final = re.compile(r"Step (\d+)/(\d+) : ")
+_STEP: Final = re.compile(r"Step (\d{1,9})/(\d{1,9}) : ")
+_RUNNING: Final = re.compile(r" ---> Running in ([0-9a-f]{12})\n")
+_REMOVED: Final = "Removing intermediate container {}\n"
 _PIECE: Final = 65_536
-#: The head of an answer, and a document of its stream, are smaller than this.
-_HEAD_BYTES: Final = 65_536
+#: A document of the answer's stream is smaller than this.
 _DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 
 
 class Recipe(NamedTuple):
     """What to build: the archive, the Dockerfile's place in it, and the image's name.
 
-    ``network`` is the engine's word for that of the steps, empty for its default.
+    ``network`` is the engine's word for that of the steps, empty for its default;
+    ``logins`` are those of the registries that the base images come from.
     """
 
     archive: Path
@@ -45,6 +46,7 @@ class Recipe(NamedTuple):
     tag: str
     arguments: Mapping[str, str]
     network: str = ""
+    logins: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 class BuildWatcher(Protocol):
@@ -55,6 +57,36 @@ class BuildWatcher(Protocol):
 
     def step(self, number: int, count: int) -> None:
         """Step ``number`` of ``count`` begins."""
+
+
+class _Steps:
+    """Tells the engine's own words from the output of the containers that it builds in.
+
+    Both come as ``stream`` messages, and nothing marks them.  But the engine writes each
+    of its sentences as one message, counts the steps one by one, and names a step's
+    container before and after its output: what comes in between is not the engine's.
+    """
+
+    def __init__(self) -> None:
+        self._last = (0, 0)
+        self._container = ""
+
+    def take(self, message: str) -> tuple[int, int] | None:
+        """Return the number and count of the step that begins with ``message``, if one does."""
+        if self._container:
+            if message == _REMOVED.format(self._container):
+                self._container = ""
+            return None
+        if running := _RUNNING.fullmatch(message):
+            self._container = running[1]
+        step = _STEP.match(message)
+        if step is None:
+            return None
+        number, count = int(step[1]), int(step[2])
+        if number != self._last[0] + 1 or self._last[1] not in (0, count):
+            return None
+        self._last = (number, count)
+        return self._last
 
 
 class Progress:
@@ -70,6 +102,8 @@ class Progress:
         self.failure: BuildFailed | None = None
         self._watcher = watcher
         self._lines = Lines(line_bytes)
+        self._steps = _Steps()
+        self._begun: tuple[int, int] | None = None
         self._ready: list[str] = []
         self._held = b""
         self._decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -112,12 +146,13 @@ class Progress:
             self.image = (event["aux"] or {}).get("ID", self.image)
 
     def _output(self, text: str) -> None:
+        self._begun = self._steps.take(text) or self._begun
         for line in self._lines.feed(text):
             self._ready.append(line)
-            step = _STEP.match(line)
-            if step:
+            if self._begun:
                 self._pass_on()
-                self._watcher.step(int(step[1]), int(step[2]))
+                self._watcher.step(*self._begun)
+                self._begun = None
 
     def _pass_on(self) -> None:
         if self._ready:
@@ -132,7 +167,6 @@ class Progress:
 
 def build(
     settings: Settings,
-    api_version: str,
     recipe: Recipe,
     cancellation: CancellationToken,
     watcher: BuildWatcher,
@@ -146,10 +180,12 @@ def build(
     with engine.dial(settings) as connection:
         connection.settimeout(SLICE)
         try:
-            _send(connection, _request(api_version, recipe), recipe.archive, cancellation)
-            status, pieces = _answer(connection, cancellation)
+            _send(connection, _request(recipe), recipe.archive, cancellation)
+            pieces = _receive(connection, cancellation)
+            status, begun = engine.read_head(lambda: next(pieces, b""))
             if status != 200:
-                raise BuildFailed(_words(b"".join(pieces)))
+                raise BuildFailed(str(engine.EngineRefused(status, begun + b"".join(pieces))))
+            progress.feed(begun)
             for piece in pieces:
                 progress.feed(piece)
         except OSError as error:
@@ -159,7 +195,7 @@ def build(
     return progress.finish()
 
 
-def _request(api_version: str, recipe: Recipe) -> bytes:
+def _request(recipe: Recipe) -> bytes:
     query = {
         "t": recipe.tag,
         "dockerfile": recipe.dockerfile,
@@ -169,25 +205,14 @@ def _request(api_version: str, recipe: Recipe) -> bytes:
     }
     if recipe.network:
         query["networkmode"] = recipe.network
-    head = [
-        f"POST /v{api_version}/build?{urlencode(query)} HTTP/1.0",
-        "Host: docker",
+    headers = [
         "Content-Type: application/x-tar",
         f"Content-Length: {recipe.archive.stat().st_size}",
-        *_registry_credentials(),
     ]
-    return "\r\n".join([*head, "", ""]).encode()
-
-
-def _registry_credentials() -> list[str]:
-    """What ``docker login`` left for this user: base images may come from a private registry."""
-    config: Any = auth.load_config()
-    try:
-        known = config.get_all_credentials()
-    except DockerException:
-        # A credential helper that is not installed; public images do not need it.
-        return []
-    return [f"X-Registry-Config: {auth.encode_header(known).decode()}"] if known else []
+    if recipe.logins:
+        encoded = base64.urlsafe_b64encode(json.dumps(dict(recipe.logins)).encode())
+        headers.append(f"X-Registry-Config: {encoded.decode()}")
+    return engine.request("POST", "/build", query, headers)
 
 
 def _send(
@@ -210,29 +235,6 @@ def _send_piece(connection: socket.socket, piece: bytes, cancellation: Cancellat
             left = left[connection.send(left) :]
 
 
-def _answer(
-    connection: socket.socket, cancellation: CancellationToken
-) -> tuple[int, Iterator[bytes]]:
-    """The HTTP status, and the pieces of the body as they come."""
-    pieces = _receive(connection, cancellation)
-    head = b""
-    while b"\r\n\r\n" not in head:
-        piece = next(pieces, b"")
-        if not piece or len(head) > _HEAD_BYTES:
-            raise ConnectionError("no answer")
-        head += piece
-    head, _, begun = head.partition(b"\r\n\r\n")
-    words = head.split(None, 2)
-    if len(words) < 2 or not words[1].isdigit():
-        raise EngineError("what answers on the engine's address does not speak HTTP")
-    return int(words[1]), _chain(begun, pieces)
-
-
-def _chain(begun: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield begun
-    yield from pieces
-
-
 def _receive(connection: socket.socket, cancellation: CancellationToken) -> Iterator[bytes]:
     """Whatever comes, until the engine hangs up."""
     while True:
@@ -247,11 +249,3 @@ def _receive(connection: socket.socket, cancellation: CancellationToken) -> Iter
         if not piece:
             return
         yield piece
-
-
-def _words(body: bytes) -> str:
-    """What a refusal says: ``{"message": …}``."""
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace").strip() or "the Docker Engine gave no reason"

@@ -1,7 +1,7 @@
 """Packs a checkout as the tar archive that the engine builds from.
 
-``.dockerignore`` is honoured with docker-py's patterns, and nothing that lies
-outside the checkout is ever read or sent.  Modes and times are the commit's: what
+``.dockerignore`` leaves out what it does with ``docker build`` (``ignore``), and nothing
+that lies outside the checkout is ever read or sent.  Modes and times are the commit's: what
 the umask or the file system made of them on this machine does not reach the image.
 """
 
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from docker.utils.build import PatternMatcher
-
+from mist.settings import DeploymentSettings
+from workers.deployment import ignore
 from workers.deployment.errors import RepositoryRefused
 from workers.deployment.git import Tree
 
@@ -26,9 +26,15 @@ _END_BYTES: Final = 1_024
 _FILE: Final = 0o644
 _EXECUTABLE: Final = 0o755
 
+IGNORE_FILE: Final = ".dockerignore"
+
 
 def pack(
-    tree: Tree, dockerfile: str, archive: Path, limit: int, check: Callable[[], None]
+    tree: Tree,
+    dockerfile: str,
+    archive: Path,
+    limits: DeploymentSettings,
+    check: Callable[[], None],
 ) -> PurePosixPath:
     """Write the archive and return the Dockerfile's place in it; ``check`` is called often.
 
@@ -39,18 +45,27 @@ def pack(
     inside = find_dockerfile(tree.root, dockerfile)
     with archive.open("wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for name in _names(tree.root, inside):
+            for name in _names(tree.root, inside, limits.ignore_bytes, check):
                 check()
-                _add(tar, tree, name, limit)
+                _add(tar, tree, name, limits.context_bytes)
             end = tar.offset
         file.truncate(end + _END_BYTES)
     return inside
 
 
-def _names(root: Path, dockerfile: PurePosixPath) -> list[str]:
+def _names(
+    root: Path, dockerfile: PurePosixPath, ignore_bytes: int, check: Callable[[], None]
+) -> list[str]:
     """Return what is sent, each folder before what lies in it."""
-    wanted = PatternMatcher(ignored(root)).walk(str(root))
-    names = {name for name in wanted if PurePosixPath(name).parts[0] != ".git"}
+    names = set()
+    try:
+        for name in ignore.walk(root, ignored(root, ignore_bytes), check):
+            names.add(name)
+    except ignore.BadPattern as error:
+        raise RepositoryRefused(f"The .dockerignore is not valid: {error}") from None
+    # The engine reads it, too: it takes the Dockerfile, and this file, from what COPY sees.
+    if (root / IGNORE_FILE).exists():
+        names.add(IGNORE_FILE)
     names |= _dockerfile_names(root, dockerfile)
     # A folder that is ignored has no entry for the files in it that are not, and
     # the engine would give it a mode of its own choice.
@@ -81,15 +96,28 @@ def find_dockerfile(root: Path, dockerfile: str) -> PurePosixPath:
     return path
 
 
-def ignored(root: Path) -> list[str]:
-    """The patterns of ``.dockerignore``."""
-    path = root / ".dockerignore"
+def read_text(path: Path, limit: int) -> str:
+    """Return the beginning of a file, of ``limit`` bytes at most."""
+    with path.open("rb") as file:
+        return file.read(limit).decode(errors="replace")
+
+
+def ignored(root: Path, limit: int) -> list[ignore.Pattern]:
+    """Return the patterns of ``.dockerignore``, if there is one."""
+    path = root / IGNORE_FILE
     if not _is_inside(root, path):
         raise RepositoryRefused("The .dockerignore leads out of the repository: refused")
-    if not path.is_file():
+    if not path.exists():
         return []
-    lines = path.read_text("utf-8-sig", "replace").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not path.is_file():
+        raise RepositoryRefused("The .dockerignore is not a file")
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise RepositoryRefused(
+            f"The .dockerignore is larger than {limit} bytes (deployments.ignore_bytes)"
+        )
+    return ignore.read(data)
 
 
 def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:

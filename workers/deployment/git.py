@@ -12,12 +12,13 @@ wants them, so that a server it is redirected to never has them.
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import re
 import select
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple, Protocol
@@ -69,6 +70,10 @@ _CREDENTIAL_HELPER: Final = (
 _EXECUTABLE: Final = b"100755 "
 #: Git's lines are short; one that is not is cut here.
 _LINE_BYTES: Final = 4_096
+#: What Git says of a repository of another owner (git-config(1), "safe.directory").
+_DUBIOUS: Final = "detected dubious ownership"
+#: What Git says of a server without a program for it (gitprotocol-http(5), "dumb").
+_DUMB: Final = "dumb http transport does not support shallow"
 
 
 class Commit(NamedTuple):
@@ -135,6 +140,29 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
+def trust(repositories: Iterable[str], into: Path) -> None:
+    """Let a clone to ``into`` read these repositories of other owners.
+
+    Git takes the exception from a configuration file only, and never asks the
+    repository's own.
+    """
+    # Git compares the folder with the objects, which is ``.git`` where there are files beside it.
+    real = [os.path.realpath(path) for path in repositories]
+    places = [place for path in real for place in (path, f"{path}/.git")]
+    lines = [f"\tdirectory = {json.dumps(place, ensure_ascii=False)}\n" for place in places]
+    _configuration(into).write_text("[safe]\n" + "".join(lines), "utf-8")
+
+
+def _configuration(into: Path) -> Path:
+    return into.with_suffix(".gitconfig")
+
+
+def lfs_pointers(root: Path, cancellation: CancellationToken) -> int:
+    """Return how many files of the checkout have their content in Git LFS."""
+    listed = _ask(["ls-files", "-z", "--", ":(attr:filter=lfs)"], root, cancellation)
+    return listed.count(b"\0")
+
+
 def clone(
     url: str, branch: str | None, into: Path, cancellation: CancellationToken, watcher: CloneWatcher
 ) -> Commit:
@@ -146,15 +174,38 @@ def clone(
     arguments = ["clone", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules"]
     arguments += ["--template=", "--progress", *([f"--branch={branch}"] if branch else [])]
     arguments += ["--", without_credentials(url), into.name]
-    output = _Output(watcher)
-    status = _run(arguments, into.parent, _environment(url), cancellation, output.feed)
-    output.finish()
+    status, output = _fetch(url, arguments, into, cancellation, watcher)
+    if status and _DUMB in output.reason:
+        # A server that only gives out files has no shallow clones; the history is the price.
+        arguments.remove("--depth=1")
+        status, output = _fetch(url, arguments, into, cancellation, watcher)
+    if status and _DUBIOUS in output.reason:
+        raise GitFailed(
+            f"{url} belongs to another user than the service's; if that user may decide what is "
+            "deployed, add the repository's path to deployments.trusted_repositories"
+        )
     if status:
         raise GitFailed(output.reason or f"git ended with status {status}")
     if branch:
         _check_branch(branch, into, cancellation)
     check_submodules(into, cancellation)
     return _head(into, cancellation)
+
+
+def _fetch(
+    url: str,
+    arguments: list[str],
+    into: Path,
+    cancellation: CancellationToken,
+    watcher: CloneWatcher,
+) -> tuple[int, _Output]:
+    output = _Output(watcher)
+    environment = _environment(url)
+    if _configuration(into).exists():
+        environment["GIT_CONFIG_GLOBAL"] = str(_configuration(into))
+    status = _run(arguments, into.parent, environment, cancellation, output.feed)
+    output.finish()
+    return status, output
 
 
 def tree(root: Path, cancellation: CancellationToken) -> Tree:
@@ -231,6 +282,7 @@ def _check_branch(branch: str, root: Path, cancellation: CancellationToken) -> N
 def _head(root: Path, cancellation: CancellationToken) -> Commit:
     text = _text(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, cancellation)
     commit, _, subject = text.strip("\n").partition("\0")
+    [subject] = Lines(_LINE_BYTES).feed(f"{subject}\n")
     return Commit(commit, subject)
 
 

@@ -33,12 +33,12 @@ class DeploymentLogFile:
     """Append-only; what an earlier runner wrote stays, but for a record that it did not finish."""
 
     def __init__(
-        self, path: Path, redact: Redactor, limit: int, wakeups: Wakeups | None = None
+        self, path: Path, redact: Redactor, limit: int, publisher: RecordPublisher | None = None
     ) -> None:
         self.path = path
         self._redact = redact
         self._limit = limit
-        self._wakeups = wakeups
+        self._publisher = publisher
         self._full = False
         self._file: int | None = None
         self._end = 0
@@ -84,8 +84,8 @@ class DeploymentLogFile:
         """Close the file, and hand what is queued to the broker."""
         if self._file is not None:
             os.close(self._file)
-        if self._wakeups is not None:
-            self._wakeups.close()
+        if self._publisher is not None:
+            self._publisher.close()
 
     def _append(self, records: list[bytes]) -> None:
         """Write whole records or raise LogFailed; a reader never sees a part of one."""
@@ -102,8 +102,8 @@ class DeploymentLogFile:
             raise LogFailed(self.path, error.strerror or str(error)) from None
         finally:
             self._end += written
-        if self._wakeups is not None:
-            self._wakeups.catch_up()
+        if self._publisher is not None:
+            self._publisher.catch_up()
 
     def _open(self) -> int:
         """The file, opened by the first who writes: only then can its failure be told."""
@@ -119,7 +119,7 @@ class DeploymentLogFile:
         return self._file
 
 
-class Wakeups:
+class RecordPublisher:
     """Publishes what the file holds and the bus has not had yet."""
 
     def __init__(self, publisher: Publisher, path: Path, batch_bytes: int) -> None:

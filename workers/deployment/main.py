@@ -24,7 +24,7 @@ from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
-from workers.deployment import build, context, git, images
+from workers.deployment import build, buildkit, context, git, images, registries
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
@@ -36,7 +36,7 @@ from workers.deployment.errors import (
     LogFailed,
     NotRecorded,
 )
-from workers.deployment.log import DeploymentLogFile, Wakeups
+from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
 from workers.references import network_mode
@@ -46,6 +46,9 @@ _RETRY_SECONDS: Final = 1.0
 
 #: A clone reports its progress each time so many percent more are there.
 _PERCENT_STEP: Final = 10
+
+#: So much of a Dockerfile is searched for its images and for what only BuildKit can do.
+_DOCKERFILE_BYTES: Final = 1_048_576
 
 
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
@@ -89,8 +92,8 @@ def _open_log(
     topic = topics.deployment_log(assignment.target)
     publisher = Publisher(context, paths, settings, topic, assignment.term)
     path = paths.deployment_log(assignment.target)
-    wakeups = Wakeups(publisher, path, settings.bus.batch_bytes)
-    log = DeploymentLogFile(path, redact, settings.deployments.log_bytes, wakeups)
+    records = RecordPublisher(publisher, path, settings.bus.batch_bytes)
+    log = DeploymentLogFile(path, redact, settings.deployments.log_bytes, records)
     stack.callback(log.close)
     return log
 
@@ -175,7 +178,7 @@ class Runner:
         self._swap_with(client).check()
         if self._deployment.rollback_to is None:
             self._clone()
-            image = self._build(client)
+            image = self._build()
         else:
             image = self._reuse(client, self._deployment.rollback_to)
         self._report.note({"image": image})
@@ -191,6 +194,7 @@ class Runner:
         self._remove_folder()
         self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700)
+        git.trust(self._limits.trusted_repositories, self._checkout)
         with self._cancellation.at_most(self._limits.clone_seconds, "Cloning the Git repository"):
             commit = git.clone(
                 self._app.git_url,
@@ -201,8 +205,14 @@ class Runner:
             )
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
         self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
+        if pointers := git.lfs_pointers(self._checkout, self._cancellation):
+            self._report.line(
+                f"{pointers} files of the repository are in Git LFS, which is not fetched: "
+                "the build gets their pointers",
+                stream="stderr",
+            )
 
-    def _build(self, client: APIClient) -> str:
+    def _build(self) -> str:
         self._report.enter(BUILDING, "Building Docker image...")
         archive = self._folder / "context.tar"
         with self._cancellation.at_most(self._limits.build_seconds, "Building the Docker image"):
@@ -210,20 +220,32 @@ class Runner:
                 git.tree(self._checkout, self._cancellation),
                 self._app.dockerfile,
                 archive,
-                self._limits.context_bytes,
+                self._limits,
                 self._cancellation.check,
             )
+            text = context.read_text(self._checkout / dockerfile, _DOCKERFILE_BYTES)
             network = network_mode(self._settings, self._limits.build_network)
-            recipe = build.Recipe(archive, str(dockerfile), self._tag, self._app.env, network)
-            build.build(
-                self._settings,
-                client.api_version,
-                recipe,
-                self._cancellation,
-                _BuildWatcher(self._report),
+            recipe = build.Recipe(
+                archive,
+                str(dockerfile),
+                self._tag,
+                self._app.env,
+                network,
+                self._logins(text),
             )
+            watcher = _BuildWatcher(self._report)
+            try:
+                build.build(self._settings, recipe, self._cancellation, watcher)
+            except BuildFailed as error:
+                raise buildkit.explain(error, text) from None
         self._report.progress(1, "Docker image built")
         return self._tag
+
+    def _logins(self, dockerfile: str) -> dict[str, registries.Login]:
+        seconds = self._limits.credential_seconds
+        found, notes = registries.logins(registries.needed(dockerfile), seconds, self._cancellation)
+        self._report.line(*notes, stream="stderr")
+        return found
 
     def _reuse(self, client: APIClient, earlier: int) -> str:
         source = self._store.deployments.get(earlier)

@@ -56,6 +56,16 @@ class TestSuccess:
         assert building == {25 + 50 * done // 8 for done in range(9)}
         assert "Step 3/8 : RUN echo 1" in deployer.text(row.id)
 
+    def test_takes_no_output_for_a_step(self, deployer: Deployer, old: tuple[App, str]) -> None:
+        """However it is written, and the steps after it are shown as ever."""
+        fake = "RUN printf 'Step 4/4 : x'; sleep 0.2; echo; echo 'Step 3/4 : y'; sleep 0.5; exit 1"
+        change(deployer, dockerfile("RUN true", fake))
+        row = deployer.deploy(old[0])
+        messages = {status["message"] for status in deployer.statuses(row.id)}
+        shown = {message for message in messages if "step" in message}
+        assert shown == {f"Building Docker image... step {n} of 4" for n in (1, 2, 3)}
+        assert "Step 4/4 : x" in deployer.text(row.id)
+
     def test_replaces_the_old_container(
         self, deployer: Deployer, deployed: tuple[App, str]
     ) -> None:

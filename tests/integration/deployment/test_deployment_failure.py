@@ -42,6 +42,23 @@ class TestFailure:
         change(deployer, "NONSENSE here\n")
         failed(deployer, deployer.deploy(old[0]), "Docker build failed: .*unknown instruction")
 
+    @pytest.mark.parametrize(
+        ("steps", "named"),
+        [
+            (["RUN <<EOF", "echo hi", "EOF"], "here-document"),
+            (["COPY <<EOF /a", "hi", "EOF"], "here-document"),
+            (["COPY --link Dockerfile /a"], "--link"),
+            (["RUN --mount=type=cache,target=/a true"], "--mount"),
+            (["FROM --platform=$BUILDPLATFORM x"], "BUILDPLATFORM"),
+        ],
+    )
+    def test_names_buildkit(
+        self, deployer: Deployer, old: tuple[App, str], steps: list[str], named: str
+    ) -> None:
+        """Where the Dockerfile needs it."""
+        change(deployer, dockerfile(*steps))
+        failed(deployer, deployer.deploy(old[0]), f"{named}.*BuildKit")
+
     def test_missing_dockerfile(self, deployer: Deployer, old: tuple[App, str]) -> None:
         """The file that is missing is named."""
         app = deployer.app(f"file://{deployer.directory}/repo", dockerfile="Dockerfile.prod")

@@ -22,6 +22,7 @@ from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import open_store
+from supervisor.notices import Notices
 from tests.support.service.janitor import scratch
 from tests.support.service.programs import kill
 from tests.support.wait import wait_until
@@ -45,6 +46,9 @@ class Collecting:
         self._stack.callback(self.store.close)
         self.store.migrate()
         self.app = self.store.apps.add("app", container=container)
+        self.notices = Notices(self.store.apps)
+        self._stack.callback(self.notices.end)
+        self._notice = self.notices.open(self.app.id)
         self.broker = self.start_broker()
         self.context: zmq.Context[zmq.Socket[bytes]] = self._stack.enter_context(zmq.Context())
         self.topic = topics.container_log(self.app.id)
@@ -73,7 +77,7 @@ class Collecting:
     def start(self, *, resume: bool = False) -> BaseProcess:
         """Start a collector, the first one or one that follows a crash."""
         assignment = Assignment("container", self.app.id, time.time_ns(), resume)
-        arguments = (assignment, self.settings, self.paths)
+        arguments = (assignment, self.settings, self.paths, self._notice)
         self.collector = self._start("workers.container.main:main", *arguments)
         return self.collector
 

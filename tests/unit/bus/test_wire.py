@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from bus import wire
 from bus.replay import (
     Position,
+    ReplayRequest,
     parse_replay_reply,
     parse_replay_request,
     replay_reply,
@@ -107,9 +110,20 @@ def test_a_message_has_three_parts() -> None:
 
 
 def test_a_replay_request_there_and_back() -> None:
-    """A topic and how far the subscriber has come."""
-    frames = replay_request(b"container/1/log", Position(7, 42))
-    assert parse_replay_request(frames) == (b"container/1/log", Position(7, 42))
+    """A topic, how far the subscriber has come, and a number."""
+    topic, after = b"container/1/log", Position(7, 42)
+    request = parse_replay_request(replay_request(topic, after, 9))
+    assert (request.topic, request.after) == (topic, after)
+    assert parse_replay_reply(replay_reply(request, (0, 0, 0), ())).number == 9
+
+
+def test_a_replay_request_without_a_number() -> None:
+    """Its answer has a state of five numbers, as taps know it."""
+    request = parse_replay_request([b"t", struct.pack("!QQ", 7, 42)])
+    assert request == ReplayRequest(b"t", Position(7, 42))
+    frames = replay_reply(request, (1, 2, 3), ())
+    assert frames == [b"t", struct.pack("!QQQQQ", 1, 2, 3, 7, 42)]
+    assert parse_replay_reply(frames).number == 0
 
 
 @given(st.lists(st.tuples(headers, st.binary(max_size=20)), max_size=4), _u64, _u64)
@@ -118,22 +132,25 @@ def test_a_replay_reply_there_and_back(
 ) -> None:
     """The state of the buffer and its messages."""
     pairs = [(wire.pack(header), body) for header, body in carried]
-    frames = replay_reply(b"t", (epoch, 3, seq), pairs, Position(7, 42))
+    frames = replay_reply(ReplayRequest(b"t", Position(7, 42)), (epoch, 3, seq), pairs)
     snapshot = parse_replay_reply(frames)
     assert snapshot[:4] == (b"t", epoch, 3, seq)
-    assert snapshot.after == Position(7, 42)
     assert snapshot.messages == [Message(b"t", header, body) for header, body in carried]
 
 
-@pytest.mark.parametrize("frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 16, b"more"]])
+@pytest.mark.parametrize(
+    "frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 20], [b"t", b"x" * 16, b"more"]]
+)
 def test_a_wrong_request_is_refused(frames: list[bytes]) -> None:
     """The broker drops it; nobody gets a replay by accident."""
     with pytest.raises(WireError):
         parse_replay_request(frames)
 
 
-@pytest.mark.parametrize("frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 40, b"header"]])
+@pytest.mark.parametrize(
+    "frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 44], [b"t", b"x" * 40, b"header"]]
+)
 def test_a_wrong_reply_is_refused(frames: list[bytes]) -> None:
-    """A state of 40 bytes, then pairs."""
+    """A state of 40 or 48 bytes, then pairs."""
     with pytest.raises(WireError):
         parse_replay_reply(frames)

@@ -82,9 +82,12 @@ def test_port_that_mist_serves(paths: Paths) -> None:
     assert finding == Finding("ok", "port", f"mist listens on 127.0.0.1:{server.server_port}")
 
 
-@pytest.mark.parametrize("bind", ["localhost", "127.0.0.1:", "127.0.0.1:70000", ":http"])
+@pytest.mark.parametrize(
+    "bind",
+    ["localhost", "127.0.0.1:", "127.0.0.1:70000", ":http", ":8420", "h:٣", "::1:80", "a..b:8420"],
+)
 def test_address_that_is_none(paths: Paths, bind: str) -> None:
-    """What is no HOST:PORT is named."""
+    """What `mist up` refuses the doctor names as well."""
     finding = only(checks.check_port(Settings(server=ServerSettings(bind=bind)), paths))
     assert finding.verdict == "fail"
     assert bind in finding.text
@@ -221,6 +224,24 @@ def test_engine_that_is_a_file(paths: Paths, tmp_path: Path) -> None:
     path = tmp_path / "d.sock"
     path.write_text("")
     assert "is not a socket" in only(doctor.check_engine(engine_at(path), paths)).advice
+
+
+def test_engine_in_this_directory(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is looked at where the workers look for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.sock").write_text("")
+    settings = Settings(engine=EngineSettings(host="unix://d.sock", timeout_seconds=1))
+    assert "d.sock is not a socket" in only(doctor.check_engine(settings, paths)).advice
+
+
+@pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
+def test_engine_at_no_address(paths: Paths, host: str) -> None:
+    """An address that cannot be used is named, and nothing else is suspected."""
+    finding = only(doctor.check_engine(Settings(engine=EngineSettings(host=host)), paths))
+    assert host in finding.text
+    assert finding.advice == "correct the setting, or the variable"
 
 
 def test_who_is_missing_from_which_group(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from bus.wire import Flag, Header, Kind, Message
 from cli.logs import Printer, Wanted
 from mist import messages
 from mist.errors import Exit
+from mist.log_range import LogRange
 from mist.messages import ContainerStatus
 
 _numbers = count(1)
@@ -49,7 +50,9 @@ def begun(wanted: Wanted) -> list[str]:
     """The kinds of the beginning's messages, and the lines of logs."""
     printed = []
     for found in wanted.beginning():
-        if found.header.kind is Kind.LOG:
+        if isinstance(found, Gap):
+            printed.append(b"%d skipped" % found.lost)
+        elif found.header.kind is Kind.LOG:
             printed += [text[text.index(b'"line":"') + 8 :][:1] for text in found.body.split(b"\n")]
         else:
             printed.append(found.header.kind.name.encode())
@@ -58,7 +61,7 @@ def begun(wanted: Wanted) -> list[str]:
 
 def test_beginning_is_the_status_and_the_last_lines() -> None:
     """Nothing is printed before the history is complete, and then its end."""
-    wanted = Wanted(2)
+    wanted = Wanted(LogRange(2), 1_000)
     assert not wanted.hold([status("running"), log("1", "2"), log("3")])
     assert wanted.hold([READY])
     assert begun(wanted) == ["STATUS", "2", "3"]
@@ -66,32 +69,42 @@ def test_beginning_is_the_status_and_the_last_lines() -> None:
 
 def test_since_is_exclusive() -> None:
     """What followed the line of that time, and not the line itself."""
-    wanted = Wanted(100, since=stamp("2"))
+    wanted = Wanted(LogRange(since=stamp("2")), 1_000)
     assert wanted.hold([status("running"), log("1", "2", "3"), READY])
     assert begun(wanted) == ["STATUS", "3"]
 
 
+def test_since_beyond_what_is_kept() -> None:
+    """The lines that are out of reach are told, as a client of the HTTP API is told."""
+    wanted = Wanted(LogRange(since=stamp("1")), 2)
+    assert wanted.hold([status("running"), log("1", "2", "3", "4"), READY])
+    assert begun(wanted) == ["STATUS", "1 skipped", "3", "4"]
+    quiet = Wanted(LogRange(tail=4), 2)
+    assert quiet.hold([status("running"), log("1", "2", "3", "4"), READY])
+    assert begun(quiet) == ["STATUS", "3", "4"]
+
+
 def test_no_lines() -> None:
     """A tail of 0 begins with what comes next."""
-    wanted = Wanted(0)
+    wanted = Wanted(LogRange(0), 1_000)
     assert wanted.hold([status("running"), log("1"), READY])
     assert begun(wanted) == ["STATUS"]
 
 
 def test_live_line_tells_that_the_history_is_complete() -> None:
     """The word may have left the replay buffer, above all on a busy container."""
-    assert Wanted(1).hold([log("1"), log("2", history=False)])
+    assert Wanted(LogRange(1), 1_000).hold([log("1"), log("2", history=False)])
 
 
 def test_live_status_tells_that_the_history_is_complete() -> None:
     """All that a broker with a short memory may have of a quiet container that was restarted."""
     body = messages.status(ContainerStatus("web", "running", "Up"))
-    assert Wanted(100).hold([message(Kind.STATUS, body)])
+    assert Wanted(LogRange(100), 1_000).hold([message(Kind.STATUS, body)])
 
 
 def test_stopped_container_is_waited_out() -> None:
     """Its history is complete, but the error that says why it ends is still to come."""
-    wanted = Wanted(100)
+    wanted = Wanted(LogRange(100), 1_000)
     assert not wanted.hold([status("exited"), log("1"), READY])
     assert wanted.hold([STILL])
     assert begun(wanted) == ["STATUS", "ERROR"]
@@ -99,21 +112,21 @@ def test_stopped_container_is_waited_out() -> None:
 
 def test_stopped_container_shows_its_lines_when_asked() -> None:
     """A crash's last lines come before the error."""
-    wanted = Wanted(100, stopped=True)
+    wanted = Wanted(LogRange(100), 1_000, stopped=True)
     assert wanted.hold([status("exited"), log("1"), STILL, READY])
     assert begun(wanted) == ["STATUS", "1", "ERROR"]
 
 
 def test_container_that_came_back() -> None:
     """An end that is not the last word is none."""
-    wanted = Wanted(100)
+    wanted = Wanted(LogRange(100), 1_000)
     assert wanted.hold([status("running"), log("1"), READY, END, status("running"), log("2")])
     assert begun(wanted) == ["STATUS", "1", "2"]
 
 
 def test_ended_stream_shows_its_lines() -> None:
     """Whoever comes just after the end still reads how it ended."""
-    wanted = Wanted(100)
+    wanted = Wanted(LogRange(100), 1_000)
     assert wanted.hold([status("running"), log("1"), READY, END])
     assert begun(wanted) == ["STATUS", "1", "END"]
 
@@ -126,7 +139,11 @@ def test_printer_parts_the_streams(capfdbinary: pytest.CaptureFixture[bytes]) ->
         printer.show(item)
     out, err = capfdbinary.readouterr()
     assert out == b"1\n"
-    assert err.splitlines() == [b"mist: web is running (Up)", b"2", b"mist: 3 messages are lost"]
+    assert err.splitlines() == [
+        b"mist: web is running (Up)",
+        b"2",
+        b"mist: 3 lines skipped: no longer kept",
+    ]
     assert printer.final is None
 
 

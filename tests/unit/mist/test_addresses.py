@@ -25,7 +25,11 @@ def test_addresses(bind: str, parts: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "bind", ["", "8420", ":8420", "host:", "host:http", "host:0", "host:65536", "::1:80", "h:٣"]
+    "bind",
+    [
+        *("", "8420", ":8420", "host:", "host:http", "host:0", "host:65536", "::1:80", "h:٣"),
+        *("host:" + "9" * 5_000, "http://host:80", "tcp://0.0.0.0:80"),
+    ],
 )
 def test_no_addresses(bind: str) -> None:
     """The text says how one is written."""

@@ -127,6 +127,15 @@ def test_the_text_of_a_message_is_read(message: bytes, text: str) -> None:
     assert messages.read_text(message) == text
 
 
+def test_a_deployment_status_is_read() -> None:
+    """Field by field, and known by its type."""
+    data = messages.DeploymentStatus(7, "failed", "cloning_repo", 25, "Cloning", "no such branch")
+    message = messages.status(data)
+    assert messages.read_deployment_status(message) == data
+    assert messages.has_type(message, "status")
+    assert not messages.has_type(message, "error")
+
+
 def test_another_message_is_not_a_status() -> None:
     """The caller decides what to make of it."""
     with pytest.raises(msgspec.DecodeError):

@@ -1,25 +1,44 @@
-"""Programs of their own, as real processes."""
+"""What becomes of a specification that cannot be started."""
 
 from __future__ import annotations
 
-import os
-import signal
+from collections.abc import Collection
+from itertools import count
+from pathlib import Path
 
-import psutil
+import pytest
 
-from supervisor.spawn import Program
-from tests.support.wait import wait_until
+from mist.paths import Paths
+from mist.settings import Settings
+from supervisor import specs
+from supervisor.broker_link import BrokerLink
+from supervisor.forkserver import ForkServer
+from supervisor.notices import Notices
+from supervisor.spawn import Spawner
 
 
-def test_a_killed_program_takes_its_children_along() -> None:
-    """Such as gunicorn's workers, which would keep the port for a while."""
-    program = Program(["sh", "-c", "sleep 1000 & wait"], dict(os.environ))
-    leader = psutil.Process(program.pid)
-    wait_until(lambda: [each for each in leader.children() if each.name() == "sleep"], "its child")
-    (child,) = leader.children()
-    program.send_signal(signal.SIGKILL)
-    assert program.ended(30_000)
-    wait_until(lambda: program.exit_code() == -signal.SIGKILL, "its end")
-    wait_until(lambda: not child.is_running() or child.status() == "zombie", "the end of its child")
-    program.send_signal(signal.SIGKILL)
-    program.close()
+class NoApps:
+    """A store without applications."""
+
+    def containers(self, _app_ids: Collection[int]) -> dict[int, str]:
+        """Return none."""
+        return {}
+
+
+@pytest.mark.parametrize("error", [OSError("no descriptors"), EOFError()])
+def test_collector_that_cannot_be_started_gives_its_page_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    """Also when it is tried again and again."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ForkServer, "start", refuse)
+    settings, notices = Settings(), Notices(NoApps())
+    spawn = Spawner(settings, Paths(tmp_path, tmp_path), BrokerLink(), notices, count().__next__)
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            spawn(specs.container(settings, 1), False)
+    assert notices.open(1).collectors() == 1
+    notices.end()

@@ -7,7 +7,7 @@ import signal
 import msgspec
 
 from bus.broker.control import DropTopic, RejectTopic
-from mist.errors import Exit
+from mist.errors import Exit, StoreError
 from mist.settings import CollectorSettings, Settings, SupervisorSettings
 from supervisor import specs
 from supervisor.states import State
@@ -273,6 +273,32 @@ def test_watched_deployment_is_forgotten_with_its_last_watcher() -> None:
     history.unsubscribe(b"deployment/1/log")
     history.passes(5.0)
     assert forgotten(history) == [b"deployment/1/log"]
+
+
+def test_collectors_are_told_what_is_being_deployed() -> None:
+    """From the start of a runner to its end, and without waiting for the next second."""
+    rows = FakeRows(deployment(1, app=5))
+    history = History(SETTINGS, rows)
+    history.passes(0.0)
+    assert history.world.deploying == [{5}]
+    rows.update(1, status="success")
+    history.ends(history.world.last, 0)
+    history.passes(0.0)
+    assert history.world.deploying == [{5}, set()]
+
+
+def test_collectors_are_told_nothing_while_the_store_fails() -> None:
+    """What they were told last holds, and the store is not asked a second time."""
+
+    def fail() -> None:
+        raise StoreError("the disk is full")
+
+    rows = FakeRows(deployment(1, app=5))
+    history = History(SETTINGS, rows)
+    history.passes(0.0)
+    rows.before = fail
+    history.passes(3.0)
+    assert history.world.deploying == [{5}]
 
 
 def test_runner_that_dies_is_started_again_to_clean_up() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,17 @@ def test_a_missing_socket_is_unreachable(tmp_path: Path) -> None:
         connect(settings)
 
 
+def test_a_socket_in_this_directory(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both clients look for it there."""
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    serve(head + b'{"ApiVersion": "1.41"}')
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(engine=EngineSettings(host="unix://e", timeout_seconds=0.5))
+    assert connect(settings).api_version == "1.41"
+
+
 @pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
 def test_an_address_that_cannot_be_used(host: str) -> None:
     """The text says which addresses can."""
@@ -94,6 +107,65 @@ def test_an_address_that_cannot_be_used(host: str) -> None:
         engine.get(settings, "/x")
     with pytest.raises(SettingsError, match="unix:///PATH"):
         connect(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "verify", "missing"),
+    [
+        ("tcp://127.0.0.1:1", "", "cert.pem"),
+        ("http://127.0.0.1:1", "1", "ca.pem"),
+        ("https://127.0.0.1:1", "1", "ca.pem"),
+    ],
+)
+def test_tls_without_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, verify: str, missing: str
+) -> None:
+    """Both clients name the file and the variable."""
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", verify)
+    for name in {"cert.pem", "key.pem", "ca.pem"} - {missing}:
+        (tmp_path / name).touch()
+    settings = Settings(engine=EngineSettings(host=host))
+    for ask in (connect, lambda settings: engine.get(settings, "/x")):
+        with pytest.raises(SettingsError, match=f"DOCKER_CERT_PATH: .*{missing}"):
+            ask(settings)
+
+
+def test_tls_of_both_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They speak it to the same addresses: a handshake is what the server hears first."""
+    authority, certificate, key = (tmp_path / f"{name}.pem" for name in ("ca", "cert", "key"))
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    authority.write_bytes(certificate.read_bytes())
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    for verify in ("", "1"):
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", verify)
+        for scheme in ("tcp", "http", "https"):
+            for ask in (connect, lambda settings: engine.get(settings, "/x")):
+                with socket.create_server(("127.0.0.1", 0)) as server:
+                    heard = ThreadPoolExecutor(1).submit(_first_byte, server)
+                    host = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
+                    address = EngineSettings(host=host, timeout_seconds=5)
+                    with pytest.raises(EngineUnreachable, match=f"at {host}"):
+                        ask(Settings(engine=address))
+                    assert heard.result(5) == b"\x16"  # RFC 8446 §5.1: a handshake's record
+
+
+def _first_byte(server: socket.socket) -> bytes:
+    connection, _ = server.accept()
+    with connection:
+        return connection.recv(1)
+
+
+def test_an_engine_that_leaves_is_named_by_its_address(serve: Serve) -> None:
+    """Not by the one that docker-py makes up for a Unix socket."""
+    version = b'{"ApiVersion": "1.41"}'
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    settings = serve(head + version)
+    client = connect(settings)
+    Path(settings.engine.host.removeprefix("unix://")).unlink()
+    with pytest.raises(EngineUnreachable, match=f"at {settings.engine.host}"):
+        client.version()
 
 
 def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,7 @@ class Bench:
 
     def fill(self, *remembered: Message) -> None:
         """A replay arrives."""
-        self.channel.fill(Snapshot(TOPIC, 1, 1, self.seq - 1, list(remembered)))
+        self.channel.fill(Snapshot(TOPIC, 1, 1, self.seq - 1, list(remembered)), settled=False)
         self.channel.flush()
 
     def end(self) -> Message:
@@ -161,7 +161,7 @@ def test_replay_from_before_the_loss_does_not_count() -> None:
     early = Snapshot(TOPIC, 1, 1, bench.seq - 1, [])
     lost, later = bench.lines(1), bench.lines(1)
     bench.feed(later)
-    bench.channel.fill(early)
+    bench.channel.fill(early, settled=False)
     assert bench.channel.missing
     bench.fill(lost, later)
     assert client.lines() == ["0", "1", "2"]
@@ -258,7 +258,7 @@ def test_new_epoch_overlaps_with_what_was_seen() -> None:
         for m in bench.history(4)
     ]
     bench.feed(fresh[0])
-    bench.channel.fill(Snapshot(TOPIC, 2, 2, bench.seq - 1, fresh))
+    bench.channel.fill(Snapshot(TOPIC, 2, 2, bench.seq - 1, fresh), settled=False)
     bench.channel.flush()
     assert client.lines() == ["0", "1", "2", "3", "4"]
     assert client.types() == ["status", "log", "status", "log"]

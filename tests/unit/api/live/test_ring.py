@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.ring import Cursor, Ring, since, tail
+from api.live.ring import Cursor, Ring, tail, timestamps
 from api.websocket.frames import payloads, text_frames
 from bus.wire import Kind
 from mist import clock, messages
@@ -112,25 +112,6 @@ def test_tail_leaves_out_other_kinds() -> None:
     assert numbers(tail(ring, 3)) == [1, 2, 3]
 
 
-def test_since_is_exclusive() -> None:
-    """What followed the line with that time stamp, not the line itself."""
-    found = since(filled(2, 3), stamp(2), 1_000)
-    assert numbers(found.frames) == [3, 4]
-    assert not found.beyond
-
-
-def test_since_before_everything_is_beyond() -> None:
-    """The ring cannot tell what came before its first line."""
-    assert since(filled(2, 3), stamp(-1), 1_000).beyond
-
-
-def test_since_counts_what_is_out_of_reach() -> None:
-    """The reach is the replay buffer's, though the ring may remember more."""
-    found = since(filled(5, 5), stamp(1), 3)
-    assert numbers(found.frames) == [7, 8, 9]
-    assert (found.beyond, found.older_lines) == (True, 5)
-
-
 @given(st.lists(st.integers(1, 7), max_size=20), st.integers(0, 150))
 def test_tail_is_the_end_of_all_lines(counts: list[int], wanted: int) -> None:
     """However the lines came in chunks, the tail is exactly the last of them."""
@@ -138,15 +119,12 @@ def test_tail_is_the_end_of_all_lines(counts: list[int], wanted: int) -> None:
     assert numbers(tail(filled(*counts), wanted)) == everything[max(0, len(everything) - wanted) :]
 
 
-@given(st.lists(st.integers(1, 7), max_size=20), st.integers(-1, 150), st.integers(0, 150))
-def test_since_and_what_is_out_of_reach_are_everything_later(
-    counts: list[int], after: int, reach: int
-) -> None:
-    """No line is both given and counted as lost, and none is neither."""
-    later = [n for n in range(sum(counts)) if n > after]
-    found = since(filled(*counts), stamp(after), reach)
-    assert numbers(found.frames) == later[max(0, len(later) - reach) :]
-    assert found.older_lines == max(0, len(later) - reach)
+@given(st.lists(st.integers(1, 7), max_size=20))
+def test_times_of_all_lines(counts: list[int]) -> None:
+    """The newest first, however the lines came in chunks; a status has none."""
+    ring = filled(*counts)
+    ring.append(text_frames(b'{"type":"status"}'), Kind.STATUS)
+    assert list(timestamps(ring)) == [stamp(n) for n in reversed(range(sum(counts)))]
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=40))

@@ -17,7 +17,6 @@ import zmq
 from bus import wire
 from bus.broker.control import BrokerReady, DropTopic, RejectTopic, Report, SubscriptionChanged
 from bus.broker.main import main
-from bus.broker.server import Pace
 from bus.publisher import Publisher
 from bus.replay import START, Snapshot, parse_replay_reply, replay_request
 from bus.subscriber import ask_replay, events_socket
@@ -28,49 +27,6 @@ from mist.settings import Settings
 from tests.support.wait import wait_until
 
 TOPIC = b"container/1/log"
-
-
-class Time:
-    """A clock that only sleeping and the test move."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept = 0
-
-    def clock(self) -> float:
-        """The present."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-        self.slept += 1
-
-
-def rounds(intervals: list[float]) -> int:
-    """How often the broker rests when rounds end after these intervals."""
-    time = Time()
-    pace = Pace(0.001, time.clock, time.sleep)
-    for interval in intervals:
-        time.now += interval
-        pace.rest()
-    return time.slept
-
-
-def test_lone_messages_are_never_kept_waiting() -> None:
-    """However many come, one after a pause finds the broker awake."""
-    assert rounds([0.002] * 100) == 0
-
-
-def test_flood_gathers_after_its_beginning() -> None:
-    """The first few go at once; then each round is shared."""
-    assert rounds([0.0001] * 8) == 0
-    assert rounds([0.0001] * 100) == 92
-
-
-def test_pause_ends_a_flood() -> None:
-    """After it, the next messages go at once again."""
-    assert rounds([0.0001] * 10 + [0.01] + [0.0001] * 5) == 2
 
 
 class Running(NamedTuple):
@@ -169,7 +125,7 @@ def test_what_is_malformed_is_dropped(running: Running, name: str) -> None:
         for frames in ([b"x"], [b"x"] * 9, [b"", b"", b""], [b"x" * 300, b"", b""]):
             stranger.send_multipart(frames)
         if name == "replay":
-            stranger.send_multipart(replay_request(TOPIC, START))
+            stranger.send_multipart(replay_request(TOPIC, START, 1))
             assert stranger.poll(20_000)
             assert parse_replay_reply(stranger.recv_multipart()).topic == TOPIC
             assert not stranger.poll(0)

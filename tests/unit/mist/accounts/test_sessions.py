@@ -247,3 +247,15 @@ def test_the_first_admin_is_made_once(store: Store) -> None:
     assert password is not None
     assert _log_in(store, EMAIL, password).user.admin
     assert ensure_admin(store) is None
+
+
+def test_a_clock_that_is_set_back_refuses_no_session(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session is as new as the account and the password that it was begun with."""
+    user = add_user(store, ADA)
+    store.users.set_password(user.id, password_hash())
+    earlier = time.time() - 3_600
+    monkeypatch.setattr(time, "time", lambda: earlier)
+    token = _log_in(store).token
+    assert _identify(store, token.text).user_id == user.id

@@ -101,3 +101,14 @@ def test_nobody_adopts_for_an_application_that_is_not_there(store: Store) -> Non
     with pytest.raises(StoreError):
         store.apps.adopt(99, "a" * 64)
     assert store.apps.adopted(web.id) == "a" * 64
+
+
+def test_containers_of_some_apps(store: Store) -> None:
+    """The usual name where no other was set; what does not exist is left out."""
+    web, db = store.apps.add("web"), store.apps.add("db", container="postgres-1")
+    store.apps.add("other")
+    assert store.apps.containers([db.id, web.id, 99]) == {
+        web.id: f"mist-app-{web.id}",
+        db.id: "postgres-1",
+    }
+    assert store.apps.containers([]) == {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from mist.store import Store
 
 
@@ -45,3 +47,15 @@ def test_attempts_are_forgotten_after_the_window(store: Store) -> None:
     """A window that is over counts nothing."""
     store.sessions.attempt(["ada"], 1, 60)
     assert store.sessions.attempt(["ada"], 1, 0.0).retry_after == 0
+
+
+def test_a_clock_that_is_set_back_prolongs_no_window(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failures keep their number, and none of them lasts longer than a window."""
+    assert store.sessions.attempt(["ada"], 1, 60).retry_after == 0
+    earlier = time.time() - 3_600
+    monkeypatch.setattr(time, "time", lambda: earlier)
+    assert 59 < store.sessions.attempt(["ada"], 1, 60).retry_after <= 60
+    monkeypatch.setattr(time, "time", lambda: earlier + 61)
+    assert store.sessions.attempt(["ada"], 1, 60).retry_after == 0

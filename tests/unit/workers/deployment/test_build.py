@@ -82,6 +82,34 @@ def test_any_pieces_give_the_same_build(cuts: list[int]) -> None:
     assert seen.order.index((2, 2)) == seen.order.index("Step 2/2 : RUN seq 3") + 1
 
 
+def streamed(*texts: str) -> list[tuple[int, int]]:
+    """The steps of a build with these messages."""
+    seen = Seen()
+    progress = Progress(seen, 1_000)
+    for text in texts:
+        progress.feed(json.dumps({"stream": text}).encode() + b"\r\n")
+    return [item for item in seen.order if isinstance(item, tuple)]
+
+
+@pytest.mark.parametrize(
+    "output", ["Step 2/2 : RUN x\n", "Step 2/2 : CMD x", "a\nStep 2/2 : x\n", "Step 9/9 : x\n"]
+)
+def test_output_that_looks_like_a_step_is_output(output: str) -> None:
+    """Whatever its pieces, and also if it looks like the end of a step."""
+    run = (" ---> Running in 0123456789ab\n", output, "\n", output)
+    fakes = ("Removing intermediate container ffffffffffff\n", " ---> Running in 111111111111\n")
+    end = ("Removing intermediate container 0123456789ab\n", " ---> 8f0e784b549d\n")
+    first = ("Step 1/2 : RUN a", "\n")
+    assert streamed(*first, *run, *fakes, output) == [(1, 2)]
+    assert streamed(*first, *run, *fakes, *end, "Step 2/2 : CMD b", "\n") == [(1, 2), (2, 2)]
+
+
+def test_steps_are_counted_one_by_one() -> None:
+    """The engine leaves none out, and their count stays."""
+    texts = ("Step 1/3 : FROM a", "\n", "Step 3/3 : x\n", "Step 2/4 : x\n", "Step 2/3 : y", "\n")
+    assert streamed(*texts) == [(1, 3), (2, 3)]
+
+
 def test_a_failed_command_is_told_by_its_exit_code() -> None:
     """The engine's sentence is in the log."""
     event = {"errorDetail": {"code": 7, "message": "…"}, "error": "The command returned 7"}
@@ -125,9 +153,9 @@ def test_the_request_names_everything(tmp_path: Path) -> None:
     archive = tmp_path / "context.tar"
     archive.write_bytes(b"x" * 7)
     recipe = Recipe(archive, "a b/Dockerfile", "mist-app-1:2", {"K": "a&b\r\nX: y"}, "none")
-    head = build._request("1.41", recipe).decode()
+    head = build._request(recipe).decode()
     first, *fields = head.split("\r\n")
-    assert first.startswith("POST /v1.41/build?t=mist-app-1%3A2&dockerfile=a+b%2FDockerfile&")
+    assert first.startswith("POST /build?t=mist-app-1%3A2&dockerfile=a+b%2FDockerfile&")
     assert first.endswith(" HTTP/1.0")
     assert "networkmode=none" in first
     assert "Content-Length: 7" in fields

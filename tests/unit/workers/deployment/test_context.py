@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mist.settings import DeploymentSettings
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
 from workers.deployment import context, git
@@ -17,7 +18,7 @@ from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import RepositoryRefused
 from workers.deployment.git import Tree
 
-LIMIT = 1_000_000
+LIMITS = DeploymentSettings(context_bytes=1_000_000)
 
 
 @pytest.fixture
@@ -36,10 +37,12 @@ def put(root: Path, name: str, content: str = "") -> None:
     path.write_text(content)
 
 
-def pack(root: Path, dockerfile: str = "Dockerfile", limit: int = LIMIT) -> set[str]:
+def pack(
+    root: Path, dockerfile: str = "Dockerfile", limits: DeploymentSettings = LIMITS
+) -> set[str]:
     """The names in the archive of a checkout."""
     archive = root.parent / "context.tar"
-    context.pack(Tree(root, frozenset(), 0), dockerfile, archive, limit, lambda: None)
+    context.pack(Tree(root, frozenset(), 0), dockerfile, archive, limits, lambda: None)
     with tarfile.open(archive) as tar:
         return set(tar.getnames())
 
@@ -146,12 +149,45 @@ def test_refuses_a_dockerignore_outside(root: Path) -> None:
         pack(root)
 
 
+@pytest.mark.parametrize("line", ["a[", "[]a]", "[a-]", "!", "!/", "a\\", "[^]", "x" * 65_536])
+def test_refuses_a_dockerignore_that_docker_refuses(root: Path, line: str) -> None:
+    """The message shows the pattern."""
+    put(root, ".dockerignore", f"ok\n{line}\n")
+    with pytest.raises(RepositoryRefused, match="dockerignore is not valid: '"):
+        pack(root)
+
+
+def test_bounds_the_dockerignore(root: Path) -> None:
+    """A large file is refused before it is read as patterns."""
+    put(root, ".dockerignore", "*a\n" * 700_000)
+    with pytest.raises(RepositoryRefused, match=r"larger than 262144 bytes .*ignore_bytes"):
+        pack(root)
+
+
+def test_no_pattern_backtracks(root: Path) -> None:
+    """The time is linear in the pattern and the name."""
+    put(root, "a" * 200)
+    put(root, ".dockerignore", "*a" * 12 + "*b\n" + "**/" + "*a" * 30 + "*b\n")
+    begin = time.monotonic()
+    assert "a" * 200 in pack(root)
+    assert time.monotonic() - begin < 1
+
+
+def test_walks_deep_trees(root: Path) -> None:
+    """More folders than Python has frames."""
+    run("mkdir", "-p", "/".join(["d"] * 1500), cwd=root)
+    try:
+        assert len(pack(root, limits=DeploymentSettings())) == 1501
+    finally:
+        run("rm", "-rf", "d", cwd=root)
+
+
 def test_is_bounded(root: Path) -> None:
     """The limit is that of the archive."""
     put(root, "large", "x" * 50_000)
     with pytest.raises(RepositoryRefused, match="larger than 50000 bytes"):
-        pack(root, limit=50_000)
-    assert "large" in pack(root, limit=60_000)
+        pack(root, limits=DeploymentSettings(context_bytes=50_000))
+    assert "large" in pack(root, limits=DeploymentSettings(context_bytes=60_000))
 
 
 def test_looks_at_its_guard(root: Path) -> None:
@@ -162,7 +198,7 @@ def test_looks_at_its_guard(root: Path) -> None:
 
     tree = Tree(root, frozenset(), 0)
     with pytest.raises(InterruptedError):
-        context.pack(tree, "Dockerfile", root.parent / "context.tar", LIMIT, stop)
+        context.pack(tree, "Dockerfile", root.parent / "context.tar", LIMITS, stop)
 
 
 class TestModes:
@@ -190,7 +226,7 @@ class TestModes:
         """Compare the archive with ``git ls-tree``, and its folders with the usual mode."""
         archive = checkout.parent / "context.tar"
         tree = git.tree(checkout, CancellationToken(lambda: None, 60))
-        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         listed = repository.git("ls-tree", "-r", "-t", "-z", "HEAD").split("\0")
         records = (record.partition("\t") for record in listed[:-1])
         recorded = {name: head[:6] for head, _, name in records}
@@ -248,7 +284,7 @@ class TestModes:
         git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
         archive = tmp_path / "context.tar"
         tree = git.tree(checkout, CancellationToken(lambda: None, 60))
-        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         with tarfile.open(archive) as tar:
             below = {info.name: info.mode for info in tar if info.name.startswith("a")}
         assert below == {"a": 0o755, "a/b c": 0o755, "a/b c/run": 0o755}
@@ -258,9 +294,11 @@ class TestModes:
         """Who writes a commit also writes its date."""
         archive = root.parent / "context.tar"
         tree = Tree(root, frozenset(), moment)
-        context.pack(tree, "Dockerfile", archive, LIMIT, lambda: None)
+        context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         with tarfile.open(archive) as tar:
-            assert all(0 <= info.mtime <= time.time() for info in tar)
+            times = [info.mtime for info in tar]
+        assert times
+        assert 0 <= min(times) <= max(times) <= time.time()
 
 
 class _Silent:

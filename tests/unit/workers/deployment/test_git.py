@@ -10,7 +10,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -98,6 +99,54 @@ class TestClone:
         repository.commit({"b.txt": ""}, "Second commit")
         checkout = clone(repository.url, tmp_path, cancellation)
         assert run("git", "rev-list", "--count", "HEAD", cwd=checkout).strip() == "1"
+
+    def test_takes_a_repository_that_is_only_files(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """From a server without Git: it has no shallow clones."""
+        repository.git("update-server-info")
+        handler = partial(SimpleHTTPRequestHandler, directory=str(repository.folder / ".git"))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f"http://127.0.0.1:{server.server_port}/"
+            assert (clone(url, tmp_path, cancellation) / "a.txt").read_text() == "first\n"
+            server.shutdown()
+
+    def test_cuts_a_long_subject(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """It goes into the log, the store and the bus."""
+        message = tmp_path / "message"
+        message.write_text("x" * 20_000_000)
+        repository.git("commit", "-q", "--allow-empty", "-F", str(message))
+        commit = git.clone(repository.url, None, tmp_path / "checkout", cancellation, Heard())
+        assert commit.subject == "x" * 4096 + " … [truncated]"
+
+    def test_reads_anothers_repository_only_if_it_is_trusted(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """The advice names the setting."""
+        if os.geteuid() != 0:
+            pytest.skip("only root can give files away")
+        run("chown", "-R", "1234", str(repository.folder))
+        with pytest.raises(GitFailed, match=r"another user .*deployments\.trusted_repositories"):
+            clone(repository.url, tmp_path, cancellation)
+        git.trust([f"{tmp_path}/other"], tmp_path / "checkout")
+        with pytest.raises(GitFailed, match="another user"):
+            clone(repository.url, tmp_path, cancellation)
+        for path in (repository.folder, repository.folder / ".git"):
+            git.trust([str(path)], tmp_path / "checkout")
+            assert clone(repository.url, tmp_path, cancellation).is_dir()
+            run("rm", "-rf", str(tmp_path / "checkout"))
+
+    def test_counts_files_of_lfs(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """By the repository's attributes."""
+        assert git.lfs_pointers(repository.folder, cancellation) == 0
+        repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "", "b": ""}, "LFS")
+        checkout = clone(repository.url, tmp_path, cancellation)
+        assert git.lfs_pointers(checkout, cancellation) == 1
 
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken

@@ -1,0 +1,70 @@
+"""What the collectors are told of their applications, kept in step with the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+
+from mist.errors import StoreError
+from mist.noticeboard import AppFacts, Notice, Noticeboard
+
+
+class AppLookup(Protocol):
+    """The part of the store's ``apps`` that collectors depend on."""
+
+    def containers(self, app_ids: Collection[int]) -> dict[int, str]:
+        """Return the container of each of these applications that exists, or StoreError."""
+
+
+class Notices:
+    """The notices of the collectors that run, one for each application."""
+
+    def __init__(self, apps: AppLookup) -> None:
+        self._apps = apps
+        self._board = Noticeboard()
+        self._pages: dict[int, int] = {}
+        self._posted: dict[int, AppFacts] = {}
+        self._deploying: Collection[int] = ()
+
+    def open(self, app_id: int) -> Notice:
+        """Return the notice for a collector that is about to start."""
+        try:
+            facts = self._read([app_id])[app_id]
+        except StoreError as error:
+            facts = AppFacts(error=str(error))
+        self._pages[app_id], notice = self._board.take(facts)
+        self._posted[app_id] = facts
+        return notice
+
+    def close(self, app_id: int) -> None:
+        """Forget a collector that has ended."""
+        self._board.release(self._pages.pop(app_id))
+        del self._posted[app_id]
+
+    def update(self, deploying: Collection[int]) -> None:
+        """Tell what has changed; ``deploying`` are the applications that are being deployed.
+
+        One query serves all collectors.  While the store fails, what it said last holds.
+        """
+        self._deploying = deploying
+        known = self._posted
+        with suppress(StoreError):
+            known = self._read(self._posted)
+        for app_id, facts in known.items():
+            changed = msgspec.structs.replace(facts, deploying=app_id in deploying)
+            if changed != self._posted[app_id]:
+                self._posted[app_id] = changed
+                self._board.post(self._pages[app_id], changed)
+
+    def end(self) -> None:
+        """Release the memory when all collectors have ended."""
+        self._board.close()
+
+    def _read(self, app_ids: Collection[int]) -> dict[int, AppFacts]:
+        found = self._apps.containers(app_ids) if app_ids else {}
+        return {
+            app_id: AppFacts(found.get(app_id), app_id in self._deploying) for app_id in app_ids
+        }

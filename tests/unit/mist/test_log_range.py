@@ -1,0 +1,98 @@
+"""The rules of ``tail`` and ``since``."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mist.errors import UsageError
+from mist.log_range import LogRange, Selection, log_range
+
+
+def stamp(second: int) -> str:
+    """The time stamp of that second."""
+    return f"2025-01-15T10:30:{second:02d}.000000000Z"
+
+
+def chosen(lines: list[int], wanted: LogRange, reach: int = 1_000) -> list[int]:
+    """The lines, named by their seconds, that a client begins with."""
+    selection = wanted.select(map(stamp, reversed(lines)), reach)
+    return lines[max(0, len(lines) - selection.lines) :]
+
+
+def test_without_parameters_the_default_tail() -> None:
+    """``since`` alone means everything after it."""
+    assert log_range(None, None, 100) == LogRange(100)
+    assert log_range("7", None, 100) == LogRange(7)
+    assert log_range(None, "2025-01-15T12:30:01+02:00", 100) == LogRange(None, stamp(1))
+    assert log_range("0", stamp(1), 100) == LogRange(0, stamp(1))
+
+
+@pytest.mark.parametrize("tail", ["", "x", "-1", "1.5", "٣", " 1", "9" * 400, str(2**63)])
+def test_what_is_no_tail(tail: str) -> None:
+    """The parameter and the value are named, however long it is."""
+    with pytest.raises(UsageError, match=r"^--tail must be .*, not ") as caught:
+        log_range(tail, None, 100, prefix="--")
+    assert len(str(caught.value)) < 160
+
+
+@pytest.mark.parametrize(
+    "since", ["", "yesterday", "2h", "2025-02-30T00:00:00Z", "2025-13-01T00:00:00Z", "x" * 5_000]
+)
+def test_what_is_no_since(since: str) -> None:
+    """The parameter, the value and the right form are named."""
+    with pytest.raises(UsageError, match=r"^since: .*RFC 3339") as caught:
+        log_range(None, since, 100)
+    assert repr(since[:64])[:-1] in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_since_is_exclusive() -> None:
+    """All lines of that time have been seen."""
+    assert chosen([1, 2, 2, 3], LogRange(since=stamp(2))) == [3]
+    assert chosen([1, 3], LogRange(since=stamp(2))) == [3]
+    assert chosen([1, 2], LogRange(since=stamp(9))) == []
+
+
+def test_tail_limits_since() -> None:
+    """The newest of what followed; leaving out the others was asked for."""
+    assert chosen([1, 2, 3, 4], LogRange(2, stamp(1))) == [3, 4]
+    assert not LogRange(2, stamp(1)).select(map(stamp, [4, 3, 2, 1]), 1_000).beyond
+
+
+def test_reach_limits_both() -> None:
+    """Nobody gets more than the replay buffer promises."""
+    assert chosen([1, 2, 3, 4], LogRange(9), reach=3) == [2, 3, 4]
+    assert chosen([1, 2, 3, 4], LogRange(None, stamp(0)), reach=3) == [2, 3, 4]
+
+
+def test_engines_order_decides() -> None:
+    """After the line with that time, although the clock was set back behind it."""
+    assert chosen([10, 11, 5, 6], LogRange(since=stamp(11))) == [5, 6]
+    assert chosen([10, 11, 12, 5, 13], LogRange(since=stamp(11))) == [12, 5, 13]
+    assert chosen([10, 12, 5, 13], LogRange(since=stamp(11))) == [13]
+
+
+@pytest.mark.parametrize(
+    ("selection", "complete", "skipped"),
+    [
+        (Selection(3, 0, beyond=False), False, 0),
+        (Selection(3, 0, beyond=True), True, 0),
+        (Selection(3, 0, beyond=True), False, 1),
+        (Selection(3, 5, beyond=True), True, 5),
+    ],
+)
+def test_skipped(selection: Selection, complete: bool, skipped: int) -> None:
+    """Lines that are gone are told, also where their number is not known."""
+    assert selection.skipped(complete=complete) == skipped
+
+
+@given(st.lists(st.integers(0, 59)).map(sorted), st.integers(0, 59), st.integers(0, 70))
+def test_every_later_line_is_shown_or_counted(lines: list[int], after: int, reach: int) -> None:
+    """No line is both, and none is neither."""
+    later = [second for second in lines if second > after]
+    selection = LogRange(since=stamp(after)).select(map(stamp, reversed(lines)), reach)
+    assert selection.lines == min(len(later), reach)
+    assert selection.older == len(later) - selection.lines
+    assert selection.beyond == (selection.older > 0 or not any(s <= after for s in lines))

@@ -1,0 +1,92 @@
+"""The pipe to the broker, with a broker that the test plays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from bus.broker.control import BrokerReady, DropTopic, SubscriptionChanged
+from supervisor.broker_link import BrokerLink
+
+DROP = DropTopic(b"container/1/log", 1)
+
+
+@pytest.fixture
+def link() -> Iterator[BrokerLink]:
+    """Return a link to no broker."""
+    made = BrokerLink()
+    yield made
+    made.close()
+
+
+def test_reports_arrive_in_order(link: BrokerLink) -> None:
+    """However they were packed."""
+    with link.renew() as broker:
+        broker.send([BrokerReady(7), SubscriptionChanged(True, b"a")])
+        broker.send([SubscriptionChanged(False, b"a")])
+        assert link.reports() == [
+            BrokerReady(7),
+            SubscriptionChanged(True, b"a"),
+            SubscriptionChanged(False, b"a"),
+        ]
+        assert link.reports() == []
+        assert link.descriptor is not None
+
+
+def test_commands_reach_the_broker(link: BrokerLink) -> None:
+    """One message each."""
+    with link.renew() as broker:
+        link.send(DROP)
+        assert broker.recv() == DROP
+
+
+def test_end_of_the_broker_is_the_end_of_the_pipe(link: BrokerLink) -> None:
+    """What it reported before it ended still counts."""
+    with link.renew() as broker:
+        broker.send([BrokerReady(7)])
+    assert link.reports() == [BrokerReady(7)]
+    assert link.descriptor is None
+    assert link.reports() == []
+
+
+def test_broker_that_is_away_is_not_told(link: BrokerLink) -> None:
+    """Neither before the first one, nor between its end and the moment at which that is seen."""
+    link.send(DROP)
+    link.renew().close()
+    link.send(DROP)
+    assert link.reports() == []
+    link.send(DROP)
+
+
+def test_broker_that_does_not_read_holds_up_nobody(link: BrokerLink) -> None:
+    """Once the pipe is full, commands are left out and not waited for."""
+    with link.renew() as broker:
+        sent = 10_000
+        for term in range(sent):
+            link.send(DropTopic(b"x" * 100, term))
+        got = 0
+        while broker.poll():
+            assert broker.recv().term == got
+            got += 1
+        assert 0 < got < sent
+        link.send(DROP)
+        assert broker.recv() == DROP
+
+
+def test_next_broker_has_a_pipe_of_its_own(link: BrokerLink) -> None:
+    """Nothing of the old one is read from it."""
+    with link.renew() as old, link.renew() as new:
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            old.send([BrokerReady(1)])
+        new.send([BrokerReady(2)])
+        assert link.reports() == [BrokerReady(2)]
+
+
+def test_one_that_is_torn_is_over(link: BrokerLink) -> None:
+    """A broker that was killed in the middle of a report."""
+    with link.renew() as broker:
+        os.write(broker.fileno(), b"\x00\x00\x01\x00half")
+    assert link.reports() == []
+    assert link.descriptor is None

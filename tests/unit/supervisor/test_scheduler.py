@@ -1,0 +1,209 @@
+"""The queue of deployments: what starts, and what the others are told."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from mist.errors import StoreError
+from mist.store import Deployment
+from supervisor.scheduler import Scheduler, Start, Wait, ordinal, plan
+from tests.support.supervisor import FakeRows, deployment
+
+
+class Case(NamedTuple):
+    """Rows, the deployments that have a runner, the bound, and what follows."""
+
+    rows: list[Deployment]
+    running: set[int]
+    concurrency: int
+    actions: list[Start | Wait]
+    deploying: set[int]
+
+
+CASES: Final = {
+    "an empty queue": Case([], set(), 2, [], set()),
+    "as many as may run, in order of arrival": Case(
+        [deployment(n, app=n) for n in range(1, 5)],
+        set(),
+        2,
+        [
+            Start(1, False),
+            Start(2, False),
+            Wait(3, "Queued: 1st of 2, waits for one of the 2 running deployments to end"),
+            Wait(4, "Queued: 2nd of 2, waits for one of the 2 running deployments to end"),
+        ],
+        {1, 2},
+    ),
+    "one at a time for an application, and the other says for which it waits": Case(
+        [deployment(14, app=1), deployment(15, app=1)],
+        set(),
+        2,
+        [Start(14, False), Wait(15, "Queued: 1st of 1, waits for deployment 14 of this app")],
+        {1},
+    ),
+    "one that waits for its application holds up no other": Case(
+        [deployment(1, app=1, status="building"), deployment(2, app=1), deployment(3, app=2)],
+        {1},
+        2,
+        [Start(3, False), Wait(2, "Queued: 1st of 1, waits for deployment 1 of this app")],
+        {1, 2},
+    ),
+    "with a concurrency of 1 there is only one to wait for": Case(
+        [deployment(1, app=1, status="deploying"), deployment(2, app=2)],
+        {1},
+        1,
+        [Wait(2, "Queued: 1st of 1, waits for the running deployment to end")],
+        {1},
+    ),
+    "a cancelled one does not wait, for its runner only says that it was cancelled": Case(
+        [
+            deployment(1, app=1, status="building"),
+            deployment(2, app=1),
+            deployment(3, app=1, cancelled_by="a@b"),
+        ],
+        {1},
+        1,
+        [Start(3, False), Wait(2, "Queued: 1st of 1, waits for deployment 1 of this app")],
+        {1},
+    ),
+    "an interrupted one is cleaned up first, and takes a place meanwhile": Case(
+        [deployment(1, app=2), deployment(2, app=1, status="building"), deployment(3, app=3)],
+        set(),
+        2,
+        [
+            Start(2, True),
+            Start(1, False),
+            Wait(3, "Queued: 1st of 1, waits for one of the 2 running deployments to end"),
+        ],
+        {1, 2},
+    ),
+    "interrupted ones are cleaned up beyond the bound": Case(
+        [deployment(n, app=n, status="building") for n in (1, 2)],
+        set(),
+        1,
+        [Start(1, True), Start(2, True)],
+        {1, 2},
+    ),
+    "a runner that has not yet touched its row counts as running": Case(
+        [deployment(1, app=1), deployment(2, app=1)],
+        {1},
+        2,
+        [Wait(2, "Queued: 1st of 1, waits for deployment 1 of this app")],
+        {1},
+    ),
+    "a runner whose row is finished takes no place": Case(
+        [deployment(2, app=2)], {1}, 1, [Start(2, False)], {2}
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_plan(case: Case) -> None:
+    """What each queue leads to."""
+    actions, deploying = plan(case.rows, case.running, case.concurrency)
+    assert actions == case.actions
+    assert deploying == case.deploying
+
+
+@some.composite
+def queues(draw: some.DrawFn) -> tuple[list[Deployment], set[int], int]:
+    """Any unfinished deployments, of which some have a runner, and a bound."""
+    rows = [
+        deployment(
+            number,
+            app=draw(some.integers(1, 4)),
+            status=draw(some.sampled_from(["pending", "pending", "building", "deploying"])),
+            cancelled_by=draw(some.sampled_from([None, None, None, "a@b"])),
+        )
+        for number in range(1, draw(some.integers(0, 12)) + 1)
+    ]
+    running = draw(some.sets(some.integers(1, 14), max_size=4))  # of rows that have ended, too
+    return rows, running, draw(some.integers(1, 4))
+
+
+@given(queues())
+def test_plan_holds_the_rules(queue: tuple[list[Deployment], set[int], int]) -> None:
+    """Whatever the queue: the bound, one for each application, the oldest first, none forgotten."""
+    rows, running, concurrency = queue
+    by_id = {row.id: row for row in rows}
+    actions, deploying = plan(rows, running, concurrency)
+    begun = {row.id for row in rows if row.id in running or row.status != "pending"}
+    resumed = [a.deployment_id for a in actions if isinstance(a, Start) and a.resume]
+    started = [a.deployment_id for a in actions if isinstance(a, Start) and not a.resume]
+    waiting = [a.deployment_id for a in actions if isinstance(a, Wait)]
+    fresh = [n for n in started if by_id[n].cancelled_by is None]
+    busy = {by_id[n].app_id for n in begun}
+
+    assert len(fresh) <= max(0, concurrency - len(begun))
+    apps = [by_id[n].app_id for n in fresh]
+    assert len(set(apps)) == len(apps)
+    assert not busy & set(apps)
+    assert deploying == busy | set(apps)
+    for ids in (resumed, started, waiting):
+        assert ids == sorted(ids)
+    for number in waiting:
+        # Where a younger one passes, the application of the older one is being deployed.
+        passed = any(other > number for other in fresh)
+        assert not passed or by_id[number].app_id in deploying
+        assert by_id[number].app_id in deploying or len(begun) + len(fresh) >= concurrency
+    # Each one is running, cleaned up, started or told to wait, and that once.
+    assert sorted([*(begun & running), *resumed, *started, *waiting]) == sorted(by_id)
+    assert all(n in waiting or n in fresh or by_id[n].cancelled_by for n in by_id.keys() - begun)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "st"), (2, "nd"), (3, "rd"), (4, "th"), (11, "th"), (12, "th"), (21, "st"), (111, "th")],
+)
+def test_ordinals(number: int, text: str) -> None:
+    """As English has them."""
+    assert ordinal(number) == f"{number}{text}"
+
+
+def test_message_is_written_only_when_it_changes() -> None:
+    """The store is not written to each second."""
+    rows = FakeRows(deployment(1, app=1), deployment(2, app=1))
+    scheduler, started = Scheduler(rows, 2), list[Start]()
+    scheduler.look(set(), started.append)
+    before = rows.rows[2]
+    assert before.message == "Queued: 1st of 1, waits for deployment 1 of this app"
+    scheduler.look({1}, started.append)
+    assert rows.rows[2] is before
+    assert started == [Start(1, False)]
+
+
+def test_failing_store_is_looked_at_again() -> None:
+    """An error of the store ends nothing, and says nothing about what is being deployed."""
+    rows, started = FakeRows(deployment(1, app=1)), list[Start]()
+    scheduler = Scheduler(rows, 2)
+    rows.before = _fail
+    assert scheduler.look(set(), started.append) is None
+    rows.before = lambda: None
+    assert scheduler.look(set(), started.append) == frozenset({1})
+    assert started == [Start(1, False)]
+
+
+def test_store_that_cannot_be_written_to_holds_up_no_runner() -> None:
+    """What was started is being deployed, also if the others are not told."""
+    rows, started = FakeRows(deployment(1, app=1), deployment(2, app=1)), list[Start]()
+    rows.before_update = _fail
+    assert Scheduler(rows, 2).look(set(), started.append) == frozenset({1})
+    assert started == [Start(1, False)]
+
+
+def _fail() -> None:
+    raise StoreError("the disk is full")
+
+
+def test_lost_deployment_is_failed() -> None:
+    """If even the clean-up crashed, the row does not stay open."""
+    rows = FakeRows(deployment(1, app=1, status="building"))
+    Scheduler(rows, 2).lost(1)
+    assert (rows.rows[1].status, rows.rows[1].error_message) == (
+        "failed",
+        "Interrupted by a restart",
+    )

@@ -1,0 +1,46 @@
+"""Names what in a Dockerfile the engine's own builder cannot do, once a build has failed.
+
+The builder's own words are of little help: it takes the text of a here-document for an
+instruction, and an argument that only BuildKit sets for an empty platform.  Nothing is
+refused for these features alone, because the builder accepts some of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from workers.deployment.errors import BuildFailed
+
+_FEATURES: Final = (
+    ("a here-document", re.compile(r"^[ \t]*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.I | re.M)),
+    (
+        "{}",
+        re.compile(
+            r"^[ \t]*(?:COPY|ADD|RUN)[ \t]+(?:--\S+[ \t]+)*"
+            r"(--(?:link|parents|exclude|checksum|keep-git-dir|mount|network|security|chmod)\b)",
+            re.I | re.M,
+        ),
+    ),
+    ("${}", re.compile(r"\$\{?((?:BUILD|TARGET)(?:PLATFORM|OS|ARCH|VARIANT))\b")),
+)
+#: A frontend of BuildKit; of the Dockerfile's own nature, so named where nothing else is.
+_SYNTAX: Final = ("a syntax directive", re.compile(r"\A(?:#[^\n]*\n)*#[ \t]*syntax[ \t]*=", re.I))
+
+
+def explain(error: BuildFailed, dockerfile: str) -> BuildFailed:
+    """Return the failure with the features of BuildKit that the Dockerfile uses, if any."""
+    if "buildkit" in error.reason.lower():
+        return error
+    looked_for = _FEATURES if error.code is not None else (*_FEATURES, _SYNTAX)
+    found = []
+    for name, pattern in looked_for:
+        if match := pattern.search(dockerfile):
+            found.append(name.format(*match.groups()))
+    if not found:
+        return error
+    reason = error.reason if error.code is None else f"exit code {error.code}"
+    return BuildFailed(
+        f"{reason} (the Dockerfile uses {', '.join(found)}, which may need BuildKit; "
+        "images are built without BuildKit)"
+    )

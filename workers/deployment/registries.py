@@ -1,0 +1,215 @@
+"""The credentials that ``docker login`` left, for the registries that a build needs.
+
+Found as the ``docker`` command finds them: the registry's own helper (``credHelpers``),
+else the store (``credsStore``), else what the file itself has.  Nothing here fails a
+build, because most images need no login: trouble is told in words.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from workers.deployment.cancellation import SLICE, CancellationToken
+
+HUB: Final = "https://index.docker.io/v1/"
+
+_IMAGE: Final = re.compile(
+    r"^[ \t]*(?:FROM(?:[ \t]+--\S+)*[ \t]+|(?:COPY|ADD)[ \t].*?--from=)(\S+)", re.I | re.M
+)
+#: What a helper says is a few hundred bytes.
+_ANSWER_BYTES: Final = 65_536
+#: Said by helpers that have no login for a registry (docker-credential-helpers).
+_NOT_FOUND: Final = "credentials not found"
+_TOKEN: Final = "<token>"  # noqa: S105 - the user name that marks one
+
+Login = dict[str, str]
+
+
+class _Trouble(Exception):
+    """A login cannot be read; the text says why."""
+
+
+def needed(dockerfile: str) -> set[str] | None:
+    """Return the registries of the Dockerfile's images, or None if a variable names one."""
+    images = _IMAGE.findall(dockerfile)
+    if any("$" in image for image in images):
+        return None
+    return {_registry(image) for image in images}
+
+
+def logins(
+    wanted: set[str] | None, seconds: float, cancellation: CancellationToken
+) -> tuple[dict[str, Login], list[str]]:
+    """Return the logins for the registries (None: for all that are known), and what went wrong.
+
+    Each helper has ``seconds``; raises only what the cancellation raises.
+    """
+    try:
+        config = _read()
+    except (OSError, ValueError) as error:
+        return {}, [f"Docker's config.json cannot be read, so no login is used: {error}"]
+    auths, helpers = _table(config, "auths"), _table(config, "credHelpers")
+    store = config.get("credsStore")
+    found: dict[str, Login] = {}
+    notes = []
+    for registry in sorted(_known(auths, helpers) if wanted is None else wanted):
+        login = None
+        helper = helpers.get(registry, store)
+        try:
+            if helper:
+                login = _ask(str(helper), registry, seconds, cancellation)
+        except _Trouble as error:
+            notes.append(f"No login for {registry} from docker-credential-{helper}: {error}")
+        try:
+            login = login or _from_file(auths, registry)
+        except _Trouble as error:
+            notes.append(f"No login for {registry} from Docker's config.json: {error}")
+        if login:
+            found[registry] = login | {"serveraddress": registry}
+    return found, notes
+
+
+def _read() -> dict[str, Any]:
+    folder = os.environ.get("DOCKER_CONFIG")
+    path = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    config = json.loads(data) if data.strip() else {}
+    if not isinstance(config, dict):
+        raise ValueError("it is not a JSON object")
+    return config
+
+
+def _table(config: dict[str, Any], key: str) -> dict[str, Any]:
+    value = config.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _known(auths: Iterable[str], helpers: Iterable[str]) -> set[str]:
+    """Return the registries that the file names: ``docker login`` notes each one there."""
+    return {HUB if _host(name) == _host(HUB) else name for name in (*auths, *helpers)}
+
+
+def _registry(image: str) -> str:
+    """Return the key of the image's registry, as the engine looks it up."""
+    first, slash, _ = image.partition("/")
+    if not slash or not (first == "localhost" or set(first) & set(".:")):
+        return HUB
+    return HUB if first in ("docker.io", "index.docker.io") else first
+
+
+def _host(address: str) -> str:
+    return address.rpartition("://")[2].partition("/")[0]
+
+
+def _from_file(auths: dict[str, Any], registry: str) -> Login | None:
+    """Return the login of the file; keys of earlier versions are URLs."""
+    keys = [registry, *(key for key in auths if _host(key) == registry)]
+    entry: dict[str, Any] = next(
+        (auths[key] for key in keys if isinstance(auths.get(key), dict)), {}
+    )
+    fields = ("username", "password", "identitytoken", "registrytoken")
+    login = {name: str(entry[name]) for name in fields if entry.get(name)}
+    if entry.get("auth"):
+        try:
+            text = base64.b64decode(str(entry["auth"]), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise _Trouble("its auth is not base64") from None
+        user, colon, password = text.partition(":")
+        if not colon or not user:
+            raise _Trouble("its auth is not USER:PASSWORD")
+        login |= {"username": user, "password": password.strip("\0")}
+    return login or None
+
+
+def _ask(
+    helper: str, registry: str, seconds: float, cancellation: CancellationToken
+) -> Login | None:
+    """Return what the helper knows of the registry (docker-credential-helpers, "get")."""
+    status, answer = _run(f"docker-credential-{helper}", registry, seconds, cancellation)
+    text = answer.decode(errors="replace").strip()
+    if status:
+        if text.startswith(_NOT_FOUND):
+            return None
+        # Its words are not shown: a helper may well print the secret.
+        raise _Trouble(f"it ended with status {status}")
+    try:
+        said = json.loads(text)
+        user, secret = str(said["Username"]), str(said["Secret"])
+    except (ValueError, KeyError, TypeError):
+        raise _Trouble("its answer is not a login in JSON") from None
+    return {"identitytoken": secret} if user == _TOKEN else {"username": user, "password": secret}
+
+
+def _run(
+    program: str, registry: str, seconds: float, cancellation: CancellationToken
+) -> tuple[int, bytes]:
+    """Run the helper; its whole process group is gone when this returns or raises."""
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the operator's own configuration names it
+            [program, "get"],
+            env={name: text for name, text in os.environ.items() if not name.startswith("MIST_")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise _Trouble("it is not installed") from None
+    except (OSError, ValueError) as error:
+        raise _Trouble(getattr(error, "strerror", None) or str(error)) from None
+    with process:
+        try:
+            answer = _answer(process, registry, time.monotonic() + seconds, cancellation)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, answer
+
+
+def _answer(
+    process: subprocess.Popen[bytes],
+    registry: str,
+    deadline: float,
+    cancellation: CancellationToken,
+) -> bytes:
+    """Ask, read to the end, and wait until the helper has ended by itself."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(registry.encode())
+        process.stdin.flush()
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    pipe, answer = process.stdout.fileno(), b""
+    ended = False
+    while not ended or os.waitid(os.P_PID, process.pid, _ENDED) is None:
+        cancellation.check()
+        if time.monotonic() > deadline:
+            raise _Trouble("it does not answer in time")
+        if ended:
+            time.sleep(0.01)
+        elif select.select([pipe], [], [], SLICE)[0]:
+            piece = os.read(pipe, _ANSWER_BYTES)
+            answer += piece
+            ended = not piece
+            if len(answer) > _ANSWER_BYTES:
+                raise _Trouble("its answer does not end")
+    return answer
+
+
+_ENDED: Final = os.WEXITED | os.WNOWAIT | os.WNOHANG
