@@ -5,13 +5,13 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defaultClientConditions, type Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
-/** The service that `npm run dev` shows: `MIST_URL=http://127.0.0.1:8420 npm run dev`. */
+/** The service behind `npm run dev`: `MIST_URL=http://127.0.0.1:8420 npm run dev`. */
 const service = process.env.MIST_URL ?? 'http://127.0.0.1:8420';
 
-/** What a first visit may load at most, compressed with gzip, in bytes. */
+/** The size limit of a first visit, compressed with gzip, in bytes. */
 const BUDGET = 100_000;
 
-/** Put a `.gz` and a `.br` beside each file, and fail when the page is over its budget. */
+/** Write a `.gz` and a `.br` next to each file; fail if the page exceeds its budget. */
 function compress(): Plugin {
   let folder = '';
   return {
@@ -39,7 +39,7 @@ function compress(): Plugin {
 }
 
 export default defineConfig({
-  // Relative, because only a proxy knows what path it puts in front of the page.
+  // Relative, because only a proxy knows the path prefix of the page.
   base: './',
   plugins: [svelte(), compress()],
   // The client is built from its sources, together with the page.

@@ -64,7 +64,7 @@ def test_error_keys(log: Tab) -> None:
     press(tab, "E")
     expect(current).to_contain_text("first trouble")
     press(tab, "E")
-    expect(tab.status("Notice")).to_have_text("No earlier error is held")
+    expect(tab.status("Notice")).to_have_text("No earlier error in the loaded lines")
     press(tab, "e")
     expect(current).to_contain_text("second trouble")
 

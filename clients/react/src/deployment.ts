@@ -1,4 +1,4 @@
-/** A deployment, from its beginning to its end. */
+/** A React hook that follows a deployment from beginning to end. */
 
 import {
   type DeploymentStage,
@@ -15,7 +15,7 @@ export interface UseDeploymentOptions extends HookOptions, LinesOptions {}
 
 export interface DeploymentView extends View, LinesView {
   /**
-   * The deployment's own status; `connecting` until it is known, `error` where it cannot be,
+   * The deployment's own status; `connecting` until it is known, `error` if it cannot be,
    * and `idle` without a deployment.
    */
   readonly status: DeploymentState | 'connecting' | 'error' | 'idle';
@@ -67,7 +67,7 @@ class DeploymentStore extends Store<DeploymentView> {
 
 const make = (options: Options) => new DeploymentStore(options);
 
-/** Follow a deployment; `null` follows nothing yet. */
+/** Follow a deployment; with `null`, follow nothing yet. */
 export function useDeployment(
   deploymentId: number | null,
   options: UseDeploymentOptions = {},

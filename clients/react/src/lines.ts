@@ -1,4 +1,4 @@
-/** The newest lines of a log, as many as a page may hold. */
+/** The newest lines of a log, up to the number that a page may hold. */
 
 import type { LogLine } from '@mist/client';
 
@@ -9,18 +9,18 @@ export interface LinesView {
   readonly logs: string[];
   /** The same lines with their times and streams. */
   readonly lines: readonly LogLine[];
-  /** How many older lines came and are no longer held: `dropped + index` is a key for a line. */
+  /** How many older lines were dropped: `dropped + index` is a key for a line. */
   readonly dropped: number;
 }
 
 export interface LinesOptions {
-  /** How many lines are held; 10,000 by default. */
+  /** The number of lines to keep; 10,000 by default. */
   readonly maxLines?: number;
 }
 
 export const NO_LINES: LinesView = { logs: [], lines: [], dropped: 0 };
 
-/** Return the lines of a view and those that were added, without the oldest beyond the limit. */
+/** Append lines to those of a view and drop the oldest beyond the limit. */
 export function appendLines(
   view: LinesView,
   added: readonly LogLine[],

@@ -21,7 +21,7 @@ export interface ContainerLogsView extends View, LinesView {
    * when the stream has failed, and `idle` without an application.
    */
   readonly status: string;
-  /** How many lines are known to be missing. */
+  /** The number of lines that are known to be missing. */
   readonly missing: number;
 }
 
@@ -53,7 +53,7 @@ class LogsStore extends Store<ContainerLogsView> {
     return { error, status: 'error', connection: 'failed' };
   }
 
-  /** `known` is the container's state, which a later connection may not tell again. */
+  /** `known` is the container's state, which a later connection may not repeat. */
   #take({ state, reason }: StateEvent, known = 'connected'): void {
     const error = reason?.message ?? null;
     if (state === 'live') this.change({ connection: state, status: known, error });
@@ -68,7 +68,7 @@ class LogsStore extends Store<ContainerLogsView> {
 
 const make = (options: Options) => new LogsStore(options);
 
-/** Follow the log of an application's container; `null` follows nothing yet. */
+/** Follow the log of an application's container; with `null`, follow nothing yet. */
 export function useContainerLogs(
   appId: number | null,
   options: UseContainerLogsOptions = {},

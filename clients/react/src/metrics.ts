@@ -7,16 +7,16 @@ import { type HookOptions, Store, useStore, type View } from './store.ts';
 const MOST_SAMPLES = 300;
 
 export interface UseMetricsOptions extends HookOptions {
-  /** How many earlier samples to begin with, 0 to 300. */
+  /** The number of earlier samples to start with, 0 to 300. */
   readonly history?: number;
-  /** How many samples are held; 300 by default. */
+  /** The number of samples to keep; 300 by default. */
   readonly maxSamples?: number;
 }
 
 export interface MetricsView extends View {
   /** The newest sample; `null` before the first. */
   readonly metrics: MetricsSample | null;
-  /** The newest samples, one each second, oldest first. */
+  /** The newest samples, one per second, oldest first. */
   readonly history: readonly MetricsSample[];
 }
 
@@ -49,7 +49,7 @@ class MetricsStore extends Store<MetricsView> {
 
 const make = (options: UseMetricsOptions) => new MetricsStore(options);
 
-/** Follow the host's metrics, a sample each second. */
+/** Follow the host's metrics, one sample per second. */
 export function useMetrics(options: UseMetricsOptions = {}): MetricsView {
   return useStore(make, options);
 }

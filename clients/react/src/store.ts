@@ -1,25 +1,25 @@
-/** A stream as a store of React's: the first subscription opens it, the end of the last closes it. */
+/** A stream as a React store: the first subscription opens it, and the end of the last closes it. */
 
 import { nextBatch, type Reason, type StreamOptions, type StreamState } from '@mist/client';
 import { useMemo, useSyncExternalStore } from 'react';
 
-/** What every hook returns. */
+/** The values that every hook returns. */
 export interface View {
-  /** What is wrong now, for people; `null` while nothing is. */
+  /** The current problem, for people; `null` if there is none. */
   readonly error: string | null;
-  /** The state of the stream itself; `ended` where nothing is followed. */
+  /** The state of the stream itself; `ended` if nothing is followed. */
   readonly connection: StreamState;
-  /** Connect now: ends the pause between attempts, and goes on after an end or a failure. */
+  /** Connect now: skip the delay between attempts, or continue after an end or a failure. */
   readonly reconnect: () => void;
 }
 
-/** What every hook takes, besides what it is about. All of it is data, and may be made anew. */
+/** Options of every hook. They are plain data, so a new object with equal values changes nothing. */
 export interface HookOptions extends Pick<StreamOptions, 'backoff' | 'quietAfter'> {
   /** The address of the service; the page's own origin by default. */
   readonly url?: string;
 }
 
-/** What a stream is to a store. */
+/** The part of a stream that a store needs. */
 interface Source {
   readonly reason: Reason | null;
   close(): void;
@@ -44,14 +44,14 @@ export abstract class Store<V extends View> {
     this.#shown = this.#initial;
   }
 
-  // What React calls, without a receiver.
+  // React calls these without a receiver.
 
-  /** On the server, and while its HTML comes to life in the browser. */
+  /** The snapshot on the server, and during hydration. */
   readonly initial = (): V => this.#initial;
 
   readonly shown = (): V => this.#shown;
 
-  /** Strict mode, and a part of a page that is hidden, subscribe again: the stream goes on. */
+  /** Strict mode and hidden parts of a page subscribe again; the stream then continues. */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     if (this.#listeners.size === 1) this.#begin();
@@ -61,17 +61,17 @@ export abstract class Store<V extends View> {
     };
   };
 
-  /** Open the stream; `null` where nothing is to be followed. May throw a TypeError. */
+  /** Open the stream; return `null` if there is nothing to follow. May throw a TypeError. */
   protected abstract open(): Source | null;
 
-  /** Return what shows that the stream could not be opened. */
+  /** Return the view of a stream that could not be opened. */
   protected abstract failed(error: string): Partial<V>;
 
   protected get view(): V {
     return this.#view;
   }
 
-  /** Change the view; it is shown in the next frame, with all other changes until then. */
+  /** Change the view; the next frame shows it together with all other changes until then. */
   protected change(part: Partial<V>): void {
     this.#view = { ...this.#view, ...part };
     if (this.#listeners.size > 0) this.#cancelFrame ??= nextBatch(() => this.#show());
@@ -80,7 +80,7 @@ export abstract class Store<V extends View> {
   #begin(): void {
     try {
       this.#source ??= this.open();
-      // Only what was closed here is taken up again, and not what has ended or failed.
+      // Reopen only a stream that was closed here, not one that has ended or failed.
       if (this.#source?.reason?.code === 'closed') this.#source.reconnect();
     } catch (error) {
       this.change(this.failed(error instanceof Error ? error.message : String(error)));
@@ -101,14 +101,14 @@ export abstract class Store<V extends View> {
   }
 }
 
-/** Follow what the options name. They are compared as JSON; others are another stream. */
+/** Follow the stream that the options name. Options that differ as JSON open another stream. */
 export function useStore<O, V extends View>(make: (options: O) => Store<V>, options: O): V {
   const key = JSON.stringify(options, keepNumber);
   const store = useMemo(() => make(JSON.parse(key) as O), [make, key]);
   return useSyncExternalStore(store.subscribe, store.shown, store.initial);
 }
 
-/** JSON has no NaN; `null` would stand for it, and say something else. */
+/** JSON has no NaN and would encode it as `null`, which means something else. */
 function keepNumber(_name: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }

@@ -1,13 +1,13 @@
-/** The pauses between attempts to connect. */
+/** The delays between connection attempts. */
 
 import type { BackoffOptions } from './types.ts';
 
 const DEFAULTS: BackoffOptions = { initial: 200, max: 10_000, factor: 1.5 };
 
-/** A service that restarts loses all its clients at once; they come back over this time. */
+/** A restarting service loses all its clients at once; they reconnect spread over this time. */
 const RESTART_SPREAD = 500;
 
-/** Pauses that grow up to a limit, each drawn from half of it to all of it. */
+/** Delays that grow up to a limit; each is random between half of its value and all of it. */
 export class Backoff {
   readonly #options: BackoffOptions;
   readonly #random: () => number;
@@ -33,7 +33,7 @@ export class Backoff {
     return RESTART_SPREAD * this.#random();
   }
 
-  /** Begin with the shortest pause again. */
+  /** Start again with the shortest delay. */
   reset(): void {
     this.#attempts = 0;
   }

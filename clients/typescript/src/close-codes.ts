@@ -1,4 +1,4 @@
-/** What a close code means, and whether trying again can help. */
+/** The meaning of close codes, and whether another attempt can help. */
 
 import type { Reason, ReasonCode } from './types.ts';
 
@@ -22,8 +22,8 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   4401: final('unauthorized', 'The session has expired'),
   4403: final('forbidden', 'Permission denied'),
   4404: final('not-found', 'Not found'),
-  // HTTP's 408, 425 and 429 ask the client to come again; so would these.
-  4408: retried('unavailable', 'The service has waited too long'),
+  // HTTP's 408, 425 and 429 ask the client to retry, and so do the codes derived from them.
+  4408: retried('unavailable', 'The service waited too long'),
   4409: final('not-running', 'The container is not running'),
   4410: final('unreadable', "The container's log cannot be read"),
   4425: retried('unavailable', 'The service cannot serve this yet'),
@@ -33,7 +33,7 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
 const UNKNOWN_REFUSAL = final('refused', 'The service refuses this stream');
 const UNKNOWN = retried('network', 'The connection was closed');
 
-/** Return why a stream was closed; `said` is the service's own explanation, if it gave one. */
+/** Return the reason why a stream was closed; `said` is the service's own explanation, if any. */
 export function explain(closeCode: number, said = ''): { reason: Reason; final: boolean } {
   const refused = closeCode >= 4400 && closeCode < 4500;
   const meaning = MEANINGS[closeCode] ?? (refused ? UNKNOWN_REFUSAL : UNKNOWN);

@@ -1,10 +1,10 @@
 /**
  * One logical connection: a WebSocket that is replaced when it is lost.
  *
- * A browser shows its scripts no pings, so a quiet connection and a dead one look
- * alike. After some quiet time a second WebSocket is opened beside the first: if it
- * speaks first, it takes over, and what the first had missed comes with it; if it
- * cannot be opened, the first is taken for dead.
+ * A browser does not expose pings to scripts, so a quiet connection and a dead one look
+ * alike. After some quiet time the client opens a second WebSocket next to the first. If
+ * the second one receives a message first, it takes over and delivers what the first had
+ * missed. If it cannot be opened, the first is considered dead.
  */
 
 import { Backoff } from './backoff.ts';
@@ -20,36 +20,36 @@ import type {
   WebSocketLike,
 } from './types.ts';
 
-/** How often the clock is looked at, in milliseconds. */
+/** The interval between two looks at the clock, in milliseconds. */
 const TICK_MS = 5000;
-/** Browsers wake the timers of a hidden page once a minute; a longer gap was a sleep. */
+/** Browsers run the timers of a hidden page once a minute; after a longer gap, it was asleep. */
 const SLEEP_MS = 75_000;
-/** A connection that has said something within this time needs no check, in milliseconds. */
+/** A connection that received a message within this time needs no check, in milliseconds. */
 const FRESH_MS = 2000;
-/** A connection that was live for so long was a good one: the next pause is a short one again. */
+/** After a connection was live for this long, the next delay is the shortest one again. */
 const STABLE_MS = 1000;
 const LONGEST_QUIET_MS = 120_000;
-/** A second WebSocket has to speak within this time; the service itself gives up after 15 s. */
+/** A second WebSocket must receive a message within this time; the service gives up after 15 s. */
 const CHECK_MS = 20_000;
 
 const ABNORMAL = 1006;
 
-/** What a connection asks of the stream it serves, and tells it. */
+/** The callbacks from a connection to the stream that it serves. */
 export interface Session {
-  /** Open the next WebSocket; it continues where the stream is now. */
+  /** Open the next WebSocket; it continues at the current position of the stream. */
   open(): WebSocketLike;
   opened(again: boolean): void;
   /**
-   * A new WebSocket has spoken for the first time: the next messages come from it.
+   * A new WebSocket received its first message: the next messages come from it.
    * `downtime` is how long there was none, in milliseconds; `null` at first, and where
    * it took over from one that was still open.
    */
   joined(downtime: number | null): void;
   message(message: Message): void;
-  /** Whether the service has sent everything. */
+  /** Return true if the service has sent everything. */
   readonly complete: boolean;
   changed(state: StreamState, reason: Reason | null, retryIn?: number): void;
-  /** Find out why a handshake failed: browsers do not tell. */
+  /** Find out why a handshake failed, because browsers do not say. */
   diagnose(): Promise<Diagnosis>;
 }
 
@@ -99,7 +99,7 @@ export class Connection {
     this.#quiet = options.quietAfter;
   }
 
-  /** Connect, at first or again; does nothing while there is a connection. */
+  /** Connect or reconnect; do nothing while there is a connection. */
   start(): void {
     if (this.#link !== null) return;
     const over = this.state === 'ended' || this.state === 'failed';
@@ -145,7 +145,7 @@ export class Connection {
   #message(link: Link, message: Message): void {
     if (message.type === 'error') link.error = textOf(message.data);
     if (link === this.#check) {
-      // An error does not prove that the stream goes on here; the close that follows tells.
+      // An error does not prove that the stream continues here; the close that follows does.
       if (message.type === 'error') return;
       this.#takeOver(link);
     }
@@ -153,7 +153,7 @@ export class Connection {
     this.#heardAt = now;
     this.#dropCheck();
     if (!link.spoke && message.type !== 'error') this.#join(link, now);
-    // A listener may have closed the stream when it heard that it is live.
+    // A listener may have closed the stream when it became live.
     if (link !== this.#link) return;
     this.#session.message(message);
     if (link === this.#link && this.#session.complete) this.#end('ended', because('ended'));
@@ -199,14 +199,14 @@ export class Connection {
 
   async #diagnose(): Promise<void> {
     const diagnosis = await this.#session.diagnose();
-    // Meanwhile the next attempt may have succeeded, or the stream may be over.
+    // Meanwhile, the next attempt may have succeeded, or the stream may have ended.
     if (this.state !== 'connecting' && this.state !== 'reconnecting') return;
     if (this.#link?.opened) return;
     if (diagnosis === 'unauthorized') this.#end('failed', because('unauthorized'));
     if (diagnosis === 'reachable') this.#explain({ code: 'network', message: WORDS.refused });
   }
 
-  /** Say more about a state that stays. */
+  /** Add a reason to a state that does not change. */
   #explain(reason: Reason): void {
     if (this.reason?.message !== reason.message) this.#change(this.state, reason);
   }
@@ -230,7 +230,7 @@ export class Connection {
     const gap = now - this.#tickedAt;
     this.#tickedAt = now;
     this.#tickLater();
-    // A clock that was set back would make the connection look fresh for long.
+    // A clock that was set back would make the connection look fresh for a long time.
     this.#heardAt = Math.min(this.#heardAt, now);
     if (gap > SLEEP_MS) this.#wake();
     else if (now - this.#heardAt >= this.#quiet) this.#checkLink();
@@ -250,7 +250,7 @@ export class Connection {
       const giveUp = () => this.#checkFailed(check, ABNORMAL, '');
       this.#cancelCheckTimeout = this.#environment.later(giveUp, CHECK_MS);
     } catch {
-      // The first one could be opened with the same address: nothing is known now.
+      // The first one was opened with the same address, so this failure proves nothing.
     }
   }
 
@@ -266,7 +266,7 @@ export class Connection {
     this.#dropCheck();
     const { reason, final } = explain(closeCode, link.error || said);
     if (reason.code === 'unavailable' && link.opened) {
-      // The service is there and cannot have one more: that says nothing about the first.
+      // The service answers but cannot accept another connection; this does not concern the first.
       this.#heardAt = this.#environment.now();
       return;
     }
@@ -277,7 +277,7 @@ export class Connection {
 
   // ----------------------------------------------------------------------- end
 
-  /** `reconnecting` only where there was something to lose. */
+  /** Return `reconnecting` only if there was a connection to lose. */
   #down(): StreamState {
     return this.#wasLive ? 'reconnecting' : 'connecting';
   }

@@ -1,4 +1,4 @@
-/** A deployment: its log from the beginning, and its status. */
+/** A deployment's log from the beginning, and its status. */
 
 import { linesOf } from './lines.ts';
 import type { Message } from './link.ts';
@@ -21,7 +21,7 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
   readonly deploymentId: number;
   status: DeploymentStatus | null = null;
   complete = false;
-  /** How many records were delivered; every connection begins with the first again. */
+  /** The number of delivered records; every connection starts again with the first. */
   #delivered = 0;
   #known = 0;
   #downtime: number | null = null;
@@ -93,8 +93,8 @@ class Deploying extends LiveStream<DeploymentEvent, LogLine> implements Deployme
   }
 
   /**
-   * Tell whether what is said of the queue is known, or history. The log begins with such a
-   * status, but others that are no part of it may come before: they cannot be counted.
+   * Return true if a status about the queue is already known, or out of date. The log begins
+   * with such a status, but others that are not part of it may come before, so counting fails.
    */
   #isOutdated(message: unknown): boolean {
     if (this.status === null) return false;

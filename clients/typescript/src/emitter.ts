@@ -1,4 +1,4 @@
-/** Typed events: to listeners, and to iterations. */
+/** Typed events for listeners and iterations. */
 
 interface Typed {
   readonly type: string;
@@ -6,7 +6,7 @@ interface Typed {
 
 type Listener<E> = (event: E) => void;
 
-/** Calls listeners in the order in which events are emitted, also when a listener emits. */
+/** Calls listeners in the order in which events are emitted, even if a listener emits one. */
 export class Emitter<E extends Typed> {
   readonly #listeners = new Map<string, Set<Listener<E>>>();
   readonly #everything = new Set<Listener<E>>();
@@ -19,7 +19,7 @@ export class Emitter<E extends Typed> {
     { signal }: { readonly signal?: AbortSignal } = {},
   ): () => void {
     if (signal?.aborted) return () => {};
-    // A function of its own each time, so that one listener can be added twice.
+    // Wrap the listener in a new function each time, so that it can be added twice.
     const own: Listener<E> = (event) => listener(event as Extract<E, { readonly type: T }>);
     let listeners = this.#listeners.get(type);
     if (listeners === undefined) {
@@ -35,7 +35,7 @@ export class Emitter<E extends Typed> {
     return off;
   }
 
-  /** Call `listener` for every event of whatever type. */
+  /** Call `listener` for events of every type. */
   onAny(listener: Listener<E>): () => void {
     this.#everything.add(listener);
     return () => this.#everything.delete(listener);
@@ -53,7 +53,7 @@ export class Emitter<E extends Typed> {
   }
 }
 
-/** Call a listener; what it throws is reported as uncaught, and stops nothing else. */
+/** Call a listener; report what it throws as uncaught, without stopping the others. */
 function call<E>(listener: Listener<E>, event: E): void {
   try {
     listener(event);

@@ -1,10 +1,10 @@
-/** Clock, timers, chance and wake-ups: those of the browser or of Node. */
+/** The clock, timers, random numbers and wake-ups of the browser or of Node. */
 
 import type { Environment } from './types.ts';
 
-/** Lines are delivered at least this often where there are no animation frames, in milliseconds. */
+/** The interval at which lines are delivered without animation frames, in milliseconds. */
 const BATCH_MS = 10;
-/** A tab in the background has no animation frames. */
+/** A background tab has no animation frames. */
 const HIDDEN_BATCH_MS = 100;
 
 function later(callback: () => void, milliseconds: number): () => void {
@@ -12,10 +12,10 @@ function later(callback: () => void, milliseconds: number): () => void {
   return () => clearTimeout(timer);
 }
 
-/** Call back in the next animation frame, or soon where there is none; return what prevents it. */
+/** Call back in the next animation frame, or soon if there is none; return a cancel function. */
 export function nextBatch(callback: () => void): () => void {
   if (typeof requestAnimationFrame !== 'function') return later(callback, BATCH_MS);
-  // Whichever comes first: frames stop without notice when a window is covered or minimised.
+  // Use both, because frames stop without notice when a window is covered or minimised.
   const cancel = () => {
     cancelAnimationFrame(frame);
     stopTimer();
@@ -35,7 +35,7 @@ function onWake(wake: () => void): () => void {
   const { signal } = events;
   const visible = () => document.visibilityState === 'visible' && wake();
   globalThis.addEventListener('online', wake, { signal });
-  // A page that comes out of the back-forward cache has lost its connections.
+  // A page restored from the back-forward cache has lost its connections.
   globalThis.addEventListener('pageshow', wake, { signal });
   document.addEventListener('visibilitychange', visible, { signal });
   return () => events.abort();
@@ -43,7 +43,7 @@ function onWake(wake: () => void): () => void {
 
 const SYSTEM: Environment = { now: Date.now, random: Math.random, later, nextBatch, onWake };
 
-/** Return the real surroundings, with some of them replaced. */
+/** Return the real environment, with the given parts replaced. */
 export function environment(replaced: Partial<Environment> = {}): Environment {
   return { ...SYSTEM, ...replaced };
 }

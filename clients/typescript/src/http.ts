@@ -24,12 +24,12 @@ import type {
 
 const TIMEOUT_MS = 20_000;
 
-/** An answer that says no, or none at all. */
+/** An error response, or no response at all. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
-  /** The status of the answer; 0 when there was none. */
+  /** The status of the response; 0 if there was none. */
   readonly status: number;
-  /** The seconds to wait before the next attempt, when the service says so (429). */
+  /** The seconds to wait before the next attempt, if the service sent them (429). */
   readonly retryAfter: number | null;
 
   constructor(status: number, message: string, retryAfter: number | null = null, cause?: unknown) {
@@ -39,15 +39,15 @@ export class ApiError extends Error {
   }
 }
 
-/** A stream's options but for where the service is. */
+/** A stream's options without the address of the service. */
 type Own<O> = Omit<O, keyof ConnectOptions>;
 
-/** One service: its HTTP API, and its streams with the same address and headers. */
+/** A service: its HTTP API, and its streams with the same address and headers. */
 export interface Client {
   readonly url: string;
   login(email: string, password: string, options?: RequestOptions): Promise<Identity>;
   logout(options?: RequestOptions): Promise<void>;
-  /** Who is signed in; an `ApiError` with status 401 if nobody is. */
+  /** Return the signed-in user; throw an `ApiError` with status 401 if there is none. */
   me(options?: RequestOptions): Promise<Identity>;
   apps(options?: RequestOptions): Promise<App[]>;
   app(appId: number, options?: RequestOptions): Promise<App>;
@@ -58,7 +58,7 @@ export interface Client {
   deploy(appId: number, options?: RequestOptions): Promise<Deployment>;
   /** Start the image of an earlier deployment of the application again. */
   rollback(appId: number, deploymentId: number, options?: RequestOptions): Promise<Deployment>;
-  /** Ask for the end of a deployment, which then ends as `failed`; does not wait for it. */
+  /** Request cancellation without waiting for it; the deployment then ends as `failed`. */
   cancel(deploymentId: number, options?: RequestOptions): Promise<Deployment>;
 
   containerLogs(options: Own<ContainerLogsOptions>): ContainerLogs;
@@ -71,7 +71,7 @@ interface Call extends RequestOptions {
   readonly query?: Readonly<Record<string, number | undefined>>;
 }
 
-/** What every response of the API is. */
+/** The envelope of every API response. */
 interface Envelope {
   readonly success: boolean;
   readonly message: string;
@@ -184,7 +184,7 @@ class HttpClient implements Client {
       this.#options.onResponse?.(response);
       return { response, text: await response.text() };
     } catch (error) {
-      // The caller's own abort is not an answer of the service.
+      // An abort by the caller is not a response of the service.
       signal?.throwIfAborted();
       const message = late.aborted
         ? 'The service takes too long to answer'
@@ -194,7 +194,7 @@ class HttpClient implements Client {
   }
 }
 
-/** `AbortSignal.any`, which Node has since 20.3 and Safari since 17.4. */
+/** `AbortSignal.any`, which exists since Node 20.3 and Safari 17.4. */
 function either(first: AbortSignal, second: AbortSignal): AbortSignal {
   const both = new AbortController();
   for (const signal of [first, second]) {
@@ -205,7 +205,7 @@ function either(first: AbortSignal, second: AbortSignal): AbortSignal {
   return both.signal;
 }
 
-/** Return the envelope of an answer; null for what a proxy made up. */
+/** Return the envelope of a response; null if a proxy generated the response. */
 function parse(text: string): Envelope | null {
   try {
     const found = JSON.parse(text) as Partial<Envelope> | null;
@@ -215,7 +215,7 @@ function parse(text: string): Envelope | null {
   }
 }
 
-/** Return a client; nothing is sent before a method is called. */
+/** Return a client; it sends nothing before a method is called. */
 export function createClient(options: ClientOptions = {}): Client {
   return new HttpClient(options);
 }

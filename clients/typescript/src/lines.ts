@@ -10,7 +10,7 @@ interface WithLines extends AsyncIterable<LinesEvent | { readonly type: string }
 
 /** Iterate over lines until the stream ends; throw a `StreamError` if it fails. */
 export function linesOf(stream: WithLines): AsyncIterableIterator<LogLine> {
-  // Not within the generator, which runs only when its first line is asked for.
+  // Do this outside the generator, which runs only once its first line is requested.
   const events = stream[Symbol.asyncIterator]();
   return eachLine({ [Symbol.asyncIterator]: () => events }, stream);
 }

@@ -1,10 +1,10 @@
-/** One WebSocket, from its handshake to its end, whoever's implementation it is. */
+/** One WebSocket of any implementation, from its handshake to its end. */
 
 import type { Environment, WebSocketLike } from './types.ts';
 
 /** How long a handshake may take, in milliseconds. */
 const HANDSHAKE_MS = 15_000;
-/** How long the closing handshake may take where a socket can be dropped (`ws`). */
+/** How long the closing handshake may take if the socket can be dropped (`ws`). */
 const CLOSING_MS = 1000;
 const NORMAL = 1000;
 const ABNORMAL = 1006;
@@ -28,16 +28,16 @@ export interface LinkHandlers {
 /** A WebSocket whose handlers are never called again after `close`. */
 export class Link {
   opened = false;
-  /** Whether the service has sent anything but an error. */
+  /** True if the service has sent anything except an error. */
   spoke = false;
-  /** The service's last `error` message: why it is going to close. */
+  /** The service's last `error` message: the reason for closing. */
   error = '';
   readonly #environment: Environment;
   readonly #socket: WebSocketLike;
   readonly #cancelTimeout: () => void;
   #cancelDrop = ignore;
 
-  /** Throw what the constructor of the WebSocket throws, for instance for a wrong address. */
+  /** May throw the error of the WebSocket constructor, for instance for an invalid address. */
   constructor(open: () => WebSocketLike, environment: Environment, handlers: LinkHandlers) {
     this.#environment = environment;
     this.#socket = open();
@@ -54,7 +54,7 @@ export class Link {
       const message = parse(data);
       if (message !== null) handlers.message(message);
     };
-    // What it says is for the console; every error is followed by a close.
+    // The error's text is only for the console, and a close follows every error.
     this.#socket.onerror = ignore;
     this.#socket.onclose = (event: { readonly code?: number; readonly reason?: string }) => {
       this.#cancelTimeout();
@@ -72,14 +72,14 @@ export class Link {
     this.#dropLater(socket);
   }
 
-  /** Where the peer does not answer the close, `ws` would keep the process for half a minute. */
+  /** If the peer does not answer the close, `ws` would keep the process for half a minute. */
   #dropLater(socket: WebSocketLike & { terminate?: () => void }): void {
     if (socket.terminate === undefined || socket.readyState === 3) return;
     this.#cancelDrop = this.#environment.later(() => socket.terminate?.(), CLOSING_MS);
   }
 }
 
-/** Return a message, or null for what is not one: a later version may send other things. */
+/** Return a message, or null for other data, which a later version of the service may send. */
 function parse(data: unknown): Message | null {
   if (typeof data !== 'string') return null;
   try {

@@ -17,9 +17,9 @@ import type {
 } from './types.ts';
 
 const QUIET_MS = 30_000;
-/** How long after the service has spoken the last known line is waited for, in milliseconds. */
+/** How long to wait for the last known line after the service's first message, in milliseconds. */
 const RESUME_MS = 1000;
-/** Before every line: the service answers with all that it remembers. */
+/** A time before every line: the service answers with everything that it remembers. */
 const BEGINNING = '0001-01-01T00:00:00Z';
 
 class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerLogs {
@@ -32,7 +32,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   #resume: Resume | null = null;
   #downtime: number | null = null;
   #cancelSettle = () => {};
-  /** Whether the log is known to have had no line when the connection was made. */
+  /** True if the log is known to have been empty when the connection was made. */
   #empty = false;
   #statusTime = '';
 
@@ -71,7 +71,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   }
 
   override lost(): void {
-    // What waited for the last known line is asked for again.
+    // Lines that waited for the last known line are requested again.
     this.#resume = null;
     this.#cancelSettle();
   }
@@ -107,7 +107,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
 
   // -------------------------------------------------------------------- resume
 
-  /** Return the time to resume after; empty to ask what was asked at first. */
+  /** Return the time to resume after; empty to repeat the first request. */
   #resumeTime(): string {
     if (!this.#point.empty) return this.#point.since;
     if (!this.#empty || this.#options.since !== undefined) return '';
@@ -125,7 +125,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
     for (const each of fresh) this.#deliver(each);
   }
 
-  /** Deliver what waits for the last known line: it does not come. */
+  /** Deliver the lines that wait for the last known line, because it did not arrive. */
   #settle(): void {
     if (this.#resume === null) return;
     const waiting = this.#resume.finish();
@@ -152,7 +152,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
     if (this.#resume?.skip(lines)) return;
     this.#settle();
     if (this.#point.empty) {
-      // Asked for lines after a time that is too long ago; it says 1 where it cannot count.
+      // The requested time is too long ago; the service says 1 if it cannot count the lines.
       this.#tellForgotten(lines, lines > 1);
       return;
     }

@@ -1,4 +1,4 @@
-/** Several logs as one, by engine time. */
+/** Merge several logs into one by engine time. */
 
 import { Emitter } from './emitter.ts';
 import { environment } from './environment.ts';
@@ -33,20 +33,20 @@ const TYPES = [
 ] as const;
 
 interface Held {
-  /** Never earlier than what the same log gave before: a log's own order stays. */
+  /** Never earlier than the previous time of the same log, which keeps the log's own order. */
   readonly time: string;
-  /** When it came, by this computer's clock. */
+  /** The arrival time, by this computer's clock. */
   readonly at: number;
   readonly item: MergedLine | Other;
 }
 
 const isLine = (item: MergedLine | Other): item is MergedLine => !('type' in item);
 
-/** One log, and what of it waits. */
+/** One log and its waiting lines. */
 class Source {
   readonly logs: ContainerLogs;
   readonly listening = new AbortController();
-  /** The newest time that it has given. */
+  /** The newest time so far. */
   newest = '';
   #held: Held[] = [];
   #first = 0;
@@ -55,7 +55,7 @@ class Source {
     this.logs = logs;
   }
 
-  /** Whether a line of another log at `time` has to wait for earlier ones of this. */
+  /** Return true if a line of another log at `time` has to wait for earlier lines of this log. */
   mayPrecede(time: string): boolean {
     const over = this.logs.state === 'ended' || this.logs.state === 'failed';
     return !over && this.newest < time;
@@ -162,13 +162,13 @@ class Merge implements MergedLogs {
     this.#pump();
   }
 
-  /** Deliver what need not wait, and come back when the rest has waited for long enough. */
+  /** Deliver lines that need not wait; run again when the rest has waited long enough. */
   #pump(): void {
     const sources = [...this.#sources.values()];
     const now = this.#environment.now();
     const due = now - this.#holdBack;
     const mayGo = ({ time, at }: Held) =>
-      // A clock that was set back must not hold lines for long.
+      // A clock that was set back must not delay lines for long.
       at <= due ||
       at > now ||
       this.#held > this.#maxHeld ||
@@ -181,7 +181,7 @@ class Merge implements MergedLogs {
     this.#cancelTimer = this.#environment.later(() => this.#pump(), pause);
   }
 
-  /** Deliver the earliest of all while it may go; return the first that may not. */
+  /** Deliver the earliest lines that need not wait; return the first that has to. */
   #release(sources: readonly Source[], mayGo: (held: Held) => boolean): Held | undefined {
     let lines: MergedLine[] = [];
     const flush = () => {

@@ -1,4 +1,4 @@
-/** The service's messages, read with care: a later version may send more, or other things. */
+/** Parse the service's messages, tolerating those that a later version may add or change. */
 
 import type { Message } from './link.ts';
 import type { ContainerStatus, ErrorEvent, LogLine } from './types.ts';
@@ -7,7 +7,7 @@ export function timeOf(message: Message): string {
   return typeof message.timestamp === 'string' ? message.timestamp : '';
 }
 
-/** Return the `data` of a message; an empty object where it is not one. */
+/** Return the `data` of a message, or an empty object if it is not an object. */
 export function dataOf(message: Message): Readonly<Record<string, unknown>> {
   const { data } = message;
   return typeof data === 'object' && data !== null ? (data as Record<string, unknown>) : {};
@@ -21,7 +21,7 @@ export function countOf(value: unknown): number {
   return typeof value === 'number' && value > 0 ? value : 0;
 }
 
-/** Return the line of a `log` message, or null where there is none. */
+/** Return the line of a `log` message, or null if there is none. */
 export function lineOf(message: Message): LogLine | null {
   const { line, stream } = dataOf(message);
   if (typeof line !== 'string') return null;

@@ -13,11 +13,11 @@ import type {
   WebSocketLike,
 } from './types.ts';
 
-/** One comes each second. */
+/** One sample arrives per second. */
 const QUIET_MS = 5000;
-/** How many samples the service keeps. */
+/** The number of samples that the service keeps. */
 const LONGEST_HISTORY = 300;
-/** The earlier samples come at once; whatever comes later is new, whatever its time. */
+/** Earlier samples arrive immediately; every sample after this delay is new, whatever its time. */
 const HISTORY_MS = 500;
 
 class Metrics extends LiveStream<MetricsEvent, MetricsSample> implements MetricsStream {
@@ -47,7 +47,7 @@ class Metrics extends LiveStream<MetricsEvent, MetricsSample> implements Metrics
     if (message.type !== undefined || !isSample(message)) return;
     const now = this.environment.now();
     const time = timeOf(message);
-    // The order of times is no proof later on: the server's clock may be set back.
+    // Later on, times do not prove the order, because the server's clock may be set back.
     const last = this.latest?.timestamp ?? '';
     if (time === last || (time < last && now - this.#joinedAt < HISTORY_MS)) return;
     if (this.#downtime !== null) this.#tellReconnected(last, time, this.#downtime);

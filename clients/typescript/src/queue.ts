@@ -1,4 +1,4 @@
-/** The events of a stream for one `for await`, which may be slower than they come. */
+/** The events of a stream for one `for await` loop, which may be slower than the stream. */
 
 import type { LinesEvent, SkippedEvent } from './types.ts';
 
@@ -6,13 +6,13 @@ interface Typed {
   readonly type: string;
 }
 
-/** Of everything that waits only lines are many; they alone are counted and left out. */
+/** Only lines are numerous, so only lines are counted and dropped. */
 const linesOf = (event: Typed): number =>
   event.type === 'lines' ? (event as LinesEvent).lines.length : 0;
 
 /**
- * A bounded queue. Beyond `limit` lines the oldest are left out, and a `skipped`
- * event stands in their place.
+ * A bounded queue. Beyond `limit` lines, it drops the oldest and puts a `skipped`
+ * event in their place.
  */
 export class EventQueue<E extends Typed> implements AsyncIterableIterator<E> {
   readonly #limit: number;
@@ -22,7 +22,7 @@ export class EventQueue<E extends Typed> implements AsyncIterableIterator<E> {
   #over = false;
   #waiting: ((result: IteratorResult<E, undefined>) => void)[] = [];
 
-  /** `leave` is called once, when the iteration is given up. */
+  /** `leave` is called once, when the caller stops iterating. */
   constructor(limit: number, leave: () => void) {
     this.#limit = limit;
     this.#leave = leave;
@@ -40,7 +40,7 @@ export class EventQueue<E extends Typed> implements AsyncIterableIterator<E> {
     if (this.#lines > this.#limit) this.#leaveOut();
   }
 
-  /** Nothing follows any more; what waits is still given. */
+  /** End the queue; waiting events are still delivered. */
   finish(): void {
     this.#over = true;
     for (const waiting of this.#waiting.splice(0)) waiting({ done: true, value: undefined });
@@ -67,7 +67,7 @@ export class EventQueue<E extends Typed> implements AsyncIterableIterator<E> {
     return this;
   }
 
-  /** Make room: leave out the oldest lines until the queue is half full. */
+  /** Drop the oldest lines until the queue is half full. */
   #leaveOut(): void {
     const kept: E[] = [];
     let lines = 0;

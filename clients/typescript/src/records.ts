@@ -1,4 +1,4 @@
-/** What the HTTP API takes and gives, as docs/http-api.md has it. */
+/** The requests and responses of the HTTP API (docs/http-api.md). */
 
 import type { ConnectOptions, DeploymentStage, DeploymentState } from './types.ts';
 
@@ -60,7 +60,7 @@ export interface RequestOptions {
 }
 
 export interface ClientOptions extends ConnectOptions {
-  /** How long the service may take to answer, in milliseconds; 20,000 by default. */
+  /** The time limit for a response, in milliseconds; 20,000 by default. */
   readonly timeout?: number;
   /** Called with every response of the service, for instance to read its `Date` header. */
   readonly onResponse?: (response: Response) => void;

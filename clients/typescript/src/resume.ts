@@ -1,31 +1,30 @@
 /**
- * Resuming a log where it was left, without I/O.
+ * Resume a log where it was left, without I/O.
  *
  * The service resumes after a time, and several lines can have the same time, or
- * times slightly out of order. So it is asked for what followed a moment before the
- * last line, and what is known of the answer is left out: everything up to the last
- * line, which is found again by its time, its stream, its text and how often it came.
- * (Of lines that are the same in all of that to the nanosecond, those before the first
- * that was asked for cannot be told from later ones. The service would have to number
- * its lines.)
+ * times slightly out of order. The client therefore requests the lines from a moment
+ * before the last line, and drops those that it knows: everything up to the last line.
+ * It finds that line again by its time, stream, text and number of occurrences. (If
+ * lines are equal in all of these to the nanosecond, those before the first requested
+ * one cannot be told from later ones. The service would have to number its lines.)
  */
 
 import { compareTimes, earlier } from './time.ts';
 import type { LogLine } from './types.ts';
 
-/** So many lines are remembered: more than the service sends again by default (1,000). */
+/** The number of lines to remember: more than the service repeats by default (1,000). */
 const REMEMBERED = 4096;
-/** The answer begins at most so long before the last line, in milliseconds. */
+/** The answer begins at most this long before the last line, in milliseconds. */
 const MARGIN_MS = 1000;
 /**
- * Lines of stdout and stderr stand out of the order of their times by less than this, in
- * milliseconds. What the service sends begins behind the newest line that is not later than
- * the time it was asked for, so that time has to be before all that may still be missing.
+ * Lines of stdout and stderr are out of time order by less than this, in milliseconds.
+ * The service's answer begins after the newest line that is not later than the requested
+ * time, so that time has to be before every line that may still be missing.
  */
 const DISORDER_MS = 100;
-/** So many lines wait at most for the last known line to come. */
+/** The largest number of lines that wait for the last known line. */
 const HELD = 20_000;
-/** Of longer lines only a hash is kept. */
+/** Only a hash is kept of lines longer than this. */
 const KEPT_CHARACTERS = 256;
 
 interface Seen {
@@ -33,7 +32,7 @@ interface Seen {
   readonly key: string;
 }
 
-/** The newest lines of a log, to go on behind them. */
+/** The newest lines of a log, so that a resumed stream continues after them. */
 export class ResumePoint {
   #seen: Seen[] = [];
 
@@ -48,7 +47,7 @@ export class ResumePoint {
   }
 
   /**
-   * Return the time to ask for: a moment before the last line, and not before what is
+   * Return the time to request: a moment before the last line, but not before the lines that are
    * remembered if that is long enough ago. Empty if nothing is remembered.
    */
   get since(): string {
@@ -60,22 +59,22 @@ export class ResumePoint {
     return compareTimes(first, latest) < 0 ? first : latest;
   }
 
-  /** Return what sorts an answer to a request with `since` into known and new. */
+  /** Return a filter that separates known from new lines in an answer to a `since` request. */
   resume(since: string): Resume {
     const start = this.#seen.findIndex(({ time }) => compareTimes(time, since) > 0);
     return new Resume(start < 0 ? [] : this.#seen.slice(start), start !== 0);
   }
 }
 
-/** How many lines are missing between what is known and what comes. */
+/** The number of lines that are missing between the known lines and the new ones. */
 export interface Gap {
   readonly missing: number;
   readonly exact: boolean;
 }
 
-/** Leaves out of a resumed log what is known. */
+/** Drops the known lines of a resumed log. */
 export class Resume {
-  /** What is missing, once that is known: when the first new line is, or nothing comes. */
+  /** The gap, known once the first new line is found or no more lines arrive. */
   gap: Gap | null = null;
   readonly #counts = new Map<string, number>();
   readonly #known: number;
@@ -88,7 +87,7 @@ export class Resume {
   #skipped = 0;
   #held: LogLine[] = [];
 
-  /** `covered`: `known` holds everything that the service can count as known. */
+  /** `covered`: `known` contains every line that the service can count as known. */
   constructor(known: readonly Seen[], covered: boolean) {
     for (const { key } of known) this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
     this.#known = known.length;
@@ -108,7 +107,7 @@ export class Resume {
     return true;
   }
 
-  /** Return the lines that are new now: usually one or none. */
+  /** Return the lines that are now known to be new: usually one or none. */
   feed(line: LogLine): readonly LogLine[] {
     this.#fed = true;
     if (this.#joined) {
@@ -116,7 +115,7 @@ export class Resume {
       return [line];
     }
     if (this.#isKnown(line)) {
-      // Whatever came before a known line was there before it.
+      // Every line that came before a known line existed before it.
       this.#held = [];
       return [];
     }
@@ -125,7 +124,7 @@ export class Resume {
     return beyond ? this.finish() : [];
   }
 
-  /** The last known line will not come any more: return what waited for it. */
+  /** The last known line can no longer arrive: return the lines that waited for it. */
   finish(): readonly LogLine[] {
     this.#joined = true;
     this.gap ??= this.#measure();
@@ -148,10 +147,10 @@ export class Resume {
   }
 
   #measure(): Gap {
-    // What follows a known line follows it without a gap; skipped was only what is known.
+    // Lines follow a known line without a gap, so only known lines were skipped.
     if (this.#met) return { missing: 0, exact: true };
     if (this.#skipped === 0) return { missing: 0, exact: this.#known === 0 };
-    // The service says 1 where it cannot count.
+    // The service says 1 if it cannot count.
     if (this.#skipped === 1) return { missing: 1, exact: false };
     return { missing: Math.max(0, this.#skipped - this.#known), exact: this.#covered };
   }

@@ -1,17 +1,17 @@
-/** Where the service is: addresses, WebSockets and HTTP requests. */
+/** The service's addresses, WebSockets and HTTP requests. */
 
 import type { ConnectOptions, WebSocketConstructor, WebSocketLike } from './types.ts';
 
-/** How long a diagnosis may take, in milliseconds. */
+/** The time limit of a diagnosis, in milliseconds. */
 const DIAGNOSIS_MS = 5000;
 
-/** What HTTP says where a WebSocket could not be opened. */
+/** The HTTP status when a WebSocket could not be opened. */
 export type Diagnosis = 'unauthorized' | 'reachable' | 'unreachable';
 
 type Query = Readonly<Record<string, string | number | undefined>>;
 
 export class Service {
-  /** The address, always with a slash at its end. */
+  /** The address, always with a trailing slash. */
   readonly url: string;
   readonly #headers: Readonly<Record<string, string>> | undefined;
   readonly #WebSocket: WebSocketConstructor | undefined;
@@ -22,7 +22,7 @@ export class Service {
     this.url = rootOf(options.url);
     this.#headers = options.headers;
     this.#WebSocket = options.WebSocket;
-    // Called without a receiver: browsers refuse to fetch as a method of something else.
+    // Call it without a receiver: browsers refuse to run fetch as a method of another object.
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
     if (options.headers !== undefined && typeof document !== 'undefined') {
       throw new TypeError('headers: a browser cannot send headers of its own with a WebSocket');
@@ -34,7 +34,7 @@ export class Service {
     const WebSocket = this.#WebSocket ?? globalThis.WebSocket;
     if (WebSocket === undefined) {
       throw new TypeError(
-        'There is no WebSocket here: give the option WebSocket, for instance that of "ws"',
+        'No WebSocket is available: pass the option WebSocket, for instance the one from "ws"',
       );
     }
     const address = this.#address(route, query).replace(/^http/, 'ws');
@@ -46,14 +46,14 @@ export class Service {
       : new WebSocket(address, [], { headers });
   }
 
-  /** Send a request; rejects as `fetch` does. */
+  /** Send a request; reject as `fetch` does. */
   request(path: string, init: RequestInit = {}, query: Query = {}): Promise<Response> {
     const headers = { ...this.#headers, ...(init.headers as Record<string, string> | undefined) };
     const fetch = this.#fetch;
     return fetch(this.#address(path, query), { credentials: 'include', ...init, headers });
   }
 
-  /** Find out why a WebSocket was refused: a browser sees a 401 as a lost connection. */
+  /** Find out why a WebSocket was refused, because a browser reports a 401 as a lost connection. */
   async diagnose(): Promise<Diagnosis> {
     try {
       const signal = AbortSignal.timeout(DIAGNOSIS_MS);

@@ -1,4 +1,4 @@
-/** What all streams are: a connection, events, and lines that are delivered together. */
+/** The base of all streams: a connection, events, and batches of lines. */
 
 import { Connection, type Session } from './connection.ts';
 import { Emitter } from './emitter.ts';
@@ -19,13 +19,13 @@ import type {
 } from './types.ts';
 
 const QUEUED_LINES = 100_000;
-/** What gathers while no batch is due, as in a hidden page whose timers the browser slows down. */
+/** The limit of a batch that is not due yet, as in a hidden page with slow timers. */
 const MOST_GATHERED = 5000;
 const CLOSED: Reason = { code: 'closed', message: 'The stream was closed' };
 
 type Common = StateEvent | OpenEvent | ErrorEvent;
 
-/** A stream that failed; thrown where its lines are iterated over. */
+/** The error of a failed stream, thrown by the iteration over its lines. */
 export class StreamError extends Error {
   override readonly name = 'StreamError';
   readonly reason: Reason;
@@ -37,8 +37,8 @@ export class StreamError extends Error {
 }
 
 /**
- * A stream of events `E`, some of which come in batches of items `I`, and some of which
- * all streams have. Kinds of streams say what is asked for, and turn messages into events.
+ * A stream of events `E`: some carry batches of items `I`, and some are common to all
+ * streams. Subclasses choose what to request, and turn messages into events.
  */
 export abstract class LiveStream<E extends { readonly type: string }, I>
   implements Stream<E>, Session
@@ -63,7 +63,7 @@ export abstract class LiveStream<E extends { readonly type: string }, I>
       backoff: options.backoff ?? {},
       quietAfter: options.quietAfter ?? quietAfter,
     });
-    // Later, so that listeners which are added now hear everything.
+    // Start later, so that listeners that are added now receive every event.
     queueMicrotask(() => this.#begin());
   }
 
@@ -133,10 +133,10 @@ export abstract class LiveStream<E extends { readonly type: string }, I>
 
   // ----------------------------------------------------------- what kinds need
 
-  /** There is no connection: forget what waits for more of it. */
+  /** The connection is lost: drop data that waits for the rest of it. */
   protected lost(): void {}
 
-  /** Turn what has gathered into one event. */
+  /** Turn a batch of items into one event. */
   protected abstract batch(items: readonly I[]): E;
 
   /** Deliver an item with the next batch. */
@@ -146,7 +146,7 @@ export abstract class LiveStream<E extends { readonly type: string }, I>
     else this.#cancelBatch ??= this.environment.nextBatch(() => this.#flush());
   }
 
-  /** Deliver an event, after everything that has gathered before it. */
+  /** Deliver an event after all pending items. */
   protected emit(event: E | Common): void {
     this.#flush();
     this.#emitter.emit(event as E);

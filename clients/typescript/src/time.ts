@@ -1,12 +1,12 @@
 /**
- * Engine times, compared and moved as texts: a `Date` has milliseconds, they have
- * nanoseconds. The service writes all of them in one form of fixed width.
+ * Compare and shift engine times as text, because they have nanoseconds and a `Date` has
+ * only milliseconds. The service writes all of them in one fixed-width form.
  */
 
 const RFC3339 = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-]\d\d:\d\d))$/;
 const SERVICE_LENGTH = '2025-01-15T10:30:00.000000000Z'.length;
 
-/** Compare two RFC 3339 times to the nanosecond, as `Array.prototype.sort` takes it. */
+/** Compare two RFC 3339 times to the nanosecond, as a comparator for `Array.prototype.sort`. */
 export function compareTimes(a: string, b: string): number {
   const left = normalizeTime(a);
   const right = normalizeTime(b);
@@ -15,7 +15,7 @@ export function compareTimes(a: string, b: string): number {
 
 /**
  * Return an RFC 3339 time in the form of the service: UTC, nine digits of a second, whose
- * order as text is the order in time. What is not such a time comes back as it is.
+ * order as text is the order in time. Return other texts unchanged.
  */
 export function normalizeTime(time: string): string {
   if (time.length === SERVICE_LENGTH && time.endsWith('Z')) return time;

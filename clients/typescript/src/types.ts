@@ -1,14 +1,14 @@
-/** The public types: what a stream is, what it tells, and what it is made with. */
+/** The public types: streams, their events and their options. */
 
 /**
- * `connecting` until the service has sent something, `live` while connected,
+ * `connecting` until the service has sent a message, `live` while connected,
  * `reconnecting` after a live connection was lost, and two final states: `ended`
  * (by the service or by the caller) and `failed` (trying again would not help).
  */
 export type StreamState = 'connecting' | 'live' | 'reconnecting' | 'ended' | 'failed';
 
 export type ReasonCode =
-  /** The service has sent everything: the container stopped, the deployment is over. */
+  /** The service has sent everything: the container stopped, or the deployment ended. */
   | 'ended'
   /** `close()` was called or the signal was aborted. */
   | 'closed'
@@ -28,15 +28,15 @@ export type ReasonCode =
   | 'unavailable'
   /** The service stops or reloads (1001, 1012). */
   | 'restarting'
-  /** The connection was lost, or could not be made. */
+  /** The connection was lost or could not be opened. */
   | 'network'
-  /** Nothing has come for so long that the connection was taken for dead. */
+  /** The connection was silent for so long that it is considered dead. */
   | 'silent';
 
-/** Why a stream is in its state. */
+/** The reason for a stream's state. */
 export interface Reason {
   readonly code: ReasonCode;
-  /** A sentence for people; the service's own words where it has said why. */
+  /** A sentence for people, in the service's own words if it sent a reason. */
   readonly message: string;
   /** The close code of the WebSocket, if one was closed. */
   readonly closeCode?: number;
@@ -51,14 +51,14 @@ export interface StateEvent {
   readonly retryIn?: number;
 }
 
-/** The WebSocket is open; the service has not said anything on it yet. */
+/** The WebSocket is open, but the service has not sent a message yet. */
 export interface OpenEvent {
   readonly type: 'open';
-  /** Whether this stream was connected before. */
+  /** True if this stream was connected before. */
   readonly again: boolean;
 }
 
-/** An error message of the service; the state says whether it was the stream's last word. */
+/** An error message of the service; the state says whether the stream continues. */
 export interface ErrorEvent {
   readonly type: 'error';
   readonly time: string;
@@ -68,14 +68,14 @@ export interface ErrorEvent {
 /** A stream: listen with `on`, or iterate over its events. */
 export interface Stream<E extends { readonly type: string }> extends AsyncIterable<E> {
   readonly state: StreamState;
-  /** Why the stream is in its state; `null` while there is nothing to explain. */
+  /** The reason for the stream's state; `null` if there is nothing to explain. */
   readonly reason: Reason | null;
-  /** Resolves once the state is `ended` or `failed`, and never rejects. */
+  /** Resolves once the state is `ended` or `failed`; it never rejects. */
   readonly closed: Promise<Reason>;
   /**
    * Call `listener` for every event of a type, in the order of the stream. Return
-   * a function that ends this; so does `signal`. What a listener throws is
-   * reported as an uncaught error and disturbs neither stream nor other listeners.
+   * a function that removes it; `signal` does the same. An error that a listener throws is
+   * reported as uncaught and affects neither the stream nor other listeners.
    */
   on<T extends E['type']>(
     type: T,
@@ -83,12 +83,12 @@ export interface Stream<E extends { readonly type: string }> extends AsyncIterab
     options?: { readonly signal?: AbortSignal },
   ): () => void;
   /**
-   * Connect now: ends the pause while `reconnecting`, and begins again after
-   * `ended` or `failed` where the stream was left, with nothing repeated. Does
+   * Connect now: skip the delay while `reconnecting`, and start again after
+   * `ended` or `failed` where the stream stopped, without repeating anything. Do
    * nothing while `live`, and after `signal` was aborted.
    */
   reconnect(): void;
-  /** Close for now; `reconnect()` goes on. */
+  /** Close for now; `reconnect()` continues. */
   close(): void;
 }
 
@@ -97,13 +97,13 @@ export interface Stream<E extends { readonly type: string }> extends AsyncIterab
 export type LogChannel = 'stdout' | 'stderr';
 
 export interface LogLine {
-  /** The engine's time: RFC 3339, UTC, nine digits of a second. Never a `Date`: it has three. */
+  /** The engine's time: RFC 3339, UTC, nine digits of a second (a `Date` has only three). */
   readonly time: string;
   readonly stream: LogChannel;
   readonly line: string;
 }
 
-/** The lines since the last event, in the engine's order: many when there are many. */
+/** The lines since the last event, in the engine's order. */
 export interface LinesEvent<L extends LogLine = LogLine> {
   readonly type: 'lines';
   readonly lines: readonly L[];
@@ -111,9 +111,9 @@ export interface LinesEvent<L extends LogLine = LogLine> {
 
 export interface ContainerStatus {
   readonly container: string;
-  /** The engine's word: `running`, `exited`, `paused`, … */
+  /** The state in the engine's words: `running`, `exited`, `paused`, … */
   readonly state: string;
-  /** Words for people, such as `Up 2 hours`. */
+  /** A description for people, such as `Up 2 hours`. */
   readonly status: string;
   readonly deployment_id?: number;
 }
@@ -125,16 +125,16 @@ export interface ContainerStatusEvent {
   readonly data: ContainerStatus;
 }
 
-/** Lines are missing at this place of the stream. Every gap is told by one of these. */
+/** Lines are missing at this position of the stream. Each gap has one of these events. */
 export interface SkippedEvent {
   readonly type: 'skipped';
   readonly time: string;
   readonly lines: number;
-  /** Whether they are exactly as many; otherwise nobody knows more than that some are missing. */
+  /** True if the number is exact; otherwise it is only known that some lines are missing. */
   readonly exact: boolean;
   /**
-   * `forgotten`: the service does not remember as many as were written since the
-   * connection was lost, or since the time that was asked for. `consumer`: the iteration
+   * `forgotten`: the service does not remember all lines that were written since the
+   * connection was lost, or since the requested time. `consumer`: the iteration
    * over events was too slow. Otherwise the service's reason, such as `slow` for a
    * connection that is too slow.
    */
@@ -142,21 +142,21 @@ export interface SkippedEvent {
   readonly message: string;
 }
 
-/** The stream goes on after its connection was lost; comes before the lines that follow. */
+/** The stream continues after a lost connection; emitted before the lines that follow. */
 export interface ReconnectedEvent {
   readonly type: 'reconnected';
-  /** How many lines are missing; a `skipped` event follows if any is. 0 when none is. */
+  /** The number of missing lines, or 0; if it is not 0, a `skipped` event follows. */
   readonly missing: number;
   /**
-   * Whether they are exactly as many. `missing: 0` without it: the service has none of the
+   * True if the number is exact. If false with `missing: 0`, the service has none of the
    * earlier lines any more (the container is a new one), so there is nothing to compare.
    */
   readonly exact: boolean;
-  /** For how long there was no connection, in milliseconds. */
+  /** The time without a connection, in milliseconds. */
   readonly downtime: number;
 }
 
-/** The service has ended the stream: the container has stopped, the deployment is over. */
+/** The service ended the stream: the container stopped, or the deployment ended. */
 export interface EndEvent {
   readonly type: 'end';
   readonly time: string;
@@ -177,30 +177,30 @@ export interface ContainerLogs extends Stream<ContainerLogsEvent> {
   readonly appId: number;
   /** The newest status of the container, or `null` before the first. */
   readonly status: ContainerStatus | null;
-  /** Iterate over the lines alone, one by one. */
+  /** Iterate over the lines only, one by one. */
   lines(): AsyncIterableIterator<LogLine>;
 }
 
 export interface ContainerLogsOptions extends StreamOptions {
   readonly appId: number;
-  /** How many lines to begin with; 100 if neither this nor `since` is given. */
+  /** The number of lines to start with; 100 if neither this nor `since` is given. */
   readonly tail?: number;
   /** Begin after this engine time (RFC 3339), as far back as the service remembers. */
   readonly since?: string;
-  /** Of a container that does not run, get the tail before the error. */
+  /** If the container does not run, send its tail before the error. */
   readonly stopped?: boolean;
 }
 
 // ---------------------------------------------------------------- merged logs
 
 export interface MergedLine extends LogLine {
-  /** The key under which this line's log was given. */
+  /** The key of this line's log. */
   readonly source: string;
 }
 
 type FromSource<E> = E extends unknown ? E & { readonly source: string } : never;
 
-/** Of each log everything but its lines, with the log's key as `source`. */
+/** The events of each log except its lines, with the log's key as `source`. */
 export type MergedLogsEvent =
   | LinesEvent<MergedLine>
   | FromSource<Exclude<ContainerLogsEvent, LinesEvent>>;
@@ -208,16 +208,16 @@ export type MergedLogsEvent =
 export interface MergeOptions {
   /**
    * How long a line waits for earlier ones of the other logs, in milliseconds; 300 by
-   * default. A line that comes later still is delivered at once, out of order.
+   * default. A line that arrives even later is delivered immediately, out of order.
    */
   readonly holdBack?: number;
-  /** How many lines wait at most; 20,000 by default. */
+  /** The largest number of waiting lines; 20,000 by default. */
   readonly maxHeld?: number;
   readonly signal?: AbortSignal;
   readonly environment?: Partial<Environment>;
 }
 
-/** Several logs as one, by engine time. */
+/** Merge several logs into one by engine time. */
 export interface MergedLogs extends AsyncIterable<MergedLogsEvent> {
   on<T extends MergedLogsEvent['type']>(
     type: T,
@@ -225,9 +225,9 @@ export interface MergedLogs extends AsyncIterable<MergedLogsEvent> {
     options?: { readonly signal?: AbortSignal },
   ): () => void;
   readonly sources: ReadonlyMap<string, ContainerLogs>;
-  /** Take a log in; one of the same key is replaced. */
+  /** Add a log, replacing one with the same key. */
   add(source: string, logs: ContainerLogs): void;
-  /** Let a log go; what of it is held is delivered, and the log itself stays open. */
+  /** Remove a log: deliver its waiting lines, and leave the log itself open. */
   remove(source: string): void;
   /** Stop merging, and close every log. */
   close(): void;
@@ -250,7 +250,7 @@ export interface DeploymentStatus {
   readonly deployment_id: number;
   readonly status: DeploymentState;
   readonly stage: DeploymentStage;
-  /** Percent, 0 to 100; never goes back. */
+  /** Percent, 0 to 100; never decreases. */
   readonly progress: number;
   readonly message: string;
   readonly error_message: string;
@@ -262,7 +262,7 @@ export interface DeploymentStatusEvent {
   readonly data: DeploymentStatus;
 }
 
-/** The whole log from its beginning, then live; over (`ended`) after the final status. */
+/** The log from its beginning, then live lines; `ended` after the final status. */
 export type DeploymentEvent =
   | StateEvent
   | OpenEvent
@@ -308,7 +308,7 @@ export interface MetricsSample {
   };
 }
 
-/** The samples since the last event, oldest first: one each second, many after a connection. */
+/** The samples since the last event, oldest first: one per second, many after a connection. */
 export interface SamplesEvent {
   readonly type: 'samples';
   readonly samples: readonly MetricsSample[];
@@ -322,47 +322,47 @@ export interface MetricsStream extends Stream<MetricsEvent> {
 }
 
 export interface MetricsOptions extends StreamOptions {
-  /** How many earlier samples to begin with, 0 to 300. */
+  /** The number of earlier samples to start with, 0 to 300. */
   readonly history?: number;
 }
 
 // -------------------------------------------------------------------- options
 
-/** Where the service is, and with what it is reached. */
+/** The address of the service, and how to reach it. */
 export interface ConnectOptions {
   /**
    * The address of the service, such as `https://mist.example.com` or
-   * `https://example.com/mist/`. In a page it may be relative or left out: the
+   * `https://example.com/mist/`. In a page it may be relative; the default is the
    * page's own origin.
    */
   readonly url?: string | URL;
   /**
    * For programs: headers such as `Cookie`, for HTTP and WebSockets alike. A
-   * browser sends its own cookies and cannot be given any.
+   * browser sends its own cookies and accepts no others.
    */
   readonly headers?: Readonly<Record<string, string>>;
-  /** `globalThis.WebSocket` by default. In Node, give it that of `ws`. */
+  /** `globalThis.WebSocket` by default. In Node, pass that of `ws`. */
   readonly WebSocket?: WebSocketConstructor;
   readonly fetch?: typeof fetch;
 }
 
 export interface StreamOptions extends ConnectOptions {
-  /** Ends the stream for good: no socket and no timer is left. */
+  /** Ends the stream permanently, without leaving a socket or a timer. */
   readonly signal?: AbortSignal;
   readonly backoff?: Partial<BackoffOptions>;
   /**
    * How long a connection may be quiet, in milliseconds, before a second one is opened to
-   * see whether the first is still there; 30,000 by default, 5,000 for metrics. Doubles each
-   * time the first turns out to be well, up to two minutes.
+   * check whether the first is still alive; 30,000 by default, 5,000 for metrics. Doubles each
+   * time the first turns out to be alive, up to two minutes.
    */
   readonly quietAfter?: number;
-  /** How many events' lines wait for a slow iteration at most; 100,000 by default. */
+  /** The largest number of lines that wait for a slow iteration; 100,000 by default. */
   readonly buffer?: number;
-  /** Clock, timers, chance: replaced in tests. */
+  /** Clock, timers, random numbers; tests replace them. */
   readonly environment?: Partial<Environment>;
 }
 
-/** The pauses between attempts, in milliseconds; each is drawn from half of it to all of it. */
+/** Delays between attempts, in milliseconds; each is random between half of it and all of it. */
 export interface BackoffOptions {
   /** 200 by default. */
   readonly initial: number;
@@ -372,24 +372,24 @@ export interface BackoffOptions {
   readonly factor: number;
 }
 
-/** What the library takes of its surroundings. */
+/** The part of the environment that the library uses. */
 export interface Environment {
-  /** Milliseconds of the wall clock, which goes on while a computer sleeps. */
+  /** Milliseconds of the wall clock, which continues while a computer sleeps. */
   now(): number;
   /** From 0 to 1. */
   random(): number;
-  /** Call back after some milliseconds; return a function that prevents it. */
+  /** Call back after some milliseconds; return a cancel function. */
   later(callback: () => void, milliseconds: number): () => void;
-  /** Call back when it is time to deliver what has gathered; return a function that prevents it. */
+  /** Call back when it is time to deliver a batch; return a cancel function. */
   nextBatch(callback: () => void): () => void;
   /**
    * Call `wake` whenever the network or the computer may just be back: `online`, a page that
-   * becomes visible. Return a function that ends this.
+   * becomes visible. Return a function that stops this.
    */
   onWake(wake: () => void): () => void;
 }
 
-/** The part of the WebSocket interface that is used; that of browsers, of `ws` and of undici. */
+/** The used part of the WebSocket interface of browsers, `ws` and undici. */
 export interface WebSocketLike {
   readonly readyState: number;
   onopen: ((event: never) => void) | null;

@@ -11,7 +11,7 @@ import {
 } from '../src/index.ts';
 import { at, World } from './world.ts';
 
-/** A log that gives what the test says. */
+/** A log whose lines the test provides. */
 class SaidLogs {
   state: ContainerLogs['state'] = 'live';
   closes = 0;
@@ -132,7 +132,7 @@ test('logs that arrive within the hold-back come out in the order of time, each 
   await fc.assert(
     fc.asyncProperty(fc.array(line, { maxLength: 60 }), async (lines) => {
       const { world, logs, got } = merging(['a', 'b', 'c']);
-      // A line arrives some time after its moment, and not before the one before it in its log.
+      // A line arrives some time after its time stamp, and never before its predecessor.
       const arrivals = lines
         .sort((x, y) => x.time - y.time)
         .map((each) => ({ ...each, arrival: each.time / 1e6 + each.delay }));

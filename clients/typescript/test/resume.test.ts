@@ -99,7 +99,7 @@ test('however often the connection is cut, every line comes once and in order', 
       const got: LogLine[] = log.slice(start, start + 1);
       for (const each of got) point.push(each);
       for (const place of [...places.sort((a, b) => a - b), log.length]) {
-        // The connection ends after `place` lines were written; at least those that came are.
+        // The connection ends after `place` lines were written, at least those that were received.
         const written = log.slice(0, Math.max(place, start + got.length));
         const { since } = point;
         const served = serve(cut(written, chunkSizes), since, 1000);
@@ -129,7 +129,7 @@ test('a log that outran the memory of the service tells exactly how many lines a
       const missing = log.length - (seen + 1) - lines.length;
       expect(lines).toEqual(log.slice(log.length - lines.length));
       if (gap.exact) expect(gap.missing).toBe(missing);
-      // The newest 100 ms cannot be asked for without what was before them.
+      // The newest 100 ms cannot be requested without the lines before them.
       else expect(served.skipped === 1 || seen - first < 2).toBe(true);
     }),
     { numRuns: 2000 },

@@ -1,4 +1,4 @@
-/** A world without chance and without waiting: a clock that is turned, and scripted WebSockets. */
+/** A deterministic world: a manual clock and scripted WebSockets. */
 
 import type { Environment, WebSocketConstructor, WebSocketLike } from '../src/types.ts';
 
@@ -9,9 +9,9 @@ interface Timer {
 
 export class World {
   readonly sockets: ScriptedSocket[] = [];
-  /** What `random` gives. */
+  /** The value that `random` returns. */
   chance = 0.5;
-  /** What HTTP answers: a status, or 0 for no answer. */
+  /** The HTTP status to answer with, or 0 for no answer. */
   httpStatus = 0;
   #now = 1_000_000;
   #timers = new Set<Timer>();
@@ -47,7 +47,7 @@ export class World {
     return socket;
   }
 
-  /** How many timers run, and how many wait to be woken. */
+  /** The number of running timers, and of waiting wake-ups. */
   get pending(): number {
     return this.#timers.size + this.#wakers.size;
   }
@@ -65,7 +65,7 @@ export class World {
     this.#now = end;
   }
 
-  /** Let the computer sleep: the clock goes on, timers do not. */
+  /** Let the computer sleep: the clock advances, but timers do not run. */
   async sleep(milliseconds: number): Promise<void> {
     const timers = [...this.#timers];
     for (const timer of timers) {
@@ -77,7 +77,7 @@ export class World {
     await settle();
   }
 
-  /** Set the clock, which does nothing to the time that timers still have. */
+  /** Set the clock without changing the remaining time of timers. */
   async setClock(milliseconds: number): Promise<void> {
     await this.sleep(milliseconds);
   }
@@ -187,7 +187,7 @@ export const skipped = (lines: number) => ({
   data: { lines, message: `${lines} lines skipped: connection too slow` },
 });
 
-/** A time of the service: so many nanoseconds after ten o'clock. */
+/** A time of the service: this many nanoseconds after ten o'clock. */
 export function at(nanoseconds: number | bigint): string {
   const whole = BigInt(nanoseconds);
   const seconds = Number(whole / 1_000_000_000n);

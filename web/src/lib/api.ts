@@ -1,4 +1,4 @@
-/** The service, by its own client: the page uses `@mist/client` like anybody else. */
+/** The service, through `@mist/client`, as any other program uses it. */
 
 import { ApiError, createClient } from '@mist/client';
 import { root } from './base';
@@ -12,7 +12,7 @@ export const client = createClient({
   onResponse: (response) => noteServerDate(response.headers.get('Date')),
 });
 
-/** Called when an answer says that the session is over; the session module sets it. */
+/** Called when a response says that the session has ended; the session module sets it. */
 export const onUnauthorized: { call: () => void } = { call: () => {} };
 
 /** The client's calls, watching for the end of the session. */
@@ -38,7 +38,7 @@ async function watched<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
-/** Return what a person is told of a failure. */
+/** Return the message about a failure for people. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-/** The applications that the user may see: asked for once, and again when something changed. */
+/** The applications that the user may see, loaded once and after each change. */
 
 import { type App, api, reasonOf } from './api';
 
@@ -16,17 +16,17 @@ export async function loadApps(): Promise<void> {
   }
 }
 
-/** Ask again, and keep what is shown if nobody answers now. */
+/** Reload the list; keep the current one if the service does not answer. */
 export async function refreshApps(): Promise<void> {
   try {
     take(await api.apps());
   } catch {
-    // The streams say that the service is away.
+    // The streams already report that the service is unreachable.
   }
 }
 
 function take(list: readonly App[]): void {
-  // What depends on the list is drawn again only when it has changed.
+  // Redraw the views that depend on the list only if it has changed.
   if (JSON.stringify(list) !== JSON.stringify(apps.list)) apps.list = list;
   apps.loaded = true;
   apps.problem = '';

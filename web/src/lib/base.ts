@@ -1,6 +1,6 @@
 /**
- * The root of the service, also where a proxy puts a path in front of it. The page's scripts
- * lie in `assets/` right below it; the development server has it at `/`.
+ * The root of the service, including the path prefix of a proxy. The page's scripts are
+ * in `assets/` directly below it; the development server has it at `/`.
  */
 const ROOT = import.meta.env.DEV ? new URL('/', location.href) : rootOf(import.meta.url);
 

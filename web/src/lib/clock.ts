@@ -1,11 +1,11 @@
-/** The server's clock, by the `Date` of its answers: the one that log lines go by. */
+/** The server's clock, which log lines use, taken from the `Date` of its responses. */
 
-/** A difference below this is a clock that is not set by the second, and says nothing. */
+/** A smaller difference only means that a clock is not set to the second. */
 const NOTICEABLE_MS = 120_000;
 
 let offset = 0;
 
-/** Take note of the date of an answer that arrived just now. */
+/** Record the date of a response that has just arrived. */
 export function noteServerDate(header: string | null): void {
   const date = header === null ? Number.NaN : Date.parse(header);
   if (Number.isNaN(date)) return;
@@ -14,12 +14,12 @@ export function noteServerDate(header: string | null): void {
   offset = Math.abs(found) < 1500 ? 0 : found;
 }
 
-/** The server's time of now, in milliseconds. */
+/** The server's current time, in milliseconds. */
 export function serverNow(): number {
   return Date.now() + offset;
 }
 
-/** How far this browser's clock is behind the server's, in milliseconds, if anybody would notice. */
+/** How far this browser's clock is behind the server's, in milliseconds, if noticeable. */
 export function clockError(): number {
   return Math.abs(offset) < NOTICEABLE_MS ? 0 : offset;
 }

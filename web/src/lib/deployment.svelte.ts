@@ -14,7 +14,7 @@ const STEP = /^Step \d+\/\d+ : /;
 export interface StageTime {
   readonly stage: string;
   readonly from: number;
-  /** Null while it lasts. */
+  /** Null while it runs. */
   readonly to: number | null;
 }
 
@@ -22,7 +22,7 @@ export interface StageTime {
 export class StageTimes {
   list: readonly StageTime[] = $state.raw([]);
 
-  /** Take note of a status; return true if a stage begins with it. */
+  /** Record a status; return true if a stage begins with it. */
   note({ status, stage }: DeploymentStatus, ms: number): boolean {
     const last = this.list[this.list.length - 1];
     const over = status === 'success' || status === 'failed';
@@ -60,7 +60,7 @@ export class DeploymentRun {
   readonly #stream;
   /** The dividers that lines fold into, in the order of the log. */
   readonly #steps: Entry[] = [];
-  /** Those that the reader has opened or closed stay as they are. */
+  /** Steps that the reader opened or closed stay as they are. */
   readonly #chosen = new Set<Entry>();
   #order = 0;
 
@@ -113,7 +113,7 @@ export class DeploymentRun {
       this.#begin(label, time);
     }
     if (status.status === 'success' || status.status === 'failed') {
-      // What failed stays open: the reason is in its last lines.
+      // A failed step stays open, because its last lines contain the reason.
       this.#close(time, status.status === 'failed');
       this.view.rebuild();
     }
@@ -149,7 +149,7 @@ export class DeploymentRun {
     this.view.rebuild();
   }
 
-  /** The last step is over: say how long it took, and fold it unless it is being read. */
+  /** The last step has ended: show its duration, and fold it unless it is being read. */
   #close(time: string, open: boolean): void {
     const step = this.#steps[this.#steps.length - 1];
     if (step === undefined || step.text !== step.raw) return;

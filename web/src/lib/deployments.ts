@@ -1,4 +1,4 @@
-/** What is said of deployments in several places. */
+/** Texts about deployments that several views share. */
 
 import { type App, api, type Deployment, reasonOf } from './api';
 import { serverNow } from './clock';
@@ -33,7 +33,7 @@ export function commitOf({ commit_hash, commit_message }: Deployment): string {
     : `${commit_hash.slice(0, 7)} ‘${commit_message}’`;
 }
 
-/** How long it ran, or has been running. */
+/** The time that it ran, or has been running. */
 export function took({ started_at, finished_at }: Deployment): string {
   if (started_at === null) return '';
   const end = finished_at === null ? serverNow() : Date.parse(finished_at);
@@ -72,11 +72,11 @@ export async function rollBack(app: App, to: Deployment): Promise<void> {
   if (yes) await start(() => api.rollBack(app.id, to.id));
 }
 
-/** Cancel, after asking; return true if it was asked for. */
+/** Cancel after confirmation; return true if the user confirmed. */
 export async function cancel(deployment: Deployment): Promise<boolean> {
   const yes = await confirm({
     title: `Cancel deployment ${deployment.id}?`,
-    text: 'It ends as failed. If the old container was stopped already, it is started again.',
+    text: 'The deployment will end as failed. If the old container has already stopped, it is started again.',
     action: 'Cancel the deployment',
     danger: true,
   });

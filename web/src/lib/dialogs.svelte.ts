@@ -1,4 +1,4 @@
-/** Questions and notices that any view may put up. */
+/** Questions and notices that any view may show. */
 
 export interface Question {
   readonly title: string;
@@ -18,7 +18,7 @@ export const dialogs: {
   help: boolean;
 } = $state({ question: null, notice: '', palette: false, help: false });
 
-/** Ask before something changes what runs. */
+/** Ask for confirmation before an action that affects running containers. */
 export function confirm(question: Question): Promise<boolean> {
   return new Promise((resolve) => {
     dialogs.question = {
@@ -33,7 +33,7 @@ export function confirm(question: Question): Promise<boolean> {
 
 let timer = 0;
 
-/** Say something for a few seconds. */
+/** Show a notice for a few seconds. */
 export function notify(text: string): void {
   dialogs.notice = text;
   clearTimeout(timer);

@@ -8,7 +8,7 @@ export interface Figure {
   readonly colour: string;
   readonly max: number | null;
   readonly value: (sample: Sample) => number | null;
-  /** How a value is written on an axis, and the latest one in words. */
+  /** Format a value for an axis, and the latest value in words. */
   readonly tick: (value: number) => string;
   readonly now: (sample: Sample) => string;
   readonly more: (sample: Sample) => string;

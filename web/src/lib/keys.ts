@@ -5,7 +5,7 @@ export type Keys = Readonly<Record<string, (event: KeyboardEvent) => void>>;
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 export const PALETTE_KEY = MAC ? '⌘K' : 'Ctrl K';
 
-/** Return true where keys are text: in fields, and wherever else one types or chooses. */
+/** Return true where keys are input: in fields and other controls for typing or choosing. */
 function typing(target: EventTarget | null): boolean {
   return (
     target instanceof HTMLElement &&
@@ -13,7 +13,7 @@ function typing(target: EventTarget | null): boolean {
   );
 }
 
-/** Listen to keys; Space and Enter on a button or link are the button's own. */
+/** Listen to keys, except Space and Enter on a button or link. */
 export function listen(keys: Keys): () => void {
   const handle = (event: KeyboardEvent) => {
     if (event.defaultPrevented || event.isComposing) return;
@@ -22,7 +22,7 @@ export function listen(keys: Keys): () => void {
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    // Behind an open dialog nothing moves.
+    // Keys do nothing behind an open dialog.
     if (document.querySelector('dialog[open]') !== null) return;
     const target = event.target as Element;
     const own = event.key === ' ' || event.key === 'Enter';
@@ -55,6 +55,6 @@ export const HELP: readonly (readonly [string, string])[] = [
   ['c', 'Clear up to here'],
   ['1 – 9', 'Go to an application'],
   [PALETTE_KEY, 'Palette: applications and commands'],
-  ['?', 'These keys'],
+  ['?', 'Show these keys'],
   ['Esc', 'Close'],
 ];

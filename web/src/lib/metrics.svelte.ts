@@ -1,9 +1,9 @@
-/** The host's figures, shared by all charts of a view. */
+/** The host's metrics, shared by all charts of a view. */
 
 import type { MetricsSample, Reason, StreamState } from '@mist/client';
 import { client } from './api';
 
-/** What the service keeps, and what a page keeps while it is open: an hour. */
+/** The samples that the service keeps, and those that an open page keeps: an hour. */
 const HISTORY = 300;
 const MOST = 3600;
 

@@ -1,4 +1,4 @@
-/** Let the page breathe: a message comes back sooner than a timer, and after input. */
+/** Yield to the page: a message arrives sooner than a timer, and after input. */
 export function pause(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

@@ -1,4 +1,4 @@
-/** The addresses of the page (web/README.md), and going from one to another. */
+/** The addresses of the page (web/README.md), and navigation between them. */
 
 import { root } from './base';
 
@@ -10,7 +10,7 @@ export interface Route {
 
 let current: Route = $state.raw(read());
 
-/** The address that is shown. */
+/** The current address. */
 export function route(): Route {
   return current;
 }
@@ -24,7 +24,7 @@ export function go(address: string, replace = false): void {
   if (!replace) scrollTo(0, 0);
 }
 
-/** Change the address without going anywhere: the search of the view that is shown. */
+/** Change the address without navigation, for the search of the current view. */
 export function amend(change: (params: URLSearchParams) => void, hash = location.hash): void {
   const url = new URL(location.href);
   change(url.searchParams);
@@ -34,7 +34,7 @@ export function amend(change: (params: URLSearchParams) => void, hash = location
   current = read();
 }
 
-/** Return the ids that `?app=` names, or what is wrong with one. */
+/** Return the ids that `?app=` names, or the error in one. */
 export function ids(values: readonly string[], what: string): number[] | { error: string } {
   const found: number[] = [];
   for (const value of values) {
@@ -64,7 +64,7 @@ addEventListener('popstate', () => {
   current = read();
 });
 
-/** Follow links of the page without loading it again. */
+/** Follow links within the page without reloading it. */
 addEventListener('click', (event) => {
   if (event.defaultPrevented || event.button !== 0) return;
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

@@ -1,4 +1,4 @@
-/** Who is signed in, and what happens when the session ends. */
+/** The signed-in user, and the end of the session. */
 
 import { ApiError, api, type Identity, onUnauthorized, reasonOf } from './api';
 
@@ -7,9 +7,9 @@ export type SessionState = 'asking' | 'in' | 'out' | 'unreachable';
 interface Session {
   state: SessionState;
   user: Identity | null;
-  /** It ended while the page was open: what was shown stays, and goes on after signing in. */
+  /** True if the session ended while the page was open; the views continue after a new sign-in. */
   expired: boolean;
-  /** Rises with each sign-in: streams that ended with the session begin again. */
+  /** Increases with each sign-in, so that streams that ended with the session restart. */
   number: number;
   reason: string;
 }
@@ -55,14 +55,14 @@ export async function signOut(): Promise<void> {
   }
 }
 
-/** The service says that the session is over. */
+/** Handle a response that says that the session has ended. */
 export function ended(): void {
   session.state = 'out';
   session.expired = true;
 }
 
 function entered(user: Identity): void {
-  // Somebody else must not see what the one before had open.
+  // Another user must not see the previous user's views.
   if (session.expired && session.user?.email !== user.email) session.user = null;
   session.user = user;
   session.state = 'in';

@@ -1,4 +1,4 @@
-/** What the page remembers, as far as the browser lets it. */
+/** The settings that the page remembers, if the browser allows it. */
 
 import type { Filter } from './log/filter';
 import { NO_FILTER } from './log/filter';
@@ -31,12 +31,12 @@ const DEFAULTS: Remembered = {
 
 export const settings: Remembered = $state(load());
 
-/** Write the settings down; a browser without room or leave just forgets them. */
+/** Save the settings; they are lost if the browser has no space or permission. */
 export function remember(): void {
   try {
     localStorage.setItem(KEY, JSON.stringify(settings));
   } catch {
-    // A quota of zero, or storage that is switched off: they last until the page is closed.
+    // With no quota, or with storage disabled, the settings last until the page is closed.
   }
 }
 
@@ -74,7 +74,7 @@ function load(): Remembered {
   }
 }
 
-/** Leave out what an older or newer page wrote and this one does not know. */
+/** Ignore values from an older or newer page that this one does not know. */
 function valid(found: Remembered): Remembered {
   return {
     theme: ['auto', 'dark', 'light'].includes(found.theme) ? found.theme : DEFAULTS.theme,

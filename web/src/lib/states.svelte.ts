@@ -1,6 +1,6 @@
 /**
- * The state of each application's container, asked for by opening its log for a moment: the
- * first message says it. (A route for all containers at once is planned; it goes here.)
+ * The state of each application's container, read from the first message of its log, which
+ * is opened briefly. (A route for all containers at once is planned; it will be used here.)
  */
 
 import { client } from './api';
@@ -10,7 +10,7 @@ export interface Asked {
   readonly status: string;
 }
 
-/** Logs that are open for this at the same time. */
+/** The number of logs that are open for this at the same time. */
 const AT_ONCE = 4;
 const PATIENCE_MS = 15_000;
 
@@ -38,7 +38,7 @@ export class ContainerStates {
   }
 
   #look(app: number): void {
-    // Without lines, and without another attempt: there is a next time.
+    // Request no lines and make no second attempt, because the next check comes soon.
     const logs = client.containerLogs({ appId: app, tail: 0 });
     const done = (asked: Asked) => {
       if (!this.#open.delete(app)) return;

@@ -1,4 +1,4 @@
-/** Dark, light, or whatever the system says. */
+/** Dark, light, or the system's theme. */
 
 import type { Theme } from './log/row';
 import { remember, settings, type ThemeChoice } from './settings.svelte';
@@ -9,7 +9,7 @@ system.addEventListener('change', ({ matches }) => {
   systemTheme = matches ? 'light' : 'dark';
 });
 
-/** The theme in force. */
+/** The current theme. */
 export function theme(): Theme {
   return settings.theme === 'auto' ? systemTheme : settings.theme;
 }

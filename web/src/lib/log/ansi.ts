@@ -1,8 +1,8 @@
 /**
- * What a terminal would show of a line: its text, and the colours of SGR sequences.
+ * The text of a line as a terminal would show it, with the colours of SGR sequences.
  *
  * Every other control sequence is dropped (ECMA-48; OSC and its kin as xterm reads them),
- * carriage returns are applied, and nothing here knows of HTML.
+ * carriage returns are applied, and this module does not use HTML.
  */
 
 /** 0–15 are the palette's colours; others are `0x1000000 | rgb`. */
@@ -43,7 +43,7 @@ export const PLAIN: Style = {
 
 export const RGB = 0x1000000;
 
-/** Any C0 or C1 control but the tab: lines without one are shown as they are. */
+/** Any C0 or C1 control except the tab: lines without one are shown unchanged. */
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/;
 
 // A string sequence (OSC, DCS, SOS, PM, APC) without its terminator hides nothing: only
@@ -51,7 +51,7 @@ const CONTROL = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/;
 const SEQUENCE =
   /(?:\x1b\[|\x9b)([0-9:;<=>?]*)[ -/]*([@-~])|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-~]|[\x00-\x08\x0a-\x1f\x7f-\x9f]/g;
 
-/** Return what a terminal shows of a raw line. */
+/** Return a raw line as a terminal shows it. */
 export function show(raw: string): Shown {
   if (!CONTROL.test(raw)) return { text: raw, spans: [] };
   const line = /\r./s.test(raw) ? new Cells() : new Pieces();
@@ -88,7 +88,7 @@ class Pieces {
   }
 }
 
-/** A line that is written over: one cell for each character, as progress bars expect. */
+/** A line that is overwritten: one cell per character, as progress bars expect. */
 class Cells {
   readonly #chars: string[] = [];
   readonly #styles: Style[] = [];
@@ -125,7 +125,7 @@ class Cells {
     for (let column = 1; column <= this.#chars.length; column++) {
       const style = this.#styles[from] ?? PLAIN;
       if (column < this.#chars.length && this.#styles[column] === style) continue;
-      // A cell that nothing was written to is a blank.
+      // A cell that was never written is a blank.
       let text = '';
       for (let cell = from; cell < column; cell++) text += this.#chars[cell] ?? ' ';
       line.write(text, style);
@@ -138,7 +138,7 @@ class Cells {
 /** Apply the parameters of one SGR sequence (ECMA-48 8.3.117, ISO 8613-6 for colours). */
 function select(style: Style, parameters: string): Style {
   if (parameters === '' || parameters === '0') return PLAIN;
-  // `38:2::r:g:b` has an empty colour space that `38;2;r;g;b` has not.
+  // `38:2::r:g:b` has an empty colour space that `38;2;r;g;b` lacks.
   const codes = parameters.split(';').flatMap((part) => {
     const parts = part.split(':').map((text) => (text === '' ? 0 : Number(text)));
     if (parts.length >= 6 && (parts[0] === 38 || parts[0] === 48) && parts[1] === 2) {

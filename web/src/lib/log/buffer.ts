@@ -7,7 +7,7 @@ export interface Bounds {
   readonly chars: number;
 }
 
-/** What a page holds of one log: 100,000 lines, and no more than 64 Mi characters of them. */
+/** The bounds of one log in a page: 100,000 lines and 64 Mi characters. */
 export const BOUNDS: Bounds = { lines: 100_000, chars: 64 * 1024 * 1024 };
 
 /** Freed slots at the front are cut off at once when there are this many. */
@@ -42,7 +42,7 @@ export class LogBuffer {
     }
   }
 
-  /** Put a mark where its time belongs; return false if that is before everything held. */
+  /** Insert a mark at its time; return false if that is before every entry. */
   insert(mark: Entry): boolean {
     let index = this.length;
     while (index > 0 && (this.at(index - 1) as Entry).ms > mark.ms) index -= 1;
@@ -76,7 +76,7 @@ export class LogBuffer {
     return lowerBound(this.length, (index) => (this.at(index) as Entry).order < order);
   }
 
-  /** Return what is held now, to be walked over while more comes. */
+  /** Return the current entries, for iteration while new ones arrive. */
   snapshot(): Entry[] {
     return this.#entries.slice(this.#first) as Entry[];
   }

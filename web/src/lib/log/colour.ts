@@ -1,4 +1,4 @@
-/** Colours that a program chose, kept readable on the page's own background (WCAG 2.1, 1.4.3). */
+/** Keep a program's colours readable on the page's own background (WCAG 2.1, 1.4.3). */
 
 import { type Colour, RGB } from './ansi';
 
@@ -68,7 +68,7 @@ export const PALETTE: Readonly<Record<'dark' | 'light', readonly Colour[]>> = {
   ].map((rgb) => RGB | rgb),
 };
 
-/** The backgrounds that logs stand on; app.css has the same two. */
+/** The backgrounds of logs; app.css has the same two. */
 export const BACKGROUND = { dark: RGB | 0x0e1116, light: RGB | 0xffffff } as const;
 
 /** How many colours applications and search terms take in turn (app.css names them). */

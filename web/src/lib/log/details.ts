@@ -1,4 +1,4 @@
-/** What an opened line shows below itself: its fields, and all of a long line. */
+/** The details below an opened line: its fields, and the full text of a long line. */
 
 import { count, dateTime } from '../format';
 import { element } from './dom';
@@ -6,7 +6,7 @@ import type { Entry } from './entry';
 import { fieldsOf } from './fields';
 import { ROW_CHARS } from './limits';
 
-/** A long line is laid out in pieces of this size, one for each click. */
+/** A long line is shown in pieces of this size, one per click. */
 const PIECE = 32_768;
 
 export function detailsOf(entry: Entry): HTMLElement {
@@ -64,7 +64,7 @@ function wholeLine(entry: Entry): HTMLElement[] {
   extend();
   more.addEventListener('click', extend);
   text.tabIndex = 0;
-  text.setAttribute('aria-label', 'The whole line');
+  text.setAttribute('aria-label', 'The full line');
   text.setAttribute('role', 'region');
   return [text, more];
 }

@@ -1,8 +1,8 @@
-/** Taking lines out of the page: to the clipboard, and into a file. */
+/** Export lines to the clipboard or to a file. */
 
 import type { Entry } from './entry';
 
-/** Return the text of entries as they came, each with its time. */
+/** Return the original text of entries, each with its time. */
 export function asText(entries: Iterable<Entry>, name: (app: number) => string | null): string[] {
   const parts: string[] = [];
   for (const { kind, time, app, raw, text } of entries) {
@@ -16,7 +16,7 @@ export function asText(entries: Iterable<Entry>, name: (app: number) => string |
   return parts;
 }
 
-/** "shop_2025-01-15T10-30-00Z_2025-01-15T10-35-00Z.log": no character that a file system minds. */
+/** "shop_2025-01-15T10-30-00Z_2025-01-15T10-35-00Z.log", for every file system. */
 export function fileName(names: readonly string[], from: string, to: string): string {
   const stamp = (time: string) => time.replace(/\.\d+/, '').replaceAll(':', '-');
   const who =
@@ -34,11 +34,11 @@ export function save(name: string, parts: readonly string[]): void {
   link.href = address;
   link.download = name;
   link.click();
-  // The browser has read the blob by then; it holds its memory until it is let go.
+  // The browser has read the blob by then, and keeps its memory until it is revoked.
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-/** Copy text; return false where the browser does not let us. */
+/** Copy text; return false if the browser does not allow it. */
 export async function copy(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
@@ -48,7 +48,7 @@ export async function copy(text: string): Promise<boolean> {
   }
 }
 
-/** The clipboard's own interface is there on https and localhost alone. */
+/** The clipboard API exists only on https and localhost. */
 function copyByCommand(text: string): boolean {
   const area = document.createElement('textarea');
   area.value = text;

@@ -1,4 +1,4 @@
-/** What a log view holds: lines as they came, and marks between them. */
+/** The entries of a log view: lines in their original order, and marks between them. */
 
 import { show } from './ansi';
 import { jsonFields, pairs } from './fields';
@@ -7,7 +7,7 @@ import { type Level, levelOf } from './level';
 export type Stream = 'stdout' | 'stderr';
 export type MarkKind = 'start' | 'end' | 'gap' | 'reconnected' | 'deployment' | 'step';
 
-/** The ranges of a search in a line's text: start, end and number of the term, again and again. */
+/** The hits of a search in a line's text: start, end and term number of each, in one flat list. */
 export type Hits = readonly number[];
 
 /**
@@ -15,21 +15,21 @@ export type Hits = readonly number[];
  * hundred thousand of them meets objects of one kind only.
  */
 export interface Entry {
-  /** Its place in the log: rising, with room for marks in between. */
+  /** Its position in the log: ascending, with room for marks in between. */
   order: number;
   readonly kind: 'line' | MarkKind;
   readonly app: number;
-  /** The engine's time as it came, and the same in milliseconds. */
+  /** The engine's original time, and the same in milliseconds. */
   readonly time: string;
   readonly ms: number;
   readonly stream: Stream;
   readonly level: Level;
   readonly raw: string;
-  /** What is shown, searched and copied: without control sequences, JSON as `key=value`. */
+  /** The text that is shown, searched and copied: no control sequences, JSON as `key=value`. */
   text: string;
-  /** Opened in place to its fields. */
+  /** True if the line is opened to show its fields. */
   open: boolean;
-  /** What the current search found in it. */
+  /** The hits of the current search. */
   hits: Hits | null;
 }
 

@@ -46,12 +46,12 @@ export function jsonFields(text: string): Json | null {
   return fields.length > 0 ? { fields, level } : null;
 }
 
-/** How a JSON line is shown: its fields as `key=value`, in order. */
+/** Format a JSON line: its fields as `key=value`, in order. */
 export function pairs(fields: readonly Field[]): string {
   return fields.map(([key, value]) => `${key}=${oneLine(value)}`).join(' ');
 }
 
-/** Return where the keys stand in a shown structured line, the `=` included. */
+/** Return the positions of the keys in a shown structured line, including the `=`. */
 export function keyRanges(raw: string, text: string): { start: number; end: number }[] {
   const json = raw === text ? null : jsonFields(show(raw).text);
   if (json === null) {
@@ -72,7 +72,7 @@ const PAIR = /(^|\s)([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)/g;
 export interface Pair {
   readonly key: string;
   readonly value: string;
-  /** Where the key begins, and where the `=` after it ends. */
+  /** The start of the key, and the end of the `=` after it. */
   readonly start: number;
   readonly valueStart: number;
   readonly end: number;

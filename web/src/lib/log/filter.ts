@@ -7,12 +7,12 @@ import type { Level } from './level';
 export interface FieldFilter {
   readonly key: string;
   readonly value: string;
-  /** Leave such lines out instead of showing only them. */
+  /** Hide such lines instead of showing only them. */
   readonly out: boolean;
 }
 
 export interface Filter {
-  /** Levels and streams that are not shown: a new level is never hidden by accident. */
+  /** Hidden levels and streams, so that a new level is never hidden by accident. */
   readonly hiddenLevels: readonly Level[];
   readonly hiddenStreams: readonly Stream[];
   readonly hiddenApps: readonly number[];
@@ -26,7 +26,7 @@ export const NO_FILTER: Filter = {
   fields: [],
 };
 
-/** Return a function that says whether an entry is shown; marks of a shown log always are. */
+/** Return a predicate for shown entries; marks of a shown log are always shown. */
 export function passes(filter: Filter): (entry: Entry) => boolean {
   const levels = new Set(filter.hiddenLevels);
   const streams = new Set(filter.hiddenStreams);
@@ -41,7 +41,7 @@ export function passes(filter: Filter): (entry: Entry) => boolean {
 }
 
 function matches({ raw, text }: Entry, { key, value, out }: FieldFilter): boolean {
-  // A line without the key's text has no such field: parsing is for the few others.
+  // A line without the key's text has no such field, so only the few other lines are parsed.
   if (!text.includes(key)) return out;
   const found = fieldsOf(raw, text).some(([name, each]) => name === key && each === value);
   return found !== out;

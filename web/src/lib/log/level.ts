@@ -1,4 +1,4 @@
-/** How serious a line is, recognised the way log libraries write it. */
+/** The level of a line, recognised in the formats of log libraries. */
 
 export type Level = 'error' | 'warn' | 'info' | 'debug' | 'none';
 
@@ -48,7 +48,7 @@ const LETTERS: Readonly<Record<string, Level>> = {
 
 const ANY = [...WORDS.keys()].sort((a, b) => b.length - a.length).join('|');
 
-/** `level=error`, `"severity":"ERROR"`: wherever it stands near the beginning. */
+/** `level=error`, `"severity":"ERROR"`: anywhere near the beginning. */
 const KEYED = new RegExp(
   `(?:^|[\\s{,"'])(?:level|severity|lvl|loglevel|log\\.level)["']?\\s*[=:]\\s*["']?(${ANY})\\b`,
   'i',
@@ -65,14 +65,14 @@ const FIRST = new RegExp(`^(?:npm )?[\\d\\W]*(?:[TZ][\\d\\W]*)*(${ANY})(?![\\w-]
 const CAPITALS = new RegExp(`(?:^|[\\s\\])>|:])(${ANY.toUpperCase()})(?=$|[\\s\\])>|:!,])`);
 /** `error:`, `Warning:` after a program's name: `cc1: warning: unused`. */
 const COLON = new RegExp(`(?:^|\\s)(${ANY})\\s?:(?=\\s|$)`, 'i');
-/** What runtimes print of an exception. */
+/** The output of runtimes for an exception. */
 const EXCEPTION =
   /^(?:Traceback \(most recent|panic:|(?:[\w$]+\.)*\w*(?:Error|Exception)\b(?::|$))/;
 
-/** Only the beginning of a line says its level; what comes later is its message. */
+/** Only the beginning of a line contains its level; the rest is its message. */
 const HEAD = 120;
 
-/** Return the level of a shown line; `none` if nothing in it says one. */
+/** Return the level of a shown line; `none` if it has none. */
 export function levelOf(text: string): Level {
   const head = text.length > HEAD ? text.slice(0, HEAD) : text;
   // Nearly every line without a level ends here: one quick pass instead of seven.

@@ -1,2 +1,2 @@
-/** Characters of a line that a row shows; the rest is a click away. */
+/** Characters of a line that a row shows; a click shows the rest. */
 export const ROW_CHARS = 4000;

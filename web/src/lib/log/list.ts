@@ -1,8 +1,8 @@
 /**
- * The rows in sight, and no others, in a box that scrolls as if all were there.
+ * A virtual list: only visible rows exist, in a box that scrolls as if all did.
  *
- * Written against the DOM: at thousands of lines a second every row changes with every
- * frame, and nothing may come between a line and its element.
+ * It uses the DOM directly, because at thousands of lines a second every row changes in
+ * every frame, and a framework between a line and its element would cost too much.
  */
 
 import { element } from './dom';
@@ -12,7 +12,7 @@ import { type Look, rowOf, timeText } from './row';
 import type { LogView } from './view';
 
 export interface ListEvents {
-  /** The reader left the end of the log, or came back to it. */
+  /** The reader left the end of the log, or returned to it. */
   following(value: boolean): void;
   /** A button of a row. */
   act(name: string, entry: Entry, key: string): void;
@@ -24,12 +24,12 @@ export interface ListLook extends Look {
   readonly wrap: boolean;
 }
 
-/** Rows above and below those in sight that are there already. */
+/** The number of rows to keep above and below the visible ones. */
 const OVERSCAN = 6;
-/** When more rows than this are new, the next frame waits: nobody reads that fast. */
+/** With more new rows than this, the next frame is delayed: readers are not that fast. */
 const FAST_ROWS = 16;
 const FAST_GAP_MS = 100;
-/** How far from the end still counts as the end. */
+/** The distance from the end that still counts as the end. */
 const END_PX = 3;
 
 export class LogList {
@@ -51,7 +51,7 @@ export class LogList {
   #timer = 0;
   #lastPaint = 0;
   #hurried = false;
-  /** Where the reader is: a row, and how far its top is from the top of the box. */
+  /** The reader's position: a row, and the distance from its top to the top of the box. */
   #anchor: { order: number; offset: number } | null = null;
   #lastTop = 0;
 
@@ -86,18 +86,18 @@ export class LogList {
     this.redraw();
   }
 
-  /** Draw all rows in sight again, and stay where the reader is. */
+  /** Draw all visible rows again, and keep the reader's position. */
   redraw(): void {
     this.#forget();
     this.schedule();
   }
 
   pause(): void {
-    // With everything in sight there is nothing to scroll to, and nothing to pause for.
+    // If everything is visible, there is nothing to scroll to and no reason to pause.
     if (this.following && this.#view.rows.height > this.#scroller.clientHeight) this.hold();
   }
 
-  /** Stay here whatever comes. */
+  /** Stay at this position when new lines arrive. */
   hold(): void {
     if (!this.following) return;
     this.following = false;
@@ -121,7 +121,7 @@ export class LogList {
     this.#paintSoon();
   }
 
-  /** Make an entry the current one and bring it into sight. */
+  /** Make an entry the current one and scroll to it. */
   reveal(entry: Entry): void {
     this.hold();
     this.#setCurrent(entry);
@@ -132,7 +132,7 @@ export class LogList {
     if (top < scrollTop + this.#rowHeight || top > scrollTop + clientHeight - 3 * this.#rowHeight) {
       this.#sizeSpace();
       this.#scroller.scrollTop = Math.max(0, top - clientHeight / 3);
-      // Not the reader's own scrolling, which would lead back to live at the end.
+      // This is not the reader's own scrolling, which would return to live at the end.
       this.#lastTop = this.#scroller.scrollTop;
     }
     this.#anchor = null;
@@ -167,7 +167,7 @@ export class LogList {
     return rows.at(rows.atHeight(this.#scroller.scrollTop).index);
   }
 
-  /** Paint in the next frame, or a little later while the rows fly past. */
+  /** Paint in the next frame, or slightly later while many rows pass. */
   schedule(): void {
     if (this.#frame !== 0 || this.#timer !== 0) return;
     const wait = this.#hurried ? this.#lastPaint + FAST_GAP_MS - performance.now() : 0;
@@ -181,7 +181,7 @@ export class LogList {
     }
   }
 
-  /** Show the time that has passed, where times are relative. */
+  /** Update relative times. */
   tick(): void {
     if (this.#look.timestamps !== 'relative') return;
     for (const [entry, row] of this.#shown) {
@@ -201,7 +201,7 @@ export class LogList {
     this.#lastPaint = performance.now();
     this.#settle();
     let fresh = this.#renderWindow();
-    // Heights are estimates until a row is laid out; twice is enough to come to rest.
+    // Heights are estimates until a row is laid out; two passes are enough to settle.
     for (let round = 0; round < 2 && this.#correctHeights(); round++) {
       this.#settle();
       fresh += this.#renderWindow();
@@ -210,7 +210,7 @@ export class LogList {
     this.#remember();
   }
 
-  /** Give the box its height, and put it where it belongs. */
+  /** Set the height and the position of the box. */
   #settle(): void {
     this.#sizeSpace();
     const { rows } = this.#view;
@@ -228,7 +228,7 @@ export class LogList {
     this.#space.style.height = `${this.#view.rows.height}px`;
   }
 
-  /** Put the rows in sight into the DOM; return how many of them are new there. */
+  /** Put the visible rows into the DOM; return the number of new ones. */
   #renderWindow(): number {
     const { rows } = this.#view;
     const box = this.#scroller;
@@ -342,7 +342,7 @@ export class LogList {
     this.#paintSoon();
   }
 
-  /** Scroll down until all of a row is in sight, its details included. */
+  /** Scroll down until a row is fully visible, including its details. */
   #showAll(row: HTMLElement): void {
     const box = this.#scroller;
     const below = row.getBoundingClientRect().bottom - box.getBoundingClientRect().bottom;
@@ -371,7 +371,7 @@ export class LogList {
     this.#shown.clear();
   }
 
-  /** Measure a character and the box, and estimate all heights by them. */
+  /** Measure a character and the box, and estimate all heights from them. */
   #measureBox(): void {
     const probe = element('div', 'row line probe');
     const cells = element('div', 'cells');

@@ -1,4 +1,4 @@
-/** Lines per bucket of time, stacked by level: what the strip above a log shows. */
+/** Lines per bucket of time, stacked by level, for the strip above a log. */
 
 import { pause } from '../pause';
 import type { Entry } from './entry';
@@ -19,7 +19,7 @@ export interface Rate {
   readonly marks: readonly Entry[];
 }
 
-/** Widths of a bucket, in milliseconds: what people count in. */
+/** Widths of a bucket, in milliseconds: units that people use. */
 const STEPS = [
   100, 250, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000,
   1_800_000, 3_600_000, 7_200_000, 21_600_000, 43_200_000, 86_400_000,

@@ -18,13 +18,13 @@ export interface Source {
   readonly turn: number;
 }
 
-/** All that the look of a row depends on, besides its entry. */
+/** The inputs to the appearance of a row, besides its entry. */
 export interface Look {
   readonly timestamps: Timestamps;
   readonly theme: Theme;
-  /** The server's time of now. */
+  /** The server's current time. */
   readonly now: () => number;
-  /** Where a line comes from, if there are several logs. */
+  /** The source of a line, if there are several logs. */
   readonly source: (app: number) => Source | null;
 }
 
@@ -68,7 +68,7 @@ function opener(entry: Entry): HTMLElement {
   return button;
 }
 
-/** Return a time as the chosen kind shows it. */
+/** Return a time in the chosen format. */
 export function timeText(entry: Entry, previous: Entry | undefined, look: Look): string {
   switch (look.timestamps) {
     case 'local':
@@ -151,7 +151,7 @@ function styled(style: Style, theme: Theme): HTMLElement {
   if (style.inverse) {
     [fg, bg] = [bg ?? BACKGROUND[theme], fg ?? (PALETTE[theme][7] as Colour)];
   }
-  // Set through the CSSOM, which the page's policy allows; an attribute it would not.
+  // Set it through the CSSOM: the page's policy allows that but forbids a style attribute.
   if (bg !== null) span.style.backgroundColor = plain(bg);
   if (fg !== null || bg !== null) {
     const on = bg ?? BACKGROUND[theme];

@@ -1,6 +1,6 @@
 /**
  * The rows of a view with their heights, in blocks: a hundred thousand rows are two hundred
- * blocks, so finding what stands at a height walks over a few hundred numbers.
+ * blocks, so finding the row at a height takes a few hundred numbers.
  */
 
 import { lowerBound } from './buffer';
@@ -16,7 +16,7 @@ interface Block {
 
 export interface Place {
   readonly index: number;
-  /** Where the row begins, in pixels from the top of the first one. */
+  /** The top of the row, in pixels from the top of the first one. */
   readonly top: number;
 }
 
@@ -46,7 +46,7 @@ export class Rows {
     this.#height += height;
   }
 
-  /** Drop the rows before a place in the log. */
+  /** Drop the rows before a position in the log. */
   dropBefore(order: number): void {
     let block = this.#blocks[0];
     while (block !== undefined && (block.entries[0] as Entry).order < order) {
@@ -87,7 +87,7 @@ export class Rows {
     this.#height += change;
   }
 
-  /** Return the row that a height falls into; the last one below all of them. */
+  /** Return the row at a height, or the last one if the height is below all rows. */
   atHeight(y: number): Place {
     let index = 0;
     let top = 0;
@@ -106,7 +106,7 @@ export class Rows {
     return { index: last, top: Math.max(0, this.#height - this.heightAt(last)) };
   }
 
-  /** Return where a row begins. */
+  /** Return the top of a row. */
   topOf(index: number): number {
     let top = 0;
     let left = index;
@@ -121,7 +121,7 @@ export class Rows {
     return top;
   }
 
-  /** Return the index of the first row at or after a place in the log. */
+  /** Return the index of the first row at or after a position in the log. */
   indexOf(order: number): number {
     const blocks = this.#blocks;
     const number = lowerBound(blocks.length, (i) => {
@@ -139,7 +139,7 @@ export class Rows {
     for (const block of this.#blocks) yield* block.entries;
   }
 
-  /** Call with every entry and where it begins. */
+  /** Call a function with every entry and its top. */
   each(visit: (entry: Entry, top: number) => void): void {
     let top = 0;
     for (const { entries, heights } of this.#blocks) {
@@ -163,7 +163,7 @@ export class Rows {
   #locate(index: number): [Block | undefined, number] {
     let left = index;
     if (left < 0) return [undefined, 0];
-    // From the end, where a live view is.
+    // Search from the end, because a live view is there.
     if (index >= this.#length / 2) {
       let after = this.#length;
       for (let i = this.#blocks.length - 1; i >= 0; i--) {

@@ -1,4 +1,4 @@
-/** Finds a query's hits in many lines without holding the page up. */
+/** Finds a query's hits in many lines without blocking the page. */
 
 import type { Hits } from './entry';
 import { finder, patternsOf, type Query } from './search';
@@ -7,7 +7,7 @@ import type { Answer, Ask } from './search.worker';
 export type Found = readonly (Hits | null)[];
 
 export interface Scanner {
-  /** Return the hits of each text, at once or later; reject if a pattern takes too long. */
+  /** Return the hits of each text, now or later; reject if a pattern takes too long. */
   scan(texts: readonly string[]): Found | Promise<Found>;
   close(): void;
 }
@@ -15,12 +15,12 @@ export interface Scanner {
 /** How long a regular expression may take for one batch of lines. */
 const PATIENCE_MS = 2000;
 
-/** Return a scanner for a query, null if it looks for nothing, or what is wrong with it. */
+/** Return a scanner for a query, null if the query is empty, or the error in it. */
 export function makeScanner(query: Query): Scanner | null | { readonly error: string } {
   const patterns = patternsOf(query);
   if ('error' in patterns) return patterns;
   if (patterns.sources.length === 0) return null;
-  // What has no operators takes time in proportion to the text, and runs right here.
+  // A pattern without operators takes linear time, so it runs here.
   if (!query.regex) {
     const find = finder(patterns);
     return { scan: (texts) => texts.map(find), close: () => {} };

@@ -1,4 +1,4 @@
-/** Searching lines: several terms, literal or regular expressions, as ranges of each text. */
+/** Search lines for several terms, literal or regular expressions; hits are ranges of each text. */
 
 import type { Hits } from './entry';
 
@@ -21,16 +21,16 @@ export const NO_QUERY: Query = {
   context: 0,
 };
 
-/** What crosses to the worker that runs regular expressions. */
+/** A message to the worker that runs regular expressions. */
 export interface Patterns {
   readonly sources: readonly string[];
   readonly flags: string;
 }
 
-/** Ranges of one line that are kept: nobody looks at the two hundred and first. */
+/** The largest number of ranges per line; readers do not look at more. */
 const MOST_HITS = 200;
 
-/** Return the patterns of a query, or what is wrong with it. */
+/** Return the patterns of a query, or the error in it. */
 export function patternsOf(query: Query): Patterns | { readonly error: string } {
   const flags = query.matchCase ? 'g' : 'gi';
   const sources: string[] = [];
@@ -73,7 +73,7 @@ function escaped(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 }
 
-/** "Invalid regular expression: /(/gi: Unterminated group" without what people did not write. */
+/** Drop the prefix of "Invalid regular expression: /(/gi: Unterminated group". */
 function reason(term: string, error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return `‘${term}’ is not a regular expression: ${text.replace(/^.*\/[a-z]*: /s, '').toLowerCase()}`;

@@ -1,4 +1,4 @@
-/** Runs regular expressions away from the page, where one that never ends can be ended. */
+/** Run regular expressions in a worker, where one that never ends can be terminated. */
 
 import type { Hits } from './entry';
 import { finder, type Patterns } from './search';

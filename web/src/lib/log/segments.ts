@@ -1,4 +1,4 @@
-/** A shown line as segments: each a piece of text with all that is drawn on it. */
+/** A shown line as segments: pieces of text with their formatting. */
 
 import type { Shown, Style } from './ansi';
 import type { Hits } from './entry';
@@ -6,11 +6,11 @@ import type { Hits } from './entry';
 export interface Segment {
   readonly text: string;
   readonly style: Style | null;
-  /** The number of the search term that found it. */
+  /** The number of the search term that matched. */
   readonly term: number | null;
   readonly href: string | null;
   readonly part: 'key' | null;
-  /** A character that would not show or would reorder others, by its code point. */
+  /** A character that is invisible or reorders others, shown by its code point. */
   readonly control: string | null;
 }
 
@@ -85,7 +85,7 @@ function linksIn(text: string): Link[] {
   return links;
 }
 
-/** Return an address that may be a link: http and https, and nothing else. */
+/** Return an address that may be a link: only http and https. */
 export function safeHref(address: string): string | null {
   try {
     const { protocol, href } = new URL(address);

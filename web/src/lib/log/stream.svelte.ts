@@ -1,4 +1,4 @@
-/** One log, or several merged: from the service to a buffer and a view, and its state in words. */
+/** One log or several merged ones: a stream into a buffer and a view, and its state in words. */
 
 import {
   type ContainerLogs,
@@ -18,16 +18,16 @@ import { LogBuffer } from './buffer';
 import { type Entry, lineEntry, type MarkKind, markEntry } from './entry';
 import { LogView } from './view';
 
-/** What is asked for at first: as far as the service's replay buffer reaches by default. */
+/** The first request: the default size of the service's replay buffer. */
 const TAIL = 1000;
-/** How long the state says that the stream was resumed, or that lines were skipped. */
+/** How long the state shows that the stream was resumed or that lines were skipped. */
 const NEWS_MS = 10_000;
-/** A line older than this is no news: the stream is catching up. */
+/** If a line is older than this, the stream is catching up. */
 const BEHIND_MS = 3000;
 const BEHIND_FOR_MS = 400;
-/** How often an unfinished deployment is looked at. */
+/** The interval between checks of an unfinished deployment. */
 const DEPLOYMENT_MS = 2000;
-/** Held while one reads, so that what one reads is not pushed out: this many times the bounds. */
+/** The factor of the bounds while the log is paused, so that the lines being read are kept. */
 const PAUSED_FACTOR = 2;
 
 export class LogStream {
@@ -38,13 +38,13 @@ export class LogStream {
   stream: StreamState = $state('connecting');
   reason: Reason | null = $state.raw(null);
   paused = $state(false);
-  /** Lines that came since the pause. */
+  /** Lines that arrived since the pause. */
   fresh = $state(0);
   held = $state(0);
-  /** Lines a second, lately. */
+  /** Recent lines per second. */
   rate = $state(0);
   containers: Record<number, ContainerStatus> = $state({});
-  /** Since when there is no connection, by this computer's clock; 0 while there is one. */
+  /** When the connection was lost, by this computer's clock; 0 while there is one. */
   downSince = $state(0);
   #skipped = $state(0);
   #news: '' | 'resumed' | 'complete' | 'skipped' = $state('');
@@ -62,7 +62,7 @@ export class LogStream {
   readonly #deployments = new Map<number, Deployment>();
   readonly #marked = new Set<number>();
   readonly #polls = new Map<number, number>();
-  /** Logs that were just opened again, and whose next status says nothing new. */
+  /** Logs that were just reopened; their next status is not new. */
   readonly #statusAfterConnect = new Set<number>();
   #closed = false;
 
@@ -91,7 +91,7 @@ export class LogStream {
     }
   }
 
-  /** Connect again after an end or a failure: what is held stays, and nothing repeats. */
+  /** Reconnect after an end or a failure, keeping all lines and repeating none. */
   reconnect(): void {
     for (const logs of this.#logs.values()) if (logs.state !== 'live') logs.reconnect();
   }
@@ -127,16 +127,16 @@ export class LogStream {
     if (!paused) this.#trim();
   }
 
-  /** Forget everything before a place. */
+  /** Forget everything before a position. */
   clear(before: number): void {
     this.buffer.dropBefore(before);
     this.view.shrink();
     this.held = this.buffer.length;
   }
 
-  /** Listen to everything but lines and states, of one log or of several. */
+  /** Listen to all events except lines and states, of one log or of several. */
   #listen(logs: ContainerLogs | MergedLogs, of: (event: object) => number): void {
-    // Both have the same events; those of merged logs say from which one.
+    // Both have the same events; those of merged logs name their log.
     const events = logs as ContainerLogs;
     events.on('status', (event) => this.#status(of(event), event.data, event.time));
     events.on('skipped', (event) => {
@@ -146,13 +146,13 @@ export class LogStream {
       this.#mark('gap', event.time, `${many}${plural(event.lines, 'line')} skipped`, of(event));
     });
     events.on('reconnected', (event) => {
-      // What was skipped on the way back is told by an event of its own.
+      // A separate event reports lines that were skipped while reconnecting.
       if (event.missing === 0) this.#tell(event.exact ? 'complete' : 'resumed');
     });
     events.on('end', (event) => this.#mark('end', event.time, event.message, of(event)));
   }
 
-  /** Take note of one log's state; the one that most needs attention stands for all. */
+  /** Record a log's state; the state that most needs attention represents all. */
   #turn(app: number, state: StreamState, reason: Reason | null): void {
     this.#states.set(app, { state, reason });
     const all = [...this.#states.values()];
@@ -215,7 +215,7 @@ export class LogStream {
     if (this.buffer.trim(this.paused ? PAUSED_FACTOR : 1) > 0) this.view.shrink();
   }
 
-  /** Keep the figures: lines a second, and whether the newest line is an old one. */
+  /** Update the figures: lines per second, and whether the newest line is old. */
   #note(lines: number, newest: number): void {
     const now = performance.now();
     this.#lastLines = now;
@@ -228,7 +228,7 @@ export class LogStream {
     this.#catchingUp = behind && now - this.#behindSince > BEHIND_FOR_MS;
   }
 
-  /** Let figures fall to nothing when nothing comes any more. */
+  /** Let the figures fall to zero when no more lines arrive. */
   idle(): void {
     if (performance.now() - this.#lastLines > 1000) this.#note(0, 0);
   }
@@ -239,7 +239,7 @@ export class LogStream {
     try {
       list = await api.deployments(app, 20);
     } catch {
-      // Marks are an extra: a log is shown without them too.
+      // Marks are optional: the log is shown without them, too.
     }
     if (this.#closed) return;
     for (const each of list) {

@@ -1,7 +1,7 @@
 /**
- * From the lines held to the rows shown: filters and search, in slices, so that neither a
- * hundred thousand lines nor a slow pattern holds the page up. While a new arrangement is
- * being made, the old one stays on show.
+ * Turn the lines of a buffer into visible rows by filters and search. It works in slices,
+ * so that neither a hundred thousand lines nor a slow pattern blocks the page. While it
+ * builds a new arrangement, the old one stays visible.
  */
 
 import { pause } from '../pause';
@@ -12,14 +12,14 @@ import { Rows } from './rows';
 import { type Found, makeScanner, type Scanner } from './scanner';
 import { NO_QUERY, type Query } from './search';
 
-/** Lines that are looked at between two glances at the clock. */
+/** The number of lines to process between two looks at the clock. */
 const CHUNK = 2000;
 /** How long a slice may take: half a frame. */
 const SLICE_MS = 8;
 
 const UNBOUNDED = { lines: Number.POSITIVE_INFINITY, chars: Number.POSITIVE_INFINITY };
 
-/** One arrangement of the lines: rows and matches, up to a place in the buffer. */
+/** One arrangement of the lines: rows and matches, up to a position in the buffer. */
 interface Arrangement {
   readonly rows: Rows;
   readonly matches: LogBuffer;
@@ -35,9 +35,9 @@ interface Arrangement {
 
 export class LogView {
   readonly buffer: LogBuffer;
-  /** Called when rows have changed, and whether all of them were arranged again. */
+  /** Called when rows have changed; the argument says if all were arranged again. */
   onchange: (rearranged: boolean) => void = () => {};
-  /** What is wrong with the search, or "". */
+  /** The error in the search, or "". */
   error = '';
 
   #shown: (entry: Entry) => boolean = () => true;
@@ -64,7 +64,7 @@ export class LogView {
     return this.#current.query;
   }
 
-  /** True while a new arrangement is being made. */
+  /** True while a new arrangement is being built. */
   get busy(): boolean {
     return this.#next !== null;
   }
@@ -73,7 +73,7 @@ export class LogView {
     this.setShown(passes(filter));
   }
 
-  /** Show only what a predicate lets through; `rebuild` when its answers have changed. */
+  /** Show only entries that a predicate accepts; call `rebuild` if its answers have changed. */
   setShown(shown: (entry: Entry) => boolean): void {
     this.#shown = shown;
     this.rebuild();
@@ -84,7 +84,7 @@ export class LogView {
     this.rebuild();
   }
 
-  /** Use another way to tell heights. */
+  /** Use another function for heights. */
   setMeasure(measure: (entry: Entry) => number): void {
     this.#measure = measure;
     this.#current.rows.remeasure(measure);
@@ -92,12 +92,12 @@ export class LogView {
     this.onchange(false);
   }
 
-  /** Take in what the buffer has got since. */
+  /** Add the new entries of the buffer. */
   grow(): void {
     void this.#advance(this.#next ?? this.#current);
   }
 
-  /** Let go of what the buffer has dropped. */
+  /** Remove entries that the buffer has dropped. */
   shrink(): void {
     const oldest = this.buffer.at(0)?.order ?? Number.POSITIVE_INFINITY;
     for (const each of [this.#current, this.#next]) {
@@ -107,7 +107,7 @@ export class LogView {
     this.onchange(false);
   }
 
-  /** Arrange everything again: after a change of filter or search, or of the past. */
+  /** Arrange everything again after a change of the filter, the search or earlier lines. */
   rebuild(): void {
     const scanner = makeScanner(this.#query);
     this.error = scanner !== null && 'error' in scanner ? scanner.error : '';
@@ -175,7 +175,7 @@ export class LogView {
     this.onchange(true);
   }
 
-  /** A search that does not come to an end: say so, and show the lines without it. */
+  /** Report a search that does not finish, and show the lines without it. */
   #fail(into: Arrangement, error: unknown): void {
     if (this.#outdated(into)) return;
     into.scanner?.close();
