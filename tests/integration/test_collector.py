@@ -468,8 +468,6 @@ def test_an_application_that_is_pointed_to_another_container(
         one.until(lambda c: c.lines() == ["other"])
     finally:
         engine.remove(other)
-    assert one.collector is not None
-    assert "_sqlite3" not in Path(f"/proc/{one.collector.pid}/maps").read_text()
 
 
 def test_rotation_while_the_broker_is_away(
