@@ -33,7 +33,7 @@ def _rows(name: str, file: Path) -> list[dict[str, object]]:
 
 
 def test_a_row_beside_its_yardsticks(tmp_path: Path) -> None:
-    """The row has the fan-out and both servers it is compared with, with every client verified."""
+    """The row has the fan-out and both servers it is compared with; every client is verified."""
     rows = _rows("drip", tmp_path / "bench.json")
     assert [row["name"] for row in rows] == [
         "drip, 100 clients: plain server",

@@ -213,7 +213,7 @@ def test_resumes_after_a_crash_of_the_collector(broker: Running) -> None:
 
 
 def test_a_successor_may_begin_again_after_a_look(broker: Running) -> None:
-    """A new sequence forgets the predecessor's messages and begins at 1."""
+    """A successor that claims without resuming drops the old messages and begins at 1."""
     first = broker.publisher(term=5)
     first.claim(resume=False)
     first.publish(Kind.STATUS, b"{}")

@@ -392,7 +392,7 @@ def test_an_engine_that_is_away(
 def test_an_engine_that_was_never_there(
     own_engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """An engine that is away from the start gives the same error."""
+    """An engine that was never available gives the same error."""
     own_engine.run(container, f"echo hello; {WAIT}")
     own_engine.stop()
     one = collect(own_engine)
@@ -421,7 +421,7 @@ def test_an_engine_that_hangs(own_engine: PrivateEngine, container: str, collect
 def test_a_log_driver_that_cannot_be_read(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """The engine's message is passed on once."""
+    """A log that cannot be read gives one error with the engine's message."""
     host = engine.client.create_host_config(network_mode="none", log_config=LogConfig(type="none"))
     engine.client.create_container(
         "mist-test/busybox:1", ["/bin/sh", "-c", WAIT], name=container, host_config=host

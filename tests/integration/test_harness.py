@@ -20,7 +20,7 @@ from tests.support.wait import wait_until
 
 
 def _converse(connection: ServerConnection) -> None:
-    """Send three lines, then close with one of our codes or as the client asks."""
+    """Send three lines, close with 4404 if the path asks for it, and wait for the client's close."""
     for number in range(3):
         connection.send(json.dumps({"type": "log", "data": {"line": str(number)}}))
     if connection.request is not None and connection.request.path == "/close":

@@ -186,7 +186,7 @@ def await_another(web: Web, worker: int) -> None:
 
 
 def test_it_is_ready_when_a_worker_serves(web: Web, tmp_path: Path) -> None:
-    """It is ready once a worker serves, and not when the socket is bound. One worker is enough."""
+    """The web tier is ready once its first worker serves, not when the socket is bound."""
     gate = tmp_path / "gate"
     web.configure(workers=3)
     web.follow(str(gate))
@@ -203,7 +203,7 @@ def test_it_is_ready_when_a_worker_serves(web: Web, tmp_path: Path) -> None:
 
 
 def test_it_ends_when_it_is_asked_to(web: Web) -> None:
-    """SIGTERM ends it with status 0, even while it is still trying to start."""
+    """SIGTERM ends the web tier with status 0, even while it is still trying to start."""
     web.follow("hangs")
     web.start()
     web.await_output("Booting worker")
@@ -351,7 +351,7 @@ def _unreadable(database: Path) -> None:
     ],
 )
 def test_a_store_that_cannot_be_used(web: Web, damage: Damage, words: str) -> None:
-    """A store that cannot be used is retried for a while, because it may appear later."""
+    """An unusable store is retried for a while, and the service then ends with the reason."""
     web.install()
     damage(web.paths.database)
     web.environment["MIST_SERVER_START_SECONDS"] = "2"
@@ -397,7 +397,7 @@ def test_a_worker_that_hangs_while_it_starts(web: Web) -> None:
 
 
 def test_a_start_may_fail_at_first(web: Web) -> None:
-    """It starts normally once the cause of a failure is gone."""
+    """The web tier starts normally once the cause of a failed start is gone."""
     web.follow("killed", "store", "bug", "")
     web.start()
     web.await_ready()
@@ -525,7 +525,7 @@ def test_a_reload_with_wrong_settings_changes_nothing(web: Web, text: str, words
 
 
 def test_a_reload_to_an_address_that_is_taken(web: Web) -> None:
-    """It stays at its address; a reload to a free address moves it."""
+    """A reload to a port in use changes nothing; a reload to a free port moves the address."""
     web.follow()
     web.start()
     web.await_ready()
@@ -546,7 +546,7 @@ def test_a_reload_to_an_address_that_is_taken(web: Web) -> None:
 
 @pytest.mark.parametrize("step", ["settings", "bug", "killed", "hangs"])
 def test_a_reload_whose_workers_cannot_start(web: Web, step: str) -> None:
-    """All old workers keep serving, and the next reload works as usual."""
+    """All old workers keep serving, and a later reload works as usual."""
     web.configure(workers=2)
     web.environment["MIST_SERVER_START_SECONDS"] = "1.5"
     web.follow()

@@ -342,7 +342,7 @@ def test_violation_closes_with_its_code(server: Gunicorn, data: bytes, code: int
 def test_a_violation_takes_no_answer_back(
     server: Gunicorn, valid: bytes, wrong: bytes, code: int
 ) -> None:
-    """As in Autobahn's cases, frames before a violation are still answered, those after it not."""
+    """Frames before a violation are answered and frames after it are not (Autobahn's cases)."""
     client = server.raw("/ws/echo")
     client.send(frame(9, b"first") + valid + wrong + frame(9, b"too late"))
     assert client.frame() == (10, b"first")
@@ -409,7 +409,7 @@ def test_refused_handshake_says_why(
 
 
 def test_http_1_0_is_told_what_is_needed(server: Gunicorn) -> None:
-    """HTTP/1.0, as old reverse proxies speak, gets a response that names the requirement."""
+    """An HTTP/1.0 handshake, as from an old reverse proxy, is answered with 426."""
     client = Raw(server.port)
     client.send(request("/ws/idle").replace(b"HTTP/1.1", b"HTTP/1.0"))
     assert client.head().startswith("HTTP/1.1 426 ")

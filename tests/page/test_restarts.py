@@ -49,7 +49,7 @@ def kill_service(service: Service) -> None:
 
 
 _RECONNECTED = "RECONNECTED · nothing missed"
-#: How each is killed, and what the page then says: it does not even notice some.
+#: How each process is killed, and the state that the page then shows.
 CASUALTIES = {
     "web worker": (kill_web_worker, _RECONNECTED),
     "broker": (kill_supervised("broker"), "LIVE"),
@@ -66,7 +66,7 @@ def test_every_number_once_and_in_order(
     container: str,
     casualty: str,
 ) -> None:
-    """After two kills the page says that nothing is missing."""
+    """After two kills the page shows every number once and says that nothing is missing."""
     service = make_service(engine)
     engine.run(container, NUMBERS)
     app = service.add_app(container, container)

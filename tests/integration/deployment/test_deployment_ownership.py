@@ -145,7 +145,7 @@ class TestStrangers:
         assert deployer.tags() == set()
 
     def test_whose_name_two_applications_deploy_to(self, deployer: Deployer, app: App) -> None:
-        """If an earlier version let two applications share a name, the older one keeps working."""
+        """If two applications share a name, as an earlier version allowed, only the older one deploys."""
         second = deployer.app(app.git_url or "", container=f"{app.container}-2")
         share_container(deployer, second, app)
         second = deployer.store.apps.by_name(second.name) or second
@@ -159,7 +159,7 @@ class TestStrangers:
     def test_whose_name_the_younger_application_has_deployed_to(
         self, deployer: Deployer, app: App, container: str
     ) -> None:
-        """The application that has the container keeps it, so that it survives an upgrade."""
+        """After an upgrade, the application that already has the container keeps it."""
         second = deployer.app(app.git_url or "", container=f"{container}-2")
         assert deployer.deploy(second).status == "success"
         deployer.engine.client.rename(f"{container}-2", container)

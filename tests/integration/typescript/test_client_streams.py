@@ -137,7 +137,7 @@ def test_program_that_deploys(site: Site, container: str) -> None:
 
 
 def test_metrics_have_a_history_at_once(service: Service, admin: str, follow: Follow) -> None:
-    """The samples caused by another client come first, then one each second."""
+    """Samples that the service remembers come first, then one each second."""
     options = {"url": service.url, "headers": {"Cookie": admin}}
     first = follow("metrics", **options)
     first.wait_for(lambda: len(first.samples) >= 4, "4 samples")
