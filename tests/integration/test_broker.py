@@ -87,7 +87,7 @@ class Running:
         return socket
 
     def edges(self, count: int) -> list[SubscriptionChanged]:
-        """Return the next edges that the broker reports."""
+        """Return the next changes of demand that the broker reports."""
         found: list[SubscriptionChanged] = []
         while len(found) < count:
             assert self.pipe.poll(PATIENCE), f"only {found}"

@@ -233,7 +233,7 @@ def test_unreachable_engine_is_1013(
 def test_too_many_clients_is_1013(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """The limit is a setting, and the response names it."""
+    """A client beyond the limit is refused, and the response names the setting."""
     service = make_service(engine, {"streams.max_clients": 2})
     cookie = service.login()
     clients = [open_client(service.ws_url("metrics"), cookie) for _ in range(2)]
@@ -247,7 +247,7 @@ def test_too_many_clients_is_1013(
 def test_too_many_collectors_is_1013(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """A second container exceeds the limit."""
+    """A stream that would need one collector too many is refused."""
     service = make_service(engine, {"collector.max_running": 1})
     cookie = service.login()
     engine.run(container, "echo hello; sleep 600")

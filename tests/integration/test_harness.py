@@ -20,7 +20,7 @@ from tests.support.wait import wait_until
 
 
 def _converse(connection: ServerConnection) -> None:
-    """Send three lines, close with 4404 if the path asks for it, and wait for the client's close."""
+    """Send three lines, close with 4404 if the path is /close, and wait for the client."""
     for number in range(3):
         connection.send(json.dumps({"type": "log", "data": {"line": str(number)}}))
     if connection.request is not None and connection.request.path == "/close":

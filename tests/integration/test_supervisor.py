@@ -139,7 +139,7 @@ def test_table_of_a_service_at_rest(service: Service) -> None:
 
 
 def test_second_service_on_the_same_state(service: Service) -> None:
-    """The second service is told which process is running, and the first one continues."""
+    """The second service reports the pid of the running one, which continues."""
     status, output = ended(started(service, "up"))
     assert status == Exit.TEMPORARY
     assert f"process {service.pid}" in output

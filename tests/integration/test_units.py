@@ -108,7 +108,7 @@ def test_users_and_directories(installed: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_only_what_root_left_in_the_store_changes_its_owner(installed: Path) -> None:
-    """Files that the web tier's user planted keep their owner, so that Git refuses them."""
+    """Only files that root left change their owner, not those that the web tier's user planted."""
     home = installed / "var/lib/mist"
     planted = [home / "store" / name for name in ("x", "x/HEAD", "mist.db-x", ".git")]
     for path in planted:

@@ -125,7 +125,7 @@ def test_text_is_what_a_terminal_would_show(hostile: Tab) -> None:
 
 
 def test_lines_are_held_as_they_came(hostile: Tab) -> None:
-    """The download has exactly the bytes that the container wrote, even in the longest line."""
+    """The download has every line as the container wrote it, even the longest."""
     found = hostile.download()
     for line in HOSTILE[:8]:
         assert line.decode() in found

@@ -158,7 +158,7 @@ def test_a_container_that_stops(engine: PrivateEngine, tab: Tab, container: str)
 
 
 def test_a_container_that_does_not_run(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """The page shows its last lines and says why there are no more."""
+    """The page shows the container's last lines and says why there are no more."""
     engine.run(container, "echo done; exit 3")
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")

@@ -28,7 +28,7 @@ def fail(route: Route) -> None:
 
 @pytest.mark.parametrize("address", ["", "host", "log?app=1", "deployments", "manage"])
 def test_an_api_that_fails(tab: Tab, address: str) -> None:
-    """The page reports it, retries on request, and continues when the API works again."""
+    """The page reports the failure, retries on request, and continues when the API works again."""
     tab.page.route("**/api/**", fail)
     tab.open(address)
     heading = tab.page.get_by_role("heading", name="Mist does not answer")
@@ -109,7 +109,7 @@ def test_websockets_that_are_refused(
 
 
 def test_a_clock_that_is_an_hour_ahead(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """The page reports it and computes ages from the server's clock."""
+    """The page reports the wrong clock and computes ages from the server's."""
     engine.run(container, "echo tick; sleep 600")
     app = tab.service.add_app(container, container)
     wrong = int(tab.page.evaluate("Date.now()")) + 3_600_000
@@ -126,7 +126,7 @@ def test_a_clock_that_is_an_hour_ahead(engine: PrivateEngine, tab: Tab, containe
 def test_storage_that_fails(
     engine: PrivateEngine, open_tab: OpenTab, tab: Tab, container: str, how: str
 ) -> None:
-    """Everything works, but nothing is remembered."""
+    """Without storage everything works, but nothing is remembered."""
     engine.run(container, "echo there; sleep 600")
     app = tab.service.add_app(container, container)
     tab.page.add_init_script(STORAGE[how])

@@ -74,7 +74,7 @@ class TestInterruption:
     def test_killed_after_the_old_container_was_removed(
         self, deployer: Deployer, old: tuple[App, str], hold: Callable[[str], int]
     ) -> None:
-        """After that step the deployment counts as succeeded; the next runner only reports it."""
+        """Once the old container has been removed, the deployment counts as succeeded."""
         app, before = old
         deployment = hold("starting_new")
         state = deployer.engine.state

@@ -93,7 +93,7 @@ class TestStrangers:
     def test_with_labels_that_prove_nothing(
         self, deployer: Deployer, app: App, untouched: Callable[..., str], labels: Labels
     ) -> None:
-        """Labels that are incomplete or from another moment do not prove ownership."""
+        """Incomplete, malformed or foreign labels do not make the container the application's."""
         own = deployer.store.installation
         untouched({key: value.replace("OWN", own) for key, value in labels.items()})
         refused(deployer, app, "mist app adopt")
@@ -145,7 +145,7 @@ class TestStrangers:
         assert deployer.tags() == set()
 
     def test_whose_name_two_applications_deploy_to(self, deployer: Deployer, app: App) -> None:
-        """If two applications share a name, as an earlier version allowed, only the older one deploys."""
+        """If two applications share a name, as was once possible, only the older one deploys."""
         second = deployer.app(app.git_url or "", container=f"{app.container}-2")
         share_container(deployer, second, app)
         second = deployer.store.apps.by_name(second.name) or second
