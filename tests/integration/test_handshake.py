@@ -233,7 +233,7 @@ def test_unreachable_engine_is_1013(
 def test_too_many_clients_is_1013(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """A client beyond the limit is refused, and the response names the setting."""
+    """A client beyond the configured limit is told so and closed with 1013."""
     service = make_service(engine, {"streams.max_clients": 2})
     cookie = service.login()
     clients = [open_client(service.ws_url("metrics"), cookie) for _ in range(2)]
@@ -247,7 +247,7 @@ def test_too_many_clients_is_1013(
 def test_too_many_collectors_is_1013(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """A stream that would need one collector too many is refused."""
+    """A stream that would need one collector too many is closed with 1013."""
     service = make_service(engine, {"collector.max_running": 1})
     cookie = service.login()
     engine.run(container, "echo hello; sleep 600")

@@ -91,7 +91,7 @@ def test_data_and_sessions_survive_the_upgrade(
 def test_root_may_try_it_after_the_installation(
     machine: Machine, trial: Trial, service: InstalledService, visitor: Visitor
 ) -> None:
-    """What root leaves behind breaks neither the trial nor the service, which runs again."""
+    """Files that root leaves behind break neither the trial nor the service, which runs again."""
     machine.run("systemctl stop mist.target mist-api mist-supervisor")
     assert "one-time password" not in trial.make_up(300)
     visitor.watch("steady")
