@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
-# A page over its budget is not up to date.
+# Delete a page that exceeds its size budget, so that make does not consider it up to date.
 .DELETE_ON_ERROR:
 DESTDIR ?=
 .PHONY: up page install install-files engine test bench packages tox constraints clean
@@ -14,8 +14,8 @@ export DEBIAN_FRONTEND := noninteractive
 VENV ?= .venv
 BIND ?=
 ARGS ?=
-# The distribution's interpreter steps in where the first one found is too old
-# or comes without the module that makes virtual environments.
+# Fall back to the distribution's interpreter if the first one on the PATH is too old
+# or lacks the module that creates virtual environments.
 PYTHON := $(shell for python in python3 /usr/bin/python3; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
@@ -32,7 +32,7 @@ install() {
 		echo "please install $$* (as root, on Debian, this command does it by itself)" >&2
 		return 1
 	fi
-	# A fresh machine has no package lists yet, and a kept one may have old ones.
+	# A fresh machine has no package lists yet; an older one may have outdated lists.
 	apt-get install -y -q --no-install-recommends "$$@" >/dev/null 2>&1 ||
 		{ apt-get update -q && apt-get install -y -q --no-install-recommends "$$@"; } >&2
 }
@@ -41,14 +41,14 @@ endef
 up: $(VENV)/.installed $(PAGE) engine
 	exec $(VENV)/bin/mist up $(if $(BIND),--bind $(BIND))
 
-# The page, when it is missing or older than its sources; the wheel takes it along.
+# Build the page if it is missing or older than its sources. The wheel includes it.
 page: $(PAGE)
 $(PAGE): $(PAGE_SOURCES) | $(VENV)/.installed
 	echo "building the page"
 	$(WITH_NODE) npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	$(WITH_NODE) npm run --silent build --workspace web
 
-# A service of the machine, started by systemd (docs/operations.md).
+# Install a system service, started by systemd (docs/operations.md).
 install: install-files $(PAGE)
 	$(INSTALL)
 	python="$(PYTHON)"
@@ -63,7 +63,7 @@ install: install-files $(PAGE)
 	systemd-tmpfiles --create mist.conf
 	systemctl daemon-reload
 
-# What an operator has changed in /etc/mist stays.
+# Keep the operator's files in /etc/mist.
 install-files:
 	install -d "$(DESTDIR)/etc/mist" "$(DESTDIR)/etc/sysusers.d" "$(DESTDIR)/etc/tmpfiles.d"
 	install -d "$(DESTDIR)/etc/systemd/system" "$(DESTDIR)/usr/local/share/doc/mist"
@@ -75,7 +75,7 @@ install-files:
 		[ -e "$(DESTDIR)/etc/mist/$$file" ] || install -m 644 "etc/$$file" "$(DESTDIR)/etc/mist"
 	done
 
-# A virtual environment that holds the project, with the versions of constraints.txt.
+# A virtual environment with the project, in the versions of constraints.txt.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(INSTALL)
 	python="$(PYTHON)"
@@ -87,7 +87,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(VENV)/bin/pip install -q -c constraints.txt -e .
 	touch $@
 
-# An engine, if none answers where DOCKER_HOST points or the usual socket is.
+# Install an engine if none answers at DOCKER_HOST or at the default socket.
 engine: $(VENV)/.installed
 	$(INSTALL)
 	answers() { $(VENV)/bin/python -c 'import docker; docker.from_env(timeout=5).ping()' 2>/dev/null; }
@@ -111,12 +111,12 @@ engine: $(VENV)/.installed
 	echo "the Docker Engine does not start; see /var/log/dockerd.log" >&2
 	exit 1
 
-# In CI one slow moment of a shared machine does not hold back everything else: a test that
-# fails is tried once more, and the summary names it as a rerun, which is a fault to look for.
+# In CI a failed test is run once more, because a slow moment of a shared machine should not
+# fail the build. The summary lists it as a rerun, which still needs to be investigated.
 export RERUNS := $(if $(CI),--reruns 1 -r aR)
 
-# The benchmarks come before the tests, so that the last word is pytest's.
-# `make test ARGS='-k cancel'` chooses integration tests, and leaves fresh machines out.
+# The benchmarks run before the tests, so that pytest's summary comes last.
+# `make test ARGS='-k cancel'` selects integration tests and skips the page and the machines.
 test: packages tox $(PAGE)
 	$(VENV)/bin/tox run -e lint
 	$(WITH_NODE) $(VENV)/bin/tox run -e web
@@ -128,9 +128,9 @@ test: packages tox $(PAGE)
 bench: packages tox
 	$(VENV)/bin/tox run -e bench -- $(or $(ARGS),--json bench.json)
 
-# What the tests run that the distribution has: an engine, its image's only program, Git,
-# curl for the README's tour, a browser for the page, the reverse proxies whose examples are
-# checked, and systemd-analyze.
+# The distribution's packages that the tests use: an engine, the only program of its image,
+# Git, curl for the README's tour, a browser for the page, the reverse proxies of the examples,
+# and systemd-analyze.
 packages:
 	$(INSTALL)
 	missing=()
@@ -145,10 +145,10 @@ packages:
 	need systemd-analyze systemd
 	need openssl openssl
 	need chromium chromium
-	# The driver of the browser tests brings a Node that links to it.
+	# The driver of the browser tests includes a Node that is linked against libatomic.
 	[[ "$$(PATH="$$PATH:/sbin" ldconfig -p)" == *libatomic.so.1* ]] || missing+=(libatomic1)
 	[ $${#missing[@]} = 0 ] && exit 0
-	# Debian starts a server that it installs; these are only here to check the examples.
+	# Debian starts installed servers, but these are only needed to check the examples.
 	servers=()
 	for unit in nginx caddy; do [[ " $${missing[*]}" == *" $$unit"* ]] && servers+=("$$unit"); done
 	each_server() {
@@ -163,7 +163,7 @@ packages:
 tox: $(VENV)/.installed
 	[ -x $(VENV)/bin/tox ] || $(VENV)/bin/pip install -q -c constraints.txt tox
 
-# The newest versions of everything that the project and its tests depend on.
+# Pin the newest versions of all dependencies of the project and its tests.
 constraints:
 	directory="$$(mktemp -d)"
 	trap 'rm -r "$$directory"' EXIT

@@ -1,4 +1,4 @@
-"""What integration tests share: a private engine and the service on it."""
+"""Fixtures for the integration tests: a private engine and a service that runs on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Engine = TypeVar("Engine", bound=PrivateEngine)
 
 
 class MakeService(Protocol):
-    """Starts a service with settings of its own; it is destroyed after the test."""
+    """Start a service with its own settings. It is destroyed after the test."""
 
     def __call__(
         self,
@@ -29,12 +29,12 @@ class MakeService(Protocol):
         workers: int = 1,
         start: bool = True,
     ) -> Service:
-        """``settings`` are ``{"section.key": value}``."""
+        """Return a running service; ``settings`` are ``{"section.key": value}``."""
 
 
 @contextmanager
 def engine_or_skip(kind: type[Engine]) -> Iterator[Engine]:
-    """A started engine with the image; without the means, CI fails and a desk skips."""
+    """Return a started engine with the image, or skip the test (in CI: fail)."""
     try:
         engines.require()
     except engines.EngineMissing as error:
@@ -52,21 +52,21 @@ def engine_or_skip(kind: type[Engine]) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[PrivateEngine]:
-    """The engine that tests share; who stops or restarts one takes ``own_engine``."""
+    """The engine that tests share. A test that stops or restarts an engine uses ``own_engine``."""
     with engine_or_skip(PrivateEngine) as engine:
         yield engine
 
 
 @pytest.fixture
 def own_engine() -> Iterator[PrivateEngine]:
-    """An engine for this test alone, to be restarted and killed at will."""
+    """An engine for this test alone, which the test may restart and kill."""
     with engine_or_skip(PrivateEngine) as engine:
         yield engine
 
 
 @pytest.fixture
 def container(engine: PrivateEngine, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A name that no other test uses; the container of that name is removed afterwards."""
+    """A name that no other test uses. The container with that name is removed after the test."""
     name = f"test-{zlib.crc32(request.node.nodeid.encode()):08x}"
     yield name
     engine.remove(name)
@@ -74,7 +74,7 @@ def container(engine: PrivateEngine, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.fixture(scope="session")
 def service(engine: PrivateEngine) -> Iterator[Service]:
-    """One service with the default settings (but a short linger) for tests that break nothing."""
+    """A shared service with default settings (but a short linger), for tests that break nothing."""
     service = Service(engine.host, {"collector.linger_seconds": 1})
     try:
         service.start()
@@ -91,7 +91,7 @@ def admin(service: Service) -> str:
 
 @pytest.fixture
 def make_service() -> Iterator[MakeService]:
-    """Services for this test alone."""
+    """Start services for this test alone."""
     made: list[Service] = []
 
     def make(
@@ -114,7 +114,7 @@ def make_service() -> Iterator[MakeService]:
 
 @pytest.fixture
 def open_client() -> Iterator[Callable[..., Client]]:
-    """``open_client(url, cookie, kind=WebsocketsClient)``; closed after the test."""
+    """Open a client: ``open_client(url, cookie, kind=WebsocketsClient)``. Closed after the test."""
     opened: list[Client] = []
 
     def open_one(
@@ -134,6 +134,6 @@ def open_client() -> Iterator[Callable[..., Client]]:
 
 @pytest.fixture(params=ALL, ids=[kind.kind for kind in ALL])
 def client_kind(request: pytest.FixtureRequest) -> type[Client]:
-    """Each of the clients in turn."""
+    """Each kind of client in turn."""
     kind: type[Client] = request.param
     return kind

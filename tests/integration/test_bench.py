@@ -1,4 +1,4 @@
-"""The bench runs and says what it is to say; no time and no ratio is checked here."""
+"""The bench runs and prints its results. Neither times nor ratios are checked here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _rows(name: str, file: Path) -> list[dict[str, object]]:
 
 
 def test_a_row_beside_its_yardsticks(tmp_path: Path) -> None:
-    """The fan-out and both servers that it is compared with, every client verified."""
+    """The row has the fan-out and both servers it is compared with; every client is verified."""
     rows = _rows("drip", tmp_path / "bench.json")
     assert [row["name"] for row in rows] == [
         "drip, 100 clients: plain server",
@@ -44,14 +44,14 @@ def test_a_row_beside_its_yardsticks(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 def test_a_row_of_the_whole_service(engine: PrivateEngine, tmp_path: Path) -> None:
-    """The bench starts an engine and a service of its own; the fixture says if it cannot."""
+    """The bench starts its own engine and service; the fixture reports if that is impossible."""
     assert engine.answers()
     rows = _rows("start", tmp_path / "bench.json")
     assert [row["name"] for row in rows] == ["start: cold", "start: warm"]
 
 
 def test_an_unknown_measurement(tmp_path: Path) -> None:
-    """The message names those that there are."""
+    """The message lists the known measurements."""
     done = _bench("nonsense", tmp_path / "bench.json")
     assert done.returncode == 2
     assert "burst" in done.stderr

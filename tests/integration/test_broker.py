@@ -1,4 +1,4 @@
-"""The broker as a process of its own, with real collectors' and subscribers' sockets."""
+"""The broker in a process of its own, with the sockets of real collectors and subscribers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Socket = zmq.Socket[bytes]
 
 
 class Running:
-    """A broker process, and sockets to it that are closed with the test."""
+    """A broker process and its sockets, which are closed after the test."""
 
     def __init__(self, stack: ExitStack, paths: Paths, settings: Settings) -> None:
         self.paths, self.settings, self.stack = paths, settings, stack
@@ -48,7 +48,7 @@ class Running:
         self.start()
 
     def start(self) -> None:
-        """Start a broker, at the beginning or after a kill."""
+        """Start a broker, initially or after a kill."""
         spawn = multiprocessing.get_context("forkserver")
         self.pipe, theirs = spawn.Pipe()
         assignment = Assignment("broker", 0, time.time_ns(), False)
@@ -61,11 +61,11 @@ class Running:
         self.stack.callback(self.kill)
 
     def kill(self) -> None:
-        """End the broker as a crash would."""
+        """Kill the broker, as in a crash."""
         kill(self.process)
 
     def restart_under(self, publisher: Publisher) -> None:
-        """Put a new broker in the place of this one; return when the publisher knows both."""
+        """Replace the broker with a new one. Return when the publisher has noticed."""
         self.kill()
         wait_until(lambda: not publisher.service(), "the publisher to miss its broker")
         self.start()
@@ -73,13 +73,13 @@ class Running:
         assert publisher.service()
 
     def publisher(self, term: int = 0) -> Publisher:
-        """A collector's end of the bus."""
+        """Return a publisher, as a collector uses it."""
         made = Publisher(self.context, self.paths, self.settings, TOPIC, term or time.time_ns())
         self.stack.callback(made.socket.close, 0)
         return made
 
     def subscriber(self, prefix: bytes = TOPIC) -> Socket:
-        """A subscriber whose subscription the broker has seen."""
+        """Return a subscriber whose subscription the broker has seen."""
         socket = self.stack.enter_context(events_socket(self.context, self.paths, self.settings))
         socket.rcvtimeo = int(PATIENCE * 1000)
         socket.subscribe(prefix)
@@ -87,7 +87,7 @@ class Running:
         return socket
 
     def edges(self, count: int) -> list[SubscriptionChanged]:
-        """The next edges that the broker tells."""
+        """Return the next changes of demand that the broker reports."""
         found: list[SubscriptionChanged] = []
         while len(found) < count:
             assert self.pipe.poll(PATIENCE), f"only {found}"
@@ -97,26 +97,26 @@ class Running:
         return found
 
     def replay(self, after: Position = START) -> Snapshot:
-        """What the broker remembers of the topic."""
+        """Return the broker's replay of the topic."""
         found = ask_replay(self.context, self.paths, TOPIC, after)
         assert found.number
         return found._replace(number=0)
 
     def await_seq(self, seq: int) -> None:
-        """Ask until the broker has taken that many messages."""
+        """Poll until the broker has received that many messages."""
         wait_until(lambda: self.replay().seq >= seq, f"message {seq}", every=0.0)
 
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """What is to be closed at the end."""
+    """An exit stack that is closed after the test."""
     with ExitStack() as stack:
         yield stack
 
 
 @pytest.fixture
 def paths(stack: ExitStack) -> Paths:
-    """Directories whose names are short enough for sockets."""
+    """Directories whose paths are short enough for sockets."""
     home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mist-")))
     return Paths(home, home)
 
@@ -128,12 +128,12 @@ def broker(stack: ExitStack, paths: Paths) -> Running:
 
 
 def receive(socket: Socket) -> Message:
-    """The next message that a subscriber gets."""
+    """Return the next message that a subscriber receives."""
     return wire.parse(socket.recv_multipart())
 
 
 def test_forwards_and_remembers(broker: Running) -> None:
-    """A message reaches the subscriber as it was sent, and the replay holds it too."""
+    """A message reaches the subscriber unchanged and is in the replay."""
     subscriber = broker.subscriber()
     publisher = broker.publisher(term=5)
     assert publisher.claim(resume=False).term == 5
@@ -145,12 +145,12 @@ def test_forwards_and_remembers(broker: Running) -> None:
 
 
 def test_unknown_topic_has_an_empty_replay(broker: Running) -> None:
-    """Zeros say that there is no buffer."""
+    """The replay of an unknown topic is empty: its zeros mean that there is no buffer."""
     assert broker.replay() == Snapshot(TOPIC, 0, 0, 0, [])
 
 
 def test_demand_edges(broker: Running) -> None:
-    """Each new subscriber is told, the last one's leaving once."""
+    """Each new subscriber is reported, and once that the last one has left."""
     first, second = broker.subscriber(), broker.subscriber()
     first.close()
     assert not broker.pipe.poll(0.2)
@@ -159,7 +159,7 @@ def test_demand_edges(broker: Running) -> None:
 
 
 def test_killed_subscriber_is_an_edge(broker: Running) -> None:
-    """A subscriber that dies without a word unsubscribes all the same."""
+    """A subscriber that is killed counts as unsubscribed."""
     ready, theirs = multiprocessing.get_context("spawn").Pipe()
     child = multiprocessing.get_context("spawn").Process(
         target=_subscribe_and_hang, args=(broker.paths, theirs)
@@ -179,7 +179,7 @@ def _subscribe_and_hang(paths: Paths, pipe: Connection) -> None:
 
 
 def test_refusal_reaches_subscribers_and_the_replay(broker: Running) -> None:
-    """The supervisor can say why nothing will come."""
+    """The supervisor can tell subscribers why there will be no messages."""
     subscriber = broker.subscriber()
     broker.pipe.send(RejectTopic(TOPIC, b'{"type":"error"}', 1013))
     message = receive(subscriber)
@@ -188,7 +188,7 @@ def test_refusal_reaches_subscribers_and_the_replay(broker: Running) -> None:
 
 
 def test_forget_drops_the_buffer(broker: Running) -> None:
-    """Nothing is remembered of a collector that is gone."""
+    """After a collector has gone, nothing about it is remembered."""
     publisher = broker.publisher(term=5)
     publisher.claim(resume=False)
     publisher.publish(Kind.LOG, b"one")
@@ -198,7 +198,7 @@ def test_forget_drops_the_buffer(broker: Running) -> None:
 
 
 def test_resumes_after_a_crash_of_the_collector(broker: Running) -> None:
-    """The successor goes on with the numbers, and knows the last line published."""
+    """The successor continues the numbering and knows the last line published."""
     first = broker.publisher(term=5)
     first.claim(resume=False)
     first.publish(Kind.LOG, b"one")
@@ -213,7 +213,7 @@ def test_resumes_after_a_crash_of_the_collector(broker: Running) -> None:
 
 
 def test_a_successor_may_begin_again_after_a_look(broker: Running) -> None:
-    """What its predecessor published is forgotten, and its own numbers begin at 1."""
+    """A successor that claims without resuming drops the old messages and begins at 1."""
     first = broker.publisher(term=5)
     first.claim(resume=False)
     first.publish(Kind.STATUS, b"{}")
@@ -231,7 +231,7 @@ def test_a_successor_may_begin_again_after_a_look(broker: Running) -> None:
 
 
 def test_broker_restarted_under_a_collector(broker: Running) -> None:
-    """The collector resends what it last sent; nothing is lost, the numbers go on."""
+    """The collector sends its last messages again: nothing is lost and the numbering continues."""
     publisher = broker.publisher(term=5)
     publisher.claim(resume=False)
     for number in range(10):
@@ -244,7 +244,7 @@ def test_broker_restarted_under_a_collector(broker: Running) -> None:
 
 
 def test_broker_restarted_under_one_who_claims_nothing(broker: Running) -> None:
-    """A deployment's runner is the only one there can be; what it sent last is sent again, too."""
+    """A publisher without a claim (a deployment's runner) also sends its last messages again."""
     publisher = broker.publisher(term=5)
     assert publisher.socket.poll(int(PATIENCE * 1000))
     assert publisher.service()
@@ -257,7 +257,7 @@ def test_broker_restarted_under_one_who_claims_nothing(broker: Running) -> None:
 
 
 def test_broker_restarted_before_the_first_message(broker: Running) -> None:
-    """A collector that has just begun claims again: its successor can go on where it stopped."""
+    """A collector that has just started claims again, so its successor can continue from there."""
     publisher = broker.publisher(term=5)
     assert publisher.socket.poll(int(PATIENCE * 1000))
     os.kill(broker.process.pid or 0, signal.SIGSTOP)
@@ -270,7 +270,7 @@ def test_broker_restarted_before_the_first_message(broker: Running) -> None:
 
 
 def test_broker_restarted_under_a_claim(broker: Running) -> None:
-    """A collector that resumes at that moment claims again, and is not given up."""
+    """A collector that is resuming claims again and does not give up."""
     publisher = broker.publisher(term=5)
     assert publisher.socket.poll(int(PATIENCE * 1000))
     os.kill(broker.process.pid or 0, signal.SIGSTOP)
@@ -284,7 +284,7 @@ def test_broker_restarted_under_a_claim(broker: Running) -> None:
 
 
 def test_predecessors_messages_outlive_the_broker(broker: Running) -> None:
-    """A collector that resumed has what a new broker needs, though it published nothing."""
+    """A resumed collector can refill a new broker although it has published nothing itself."""
     first = broker.publisher(term=5)
     first.claim(resume=False)
     first.publish(Kind.LOG, b"one\ntwo", count=2)
@@ -308,7 +308,7 @@ def test_predecessors_messages_outlive_the_broker(broker: Running) -> None:
 
 
 def test_malformed_messages_are_dropped(broker: Running) -> None:
-    """Garbage on either socket leaves the broker at work."""
+    """The broker keeps working after garbage on either socket."""
     publisher = broker.publisher(term=5)
     publisher.claim(resume=False)
     publisher.socket.send_multipart([TOPIC, b"no header", b"x"])
@@ -324,7 +324,7 @@ def test_malformed_messages_are_dropped(broker: Running) -> None:
 
 
 def test_slow_subscriber_holds_up_nobody(broker: Running) -> None:
-    """One that reads nothing loses messages; the others have them all, in order."""
+    """A subscriber that reads nothing loses messages; the others receive all of them in order."""
     idle, reader = broker.subscriber(), broker.subscriber()
     publisher = broker.publisher()
     publisher.claim(resume=False)
@@ -351,7 +351,7 @@ def test_flags_pass_unchanged(broker: Running) -> None:
     [("ingest", 0o600), ("events", 0o660), ("replay", 0o660)],
 )
 def test_modes_of_the_sockets(broker: Running, name: str, mode: int) -> None:
-    """Only the service's own user may publish; its group may listen."""
+    """Only the service's own user can publish; its group can subscribe."""
     broker.replay()
     assert stat.S_IMODE(os.stat(broker.paths.runtime / name).st_mode) == mode
 
@@ -388,7 +388,7 @@ def tapped(stack: ExitStack, paths: Paths) -> Tapped:
 
 
 def tap(tapped: Tapped, stack: ExitStack, keys: tuple[bytes, bytes] | None) -> Socket:
-    """A subscriber over TCP, with a key pair or without any security."""
+    """Return a subscriber over TCP, with a key pair or without any security."""
     socket = stack.enter_context(tapped.broker.context.socket(zmq.SUB))
     socket.linger = 0
     if keys:
@@ -409,7 +409,7 @@ def listed_key(tapped: Tapped) -> tuple[bytes, bytes]:
 
 
 def test_tap_with_a_listed_key(tapped: Tapped, stack: ExitStack) -> None:
-    """A key that was added while the broker runs gets what the bus carries."""
+    """A key that is added while the broker runs gives access to the bus."""
     socket = tap(tapped, stack, listed_key(tapped))
     assert tapped.broker.edges(1) == [SubscriptionChanged(True, TOPIC)]
     tapped.broker.pipe.send(RejectTopic(TOPIC, b"hello", 0))
@@ -419,10 +419,10 @@ def test_tap_with_a_listed_key(tapped: Tapped, stack: ExitStack) -> None:
 
 @pytest.mark.parametrize("with_key", [False, True], ids=["no security", "unknown key"])
 def test_tap_without_a_listed_key(tapped: Tapped, stack: ExitStack, with_key: bool) -> None:
-    """Neither NULL nor a stranger's key gets anything, nor counts as demand."""
+    """A client with no security or an unlisted key receives nothing and is not demand."""
     (tapped.clients / "broken.key").write_text("no certificate")
     stranger = tap(tapped, stack, zmq.curve_keypair() if with_key else None)
-    # A listed guest that comes later and is served shows that the stranger had its chance.
+    # A listed client that joins later and is served shows that the other had time enough.
     guest = tap(tapped, stack, listed_key(tapped))
     assert tapped.broker.edges(1) == [SubscriptionChanged(True, TOPIC)]
     tapped.broker.pipe.send(RejectTopic(TOPIC, b"hello", 0))

@@ -23,7 +23,7 @@ from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 
-#: Writes a number each few milliseconds, for ever.
+#: Writes a number every few milliseconds, forever.
 COUNT = "i=0; while true; do i=$((i+1)); echo line $i; usleep 2000 2>/dev/null || sleep 0.01; done"
 WAIT = "sleep 1000"
 
@@ -32,7 +32,7 @@ Collect = Callable[..., Collecting]
 
 @pytest.fixture
 def collect(container: str) -> Iterator[Collect]:
-    """``collect(engine, **settings of the section collector)``: a broker and a collector."""
+    """Start a broker and a collector: ``collect(engine, **settings of the section collector)``."""
     made: list[Collecting] = []
 
     def start(
@@ -55,24 +55,24 @@ def collect(container: str) -> Iterator[Collect]:
 
 
 def ready(one: Collecting) -> bool:
-    """Whether the history is complete."""
+    """Return True if the history is complete."""
     return one.count(Kind.READY) > 0
 
 
 def numbers(one: Collecting) -> list[int]:
-    """The numbers of the lines "line N"."""
+    """Return the numbers of the lines "line N"."""
     return [int(text.split()[1]) for text in one.lines() if text.startswith("line ")]
 
 
 def assert_gapless(one: Collecting) -> None:
-    """Every number once and in order, none lost by the bus either."""
+    """Check that every number came once and in order, and that the bus lost none."""
     got = numbers(one)
     assert got == list(range(got[0], got[0] + len(got)))
     assert one.gaps == 0
 
 
 def grown(one: Collecting, by: int = 100) -> Callable[[Collecting], bool]:
-    """A condition: that many more lines than now."""
+    """Return a condition: that many more lines than now."""
     goal = len(one.lines()) + by
     return lambda _: len(one.lines()) >= goal
 
@@ -80,7 +80,7 @@ def grown(one: Collecting, by: int = 100) -> Callable[[Collecting], bool]:
 def test_status_then_tail_then_live(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """The order of the contract, with the engine's time stamps and both streams."""
+    """The messages have the documented order, the engine's timestamps and both streams."""
     engine.run(container, f"echo one; echo two >&2; {WAIT}")
     wait_until(lambda: len(engine.lines(container)) == 2, "two lines")
     one = collect(engine)
@@ -101,7 +101,7 @@ def test_status_then_tail_then_live(
 
 
 def test_a_missing_container(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """An error with 4404; when it appears, the stream begins."""
+    """A missing container is an error with 4404; once it appears, its stream begins."""
     one = collect(engine)
     one.until(lambda c: c.count(Kind.ERROR))
     assert one.events()[-1]["data"]["message"] == "Container not found"
@@ -112,7 +112,7 @@ def test_a_missing_container(engine: PrivateEngine, container: str, collect: Col
 
 
 def test_a_stopped_container(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """Its tail, then an error with 4409; once started, it is followed."""
+    """A stopped container gives its tail and an error with 4409; once started, it is followed."""
     engine.run(container, "echo last words; exit 3")
     wait_until(lambda: engine.state(container) == "exited", "the exit")
     one = collect(engine)
@@ -131,7 +131,7 @@ def test_a_stopped_container(engine: PrivateEngine, container: str, collect: Col
 def test_long_lines_of_both_streams(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """Joined though the engine cuts them, and cut where the contract says."""
+    """Long lines are joined from the engine's pieces and cut at the documented length."""
     script = (
         "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do x=$x$x; done; "
         "echo $x; echo $x$x$x$x$x$x$x$x$x >&2"
@@ -146,7 +146,7 @@ def test_long_lines_of_both_streams(
 def test_a_tail_of_long_lines_begins_with_a_whole_one(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """The engine's tail counts pieces of 16 KiB, and may begin within a line."""
+    """The engine's tail counts pieces of 16 KiB, so it can begin within a line."""
     engine.run(
         container,
         "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11; do x=$x$x; done; "
@@ -162,7 +162,7 @@ def test_a_tail_of_long_lines_begins_with_a_whole_one(
 
 
 def test_a_terminal(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """No frames, CR LF, long lines with repeated time stamps, and a prompt at the end."""
+    """A terminal's log has no frames, but CR LF, repeated timestamps and a final prompt."""
     engine.run(
         container,
         "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11; do x=$x$x; done; "
@@ -179,7 +179,7 @@ def test_a_terminal(engine: PrivateEngine, container: str, collect: Collect) -> 
 
 
 def test_a_natural_exit(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """The last lines, what became of the container, the end, and code 1000."""
+    """The stream gives the last lines, the container's status, the end and code 1000."""
     engine.run(
         container, "trap 'seq 1 500 | sed s/^/line\\ / 2>/dev/null; exit 7' USR1; sleep 1000 & wait"
     )
@@ -194,7 +194,7 @@ def test_a_natural_exit(engine: PrivateEngine, container: str, collect: Collect)
 
 
 def test_docker_stop_ends_at_once(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """Nobody waits ten seconds for a container that was stopped."""
+    """The stream of a stopped container ends at once, not after ten seconds."""
     engine.run(container, COUNT)
     one = collect(engine)
     one.until(grown(one))
@@ -207,7 +207,7 @@ def test_docker_stop_ends_at_once(engine: PrivateEngine, container: str, collect
 
 
 def test_docker_restart_goes_on(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """A new status, the same stream, every line once."""
+    """A restart gives a new status in the same stream, with every line once."""
     engine.run(container, f"echo born; {COUNT}")
     one = collect(engine)
     one.until(grown(one))
@@ -223,7 +223,7 @@ def test_docker_restart_goes_on(engine: PrivateEngine, container: str, collect: 
 
 
 def test_a_restart_policy_goes_on(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """A container that crashes and is started again by the engine."""
+    """A container that crashes and is restarted by the engine is followed."""
     engine.run(container, "echo start; sleep 0.3; echo crash; exit 1", restart="always")
     one = collect(engine)
     one.until(lambda c: c.lines().count("start") >= 4)
@@ -235,7 +235,7 @@ def test_a_restart_policy_goes_on(engine: PrivateEngine, container: str, collect
 def test_a_container_recreated_under_its_name(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """``rm -f`` and ``run``: the old one's last lines, a status, the new one's first lines."""
+    """After ``rm -f`` and ``run``: the old one's last lines, a status, the new one's first."""
     engine.run(container, f"echo old; {WAIT}")
     one = collect(engine)
     one.until(ready)
@@ -248,7 +248,7 @@ def test_a_container_recreated_under_its_name(
 def test_a_container_replaced_by_renaming(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """Compose's way: the old one runs on under another name and is not listened to any more."""
+    """A container that is renamed, as Compose does, is no longer followed, though it still runs."""
     engine.run(container, f"echo old; {WAIT}")
     one = collect(engine, silence_seconds=0.5)
     one.until(ready)
@@ -262,7 +262,7 @@ def test_a_container_replaced_by_renaming(
 
 
 def test_a_removed_container_ends(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """It may be recreated, but not for ever."""
+    """The stream waits a bounded time for a removed container to be recreated."""
     engine.run(container, f"echo old; {WAIT}")
     one = collect(engine, restart_seconds=0.6)
     one.until(ready)
@@ -274,7 +274,7 @@ def test_a_removed_container_ends(engine: PrivateEngine, container: str, collect
 
 
 def test_rotation_loses_nothing(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """Small files that rotate under the follower."""
+    """No line is lost when small files rotate under the follower."""
     engine.run(
         container,
         f"i=0; while [ $i -lt 8000 ]; do i=$((i+1)); echo line $i; done; {WAIT}",
@@ -290,7 +290,7 @@ def test_rotation_loses_nothing(engine: PrivateEngine, container: str, collect: 
 def test_a_stream_that_falls_silent_is_resumed(
     engine: PrivateEngine, container: str, collect: Collect, tmp_path: Path
 ) -> None:
-    """The engine has newer lines, its stream is open and gives none: every line comes once."""
+    """If an open stream falls silent while the engine has newer lines, every line comes once."""
     engine.run(container, COUNT)
     stand_in = MutableEngine(engine.socket, tmp_path / "d.sock")
     one = collect(stand_in, silence_seconds=0.3)
@@ -305,7 +305,7 @@ def test_a_stream_that_falls_silent_is_resumed(
 def test_a_killed_collector_resumes(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """Its successor goes on right behind the last published line."""
+    """The successor continues right after the last published line."""
     engine.run(container, COUNT)
     one = collect(engine)
     one.until(grown(one))
@@ -321,7 +321,7 @@ def test_a_killed_collector_resumes(
 def test_a_collector_killed_at_its_start_resumes(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """Wherever the history was cut short, it is completed."""
+    """An incomplete history is completed, wherever it was cut short."""
     engine.run(container, f"for i in $(seq 1 5000); do echo line $i; done; {WAIT}")
     wait_until(lambda: len(engine.lines(container)) == 5000, "the lines")
     one = collect(engine)
@@ -336,7 +336,7 @@ def test_a_collector_killed_at_its_start_resumes(
 def test_a_restarted_broker_loses_nothing(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """While it is away the engine keeps the lines."""
+    """While the broker is away, the engine keeps the lines."""
     engine.run(container, COUNT)
     one = collect(engine)
     one.until(grown(one))
@@ -348,7 +348,7 @@ def test_a_restarted_broker_loses_nothing(
 
 
 def test_sigterm_ends_it_cleanly(engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """At once, with status 0."""
+    """SIGTERM ends the collector at once with status 0."""
     engine.run(container, COUNT)
     one = collect(engine)
     one.until(ready)
@@ -361,7 +361,7 @@ def test_sigterm_ends_it_cleanly(engine: PrivateEngine, container: str, collect:
 def test_the_engines_restart_shows_in_nothing(
     own_engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """With live-restore the container runs on, and so does its log."""
+    """With live-restore the container keeps running, and its log continues."""
     own_engine.run(container, COUNT)
     one = collect(own_engine)
     one.until(grown(one))
@@ -375,7 +375,7 @@ def test_the_engines_restart_shows_in_nothing(
 def test_an_engine_that_is_away(
     own_engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """An error with 1013 when that lasts; when it is back, a status and every line once."""
+    """A long absence is an error with 1013; afterwards come a status and every line once."""
     own_engine.run(container, COUNT)
     one = collect(own_engine, restart_seconds=0.3)
     one.until(grown(one))
@@ -392,7 +392,7 @@ def test_an_engine_that_is_away(
 def test_an_engine_that_was_never_there(
     own_engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """The same from the beginning."""
+    """An engine that was never available gives the same error."""
     own_engine.run(container, f"echo hello; {WAIT}")
     own_engine.stop()
     one = collect(own_engine)
@@ -403,7 +403,7 @@ def test_an_engine_that_was_never_there(
 
 
 def test_an_engine_that_hangs(own_engine: PrivateEngine, container: str, collect: Collect) -> None:
-    """Nothing is lost while the daemon does not move."""
+    """Nothing is lost while the daemon is suspended."""
     own_engine.run(container, COUNT)
     one = collect(own_engine, silence_seconds=0.3)
     one.until(grown(one))
@@ -421,7 +421,7 @@ def test_an_engine_that_hangs(own_engine: PrivateEngine, container: str, collect
 def test_a_log_driver_that_cannot_be_read(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """The engine's words, said once."""
+    """A log that cannot be read gives one error with the engine's message."""
     host = engine.client.create_host_config(network_mode="none", log_config=LogConfig(type="none"))
     engine.client.create_container(
         "mist-test/busybox:1", ["/bin/sh", "-c", WAIT], name=container, host_config=host
@@ -436,7 +436,7 @@ def test_a_log_driver_that_cannot_be_read(
 def test_a_deployment_may_take_its_time(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """While it replaces the container, a stop is no end."""
+    """While a deployment replaces the container, a stop does not end the stream."""
     engine.run(container, f"echo old; {WAIT}")
     one = collect(engine, stop_grace_seconds=0.1)
     one.until(ready)
@@ -456,7 +456,7 @@ def test_a_deployment_may_take_its_time(
 def test_an_application_that_is_pointed_to_another_container(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """Its collector waits for a container, and learns the new name from the supervisor alone."""
+    """The collector waits for a container and learns its new name from the supervisor alone."""
     one = collect(engine)
     one.until(lambda c: c.count(Kind.ERROR))
     other = f"{container}-other"
@@ -473,7 +473,7 @@ def test_an_application_that_is_pointed_to_another_container(
 def test_rotation_while_the_broker_is_away(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """A stream that could not be read for a while is not trusted afterwards."""
+    """A log's rotation is not trusted after a while in which its stream could not be read."""
     engine.run(
         container,
         f"i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo line $i; done; {WAIT}",
@@ -491,7 +491,7 @@ def test_rotation_while_the_broker_is_away(
 def test_a_killed_engine_shows_in_nothing(
     own_engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """SIGKILL to the daemon is an interruption like any other, if it does not last."""
+    """Killing the daemon is only an interruption if it comes back soon."""
     own_engine.run(container, COUNT)
     one = collect(own_engine, restart_seconds=60)
     one.until(grown(one))

@@ -1,4 +1,4 @@
-"""The commands that read the bus, run as a person runs them."""
+"""The commands that read the bus, run as a user runs them."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def started(service: Service, *arguments: str) -> AbstractContextManager[subproc
 
 
 def lines(process: subprocess.Popen[str], count: int) -> list[str]:
-    """The next lines of its standard output."""
+    """Return the next lines of the command's standard output."""
     assert process.stdout is not None
     return [process.stdout.readline().rstrip("\n") for _ in range(count)]
 
 
 @pytest.fixture
 def app(service: Service, container: str) -> str:
-    """The name of an application that is the test's container."""
+    """The name of an application whose container is the test's."""
     service.add_app(container, container)
     return container
 
 
 def test_logs_until_the_container_ends(engine: PrivateEngine, service: Service, app: str) -> None:
-    """The history, then live lines, then the end: exit status 0."""
+    """The command prints the history, live lines and the end, and exits with status 0."""
     engine.run(app, COUNTED + "while [ ! -e /go ]; do sleep 0.05; done; echo last")
     wait_until(lambda: len(engine.lines(app)) == 10, "the first lines")
     with started(service, "logs", app) as process:
@@ -66,7 +66,7 @@ def test_logs_until_the_container_ends(engine: PrivateEngine, service: Service, 
 def test_logs_by_id_from_a_tail_with_times(
     engine: PrivateEngine, service: Service, container: str
 ) -> None:
-    """``--tail`` and ``--timestamps``, and then from that time on."""
+    """``--tail`` and ``--timestamps`` work, and so does continuing from the last time printed."""
     number = service.add_app(container, container)
     engine.run(container, "for i in 1 2 3 4 5; do echo out $i; done; sleep 1000")
     wait_until(lambda: len(engine.lines(container)) == 5, "the lines")
@@ -78,7 +78,7 @@ def test_logs_by_id_from_a_tail_with_times(
 
 
 def test_logs_of_a_stopped_container(engine: PrivateEngine, service: Service, app: str) -> None:
-    """The reason, and with ``--stopped`` the last lines before it: exit status 1."""
+    """The reason, preceded by the last lines with ``--stopped``, and exit status 1."""
     engine.run(app, "for i in 1 2 3 4 5; do echo out $i; done; exit 3")
     wait_until(lambda: engine.state(app) == "exited", "the end of the container")
     done = service.mist("logs", app, check=False)
@@ -89,7 +89,7 @@ def test_logs_of_a_stopped_container(engine: PrivateEngine, service: Service, ap
 
 
 def test_logs_of_a_container_that_is_none(service: Service, app: str) -> None:
-    """The application is there, its container is not."""
+    """An application whose container does not exist is reported."""
     done = service.mist("logs", app, check=False)
     assert done.returncode == Exit.FAILURE
     assert "mist: Container not found" in done.stderr
@@ -106,7 +106,7 @@ def test_logs_of_a_container_that_is_none(service: Service, app: str) -> None:
     ],
 )
 def test_wrong_arguments(service: Service, arguments: list[str], words: str) -> None:
-    """One line that names the mistake, and no traceback."""
+    """A wrong argument gives one line that names the mistake, and no traceback."""
     done = service.mist(*arguments, check=False)
     assert done.returncode == Exit.USAGE
     assert words in done.stderr
@@ -117,7 +117,7 @@ def test_wrong_arguments(service: Service, arguments: list[str], words: str) -> 
 def test_interrupt_ends_quietly(
     engine: PrivateEngine, service: Service, app: str, arguments: list[str]
 ) -> None:
-    """Ctrl-C: the status that shells report of it, and no traceback."""
+    """Ctrl-C gives the status that shells report for it, and no traceback."""
     engine.run(app, "echo out; sleep 1000")
     command = [app if argument == "APP" else argument for argument in arguments]
     with started(service, *command) as process:
@@ -129,7 +129,7 @@ def test_interrupt_ends_quietly(
 
 
 def test_closed_pipe_ends_the_demand(engine: PrivateEngine, service: Service, app: str) -> None:
-    """``mist logs APP | head -1``: the collector goes though the container is silent."""
+    """After ``mist logs APP | head -1`` the collector ends, even if the container is silent."""
     engine.run(app, "echo out; sleep 1000")
     with started(service, "logs", app) as process:
         assert lines(process, 1) == ["out"]
@@ -143,7 +143,7 @@ def test_closed_pipe_ends_the_demand(engine: PrivateEngine, service: Service, ap
 
 @pytest.mark.parametrize("arguments", [["logs", "x"], ["tap", "metrics/"], ["top"]])
 def test_no_service(engine: PrivateEngine, make_service: MakeService, arguments: list[str]) -> None:
-    """Without a service the commands say so; the application is known all the same."""
+    """The commands report that no service runs; the application is still found."""
     service = make_service(engine, start=False)
     service.add_app("x")
     done = service.mist(*arguments, check=False)
@@ -152,7 +152,7 @@ def test_no_service(engine: PrivateEngine, make_service: MakeService, arguments:
 
 
 def test_tap_starts_a_collector(engine: PrivateEngine, service: Service, container: str) -> None:
-    """Its subscription is the demand; what it prints is what a WebSocket client receives."""
+    """The tap's subscription is the demand; it prints what a WebSocket client receives."""
     number = service.add_app(container, container)
     engine.run(container, "echo out; sleep 1000")
     with started(service, "tap", f"container/{number}/") as process:
@@ -163,21 +163,21 @@ def test_tap_starts_a_collector(engine: PrivateEngine, service: Service, contain
 
 
 def test_tap_without_the_slash_gives_a_hint(service: Service) -> None:
-    """``container/1`` would also be 10, 11 and 100."""
+    """The hint says that ``container/1`` would also match 10, 11 and 100."""
     with started(service, "tap", "container/1") as process:
         assert process.stderr is not None
         assert "try 'container/1/'" in process.stderr.readline()
 
 
 def test_top_once(service: Service) -> None:
-    """Where no terminal listens, one sample for people."""
+    """Without a terminal, one readable sample is printed."""
     printed = service.mist("top").stdout
     for part in ("cpu", "memory", "disk", "docker", "%", "containers running"):
         assert part in printed
 
 
 def test_top_draws_on_a_terminal(service: Service) -> None:
-    """On a terminal it draws until Ctrl-C, and leaves the screen as it was."""
+    """On a terminal the command draws until Ctrl-C and restores the screen."""
     controller, terminal = os.openpty()
     environment = service.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
@@ -192,7 +192,7 @@ def test_top_draws_on_a_terminal(service: Service) -> None:
 
 
 def until(descriptor: int, condition: Callable[[str], bool]) -> str:
-    """What the terminal shows until that is true."""
+    """Return the terminal's output once the condition holds."""
     shown = ""
     while not condition(shown):
         shown += os.read(descriptor, 65_536).decode(errors="replace")
@@ -202,7 +202,7 @@ def until(descriptor: int, condition: Callable[[str], bool]) -> str:
 def test_doctor_of_a_running_service(
     engine: PrivateEngine, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing fails: the port is the service's own, and so is the broker that answers."""
+    """All checks pass: the service itself holds the port, and its broker answers."""
     monkeypatch.setitem(service.environment, "MIST_SERVER_BIND", service.url[7:])
     done = service.mist("doctor", "--json")
     findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
@@ -213,7 +213,7 @@ def test_doctor_of_a_running_service(
 
 
 def test_doctor_without_anything(engine: PrivateEngine, make_service: MakeService) -> None:
-    """No engine and no service: what to do stands below each, and the exit status is 1."""
+    """Without an engine and a service, each failure has a remedy below it; the exit status is 1."""
     service = make_service(engine, start=False)
     service.environment["DOCKER_HOST"] = "unix:///no/such/socket"
     done = service.mist("doctor", check=False)

@@ -1,4 +1,4 @@
-"""A container's log from the engine to clients that nobody here wrote."""
+"""A container's log from the engine to third-party clients."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ OpenClient = Callable[..., Client]
 
 RFC3339_NANO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 
-#: Writes numbered lines until the file /tmp/stop is there.
+#: Writes numbered lines until the file /tmp/stop exists.
 UNTIL_STOPPED = "i=0; while [ ! -e /tmp/stop ]; do echo $i; i=$((i+1)); done; sleep 600"
 
 
 def numbered(count: int, pause_every: int = 0) -> str:
-    """A script that writes the numbers from 0 to ``count - 1`` and stays."""
+    """Return a script that writes the numbers from 0 to ``count - 1`` and keeps running."""
     pause = f"[ $((i % {pause_every})) = 0 ] && sleep 0.02; " if pause_every else ""
     return f"i=0; while [ $i -lt {count} ]; do echo $i; {pause}i=$((i+1)); done; sleep 600"
 
 
 def assert_run(client: Client, last: int) -> None:
-    """The client's lines are consecutive numbers up to ``last``, each once and in order."""
+    """Check that the client's lines are consecutive numbers up to ``last``, once and in order."""
     first = int(client.lines[0])
     assert client.lines == [str(number) for number in range(first, last + 1)]
 
@@ -42,7 +42,7 @@ def assert_run(client: Client, last: int) -> None:
 def test_messages_have_the_documented_shape(
     service: Service, engine: PrivateEngine, container: str, admin: str, client_kind: type[Client]
 ) -> None:
-    """Status, log lines and end, field by field, on each of the clients."""
+    """Each client gets status, log lines and end as documented, field by field."""
     engine.run(container, "echo out; echo err >&2; while [ ! -e /tmp/stop ]; do sleep 0.1; done")
     app = service.add_app(f"{container}-{client_kind.kind}", container)
     client = client_kind(service.ws_url("container/logs", appId=app), admin)
@@ -69,7 +69,7 @@ def test_messages_have_the_documented_shape(
 def test_last_hundred_lines_come_first(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """The tail, then what is written from now on."""
+    """A client gets the last hundred lines and then the new ones."""
     engine.run(container, numbered(500))
     wait_until(lambda: len(engine.lines(container)) == 500, "the container to write")
     app = service.add_app(container, container)
@@ -92,7 +92,7 @@ def test_tail_reaches_as_far_as_the_replay_buffer(
     tail: int,
     expected: int,
 ) -> None:
-    """``&tail=N`` instead of 100."""
+    """``&tail=N`` replaces the default of 100."""
     engine.run(container, numbered(1_500))
     wait_until(lambda: len(engine.lines(container)) == 1_500, "the container to write")
     app = service.add_app(container, container)
@@ -107,7 +107,7 @@ def test_tail_reaches_as_far_as_the_replay_buffer(
 def test_since_goes_on_right_behind_a_line(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """A client that reconnects with the last time stamp it saw misses and repeats nothing."""
+    """A client that reconnects with its last timestamp misses and repeats nothing."""
     engine.run(container, numbered(300))
     wait_until(lambda: len(engine.lines(container)) == 300, "the container to write")
     app = service.add_app(container, container)
@@ -124,7 +124,7 @@ def test_since_goes_on_right_behind_a_line(
 def test_since_beyond_the_replay_buffer_says_so(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """What cannot be had any more is not passed over in silence."""
+    """A client is told about lines that are no longer available."""
     engine.run(container, numbered(3_000))
     wait_until(lambda: len(engine.lines(container)) == 3_000, "the container to write")
     app = service.add_app(container, container)
@@ -139,7 +139,7 @@ def test_since_beyond_the_replay_buffer_says_so(
 def test_twenty_clients_that_join_at_random(
     service: Service, engine: PrivateEngine, container: str, admin: str
 ) -> None:
-    """20,000 numbered lines: every client has a gapless run, in order, to the last line."""
+    """Every client gets 20,000 numbered lines without a gap, in order, up to the last one."""
     engine.run(container, numbered(20_000, pause_every=100))
     app = service.add_app(container, container)
     url = service.ws_url("container/logs", appId=app)
@@ -159,7 +159,7 @@ def test_twenty_clients_that_join_at_random(
 def test_two_clients_are_one_collector_and_none_is_none(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """A collector lives from the first client to a linger after the last one."""
+    """A collector lives from the first client until a linger after the last one."""
     engine.run(container, numbered(3))
     app = service.add_app(container, container)
     url = service.ws_url("container/logs", appId=app)
@@ -176,7 +176,7 @@ def test_two_clients_are_one_collector_and_none_is_none(
 def test_stopped_container_shows_its_last_lines_on_request(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """``&stopped=1``: what a crash wrote last comes before the error."""
+    """With ``&stopped=1`` the last lines before a crash come before the error."""
     engine.run(container, "echo last words; exit 3")
     wait_until(lambda: engine.state(container) == "exited", "the container to exit")
     app = service.add_app(container, container)
@@ -193,7 +193,7 @@ def test_stopped_container_shows_its_last_lines_on_request(
 def test_container_that_was_started_again_is_followed(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """What was true a moment ago refuses nobody now."""
+    """A refusal is not remembered: after a restart the container is followed."""
     engine.run(container, "echo begun; while [ ! -e /tmp/stop ]; do sleep 0.1; done")
     app = service.add_app(container, container)
     url = service.ws_url("container/logs", appId=app)
@@ -210,7 +210,7 @@ def test_container_that_was_started_again_is_followed(
 def test_long_lines_and_odd_bytes(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """A line of many frames arrives as one; one over 1 MiB is cut; bad UTF-8 is replaced."""
+    """A line of many frames is joined, one over 1 MiB is cut, and bad UTF-8 is replaced."""
     double = (
         "x=0123456789abcdef; n=4; while [ $n -lt {bits} ]; do x=$x$x; n=$((n+1)); done; echo $x"
     )
@@ -227,7 +227,7 @@ def test_long_lines_and_odd_bytes(
 def test_terminal_container(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """A TTY's stream has no frames; its lines are lines all the same."""
+    """A TTY's stream has no frames, but its lines are still lines."""
     engine.run(container, numbered(50), tty=True)
     app = service.add_app(container, container)
     client = open_client(service.ws_url("container/logs", appId=app), admin)
@@ -239,7 +239,7 @@ def test_terminal_container(
 def test_an_application_that_is_made_while_somebody_listens(
     service: Service, engine: PrivateEngine, container: str
 ) -> None:
-    """A tap was there first; its collector hears of the application from the supervisor."""
+    """A collector started by an earlier tap hears of the new application from the supervisor."""
     engine.run(container, "echo made; sleep 600")
     coming = service.add_app(f"{container}-before") + 1
     with (
@@ -253,6 +253,6 @@ def test_an_application_that_is_made_while_somebody_listens(
 
 
 def received(tap: zmq.Socket[bytes]) -> bytes:
-    """The body of the tap's next message."""
+    """Return the body of the tap's next message."""
     assert tap.poll(30_000), "nothing comes"
     return tap.recv_multipart()[2]

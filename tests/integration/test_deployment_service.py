@@ -1,4 +1,4 @@
-"""Deployments as users have them: over HTTP, WebSocket and the command, on the whole service."""
+"""Deployments over HTTP, WebSocket and the command line, on the whole service."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.wait import wait_until
 
 OpenClient = Callable[..., Client]
 
-#: A program that numbers its lines and ends when it is told to, saying so.
+#: A program that numbers its lines and, when it is told to end, says so and ends.
 CHATTY = "trap 'echo {name} ends; exit' TERM; echo {name} begins; while :; do sleep 0.05; done"
 
 QUICK: dict[str, object] = {
@@ -52,13 +52,13 @@ class Site:
         self._folder = folder
 
     def app(self, container: str, *steps: str, run: str = SERVE) -> tuple[int, Repository]:
-        """An application with a repository of its own; it is named after its container."""
+        """Return an application with its own repository, named after its container."""
         files = {"Dockerfile": dockerfile(*steps, run=run)}
         repository = Repository(self._folder / container, files)
         return self.service.add_app(container, container, "--git", repository.url), repository
 
     def request(self, method: str, path: str, **body: object) -> dict[str, Any]:
-        """The data of an answer to a request that goes well."""
+        """Return the data of an answer to a request that succeeds."""
         answer = requests.request(
             method,
             f"{self.service.url}/api/{path}",
@@ -71,15 +71,15 @@ class Site:
         return found
 
     def deploy(self, app: int, **body: object) -> int:
-        """Ask for a deployment; its number."""
+        """Ask for a deployment and return its number."""
         return int(self.request("POST", f"apps/{app}/deployments", **(body or {}))["id"])
 
     def row(self, deployment: int) -> dict[str, Any]:
-        """The deployment as HTTP shows it."""
+        """Return the deployment as HTTP shows it."""
         return self.request("GET", f"deployments/{deployment}")
 
     def wait(self, deployment: int, *statuses: str) -> dict[str, Any]:
-        """The row once it has one of the statuses, or is over."""
+        """Return the row once it has one of the statuses or is finished."""
         wanted = statuses or ("success", "failed")
         wait_until(
             lambda: self.row(deployment)["status"] in (*wanted, "success", "failed"),
@@ -89,17 +89,17 @@ class Site:
         return self.row(deployment)
 
     def log_url(self, deployment: int) -> str:
-        """The WebSocket that shows the deployment."""
+        """Return the address of the WebSocket that shows the deployment."""
         return self.service.ws_url("deployment/logs", deploymentId=deployment)
 
     def records(self, deployment: int) -> list[str]:
-        """The messages of the log's file."""
+        """Return the messages in the log's file."""
         return self.service.paths.deployment_log(deployment).read_text("utf-8").splitlines()
 
 
 @pytest.fixture(scope="module")
 def shared(engine: PrivateEngine) -> Iterator[Service]:
-    """One service for the tests that break nothing."""
+    """A shared service for tests that break nothing."""
     service = Service(engine.host, QUICK)
     try:
         service.start()
@@ -111,20 +111,20 @@ def shared(engine: PrivateEngine) -> Iterator[Service]:
 
 @pytest.fixture
 def site(shared: Service, engine: PrivateEngine, tmp_path: Path) -> Site:
-    """The service that is shared."""
+    """A site on the shared service."""
     return Site(shared, engine, tmp_path)
 
 
 @pytest.fixture
 def own_site(make_service: MakeService, engine: PrivateEngine, tmp_path: Path) -> Site:
-    """A service for this test alone, on whose images the others must not depend."""
+    """A service for this test alone, because other tests rely on the shared one's images."""
     return Site(make_service(engine, QUICK), engine, tmp_path)
 
 
 def test_a_viewer_has_the_whole_log_whenever_it_comes(
     own_site: Site, container: str, open_client: OpenClient
 ) -> None:
-    """From the queue, and after a restart of everything: the same messages, for any client."""
+    """Every client gets the same messages, from the queue on and even after a full restart."""
     site = own_site
     app, _ = site.app(container, "RUN seq 1 200")
     deployment = site.deploy(app)
@@ -134,7 +134,7 @@ def test_a_viewer_has_the_whole_log_whenever_it_comes(
     assert codes == [1000] * 3
     records = site.records(deployment)
     for client in early:
-        # Who comes before the file is there reads the row first.
+        # A viewer that comes before the file exists reads the row first.
         assert [text for text in client.texts if text in set(records)] == records
         assert len(client.of_type("log")) == len([r for r in records if '"log"' in r[:14]])
     site.service.stop()
@@ -148,7 +148,7 @@ def test_a_viewer_has_the_whole_log_whenever_it_comes(
 def test_viewers_of_a_long_build_have_the_same_text(
     site: Site, container: str, open_client: OpenClient
 ) -> None:
-    """Those that join in the middle of 5,000 lines have what the first one has."""
+    """Viewers that join in the middle of 5,000 lines have the same text as the first one."""
     app, _ = site.app(container, "RUN for i in $(seq 1 50); do seq 1 100; sleep 0.02; done")
     deployment = site.deploy(app)
     first = open_client(site.log_url(deployment), site.cookie)
@@ -169,9 +169,9 @@ def test_viewers_of_a_long_build_have_the_same_text(
 def test_a_process_killed_in_mid_build_costs_no_viewer_a_line(
     own_site: Site, container: str, open_client: OpenClient, process: str
 ) -> None:
-    """Those from before and those from after it end with the whole file, each record once."""
+    """Viewers from before and after the kill get the whole file, each record once."""
     site = own_site
-    # The name keeps the engine from having built this already.
+    # The name keeps the engine from finding this build in its cache.
     step = f"RUN : {container}; for i in $(seq 1 60); do seq 1 100; sleep 0.05; done"
     app, _ = site.app(container, step)
     deployment = site.deploy(app)
@@ -182,7 +182,7 @@ def test_a_process_killed_in_mid_build_costs_no_viewer_a_line(
     viewers[1].wait_lines(1)
     pid = int(site.service.running(process)[0]["pid"])
     if process == "gunicorn":
-        # Its workers: what they had of the ring goes with them, and with it their clients.
+        # The workers lose their rings and their clients.
         for worker in psutil.Process(pid).children():
             worker.kill()
         viewers = []
@@ -200,7 +200,7 @@ def test_a_process_killed_in_mid_build_costs_no_viewer_a_line(
 
 
 def test_the_bus_carries_the_same_records(site: Site, container: str) -> None:
-    """In the order of their numbers, which are the numbers of their lines."""
+    """The bus carries the records in order, numbered like the file's lines."""
     app, _ = site.app(container, "RUN seq 1 500")
     deployment = site.deploy(app)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -222,7 +222,7 @@ def test_the_bus_carries_the_same_records(site: Site, container: str) -> None:
 
 
 def test_two_deployments_of_one_application_follow_each_other(site: Site, container: str) -> None:
-    """The second says what it waits for, and begins when the first is over."""
+    """The second deployment says what it waits for, and begins when the first is finished."""
     app, _ = site.app(container, "RUN sleep 1")
     answers: list[int] = []
     askers = [threading.Thread(target=lambda: answers.append(site.deploy(app))) for _ in range(2)]
@@ -243,7 +243,7 @@ def test_two_deployments_of_one_application_follow_each_other(site: Site, contai
 
 
 def test_four_applications_two_at_a_time(site: Site, container: str) -> None:
-    """Never more than two run, and in the end all have."""
+    """At most two deployments run at a time, and all of them finish."""
     apps = [site.app(f"{container}-{number}", "RUN sleep 1")[0] for number in range(4)]
     deployments = [site.deploy(app) for app in apps]
     seen: set[int] = set()
@@ -259,7 +259,7 @@ def test_four_applications_two_at_a_time(site: Site, container: str) -> None:
 
 
 def test_a_killed_supervisor_leaves_no_deployment_open(own_site: Site, container: str) -> None:
-    """What ran has failed when it is back, and what waited is run."""
+    """After the supervisor is back, running deployments have failed and waiting ones run."""
     site = own_site
     app, repository = site.app(container, "RUN echo never-ends; sleep 600")
     running = site.deploy(app)
@@ -284,7 +284,7 @@ def test_a_killed_supervisor_leaves_no_deployment_open(own_site: Site, container
 
 
 def test_a_killed_runner_is_cleaned_up_after(site: Site, container: str) -> None:
-    """The supervisor starts another one, which ends the deployment."""
+    """The supervisor starts another runner, which ends the deployment."""
     app, _ = site.app(container, "RUN sleep 600")
     deployment = site.deploy(app)
     site.wait(deployment, "building")
@@ -295,7 +295,7 @@ def test_a_killed_runner_is_cleaned_up_after(site: Site, container: str) -> None
 
 
 def test_cancelling_over_http(site: Site, container: str, open_client: OpenClient) -> None:
-    """One that runs and one that waits both fail with the name of who asked, and say so live."""
+    """Running and waiting deployments fail live, with the name of the user who cancelled."""
     app, _ = site.app(container, "RUN sleep 600")
     running, waiting = site.deploy(app), site.deploy(app)
     site.wait(running, "building")
@@ -310,7 +310,7 @@ def test_cancelling_over_http(site: Site, container: str, open_client: OpenClien
 
 
 def test_rolling_back_over_http(site: Site, container: str) -> None:
-    """The image of an earlier deployment runs again, without a build."""
+    """The image of an earlier deployment runs again without a build."""
     app, repository = site.app(container)
     first = site.deploy(app)
     assert site.wait(first)["status"] == "success"
@@ -325,7 +325,7 @@ def test_rolling_back_over_http(site: Site, container: str) -> None:
 def test_the_container_log_goes_on_across_a_deployment(
     site: Site, container: str, open_client: OpenClient
 ) -> None:
-    """The old one's last line, a new status, the new one's first line: on one connection."""
+    """One connection shows the old container's last line, a status and the new one's first line."""
     app, repository = site.app(container, run=CHATTY.format(name="old"))
     assert site.wait(site.deploy(app))["status"] == "success"
     viewer = open_client(site.service.ws_url("container/logs", appId=app), site.cookie)
@@ -342,7 +342,7 @@ def test_the_container_log_goes_on_across_a_deployment(
 def test_the_container_log_goes_on_across_a_failed_deployment(
     site: Site, container: str, open_client: OpenClient
 ) -> None:
-    """The old one goes, the new one fails, the old one is back: on one connection."""
+    """One connection shows the old container, the new one that fails, and the old one again."""
     app, repository = site.app(container, run=CHATTY.format(name="old"))
     assert site.wait(site.deploy(app))["status"] == "success"
     viewer = open_client(site.service.ws_url("container/logs", appId=app), site.cookie)
@@ -357,14 +357,14 @@ def test_the_container_log_goes_on_across_a_failed_deployment(
 
 
 def test_the_command_draws_a_bar_on_a_terminal(site: Site, container: str) -> None:
-    """With the log above it."""
+    """On a terminal the command draws a progress bar below the log."""
     site.app(container, "RUN echo built on a terminal")
     ours, theirs = pty.openpty()
     environment = site.service.environment | {"TERM": "xterm", "COLUMNS": "100"}
     with program([MIST, "deploy", container], env=environment, stdout=theirs) as command:
         os.close(theirs)
         shown = b""
-        # A terminal whose other end is closed fails to be read (EIO).
+        # Reading from a terminal whose other end is closed fails with EIO.
         with contextlib.suppress(OSError):
             while piece := os.read(ours, 65_536):
                 shown += piece
@@ -378,7 +378,7 @@ def test_the_command_draws_a_bar_on_a_terminal(site: Site, container: str) -> No
 
 
 def test_the_command_follows_to_the_end(site: Site, container: str) -> None:
-    """It prints the log, and its exit status says how it ended."""
+    """The command prints the log, and its exit status tells the outcome."""
     app, repository = site.app(container, "RUN echo built by hand")
     done = site.service.mist("deploy", container)
     assert "built by hand" in done.stdout
@@ -393,7 +393,7 @@ def test_the_command_follows_to_the_end(site: Site, container: str) -> None:
 
 
 def test_interrupting_the_command_leaves_the_deployment(site: Site, container: str) -> None:
-    """Ctrl-C says how to cancel; `mist cancel` does it."""
+    """After Ctrl-C the command says how to cancel, and `mist cancel` does it."""
     site.app(container, "RUN sleep 600")
     environment = site.service.environment | {"PYTHONUNBUFFERED": "1"}
     deploy = (MIST, "deploy", container)

@@ -1,4 +1,4 @@
-"""Every row of the contract's table: what a handshake is answered."""
+"""The response to a handshake for every row of the contract's table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROUTES = ("container/logs", "deployment/logs", "metrics")
 
 
 def refused(open_client: OpenClient, *arguments: Any, **options: Any) -> tuple[int, str]:
-    """The status and the message of a handshake that is refused."""
+    """Return the status and the message of a refused handshake."""
     client = open_client(*arguments, **options)
     client.wait_for(lambda _: client.closed.is_set())
     assert client.refusal is not None, "the handshake was accepted"
@@ -34,7 +34,7 @@ def refused(open_client: OpenClient, *arguments: Any, **options: Any) -> tuple[i
 
 
 def forged(service: Service, **changes: Any) -> str:
-    """A cookie as an attacker would make one."""
+    """Return a cookie as an attacker would forge it."""
     claims = {"user_id": 1, "email": "admin@localhost", "role": "admin", "exp": time.time() + 60}
     key = changes.pop("key", service.paths.secret.read_text().strip())
     algorithm = changes.pop("algorithm", "HS256")
@@ -43,14 +43,14 @@ def forged(service: Service, **changes: Any) -> str:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_no_cookie_is_401(service: Service, open_client: OpenClient, route: str) -> None:
-    """Before the upgrade, with a JSON body."""
+    """The refusal comes before the upgrade and has a JSON body."""
     status, message = refused(open_client, service.ws_url(route, appId=1, deploymentId=1))
     assert status == 401
     assert message
 
 
 def test_bad_cookies_are_401(service: Service, open_client: OpenClient) -> None:
-    """Garbage, another key, no signature, and a time that is over."""
+    """Garbage, another key, a missing signature and an expired time are refused."""
     cookies = [
         "mist_token=garbage",
         "mist_token=",
@@ -65,7 +65,7 @@ def test_bad_cookies_are_401(service: Service, open_client: OpenClient) -> None:
 def test_foreign_origin_is_403(
     service: Service, admin: str, open_client: OpenClient, client_kind: type[Client]
 ) -> None:
-    """A page of somebody else must not read with the user's cookie."""
+    """A page of another origin must not read with the user's cookie."""
     url = service.ws_url("metrics")
     status, _ = refused(open_client, url, admin, "http://evil.example", kind=client_kind)
     assert status == 403
@@ -76,7 +76,7 @@ def test_foreign_origin_is_403(
 def test_allowed_origin_is_accepted(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """``server.allowed_origins`` are others that may."""
+    """Origins in ``server.allowed_origins`` are accepted, too."""
     service = make_service(engine, {"server.allowed_origins": "http://panel.example"})
     client = open_client(service.ws_url("metrics"), service.login(), "http://panel.example")
     client.wait_for(lambda messages: messages)
@@ -84,7 +84,7 @@ def test_allowed_origin_is_accepted(
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_plain_request_is_426(service: Service, admin: str, route: str) -> None:
-    """A browser's address bar is no WebSocket client."""
+    """A request without an upgrade, as from a browser's address bar, is refused."""
     url = service.ws_url(route, appId=1, deploymentId=1).replace("ws://", "http://")
     answer = requests.get(url, headers={"Cookie": admin}, timeout=10)
     assert answer.status_code == 426
@@ -118,7 +118,7 @@ def test_wrong_parameter_is_400(
     query: dict[str, str],
     words: str,
 ) -> None:
-    """The answer says which and why."""
+    """The response names the wrong parameter and the reason."""
     status, message = refused(open_client, service.ws_url(route, **query), admin)
     assert status == 400
     assert words in message
@@ -140,7 +140,7 @@ def test_absent_is_4404_for_an_admin_and_4403_for_others(
     query: dict[str, int],
     what: str,
 ) -> None:
-    """Who may see everything is told that it is not there; others learn nothing."""
+    """Administrators learn that a topic does not exist; other users do not."""
     email = f"{client_kind.kind}-{what}@example.org".lower()
     service.add_user(email, "correct horse battery")
     for cookie, code, message in (
@@ -156,7 +156,7 @@ def test_absent_is_4404_for_an_admin_and_4403_for_others(
 def test_access_through_a_grant(
     service: Service, engine: PrivateEngine, container: str, open_client: OpenClient
 ) -> None:
-    """No access until it is granted."""
+    """A user has no access until it is granted."""
     engine.run(container, "echo hello; sleep 600")
     app = service.add_app(container, container)
     service.add_user("guest@example.org", "correct horse battery")
@@ -170,7 +170,7 @@ def test_access_through_a_grant(
 def test_a_deployment_is_shown_to_whom_its_application_is(
     service: Service, open_client: OpenClient
 ) -> None:
-    """One that is there is refused like one that is not, until there is a grant."""
+    """Without a grant, an existing deployment is refused like a missing one."""
     app = service.add_app("shown", None, "--git", "file:///nonexistent.git")
     service.add_user("viewer@example.org", "correct horse battery")
     cookie = service.login("viewer@example.org", "correct horse battery")
@@ -187,7 +187,7 @@ def test_a_deployment_is_shown_to_whom_its_application_is(
 
 
 def test_missing_container_is_4404(service: Service, admin: str, open_client: OpenClient) -> None:
-    """An application whose container was never made."""
+    """An application whose container was never created is refused with 4404."""
     app = service.add_app("without-container", "no-such-container")
     client = open_client(service.ws_url("container/logs", appId=app), admin)
     assert client.wait_closed() == 4404
@@ -202,7 +202,7 @@ def test_stopped_container_is_4409(
     open_client: OpenClient,
     client_kind: type[Client],
 ) -> None:
-    """The status, then the error."""
+    """A stopped container gives the status and then the error."""
     engine.run(container, "echo gone")
     wait_until(lambda: engine.state(container) == "exited", "the container to exit")
     app = service.add_app(f"{container}-{client_kind.kind}", container)
@@ -216,7 +216,7 @@ def test_stopped_container_is_4409(
 def test_unreachable_engine_is_1013(
     own_engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """The service is there, the engine is not; metrics go on without its counts."""
+    """If the engine cannot be reached, metrics continue without its counts."""
     service = make_service(own_engine)
     cookie = service.login()
     app = service.add_app("any")
@@ -233,7 +233,7 @@ def test_unreachable_engine_is_1013(
 def test_too_many_clients_is_1013(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """The bound is a setting, and the answer says so."""
+    """A client beyond the configured limit is told so and closed with 1013."""
     service = make_service(engine, {"streams.max_clients": 2})
     cookie = service.login()
     clients = [open_client(service.ws_url("metrics"), cookie) for _ in range(2)]
@@ -247,7 +247,7 @@ def test_too_many_clients_is_1013(
 def test_too_many_collectors_is_1013(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """The second container finds no place."""
+    """A stream that would need one collector too many is closed with 1013."""
     service = make_service(engine, {"collector.max_running": 1})
     cookie = service.login()
     engine.run(container, "echo hello; sleep 600")
@@ -261,7 +261,7 @@ def test_too_many_collectors_is_1013(
 def test_revoked_session_loses_its_streams(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """Logged out elsewhere: the open stream ends with 4401."""
+    """After a log-out elsewhere, the open stream ends with 4401."""
     service = make_service(engine, {"auth.check_seconds": 1})
     cookie = service.login()
     client = open_client(service.ws_url("metrics"), cookie)
@@ -275,7 +275,7 @@ def test_revoked_session_loses_its_streams(
 def test_password_change_ends_open_streams(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """Whoever knew the old password is out, at once and everywhere."""
+    """A password change ends the user's streams at once."""
     service = make_service(engine, {"auth.check_seconds": 1})
     service.add_user("guest@example.org", "correct horse battery")
     cookie = service.login("guest@example.org", "correct horse battery")
@@ -290,7 +290,7 @@ def test_password_change_ends_open_streams(
 def test_expired_session_loses_its_streams(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """A session of Mist's own, with a few seconds to live."""
+    """Streams end when their session, here of a few seconds, expires."""
     service = make_service(engine, {"auth.check_seconds": 1})
     cookie = forged(service, exp=time.time() + 4)
     client = open_client(service.ws_url("metrics"), cookie)
@@ -301,7 +301,7 @@ def test_expired_session_loses_its_streams(
 def test_stop_is_1001_and_reload_is_1012(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """After what is pending was sent."""
+    """Pending messages are sent before the close frame."""
     service = make_service(engine)
     cookie = service.login()
     client = open_client(service.ws_url("metrics"), cookie)
@@ -315,7 +315,7 @@ def test_stop_is_1001_and_reload_is_1012(
 
 
 def test_garbage_database_is_no_traceback(engine: PrivateEngine, make_service: MakeService) -> None:
-    """A store that is not one says so, with the path."""
+    """A file that is not a database is reported with its path."""
     service = make_service(engine, start=False)
     service.paths.database.parent.mkdir(parents=True)
     service.paths.database.write_bytes(b"this is no database" * 100)
@@ -330,7 +330,7 @@ def test_garbage_database_is_no_traceback(engine: PrivateEngine, make_service: M
 def test_no_other_spelling_of_a_token_outlives_the_log_out(
     service: Service, open_client: OpenClient
 ) -> None:
-    """Neither before it nor after it, for requests and for streams."""
+    """No other spelling of a token works before or after the log-out, for requests or streams."""
     cookie = service.login()
     last = cookie[-1]
     others = [f"{cookie}=", f"{cookie}==", f"{cookie[:-1]}{chr(ord(last) ^ 1)}", f"{cookie}."]

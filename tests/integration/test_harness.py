@@ -1,4 +1,4 @@
-"""The tools that the other integration tests stand on."""
+"""The tools that the other integration tests rely on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.wait import wait_until
 
 
 def _converse(connection: ServerConnection) -> None:
-    """Three lines; then a close with a code of ours, or whatever the client wants."""
+    """Send three lines, close with 4404 if the path is /close, and wait for the client."""
     for number in range(3):
         connection.send(json.dumps({"type": "log", "data": {"line": str(number)}}))
     if connection.request is not None and connection.request.path == "/close":
@@ -37,7 +37,7 @@ def _refuse(connection: ServerConnection, request: Request) -> Response | None:
 
 @pytest.fixture
 def peer() -> Iterator[str]:
-    """The address of a WebSocket server that is not ours."""
+    """The address of a third-party WebSocket server."""
     with serve(_converse, "127.0.0.1", 0, process_request=_refuse) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -51,7 +51,7 @@ def _port(server: Server) -> int:
 
 
 def test_clients_collect(peer: str, client_kind: type[Client]) -> None:
-    """Each client collects what is sent, and closes when it is told to."""
+    """Each client collects what is sent and closes when it is told to."""
     client = client_kind(f"{peer}/", "mist_token=x")
     assert client.wait_lines(3) == ["0", "1", "2"]
     client.close()
@@ -59,14 +59,14 @@ def test_clients_collect(peer: str, client_kind: type[Client]) -> None:
 
 
 def test_clients_tell_the_close_code(peer: str, client_kind: type[Client]) -> None:
-    """Each client hands on the code and the reason of the server's close frame."""
+    """Each client reports the code and the reason of the server's close frame."""
     client = client_kind(f"{peer}/close")
     assert client.wait_closed() == 4404
     assert (client.reason, client.lines) == ("gone", ["0", "1", "2"])
 
 
 def test_clients_tell_a_refusal(peer: str, client_kind: type[Client]) -> None:
-    """Each client hands on the status and the body of a refused handshake."""
+    """Each client reports the status and the body of a refused handshake."""
     client = client_kind(f"{peer}/refuse", origin="http://elsewhere.example")
     client.close()
     assert client.refusal == Refusal(401, '{"message": "log in first"}')
@@ -74,7 +74,7 @@ def test_clients_tell_a_refusal(peer: str, client_kind: type[Client]) -> None:
 
 @pytest.mark.engine
 def test_containers_outlive_the_daemon(own_engine: PrivateEngine) -> None:
-    """A container goes on through a restart and a SIGKILL of the engine, and so does its log."""
+    """A container and its log survive a restart and a SIGKILL of the engine."""
     own_engine.run("writer", "echo first; while :; do sleep 1; done")
     own_engine.restart()
     own_engine.say("writer", "echo second")
@@ -87,7 +87,7 @@ def test_containers_outlive_the_daemon(own_engine: PrivateEngine) -> None:
 
 @pytest.mark.engine
 def test_an_engine_leaves_nothing_behind(own_engine: PrivateEngine) -> None:
-    """Daemons, shims, what runs in containers, mounts, sockets, cgroups, directory: all gone."""
+    """Daemons, shims, container processes, mounts, sockets, cgroups and the directory are gone."""
     container = own_engine.run("sleeper", "while :; do sleep 1; done")
     inside = psutil.Process(own_engine.client.inspect_container(container)["State"]["Pid"])
     bundle = (

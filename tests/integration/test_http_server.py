@@ -1,4 +1,4 @@
-"""The HTTP API as gunicorn serves it."""
+"""The HTTP API as served by gunicorn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.engine
 
 
 def _chunks(size: int) -> Iterator[bytes]:
-    """A JSON body of ``size`` bytes that is sent without announcing its length."""
+    """Yield a JSON body of ``size`` bytes, sent without a Content-Length."""
     start, end = b'{"name": "', b'"}'
     yield start
     yield b"x" * (size - len(start) - len(end))
@@ -27,7 +27,7 @@ def _chunks(size: int) -> Iterator[bytes]:
 
 
 def test_a_body_may_come_in_chunks(service: Service, admin: str) -> None:
-    """As long as it is no longer than another; the server is there for the next one."""
+    """A chunked body has the same limit as any other; the server serves the next request."""
     for size, status in ((40, 201), (65_536, 400), (65_537, 413), (1_000_000, 413)):
         answer = requests.post(
             f"{service.url}/api/apps", data=_chunks(size), headers={"Cookie": admin}, timeout=30
@@ -37,7 +37,7 @@ def test_a_body_may_come_in_chunks(service: Service, admin: str) -> None:
 
 
 def test_a_refused_login_is_logged_without_its_password(service: Service) -> None:
-    """The log says from where it came, which is what a firewall needs."""
+    """The log has the client's address, which firewalls need, but not the password."""
     body = {"email": "eve@example.com", "password": "hunter2-hunter2"}
     answer = requests.post(f"{service.url}/api/auth/login", json=body, timeout=30)
     assert answer.status_code == 401
@@ -47,7 +47,7 @@ def test_a_refused_login_is_logged_without_its_password(service: Service) -> Non
 
 
 def test_a_proxy_with_tls_makes_the_cookie_secure(service: Service) -> None:
-    """A browser then never sends it without."""
+    """Behind a proxy with TLS the cookie is Secure, so browsers never send it in plain text."""
     answer = requests.post(
         f"{service.url}/api/auth/login",
         json={"email": ADMIN, "password": service.password},
@@ -60,7 +60,7 @@ def test_a_proxy_with_tls_makes_the_cookie_secure(service: Service) -> None:
 
 
 def test_a_logout_counts_in_every_worker(engine: PrivateEngine, make_service: MakeService) -> None:
-    """Whichever of them answers, the session is over."""
+    """A session is over in every worker after the log-out."""
     service = make_service(engine, workers=2)
     headers = {"Cookie": service.login()}
     assert requests.post(f"{service.url}/api/auth/logout", headers=headers, timeout=30).ok
@@ -72,7 +72,7 @@ def test_a_logout_counts_in_every_worker(engine: PrivateEngine, make_service: Ma
 
 @contextmanager
 def _small_disk(path: Path) -> Iterator[None]:
-    """A file system of 2 MiB at ``path``."""
+    """Mount a file system of 2 MiB at ``path``."""
     path.mkdir(parents=True, exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "size=2m,mode=0750", "mist-test", path)
     try:
@@ -82,7 +82,7 @@ def _small_disk(path: Path) -> Iterator[None]:
 
 
 def _fill(path: Path) -> None:
-    """Take what is left of the file system."""
+    """Use up the free space of the file system."""
     with path.open("wb", buffering=0) as file:
         for size in (65_536, 4_096, 512):
             try:
@@ -94,7 +94,7 @@ def _fill(path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a file system")
 def test_a_full_disk_is_told_and_survived(engine: PrivateEngine, make_service: MakeService) -> None:
-    """By the API and by the command; with space again both go on, and nothing is lost."""
+    """The API and the command report a full disk; with space again, they continue without loss."""
     service = make_service(engine, start=False)
     with _small_disk(service.paths.home):
         service.start()

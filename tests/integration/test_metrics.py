@@ -1,4 +1,4 @@
-"""The sampler on a real engine: the document's message, a second's pace, an engine that hangs."""
+"""The sampler on a real engine: its message, its pace, and an engine that hangs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ OpenClient = Callable[..., Client]
 
 
 class Samples:
-    """What the bus carries of a service's metrics, decoded."""
+    """The decoded samples of a service's metrics from the bus."""
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
 
     def next(self) -> list[MetricsSample]:
-        """What arrives within a second or so."""
+        """Return what arrives within about a second."""
         items = self._follower.take(1.5)
         return [
             msgspec.json.decode(item.body, type=MetricsSample)
@@ -48,7 +48,7 @@ class Samples:
         ]
 
     def take(self, count: int) -> list[MetricsSample]:
-        """The next ``count`` samples, or a few more."""
+        """Return the next ``count`` samples, or a few more."""
         taken: list[MetricsSample] = []
 
         def enough() -> bool:
@@ -59,14 +59,14 @@ class Samples:
         return taken
 
     def until(self, condition: Callable[[MetricsSample], bool]) -> MetricsSample:
-        """The first sample of which that is true."""
+        """Return the first sample for which the condition holds."""
         found = wait_until(lambda: [*filter(condition, self.next())], "such a sample", every=0.0)
         return found[0]
 
 
 @contextmanager
 def samples_of(service: Service) -> Iterator[Samples]:
-    """A follower of the service's metrics."""
+    """Follow the service's metrics."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     with Follower(context, service.paths, Settings(), topics.METRICS) as follower:
         yield Samples(follower)
@@ -75,13 +75,13 @@ def samples_of(service: Service) -> Iterator[Samples]:
 
 @pytest.fixture
 def samples(service: Service) -> Iterator[Samples]:
-    """The samples of the service that tests share."""
+    """The samples of the shared service."""
     with samples_of(service) as samples:
         yield samples
 
 
 def test_message_is_the_documented_one(service: Service, samples: Samples) -> None:
-    """Field by field, with nothing beside them."""
+    """The message has exactly the documented fields."""
     samples.until(lambda sample: sample.docker.images is not None)
     message = msgspec.json.decode(service.mist("top", "--json", "--once").stdout)
     shape = {
@@ -102,14 +102,14 @@ def test_message_is_the_documented_one(service: Service, samples: Samples) -> No
 
 
 def test_clock_does_not_burst(samples: Samples) -> None:
-    """Each sample has a beat of its own: late ones, of a busy machine, are never made up for."""
+    """A late sample, as on a busy machine, is not made up for by a burst."""
     seen = [clock.nanoseconds(sample.timestamp) for sample in samples.take(6)]
-    # The first may have been late by less than a beat, and none is early.
+    # The first may have been late by less than an interval, and none is early.
     assert seen[-1] - seen[0] > (len(seen) - 2) * SECOND
 
 
 def test_counts_follow_the_engine(engine: PrivateEngine, container: str, samples: Samples) -> None:
-    """A container that starts, stops and is removed is counted within moments."""
+    """A container that starts, stops or is removed is counted within moments."""
     before = samples.until(lambda sample: sample.docker.containers_total is not None).docker
     assert before.containers_total is not None
     assert before.containers_running is not None
@@ -125,7 +125,7 @@ def test_counts_follow_the_engine(engine: PrivateEngine, container: str, samples
 def test_hanging_engine_does_not_hold_the_clock_up(
     own_engine: PrivateEngine, make_service: MakeService
 ) -> None:
-    """A daemon that is stopped in its tracks: samples go on, with null for its figures."""
+    """While the daemon is suspended, samples continue with null for its figures."""
     service = make_service(own_engine, {"metrics.stale_seconds": 1.5})
     with samples_of(service) as samples:
         samples.until(lambda sample: sample.docker.images is not None)
@@ -144,7 +144,7 @@ def test_hanging_engine_does_not_hold_the_clock_up(
 def test_restarted_engine_is_found_again(
     own_engine: PrivateEngine, make_service: MakeService
 ) -> None:
-    """The figures are null while no daemon is there, and come back with it."""
+    """The figures are null while the daemon is away and return with it."""
     service = make_service(own_engine)
     with samples_of(service) as samples:
         samples.until(lambda sample: sample.docker.images == 1)
@@ -155,7 +155,7 @@ def test_restarted_engine_is_found_again(
 
 
 def test_killed_sampler_goes_on(engine: PrivateEngine, make_service: MakeService) -> None:
-    """A new sampler continues the numbering: a follower sees neither gap nor repetition."""
+    """A new sampler continues the numbering without a gap or a repetition."""
     service = make_service(engine)
     with samples_of(service) as samples:
         times = [sample.timestamp for sample in samples.next()]
@@ -173,7 +173,7 @@ def test_killed_sampler_goes_on(engine: PrivateEngine, make_service: MakeService
 def test_history_comes_before_what_is_live(
     service: Service, admin: str, samples: Samples, open_client: OpenClient, history: int
 ) -> None:
-    """The newest sample comes at once, and with ``history`` so many before it."""
+    """The newest sample comes at once; with ``history``, that many samples come before it."""
     samples.until(lambda _: True)
     client = open_client(service.ws_url("metrics", history=history), admin)
     client.wait_for(lambda messages: len(messages) >= history + 2)

@@ -1,4 +1,4 @@
-"""Names that the engine would also take for the beginning of another container's id."""
+"""Container names that the engine would also take for the beginning of another container's id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Collect = Callable[[str], Collecting]
 
 @pytest.fixture
 def made(engine: PrivateEngine) -> Iterator[list[str]]:
-    """The ids of containers to be removed after the test."""
+    """The ids of containers that are removed after the test."""
     ids: list[str] = []
     yield ids
     for each in ids:
@@ -32,7 +32,7 @@ def made(engine: PrivateEngine) -> Iterator[list[str]]:
 
 @pytest.fixture
 def stranger(engine: PrivateEngine, made: list[str]) -> str:
-    """The id of a running container that no application names."""
+    """The id of a running container that belongs to no application."""
     made.append(engine.run("stranger", f"echo secret; {WAIT}"))
     wait_until(lambda: engine.lines("stranger") == ["secret"], "its line")
     return made[-1]
@@ -40,7 +40,7 @@ def stranger(engine: PrivateEngine, made: list[str]) -> str:
 
 @pytest.fixture
 def settings(engine: PrivateEngine) -> s.Settings:
-    """Settings that lead to the engine."""
+    """Settings that point to the engine."""
     return s.Settings(
         engine=s.EngineSettings(host=engine.host, timeout_seconds=5),
         collector=s.CollectorSettings(retry_seconds=0.2),
@@ -63,7 +63,7 @@ def collect(settings: s.Settings) -> Iterator[Collect]:
 
 
 def not_found(one: Collecting) -> bool:
-    """Return True if clients read that there is no such container."""
+    """Return True if clients are told that there is no such container."""
     one.until(lambda c: c.count(Kind.ERROR))
     error = one.events()[-1]["data"]["message"]
     return (error, one.got[-1].header.code) == ("Container not found", 4404)
@@ -71,7 +71,7 @@ def not_found(one: Collecting) -> bool:
 
 @pytest.mark.parametrize("length", [2, 4, 6, 12, 63, 64])
 def test_an_id_is_no_name(stranger: str, collect: Collect, length: int) -> None:
-    """Neither its beginning nor all of it shows the stranger's log."""
+    """Neither a stranger's whole id nor its beginning shows the stranger's log."""
     one = collect(stranger[:length])
     assert not_found(one)
     assert one.lines() == []
@@ -80,7 +80,7 @@ def test_an_id_is_no_name(stranger: str, collect: Collect, length: int) -> None:
 def test_the_beginning_of_two_ids_is_no_name(
     engine: PrivateEngine, made: list[str], collect: Collect
 ) -> None:
-    """The engine answers "Multiple IDs found", which is no trouble of its own."""
+    """The engine's answer "Multiple IDs found" is treated as not found."""
     starts: dict[str, int] = defaultdict(int)
     while not any(count > 1 for count in starts.values()):
         assert len(made) < 257
@@ -93,7 +93,7 @@ def test_the_beginning_of_two_ids_is_no_name(
 def test_a_name_that_begins_an_id_is_found(
     engine: PrivateEngine, made: list[str], stranger: str, collect: Collect, length: int
 ) -> None:
-    """Also where the engine itself would answer with the stranger: the whole of its id."""
+    """A name is found even if the engine itself would prefer the stranger with this id."""
     made.append(engine.run(stranger[:length], f"echo mine; {WAIT}"))
     one = collect(stranger[:length])
     one.until(lambda c: c.lines() == ["mine"])
@@ -102,7 +102,7 @@ def test_a_name_that_begins_an_id_is_found(
 def test_a_container_that_loses_its_name_is_no_longer_shown(
     engine: PrivateEngine, made: list[str], stranger: str, collect: Collect
 ) -> None:
-    """The stream ends instead of going on with the stranger whose id begins so."""
+    """The stream ends and does not continue with a stranger whose id begins with the name."""
     made.append(engine.run(stranger[:8], f"echo mine; {WAIT}"))
     one = collect(stranger[:8])
     one.until(lambda c: c.lines() == ["mine"])
@@ -115,7 +115,7 @@ def test_a_container_that_loses_its_name_is_no_longer_shown(
 def test_a_name_is_no_pattern(
     engine: PrivateEngine, made: list[str], settings: s.Settings, stranger: str, other: str
 ) -> None:
-    """Where containers are listed, too, only the whole name counts."""
+    """Container lists, too, match only the whole name."""
     made.append(engine.create(other, WAIT))
     name = "a.web"
     assert references.find_container(settings, name) is None
@@ -125,7 +125,7 @@ def test_a_name_is_no_pattern(
 def test_a_name_with_a_link_is_found(
     engine: PrivateEngine, made: list[str], settings: s.Settings, stranger: str
 ) -> None:
-    """A container has further names where others link to it; its own is the one that counts."""
+    """A container that others link to has further names; only its own counts."""
     target = stranger[:7]
     made.append(engine.create(target, WAIT))
     config = engine.client.create_host_config(network_mode="none", links={target: stranger[:9]})
@@ -147,7 +147,7 @@ def test_a_name_with_a_link_is_found(
 def test_an_id_is_no_networks_name(
     engine: PrivateEngine, settings: s.Settings, length: int
 ) -> None:
-    """The engine would take its beginning; a name and a whole id are meant by who writes them."""
+    """The beginning of a network's id is refused; a name or a whole id is accepted."""
     none = next(each for each in engine.client.networks() if each["Name"] == "none")
     with pytest.raises(references.NoSuchNetwork, match="no network"):
         references.network_mode(settings, none["Id"][:length])

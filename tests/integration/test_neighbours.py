@@ -1,4 +1,4 @@
-"""What the tests leave of a machine on which other things run: everything, as it was."""
+"""The tests leave everything else on the machine as it was."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 
-#: All that tests do to an engine, up to its destruction when the input ends.
+#: Does everything that tests do to an engine, and destroys it at the end of the input.
 _USE: Final = """
 import sys
 from tests.support.service.engine import PrivateEngine
@@ -53,7 +53,7 @@ def neighbour() -> Iterator[Neighbour]:
 
 
 def test_a_private_engine_disturbs_nothing(neighbour: Neighbour, tmp_path: Path) -> None:
-    """Bridge, firewall, settings, containers and their network are as before, and meanwhile."""
+    """Bridge, firewall, settings, containers and their network stay unchanged throughout."""
     configuration = tmp_path / ".docker/config.json"
     configuration.parent.mkdir()
     configuration.write_text(json.dumps(_CONFIGURATION), "utf-8")
@@ -63,7 +63,7 @@ def test_a_private_engine_disturbs_nothing(neighbour: Neighbour, tmp_path: Path)
         "PATH": os.environ["PATH"],
     }
     neighbour.reach("one", "two")
-    # A new IPv6 address is tentative until the kernel has looked for duplicates (RFC 4862 §5.4).
+    # A new IPv6 address is tentative until duplicates have been ruled out (RFC 4862 §5.4).
     wait_until(lambda: "tentative" not in str(neighbour.facts()["docker0"]), "the bridge's address")
     before = neighbour.facts()
     with neighbour.start_python(_USE, surroundings) as program:

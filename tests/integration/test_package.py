@@ -1,4 +1,4 @@
-"""The wheel that `make install` installs, in an environment that holds nothing else."""
+"""The wheel that `make install` installs, in an environment that contains nothing else."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.support.service.service import Service
 
 ROOT = Path(__file__).parents[2]
 
-#: Loads every module of the wheel, but for Alembic's, which only a migration can run,
-#: and prints where what is loaded comes from.
+#: Loads every module of the wheel except Alembic's, which only a migration can run,
+#: and prints where each loaded module comes from.
 _LOAD_EVERYTHING = """
 import importlib, pkgutil, sys
 for name in ("mist", "supervisor", "workers", "api"):
@@ -36,7 +36,7 @@ print(*{module.__file__ for module in sys.modules.values() if getattr(module, "_
 
 
 class Environment:
-    """A virtual environment with the wheel, and what its programs see of the world."""
+    """A virtual environment with the wheel, and the variables that its programs see."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class Environment:
         self.mist = folder / "bin/mist"
 
     def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command away from the sources."""
+        """Run a command outside the source tree."""
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -57,7 +57,7 @@ class Environment:
 
 
 def untouched(environ: dict[str, str]) -> dict[str, str]:
-    """The variables without those that lead Python, or a shell, to the tests' environment."""
+    """Return the variables without those that lead Python or a shell to the tests' environment."""
     kept = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
     kept.pop("VIRTUAL_ENV", None)
     folders = [each for each in kept["PATH"].split(":") if not each.startswith(sys.prefix)]
@@ -66,7 +66,7 @@ def untouched(environ: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An empty environment, into which the wheel was installed as `make install` does it."""
+    """A new environment with the wheel, installed as `make install` does it."""
     folder = tmp_path_factory.mktemp("package")
     here = Environment(folder / "environment")
     here.folder.mkdir()
@@ -85,7 +85,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def installed(
     engine: PrivateEngine, make_service: MakeService, environment: Environment
 ) -> Service:
-    """A service from the wheel, not started yet."""
+    """A service from the wheel that has not been started."""
     service = make_service(engine, {"deployments.settle_seconds": 0.5}, start=False)
     service.program = environment.mist
     service.environment = untouched(service.environment)
@@ -93,7 +93,7 @@ def installed(
 
 
 def test_every_requirement_is_declared(environment: Environment) -> None:
-    """All modules load, and nothing of it is from elsewhere."""
+    """All modules load, and none of them comes from outside the environment."""
     done = environment.run(environment.python, "-I", "-c", _LOAD_EVERYTHING)
     assert done.returncode == 0, done.stderr
     standard = Path(os.__file__).parent
@@ -110,7 +110,7 @@ def test_every_requirement_is_declared(environment: Environment) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_there(environment: Environment, name: str) -> None:
-    """Each of them loads what it needs by itself."""
+    """Each command loads everything it needs."""
     done = environment.run(environment.mist, name, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Usage: mist {name}")
@@ -120,7 +120,7 @@ def test_every_command_is_there(environment: Environment, name: str) -> None:
 def test_the_service_runs_from_the_wheel(
     engine: PrivateEngine, installed: Service, environment: Environment, tmp_path: Path
 ) -> None:
-    """Every kind of process does its work: nothing is left behind in the sources."""
+    """Every kind of process works without the source tree."""
     installed.start()
     cookie = installed.login()
     findings = json.loads(installed.mist("doctor", "--json").stdout)
@@ -146,7 +146,7 @@ def test_the_service_runs_from_the_wheel(
 
 
 def _assert_page(service: Service) -> None:
-    """The page is part of the wheel, with every file that it names."""
+    """Check that the wheel contains the page and every file that it references."""
     page = requests.get(f"{service.url}/", timeout=10)
     assert page.status_code == 200, page.text
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
@@ -159,7 +159,7 @@ def _assert_page(service: Service) -> None:
 
 
 def _assert_all_from(environment: Environment, service: Service) -> None:
-    """No process of the service has anything from the tests' environment or the sources."""
+    """Check that no process of the service uses the tests' environment or the source tree."""
     processes = service.processes()
     (configuration,) = environment.folder.glob("lib/*/site-packages/mist/_etc/gunicorn.conf.py")
     assert any(str(configuration) in process.cmdline() for process in processes)

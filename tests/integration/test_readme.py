@@ -1,4 +1,4 @@
-"""The README's first five minutes, as a reader has them."""
+"""The README's first five minutes, run as a reader would."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.support.wait import wait_until
 ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)
 
-#: What the tour uses of the shell and of Debian's packages of priority "required".
+#: The parts of a shell and of Debian's packages of priority "required" that the tour uses.
 BASE = {"awk", "cd", "export", "mkdir", "printf"}
 
 
 class LocalCommand:
-    """A shell's script in a session of its own, its output in a file."""
+    """A shell script in a session of its own, with its output in a file."""
 
     def __init__(self, script: str, file: Path, environment: dict[str, str]) -> None:
         self._file = file
@@ -36,7 +36,7 @@ class LocalCommand:
                 ["bash", "-c", script],
                 cwd=file.parent,
                 env=environment,
-                # A terminal's input stays open; wsdump ends when it does not.
+                # A terminal's input stays open; wsdump ends when its input does not.
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -54,15 +54,15 @@ class LocalCommand:
 
     @property
     def output(self) -> str:
-        """Everything it has printed so far."""
+        """Return everything that the script has printed so far."""
         return self._file.read_text("utf-8", "replace")
 
     def wait(self, seconds: float) -> int:
-        """Wait for its end; return the exit status."""
+        """Wait for the script to end and return its exit status."""
         return self._process.wait(seconds)
 
     def wait_for(self, pattern: str, seconds: float = 30.0) -> None:
-        """Wait until the output matches, or it ends without."""
+        """Wait until the output matches; fail if the script ends first."""
         wait_until(
             lambda: re.search(pattern, self.output) or self.poll() is not None, pattern, seconds
         )
@@ -75,7 +75,7 @@ class LocalCommand:
 
 
 class LocalShell:
-    """A shell on this machine, beside a service of the tests."""
+    """A shell on this machine, next to a service of the tests."""
 
     def __init__(self, directory: Path, service: Service) -> None:
         self._output = directory / "output"
@@ -88,11 +88,11 @@ class LocalShell:
 
 @pytest.fixture
 def make_up(own_engine: PrivateEngine) -> Iterator[Service]:
-    """``make up`` on an engine that answers, with this environment as the one it makes."""
+    """Run ``make up`` with an engine that answers and this environment as the one it creates."""
     own_engine.client.tag(IMAGE, "busybox", "1")
     service = Service(own_engine.host)
-    # Newer than what it depends on, so that make does not install into the
-    # environment that the tests are running in.
+    # Newer than its dependencies, so that make does not install into the
+    # environment in which the tests are running.
     (VENV / ".installed").touch()
     bind = f"BIND=127.0.0.1:{service.port}"
     service.start(command=["make", "-C", str(ROOT), "up", f"VENV={VENV}", bind])
@@ -105,7 +105,7 @@ def make_up(own_engine: PrivateEngine) -> Iterator[Service]:
 @pytest.mark.engine
 @pytest.mark.timeout(300)
 def test_the_first_five_minutes(make_up: Service, tmp_path: Path) -> None:
-    """Each command of the section works, in order."""
+    """Every command of the section works, in order."""
     reader = Reader(LocalShell(tmp_path, make_up))
     for command in tour():
         line = command.replace("127.0.0.1:8420", f"127.0.0.1:{make_up.port}")
@@ -114,11 +114,11 @@ def test_the_first_five_minutes(make_up: Service, tmp_path: Path) -> None:
 
 
 def test_the_tour_needs_nothing_that_a_reader_lacks() -> None:
-    """The base system, what the README has installed first, the engine, the environment."""
+    """The tour uses only the base system, the README's packages, the engine and the wheel."""
     first = re.search(r"`apt-get install ([^`]+)`", (ROOT / "README.md").read_text("utf-8"))
     assert first is not None
     told = {*first[1].split(), "docker", *(path.name for path in (VENV / "bin").iterdir())}
-    # At the beginning of a line, or behind what separates two commands or begins a substitution.
+    # At the start of a line, or after a separator of commands or the start of a substitution.
     command = re.compile(r"(?:^|&& |\| |\$\()([a-z][a-z-]*)(?= )", re.MULTILINE)
     used = set(command.findall("\n".join(tour())))
     assert {"curl", "docker", "git", "mist", "awk"} <= used
@@ -129,7 +129,7 @@ def test_the_tour_needs_nothing_that_a_reader_lacks() -> None:
     "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
 )
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link of the README and of docs/ names a file that is there."""
+    """Every relative link in the README and in docs/ points to an existing file."""
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing

@@ -1,4 +1,4 @@
-"""Each line once and in order, whatever is restarted underneath."""
+"""Clients get each line once and in order, whatever is restarted."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ LAST = str(LINES - 1)
 
 
 def pid_of(service: Service, process: str) -> int:
-    """The process id that the supervisor's table has for a process."""
+    """Return the process id of a process from the supervisor's table."""
     return int(service.running(process)[0]["pid"])
 
 
 def kill(service: Service, process: str) -> None:
-    """SIGKILL, and wait until the supervisor has started another one."""
+    """Send SIGKILL and wait until the supervisor has started another process."""
     old = pid_of(service, process)
     os.kill(old, signal.SIGKILL)
     wait_until(lambda: [r for r in service.running(process) if r["pid"] != old], f"a new {process}")
 
 
 def finish(clients: list[Client]) -> None:
-    """Every client has everything, once."""
+    """Check that every client has received everything once."""
     for client in clients:
         client.wait_for(lambda _, one=client: one.lines[-1:] == [LAST], 90)  # type: ignore[misc]
         client.close()
@@ -49,7 +49,7 @@ def finish(clients: list[Client]) -> None:
 
 
 def join_at_random(url: str, cookie: str, disturb: Callable[[], None]) -> list[Client]:
-    """Twenty clients, one after the other; between the first and the second half, ``disturb``."""
+    """Connect twenty clients one by one, and call ``disturb`` after the first half of them."""
     clients: list[Client] = []
     chance, rest = random.Random(2), threading.Event()
     for number in range(20):
@@ -66,7 +66,7 @@ def join_at_random(url: str, cookie: str, disturb: Callable[[], None]) -> list[C
 def test_killed_process_in_mid_stream(
     engine: PrivateEngine, make_service: MakeService, container: str, process: str
 ) -> None:
-    """SIGKILL to the collector, or to the broker, between two lines."""
+    """SIGKILL of the collector or the broker between two lines loses and repeats nothing."""
     service = make_service(engine)
     cookie = service.login()
     engine.run(container, numbered(LINES, pause_every=50))
@@ -79,7 +79,7 @@ def test_killed_process_in_mid_stream(
 def test_docker_daemon_restarted_in_mid_stream(
     own_engine: PrivateEngine, make_service: MakeService, container: str
 ) -> None:
-    """With live-restore the container writes on; clients see one continuous run."""
+    """With live-restore the container keeps writing; clients see one continuous run."""
     service = make_service(own_engine)
     cookie = service.login()
     own_engine.run(container, numbered(LINES, pause_every=50))
@@ -93,7 +93,7 @@ def test_docker_daemon_restarted_in_mid_stream(
 def test_killed_web_worker_leaves_no_collector_behind(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """The kernel closes its sockets, and with them goes the demand."""
+    """The kernel closes the worker's sockets, which ends the demand."""
     service = make_service(engine, {"collector.linger_seconds": 1})
     cookie = service.login()
     engine.run(container, numbered(10))
@@ -111,7 +111,7 @@ def test_killed_web_worker_leaves_no_collector_behind(
 def test_restarted_container_goes_on_in_the_same_stream(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """``docker restart``: a new status, and no line lost or repeated."""
+    """After ``docker restart`` comes a new status, and no line is lost or repeated."""
     engine.run(container, "echo begun; while [ ! -e /tmp/stop ]; do sleep 0.1; done")
     app = service.add_app(container, container)
     client = open_client(service.ws_url("container/logs", appId=app), admin)
@@ -125,7 +125,7 @@ def test_restarted_container_goes_on_in_the_same_stream(
 def test_container_recreated_under_the_same_name(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """Old lines, a new status, the new container's lines from its first one."""
+    """Clients get the old lines, a new status and the new container's lines from the first one."""
     engine.run(container, numbered(50))
     app = service.add_app(container, container)
     client = open_client(service.ws_url("container/logs", appId=app), admin)
@@ -145,7 +145,7 @@ def test_container_recreated_under_the_same_name(
 def test_log_rotation_under_a_follower(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
-    """The engine renames and drops log files; the stream loses and repeats nothing."""
+    """The stream loses and repeats nothing while the engine rotates the log files."""
     options = {"max-size": "64k", "max-file": "3"}
     engine.run(container, numbered(LINES, pause_every=50), log_options=options)
     app = service.add_app(container, container)
@@ -156,7 +156,7 @@ def test_log_rotation_under_a_follower(
 def test_whole_service_restarted_by_its_supervisor(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """A client of the old service is told 1001, and one of the new goes on by time stamp."""
+    """Old clients are closed with 1001; a new one continues from a timestamp."""
     service = make_service(engine)
     cookie = service.login()
     engine.run(container, numbered(500))
@@ -177,7 +177,7 @@ def test_whole_service_restarted_by_its_supervisor(
 def test_killed_supervisor_takes_everything_with_it(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """No process outlives the one that would have to look after it."""
+    """No process outlives its supervisor."""
     service = make_service(engine)
     cookie = service.login()
     engine.run(container, numbered(10))

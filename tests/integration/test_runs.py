@@ -1,4 +1,4 @@
-"""Test runs as such: in the background, interrupted, and killed."""
+"""Test runs themselves: in the background, interrupted, and killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.engine
 
 ROOT: Final = Path(__file__).parents[2]
-#: Holds an engine, a container that is restarted, a service and a runner until it is ended.
+#: Holds an engine, a restarted container, a service and a runner until the program is ended.
 _HANGS: Final = """
 import json, threading
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_hangs(engine, service):
 
 
 def _run(*arguments: str | Path) -> AbstractContextManager[subprocess.Popen[str]]:
-    """A run of tests, started by a shell that ignores ^C as it does for background jobs."""
+    """Run tests from a shell that ignores ^C, as shells do for background jobs."""
     shell = ("sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh")
     command = (*shell, sys.executable, "-m", "pytest", "-q", *arguments)
     pipe = subprocess.PIPE
@@ -52,7 +52,7 @@ def _run(*arguments: str | Path) -> AbstractContextManager[subprocess.Popen[str]
 
 
 def test_tests_of_interrupts_pass_in_the_background() -> None:
-    """What they start has the default signals."""
+    """Processes that such a run starts have the default signal handlers."""
     folder = Path("tests/integration")
     files = folder / "test_commands.py", folder / "test_deployment_service.py"
     with _run(*files, "-k", "interrupt or terminal") as run:
@@ -63,7 +63,7 @@ def test_tests_of_interrupts_pass_in_the_background() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_ended_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    """No process, no mount, no network namespace and no directory."""
+    """An ended run leaves no process, mount, network namespace or directory."""
     (tmp_path / "test_hangs.py").write_text(_HANGS, "utf-8")
     plugins = ("-p", "tests.conftest", "-p", "tests.integration.conftest")
     configuration = (f"--rootdir={ROOT}", "-c", ROOT / "pyproject.toml")
@@ -89,7 +89,7 @@ def test_a_run_that_is_ended_leaves_nothing(tmp_path: Path, number: signal.Signa
 
 
 def _networks() -> set[str]:
-    """The network namespaces that processes are in."""
+    """Return the network namespaces that processes are in."""
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -1,4 +1,4 @@
-"""A client or a tap that does not read holds up nobody."""
+"""A client or a tap that does not read delays no other."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.engine
 
 OpenClient = Callable[..., Client]
 
-#: How far the memory of a worker may move while a client stalls: what its ring may hold.
+#: How far a worker's memory may grow while a client stalls: the size of its ring.
 FLAT_BYTES = 48 * 1024 * 1024
 
 
 @contextmanager
 def stalled(url: str, cookie: str) -> Iterator[socket.socket]:
-    """A client that shakes hands and then never reads, with a small receive buffer."""
+    """Connect a client that shakes hands and then never reads, with a small receive buffer."""
     parts = urlsplit(url)
     assert parts.hostname
     assert parts.port
@@ -57,7 +57,7 @@ def stalled(url: str, cookie: str) -> Iterator[socket.socket]:
 
 
 def _head(raw: socket.socket) -> bytes:
-    """The head of the response and not a byte more: frames follow it."""
+    """Read the head of the response and no further, because frames follow it."""
     head = bytearray()
     while not head.endswith(b"\r\n\r\n"):
         byte = raw.recv(1)
@@ -72,7 +72,7 @@ def _read_to_the_end(raw: socket.socket) -> None:
 
 
 def memory(service: Service) -> int:
-    """The resident bytes of the gunicorn workers."""
+    """Return the resident bytes of the gunicorn workers."""
     workers = psutil.Process(pid_of(service, "gunicorn")).children()
     return sum(int(worker.memory_info().rss) for worker in workers)
 
@@ -80,7 +80,7 @@ def memory(service: Service) -> int:
 def test_stalled_client_among_fifty(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """The others have everything, in order; the worker's memory stays flat."""
+    """The other clients get everything in order, and the worker's memory stays flat."""
     service = make_service(engine, {"streams.ring_bytes": 4_194_304})
     cookie = service.login()
     pad = "x" * 800
@@ -114,7 +114,7 @@ def test_client_without_progress_is_closed(
     with stalled(service.ws_url("container/logs", appId=app), cookie) as client:
         wait_until(lambda: service.running(f"container/{app}"), "the collector")
         wait_until(lambda: not service.running(f"container/{app}"), "the client to be closed", 60)
-        # It was the client that ended the stream, and not the end of the log.
+        # The stream ended because of the client and not because the log ended.
         assert engine.state(container) == "running"
         with pytest.raises(ConnectionResetError):
             _read_to_the_end(client)
@@ -123,7 +123,7 @@ def test_client_without_progress_is_closed(
 def test_slow_client_is_told_what_it_missed(
     engine: PrivateEngine, make_service: MakeService, container: str
 ) -> None:
-    """It pauses, reads on, and is told how many lines are missing from its run."""
+    """A client that pauses and reads on is told how many lines it missed."""
     service = make_service(engine, {"streams.ring_lines": 2_000})
     cookie = service.login()
     pad = "x" * 1000
@@ -155,7 +155,7 @@ def test_slow_client_is_told_what_it_missed(
     assert skips
 
 
-#: A program that subscribes, keeps one message at most, and never reads it.
+#: A program that subscribes, buffers at most one message, and never reads it.
 _TAP = """
 import signal, sys, zmq
 tap = zmq.Context().socket(zmq.SUB)
@@ -169,7 +169,7 @@ signal.pause()
 def test_tap_that_reads_nothing_holds_up_nobody(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """200,000 lines pass it by; killed, it leaves nothing behind."""
+    """200,000 lines pass the tap without delay; once killed, it leaves nothing behind."""
     service = make_service(engine, {"collector.linger_seconds": 1})
     cookie = service.login()
     engine.run(container, numbered(200_000))
@@ -189,7 +189,7 @@ def test_tap_that_reads_nothing_holds_up_nobody(
 def test_one_collector_for_many_workers(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:
-    """Each worker has its own subscription; what they show is the same."""
+    """Each worker has its own subscription, and all show the same."""
     service = make_service(engine, workers=3)
     cookie = service.login()
     engine.run(container, numbered(5_000, pause_every=100))

@@ -1,7 +1,7 @@
-"""The service's processes: started, watched, restarted and ended, for real.
+"""The service's real processes: starting, watching, restarting and stopping them.
 
-No engine is needed here: a collector of an application that does not exist
-lives and dies as any other.
+No engine is needed, because a collector for an application that does not exist
+starts and stops like any other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Make = Callable[..., Service]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Makes services that are gone with the test."""
+    """Make services that are destroyed after the test."""
     with contextlib.ExitStack() as stack:
 
         def made(settings: dict[str, object] | None = None) -> Service:
@@ -55,7 +55,7 @@ def make() -> Iterator[Make]:
 
 @pytest.fixture
 def service(make: Make) -> Service:
-    """A service that runs."""
+    """A running service."""
     service = make()
     service.start()
     return service
@@ -74,42 +74,42 @@ def subscribed(service: Service, *prefixes: bytes) -> Iterator[zmq.Socket[bytes]
 
 
 def row(service: Service, name: str) -> dict[str, Any]:
-    """One row of the table, or an empty one."""
+    """Return one row of the table, or an empty one."""
     return next((each for each in service.status() if each["process"] == name), {})
 
 
 def await_row(service: Service, name: str, **fields: object) -> dict[str, Any]:
-    """The row, once it is as it should be."""
+    """Return the row once the condition holds."""
     wait_until(lambda: fields.items() <= row(service, name).items(), f"{name} {fields}", 30.0)
     return row(service, name)
 
 
 def await_gone(service: Service, name: str) -> None:
-    """Wait until the table has no such row."""
+    """Wait until the table no longer has the row."""
     wait_until(lambda: not row(service, name), f"no {name}", 30.0)
 
 
 def started(
     service: Service, *arguments: str, **more: Any
 ) -> AbstractContextManager[subprocess.Popen[str]]:
-    """Another ``mist`` command on the service's state, in the background."""
+    """Run another ``mist`` command on the service's state in the background."""
     environment = service.environment | more
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return program([MIST, *arguments], env=environment, **output)
 
 
 def ended(command: AbstractContextManager[subprocess.Popen[str]]) -> tuple[int, str]:
-    """Exit status and output of a command."""
+    """Return the exit status and output of a command."""
     with command as process:
         output, _ = process.communicate(timeout=60.0)
         return process.returncode, output
 
 
-# The beginning
+# Start
 
 
 def test_first_start_says_how_to_log_in(service: Service) -> None:
-    """Address and one-time password, once; that no engine answers is a warning."""
+    """Address and one-time password are printed once; a missing engine is a warning."""
     assert f"http://127.0.0.1:{service.port}" in service.output
     assert "Docker Engine is unreachable at unix:///nonexistent/docker.sock" in service.output
     assert service.login()
@@ -119,7 +119,7 @@ def test_first_start_says_how_to_log_in(service: Service) -> None:
 
 
 def test_code_in_the_current_directory_is_not_run(service: Service, tmp_path: Path) -> None:
-    """Somebody starts it in a project's folder, whose packages have the same names."""
+    """Packages with the same names in the current directory are not imported."""
     assert service.stop() == 0
     for name in ("api", "workers", "supervisor", "mist", "falcon", "socket"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(9)\n")
@@ -131,7 +131,7 @@ def test_code_in_the_current_directory_is_not_run(service: Service, tmp_path: Pa
 
 
 def test_table_of_a_service_at_rest(service: Service) -> None:
-    """Broker, sampler and gunicorn; no collector, for nobody listens."""
+    """The table has the broker, the sampler and gunicorn, but no collector without demand."""
     rows = service.status()
     assert [each["process"] for each in rows] == ["broker", "metrics", "gunicorn"]
     assert {each["state"] for each in rows} == {"running"}
@@ -139,7 +139,7 @@ def test_table_of_a_service_at_rest(service: Service) -> None:
 
 
 def test_second_service_on_the_same_state(service: Service) -> None:
-    """It is told who works there, and the first one goes on."""
+    """The second service reports the pid of the running one, which continues."""
     status, output = ended(started(service, "up"))
     assert status == Exit.TEMPORARY
     assert f"process {service.pid}" in output
@@ -148,7 +148,7 @@ def test_second_service_on_the_same_state(service: Service) -> None:
 
 
 def test_port_in_use(make: Make) -> None:
-    """Nothing is started, and no password is made that nobody would see again."""
+    """Nothing is started, and no password is created that would never be shown."""
     service = make()
     with socket.create_server(("127.0.0.1", service.port)):
         status, output = ended(started(service, "up", "--bind", f"127.0.0.1:{service.port}"))
@@ -168,7 +168,7 @@ def test_port_in_use(make: Make) -> None:
     ],
 )
 def test_wrong_settings(make: Make, environ: dict[str, str], words: str) -> None:
-    """The text names the key or the file."""
+    """The message names the key or the file."""
     status, output = ended(started(make(), "up", **environ))
     assert status == Exit.BAD_CONFIG
     assert words in output
@@ -176,14 +176,14 @@ def test_wrong_settings(make: Make, environ: dict[str, str], words: str) -> None
 
 
 def test_status_of_nothing(make: Make) -> None:
-    """The text says how to start a service."""
+    """The message says how to start a service."""
     status, output = ended(started(make(), "status"))
     assert status == Exit.UNAVAILABLE
     assert "mist up" in output
 
 
 def test_supervisor_without_the_web_tier(make: Make) -> None:
-    """Under systemd gunicorn is a unit of its own; the manager is told how it goes."""
+    """The supervisor reports its state to systemd, where gunicorn is a unit of its own."""
     service = make()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(service.directory / "notify"))
@@ -207,7 +207,7 @@ def test_supervisor_without_the_web_tier(make: Make) -> None:
 
 
 def broken(folder: Path, text: str) -> str:
-    """A PYTHONPATH that has another module in the place of one that only the web tier uses."""
+    """Return a PYTHONPATH that replaces a module that only the web tier uses."""
     (folder / "falcon.py").write_text(text)
     return str(folder)
 
@@ -224,7 +224,7 @@ def broken(folder: Path, text: str) -> str:
 def test_web_tier_that_cannot_start(
     make: Make, tmp_path: Path, text: str, status: Exit, words: str
 ) -> None:
-    """The service ends with its status, and its last line says why."""
+    """The service ends with the web tier's status, and its last line gives the reason."""
     service = make({"server.start_seconds": 2, "supervisor.crash_limit": 3})
     bind = f"127.0.0.1:{service.port}"
     process = started(service, "up", "--bind", bind, PYTHONPATH=broken(tmp_path, text))
@@ -240,7 +240,7 @@ def test_web_tier_that_cannot_start(
 
 
 def kill_web_tier(service: Service) -> None:
-    """Kill gunicorn's master, and wait for its workers: within a second they see it is gone."""
+    """Kill gunicorn's master and wait for its workers, which notice within a second."""
     master = psutil.Process(row(service, "gunicorn")["pid"])
     orphans = master.children()
     master.kill()
@@ -248,7 +248,7 @@ def kill_web_tier(service: Service) -> None:
 
 
 def test_service_is_ready_when_the_web_tier_serves(make: Make) -> None:
-    """Once, for a service manager that runs all of it as one unit; not when it comes back."""
+    """The service manager is notified once, and not again after the web tier was restarted."""
     service = make()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
         manager.bind(str(service.directory / "notify"))
@@ -270,7 +270,7 @@ def test_service_is_ready_when_the_web_tier_serves(make: Make) -> None:
 
 
 def test_killed_web_worker_comes_back(service: Service) -> None:
-    """Its master sees to it; to the supervisor nothing has happened."""
+    """The master replaces its worker, and the supervisor sees no change."""
     before = row(service, "gunicorn")
     (worker,) = psutil.Process(before["pid"]).children()
     worker.kill()
@@ -284,7 +284,7 @@ def test_killed_web_worker_comes_back(service: Service) -> None:
 
 
 def test_collector_lives_while_somebody_listens(service: Service) -> None:
-    """Two subscriptions are one collector; without any it is gone."""
+    """Two subscriptions share one collector, which ends with the last of them."""
     with subscribed(service, b"container/7/log", b"container/7/"):
         await_row(service, "container/7", state="running")
         assert len(service.running("container/")) == 1
@@ -292,14 +292,14 @@ def test_collector_lives_while_somebody_listens(service: Service) -> None:
 
 
 def test_tap_on_everything_starts_nothing(service: Service) -> None:
-    """It gets what is there, such as the metrics."""
+    """A tap on everything receives what is published anyway, such as metrics."""
     with subscribed(service, b"") as tap:
         assert tap.poll(10_000)
         assert service.running("container/") == []
 
 
 def test_killed_collector_comes_back(service: Service) -> None:
-    """The table counts it, and says what happened."""
+    """The table counts the restart and gives its reason."""
     with subscribed(service, b"container/7/"):
         os.kill(await_row(service, "container/7", state="running")["pid"], signal.SIGKILL)
         found = await_row(service, "container/7", restarts=1, state="running")
@@ -307,7 +307,7 @@ def test_killed_collector_comes_back(service: Service) -> None:
 
 
 def test_too_many_collectors(make: Make) -> None:
-    """One more than may run is refused, and its subscribers are told."""
+    """A collector beyond the limit is refused, and its subscribers are told."""
     service = make({"collector.max_running": 1})
     service.start()
     with subscribed(service, b"container/1/"):
@@ -323,7 +323,7 @@ def test_too_many_collectors(make: Make) -> None:
 
 @pytest.mark.parametrize("name", ["broker", "metrics", "gunicorn"])
 def test_killed_child_comes_back(service: Service, name: str) -> None:
-    """And the bus carries metrics as before."""
+    """The child is restarted, and metrics are published again."""
     before = row(service, name)["pid"]
     os.kill(before, signal.SIGKILL)
     after = await_row(service, name, restarts=1, state="running")
@@ -333,7 +333,7 @@ def test_killed_child_comes_back(service: Service, name: str) -> None:
 
 
 def test_killed_broker_keeps_the_demand(make: Make) -> None:
-    """Subscribers come back by themselves, and their collector never went."""
+    """Subscribers reconnect by themselves, and their collector keeps running."""
     service = make({"collector.linger_seconds": 2.0})
     service.start()
     with subscribed(service, b"container/7/") as stays:
@@ -343,24 +343,24 @@ def test_killed_broker_keeps_the_demand(make: Make) -> None:
             os.kill(row(service, "broker")["pid"], signal.SIGKILL)
 
         def the_other_is_gone() -> bool:
-            stays.poll(0)  # libzmq subscribes again when its socket is looked at
+            stays.poll(0)  # libzmq only subscribes again when its socket is polled
             return not row(service, "container/8")
 
-        # One that did not come back shows when the linger is over.
+        # A subscriber that had not come back would show once the linger is over.
         wait_until(the_other_is_gone, "the end of the linger", 30.0)
         assert row(service, "container/7")["pid"] == collector
     await_gone(service, "container/7")
 
 
 def test_killed_fork_server(service: Service) -> None:
-    """Its children cannot be watched any more; all are replaced, also those that hang."""
+    """All children are replaced, even those that hang, because they can no longer be watched."""
     before = {each["process"]: each["pid"] for each in service.status()}
     broker = psutil.Process(before["broker"])
     parent = broker.parent()
     assert parent is not None
     assert parent.pid != service.pid
     for name in ("broker", "metrics"):
-        os.kill(before[name], signal.SIGSTOP)  # such a one does not end by itself
+        os.kill(before[name], signal.SIGSTOP)  # a stopped process does not end by itself
     parent.kill()
     for name in ("broker", "metrics"):
         after = await_row(service, name, restarts=1, state="running")
@@ -373,7 +373,7 @@ def test_killed_fork_server(service: Service) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether no such process runs; init may take its time to bury an orphan."""
+    """Return True if the process has gone or is a zombie that init has not reaped yet."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -381,18 +381,18 @@ def has_ended(pid: int) -> bool:
 
 
 def test_killed_supervisor_takes_everything_along(service: Service) -> None:
-    """Workers see the end of the pipe, gunicorn the kernel's signal."""
+    """Workers notice the end of the pipe; gunicorn gets the kernel's signal."""
     with subscribed(service, b"container/7/"):
         await_row(service, "container/7", state="running")
         service.kill()
         wait_until(lambda: not service.processes(), "the end of all children", 30.0)
 
 
-# The end
+# Shutdown
 
 
 def test_orderly_end(service: Service) -> None:
-    """Exit status 0, and no process is left, also with a collector at work."""
+    """The exit status is 0 and no process is left, even with a collector at work."""
     with subscribed(service, b"container/7/"):
         await_row(service, "container/7", state="running")
         assert service.stop() == 0
@@ -403,7 +403,7 @@ def test_orderly_end(service: Service) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_to_the_whole_group(service: Service, number: int) -> None:
-    """A terminal's ^C, and a manager that signals every process."""
+    """A signal to every process, as from a terminal's ^C or a service manager, ends the service."""
     os.killpg(service.pid, number)
     assert service.stop() == 0
     assert "Traceback" not in service.output
@@ -411,7 +411,7 @@ def test_signal_to_the_whole_group(service: Service, number: int) -> None:
 
 
 def test_child_that_does_not_stop_is_killed(make: Make) -> None:
-    """The shutdown is bounded in time."""
+    """A child that does not stop is killed after a bounded time."""
     service = make({"supervisor.stop_seconds": 0.5})
     service.start()
     os.kill(row(service, "metrics")["pid"], signal.SIGSTOP)
@@ -419,7 +419,7 @@ def test_child_that_does_not_stop_is_killed(make: Make) -> None:
 
 
 def test_hangup_reloads_the_web_tier(service: Service) -> None:
-    """The master stays, its workers are new."""
+    """The master stays, and its workers are new."""
     master = psutil.Process(row(service, "gunicorn")["pid"])
     before = {child.pid for child in master.children()}
     os.kill(service.pid, signal.SIGHUP)
@@ -432,7 +432,7 @@ def test_hangup_reloads_the_web_tier(service: Service) -> None:
 
 
 def test_what_is_ignored_at_the_start_stays_ignored(make: Make) -> None:
-    """A script's background job under ``nohup``: ^C and a hangup are not meant for it."""
+    """A background job under ``nohup`` keeps ignoring ^C and hangups."""
     service = make()
     service.start(command=("sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh", *service.command))
     workers = psutil.Process(row(service, "gunicorn")["pid"]).children()
@@ -444,7 +444,7 @@ def test_what_is_ignored_at_the_start_stays_ignored(make: Make) -> None:
 
 
 def test_a_careless_parent_changes_nothing(make: Make) -> None:
-    """SIGTERM ends the service, and it knows how its children end, whatever was inherited."""
+    """Inherited signal settings change neither SIGTERM nor the detection of ended children."""
     service = make()
     careless = "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); "
     careless += (
@@ -465,14 +465,14 @@ def test_service_at_rest_costs_next_to_nothing(make: Make) -> None:
 
 
 def _used(service: Service, seconds: float) -> float:
-    """The share of a core that the service used in some seconds."""
+    """Return the share of a core that the service used during some seconds."""
     before, began = _on_cpu(service), time.monotonic()
     time.sleep(seconds)  # what is measured is a length of time
     return (_on_cpu(service) - before) / (time.monotonic() - began)
 
 
 def _on_cpu(service: Service) -> float:
-    """Seconds on a core, of all threads; schedstat counts nanoseconds, not ticks."""
+    """Return the CPU seconds of all threads; schedstat counts nanoseconds, not ticks."""
     total = 0
     for process in service.processes():
         for thread in process.threads():

@@ -1,4 +1,4 @@
-"""The programs of ``docs/taps.md``, run as they are printed there."""
+"""The programs in ``docs/taps.md``, run as printed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def printed(language: str, containing: str) -> str:
-    """The one block of the page in that language that contains some words."""
+    """Return the only block of the page in that language that contains these words."""
     blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     (found,) = [block for block in blocks if containing in block]
     return found
@@ -48,7 +48,7 @@ PROGRAMS: Final = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A directory with every program of the page, and where Node finds its packages."""
+    """A directory with every program of the page, where Node finds its packages."""
     for name, text in PROGRAMS.items():
         (tmp_path / name).write_text(text, "utf-8")
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Start]:
-    """``start(service, "python", "tap.py", …)``; ended after the test."""
+    """Run ``start(service, "python", "tap.py", …)``. The program is ended after the test."""
     with ExitStack() as stack:
 
         def start_one(service: Service, language: str, *arguments: str) -> subprocess.Popen[str]:
@@ -70,13 +70,13 @@ def start(folder: Path) -> Iterator[Start]:
 
 
 def line(process: subprocess.Popen[str]) -> str:
-    """The next line that a program prints."""
+    """Return the next line that a program prints."""
     assert process.stdout is not None
     return process.stdout.readline().rstrip("\n")
 
 
 def test_the_example_has_ten_lines() -> None:
-    """As the page says: at most so many that do something."""
+    """As the page claims, the example has at most ten lines of code."""
     assert len([text for text in PROGRAMS["tap.py"].splitlines() if text]) <= 10
 
 
@@ -88,7 +88,7 @@ def test_tap_is_demand_and_gets_the_log(
     start: Start,
     tap_program: tuple[str, str],
 ) -> None:
-    """It starts the collector, reads status, history and live lines, and ends the demand."""
+    """The tap starts the collector, reads status, history and live lines, and ends the demand."""
     if tap_program[0] == "node":
         require_node()
     number = service.add_app(container, container)
@@ -108,7 +108,7 @@ def test_tap_is_demand_and_gets_the_log(
 
 
 def require_node() -> None:
-    """Node and its ZeroMQ package are there in CI; elsewhere they may be missing."""
+    """Require Node and its ZeroMQ package in CI; skip the test elsewhere if they are missing."""
     if shutil.which("node") and (ROOT / "node_modules" / "zeromq").exists():
         return
     reason = "node or its package zeromq is missing (`npm ci`)"
@@ -118,7 +118,7 @@ def require_node() -> None:
 
 
 def test_replay_holds_what_was_before(service: Service, start: Start) -> None:
-    """The newest samples, oldest first."""
+    """The replay has the newest samples, oldest first."""
     service.mist("top", "--once")  # which waits for a sample
     out, _ = start(service, "python", "replay.py", "metrics/system").communicate(timeout=60)
     assert out
@@ -129,7 +129,7 @@ def test_replay_holds_what_was_before(service: Service, start: Start) -> None:
 def test_remote_tap_needs_a_key_on_the_list(
     engine: PrivateEngine, make_service: MakeService, start: Start, folder: Path
 ) -> None:
-    """Key generation, the allow-list and the client, all as printed."""
+    """Key generation, the allow-list and the client work as printed."""
     keys = folder / "keys"
     keys.mkdir()
     address = f"127.0.0.1:{free_port()}"
@@ -147,6 +147,6 @@ def test_remote_tap_needs_a_key_on_the_list(
     guest = remote("dashboard")
     samples = [msgspec.json.decode(line(guest), type=MetricsSample) for _ in range(3)]
     assert len({sample.timestamp for sample in samples}) == 3
-    # The stranger came first, and had as much time.
+    # The client with the unlisted key came first and had as much time.
     stranger.kill()
     assert stranger.communicate(timeout=30)[0] == ""

@@ -1,4 +1,4 @@
-"""What an operator installs: units, users, directories, reverse proxies."""
+"""The files that an operator installs: units, users, directories, reverse proxies."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
 ETC = ROOT / "etc"
-#: Where nginx and the others are, also for users whose PATH leaves it out.
+#: Where nginx and the others are, even for users whose PATH omits it.
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 OpenClient = Callable[..., Client]
 
 
 def _program(name: str) -> str:
-    """The path of a program that CI has to have; elsewhere its test is skipped."""
+    """Return the path of a program, or skip the test (in CI: fail)."""
     found = shutil.which(name, path=PATH)
     if found is None:
         message = f"{name} is not installed"
@@ -40,7 +40,7 @@ def _program(name: str) -> str:
 
 
 def _run(*command: str | Path, **environment: str) -> str:
-    """What ``command`` says; AssertionError with it if it fails."""
+    """Return the output of ``command``. Raise AssertionError with it if the command fails."""
     done = subprocess.run(
         command,
         check=False,
@@ -63,7 +63,7 @@ def installed(tmp_path: Path) -> Path:
 
 
 def test_units_are_valid(installed: Path) -> None:
-    """The verifier has nothing to say about them; the programs are those of this environment."""
+    """The verifier reports nothing; the units' programs are those of this environment."""
     program = _program("systemd-analyze")
     units = sorted((installed / "etc/systemd/system").iterdir())
     here = str(Path(sys.executable).parent)
@@ -75,20 +75,20 @@ def test_units_are_valid(installed: Path) -> None:
 
 @pytest.mark.parametrize("unit", ["mist-api.service", "mist-supervisor.service"])
 def test_units_are_hardened(unit: str) -> None:
-    """The measure of exposure that systemd has, 0 to 10 (here in tenths), stays low."""
+    """The exposure score of systemd (0 to 10, here in tenths) stays low."""
     program = _program("systemd-analyze")
     _run(program, "security", "--offline=true", "--threshold=20", ETC / "systemd" / unit)
 
 
 def test_the_web_tier_is_not_in_the_engines_group() -> None:
-    """Nothing in its unit mentions it as a group."""
+    """No setting of the unit puts it into that group."""
     lines = (ETC / "systemd/mist-api.service").read_text("utf-8").splitlines()
     assert not [line for line in lines if line.startswith("SupplementaryGroups")]
     assert "Group=mist" in lines
 
 
 def test_users_and_directories(installed: Path) -> None:
-    """Two users, one shared group, and directories that nobody else may enter."""
+    """There are two users, one shared group, and directories that other users cannot enter."""
     _run(_program("systemd-sysusers"), f"--root={installed}", "mist.conf")
     groups = (installed / "etc/group").read_text("utf-8").splitlines()
     members = next(line for line in groups if line.startswith("mist:")).split(":")[3]
@@ -108,7 +108,7 @@ def test_users_and_directories(installed: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_only_what_root_left_in_the_store_changes_its_owner(installed: Path) -> None:
-    """What the web tier's user planted there stays that user's, so that Git refuses it."""
+    """Only files that root left change their owner, not those that the web tier's user planted."""
     home = installed / "var/lib/mist"
     planted = [home / "store" / name for name in ("x", "x/HEAD", "mist.db-x", ".git")]
     for path in planted:
@@ -129,15 +129,15 @@ def test_only_what_root_left_in_the_store_changes_its_owner(installed: Path) -> 
 
 
 def test_an_installation_keeps_what_was_changed(installed: Path) -> None:
-    """A second installation leaves the operator's settings alone."""
+    """A second installation keeps the operator's settings."""
     settings = installed / "etc/mist/mist.toml"
     settings.write_text("[server]\nworkers = 2\n", "utf-8")
     _run("make", "-C", ROOT, "install-files", f"DESTDIR={installed}")
     assert settings.read_text("utf-8") == "[server]\nworkers = 2\n"
 
 
-#: prctl(2): PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN, the kernel's own way to
-#: what systemd's MemoryDenyWriteExecute does with a filter; 0 where it has none.
+#: prctl(2): PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN, the kernel's own equivalent of
+#: the filter behind systemd's MemoryDenyWriteExecute; 0 where the kernel lacks it.
 _WITHOUT_EXECUTABLE_MEMORY = """
 import ctypes
 denied = ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0) == 0
@@ -157,7 +157,7 @@ print("denied" if sys.argv[1] == "1" else "allowed")
 
 
 def test_the_web_tier_needs_no_executable_memory() -> None:
-    """It runs where memory is never both writable and executable."""
+    """The web tier runs where memory is never both writable and executable."""
     said = _run(sys.executable, "-c", _WITHOUT_EXECUTABLE_MEMORY, _WEB_TIER)
     assert said.strip() in {"denied", "allowed"}
 
@@ -174,7 +174,7 @@ def _certificate(directory: Path) -> tuple[Path, Path]:
 
 
 def _nginx_file(directory: Path, site: str) -> Path:
-    """A whole nginx.conf around ``site``, with everything it writes in ``directory``."""
+    """Return an nginx.conf around ``site`` that writes only into ``directory``."""
     (directory / "site.conf").write_text(site, "utf-8")
     temporary = "".join(
         f"{name}_temp_path {directory}/{name};"
@@ -190,7 +190,7 @@ def _nginx_file(directory: Path, site: str) -> Path:
 
 
 def test_the_nginx_example_is_valid(tmp_path: Path) -> None:
-    """As it is printed, but for the paths of the certificate."""
+    """The printed example is valid, apart from the paths of the certificate."""
     certificate, key = _certificate(tmp_path)
     site = (ETC / "proxy/nginx.conf").read_text("utf-8")
     site = site.replace("/etc/ssl/mist/fullchain.pem", str(certificate))
@@ -199,7 +199,7 @@ def test_the_nginx_example_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_caddy_example_is_valid(tmp_path: Path) -> None:
-    """As it is printed."""
+    """The printed example is valid."""
     caddyfile = ETC / "proxy/Caddyfile"
     command = [_program("caddy"), "validate", "--adapter", "caddyfile", "--config", str(caddyfile)]
     _run(*command, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path))
@@ -209,7 +209,7 @@ def test_the_caddy_example_is_valid(tmp_path: Path) -> None:
 def _nginx(
     directory: Path, upstream: int, change: Callable[[str], str] = lambda site: site
 ) -> Iterator[int]:
-    """The example without TLS, on a free port, and changed as its user may have to."""
+    """Run the example without TLS, on a free port, with changes that users may need."""
     port = free_port()
     example = (ETC / "proxy/nginx.conf").read_text("utf-8")
     site, _, _redirection = example.partition("server {\n    listen 80")
@@ -224,7 +224,7 @@ def _nginx(
 def _caddy(
     directory: Path, upstream: int, change: Callable[[str], str] = lambda site: site
 ) -> Iterator[int]:
-    """The example without TLS, on a free port, and without Caddy's control interface."""
+    """Run the example without TLS, on a free port, without Caddy's control interface."""
     port = free_port()
     site = change((ETC / "proxy/Caddyfile").read_text("utf-8"))
     site = site.replace("127.0.0.1:8420", f"127.0.0.1:{upstream}")
@@ -237,7 +237,7 @@ def _caddy(
 
 
 def _nginx_below_a_path(directory: Path, upstream: int) -> AbstractContextManager[int]:
-    """As docs/operations.md describes it."""
+    """Run nginx below a path as described in docs/operations.md."""
 
     def change(site: str) -> str:
         site = site.replace("location / {", "location /mist/ {")
@@ -247,7 +247,7 @@ def _nginx_below_a_path(directory: Path, upstream: int) -> AbstractContextManage
 
 
 def _caddy_below_a_path(directory: Path, upstream: int) -> AbstractContextManager[int]:
-    """As docs/operations.md describes it."""
+    """Run Caddy below a path as described in docs/operations.md."""
 
     def change(site: str) -> str:
         site = site.replace("reverse_proxy", "handle_path /mist/* {\nreverse_proxy")
@@ -283,7 +283,7 @@ Proxy = Callable[[Path, int], AbstractContextManager[int]]
 def test_streams_pass_through_a_proxy(
     proxy: Proxy, service: Service, admin: str, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    """A WebSocket is upgraded, its own origin is known, and messages come at once."""
+    """WebSockets are upgraded, their own origin is accepted, and messages arrive at once."""
     with proxy(tmp_path, service.port) as port:
         url = f"ws://127.0.0.1:{port}/ws/metrics"
         client = open_client(url, admin, origin=f"http://127.0.0.1:{port}")
@@ -295,7 +295,7 @@ def test_streams_pass_through_a_proxy(
 @pytest.mark.engine
 @pytest.mark.parametrize("proxy", [_nginx, _caddy])
 def test_monitoring_is_not_public(proxy: Proxy, service: Service, tmp_path: Path) -> None:
-    """The figures and the state of the service are answered on this machine alone."""
+    """The proxy serves ``/healthz`` but neither ``/metrics`` nor ``/readyz``."""
     with proxy(tmp_path, service.port) as port:
         for path in ("metrics", "readyz"):
             assert requests.get(f"http://127.0.0.1:{service.port}/{path}", timeout=10).ok
@@ -309,7 +309,7 @@ def test_monitoring_is_not_public(proxy: Proxy, service: Service, tmp_path: Path
 def test_a_foreign_origin_is_refused_through_a_proxy(
     proxy: Proxy, service: Service, admin: str, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    """The proxy hands on what the check needs, and the refusal comes back."""
+    """The proxy passes on what the check needs, and the refusal reaches the client."""
     with proxy(tmp_path, service.port) as port:
         url = f"ws://127.0.0.1:{port}/ws/metrics"
         client = open_client(url, admin, origin="http://elsewhere.example")
@@ -323,7 +323,7 @@ def test_a_foreign_origin_is_refused_through_a_proxy(
 def test_the_page_works_below_a_path(
     proxy: Proxy, service: Service, admin: str, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    """Its files, also from a deeper address, and a stream."""
+    """Files, also requested from a deeper address, and a stream work below the path."""
     with proxy(tmp_path, service.port) as port:
         for address in ("mist/", "mist/log?app=1", "mist/a/b"):
             page = requests.get(f"http://127.0.0.1:{port}/{address}", timeout=10)

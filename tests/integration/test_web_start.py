@@ -1,4 +1,4 @@
-"""The web tier when it starts, cannot start, crashes, and reloads: the real master and workers."""
+"""The real gunicorn master and workers: starting, failing to start, crashing and reloading."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.wait import wait_until
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "etc" / "gunicorn.conf.py"
 
-#: Quick enough for a test, with room for a start that is slow.
+#: Fast enough for a test, with room for a slow start.
 QUICK = {
     "MIST_SERVER_START_SECONDS": "8",
     "MIST_SUPERVISOR_BACKOFF_SECONDS": "0.05",
@@ -40,7 +40,7 @@ QUICK = {
 
 
 class Web:
-    """``python -m api.server.serve`` as systemd runs it, with a manager that listens."""
+    """Run ``python -m api.server.serve`` as systemd does, with a manager that listens."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = Paths(folder / "home", folder / "run")
@@ -65,18 +65,18 @@ class Web:
         self.configure()
 
     def configure(self, text: str = "", **server: object) -> None:
-        """Write the settings; ``text`` is what else is in the file."""
+        """Write the settings, with ``text`` as the rest of the file."""
         lines = [f'bind = "127.0.0.1:{self.port}"', *(f"{k} = {v}" for k, v in server.items())]
         self.settings.write_text("\n".join(["[server]", *lines, text, ""]))
 
     def follow(self, *steps: str) -> None:
-        """Have the next workers start as the steps of ``boot_app`` say."""
+        """Make the next workers start as these steps of ``boot_app`` say."""
         self.plan.write_text("\n".join(steps))
         self.arguments = ("-c", str(CONFIGURATION), "tests.support.boot_app:app")
         self.environment["PYTHONPATH"] = str(ROOT)
 
     def install(self) -> None:
-        """Make what the supervisor makes: the store, the secret, and the directory of sockets."""
+        """Create what the supervisor creates: the store, the secret, and the socket directory."""
         self.paths.runtime.mkdir(parents=True)
         store = open_store(Settings(), self.paths)
         store.migrate()
@@ -84,13 +84,13 @@ class Web:
         load_or_create(self.paths)
 
     def break_module(self, folder: Path, name: str, text: str) -> None:
-        """Put another module in a library's place."""
+        """Replace a library's module."""
         folder.mkdir()
         (folder / f"{name}.py").write_text(text)
         self.environment["PYTHONPATH"] = str(folder)
 
     def start(self) -> None:
-        """Start it, and return at once."""
+        """Start the web tier without waiting."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "api.server.serve", *self.arguments],
@@ -102,56 +102,56 @@ class Web:
             )
 
     def run(self) -> int:
-        """Start it, and return how it has ended."""
+        """Start the web tier and return its exit status."""
         self.start()
         return self.wait()
 
     def wait(self) -> int:
-        """Return how it ends."""
+        """Wait for the web tier to end and return its exit status."""
         return self.process.wait(60)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The master."""
+        """The master process."""
         assert self._process is not None
         return self._process
 
     @property
     def output(self) -> str:
-        """Everything it has said."""
+        """Return all output so far."""
         return self._output.read_text()
 
     @property
     def said(self) -> list[str]:
-        """What it has said for a person, which is no line of a log."""
+        """Return the output without log lines."""
         return [line for line in self.output.splitlines() if line.startswith("mist: ")]
 
     @property
     def told(self) -> str:
-        """What the manager has heard."""
+        """Return the notifications that the manager has received."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._told += self._manager.recv(65536).decode() + "\n"
         return self._told
 
     def workers(self) -> set[int]:
-        """The process ids of the workers."""
+        """Return the process ids of the workers."""
         children = psutil.Process(self.process.pid).children()
         return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
 
     def answering(self) -> int | None:
-        """The worker that answers, if one does."""
+        """Return the worker that answers, or None."""
         with contextlib.suppress(requests.RequestException):
             return int(requests.get(f"http://127.0.0.1:{self.port}/", timeout=5).text)
         return None
 
     def await_ready(self) -> None:
-        """Wait until the manager knows that it is up."""
+        """Wait until the manager has been told that the web tier is ready."""
         wait_until(lambda: "READY=1" in self.told or self._ended(), "READY=1", 40)
         assert not self._ended(), self.output
 
     def await_output(self, pattern: str, times: int = 1) -> None:
-        """Wait until it has said so."""
+        """Wait until the output contains the text."""
         wait_until(
             lambda: len(re.findall(pattern, self.output)) >= times or self._ended(), pattern, 40
         )
@@ -161,7 +161,7 @@ class Web:
         return self.process.poll() is not None
 
     def destroy(self) -> None:
-        """End it and its workers."""
+        """Kill the master and its workers."""
         self._manager.close()
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -171,14 +171,14 @@ class Web:
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[Web]:
-    """A web tier that is not started yet."""
+    """A web tier that has not been started."""
     web = Web(tmp_path)
     yield web
     web.destroy()
 
 
 def await_another(web: Web, worker: int) -> None:
-    """Wait until another worker than this one answers."""
+    """Wait until a worker other than this one answers."""
     wait_until(lambda: web.answering() not in (None, worker), "another worker", 20)
 
 
@@ -186,7 +186,7 @@ def await_another(web: Web, worker: int) -> None:
 
 
 def test_it_is_ready_when_a_worker_serves(web: Web, tmp_path: Path) -> None:
-    """And not when its socket is bound; one worker is enough."""
+    """The web tier is ready once its first worker serves, not when the socket is bound."""
     gate = tmp_path / "gate"
     web.configure(workers=3)
     web.follow(str(gate))
@@ -203,7 +203,7 @@ def test_it_is_ready_when_a_worker_serves(web: Web, tmp_path: Path) -> None:
 
 
 def test_it_ends_when_it_is_asked_to(web: Web) -> None:
-    """With status 0, also while it only tries to start."""
+    """SIGTERM ends the web tier with status 0, even while it is still trying to start."""
     web.follow("hangs")
     web.start()
     web.await_output("Booting worker")
@@ -212,13 +212,13 @@ def test_it_ends_when_it_is_asked_to(web: Web) -> None:
     assert web.said == []
 
 
-# It cannot start
+# Failed starts
 
 
 @pytest.mark.parametrize("text", ["raise ImportError('gone')", "a syntax error", "import nowhere"])
 @pytest.mark.parametrize("module", ["falcon", "packaging", "gunicorn", "jwt"])
 def test_a_module_that_cannot_be_imported(web: Web, tmp_path: Path, module: str, text: str) -> None:
-    """Of the application, of the configuration, or of the program itself: it is said once."""
+    """A failing import in the application, the configuration or the program is reported once."""
     web.install()
     web.break_module(tmp_path / "broken", module, text)
     assert web.run() == Exit.SOFTWARE
@@ -243,7 +243,7 @@ def test_a_module_that_cannot_be_imported(web: Web, tmp_path: Path, module: str,
     ],
 )
 def test_wrong_settings(web: Web, settings: str, words: str) -> None:
-    """The text names the key, and no worker is started."""
+    """The message names the key, and no worker is started."""
     web.settings.write_text(settings)
     assert web.run() == Exit.BAD_CONFIG
     (said,) = web.said
@@ -271,7 +271,7 @@ def test_wrong_settings(web: Web, settings: str, words: str) -> None:
 def test_a_wrong_configuration_of_gunicorn(
     web: Web, tmp_path: Path, configuration: str | None, words: str
 ) -> None:
-    """A file that an operator has changed is said to be wrong, and where."""
+    """The message names the mistake in the operator's file and its place."""
     file = tmp_path / "gunicorn.conf.py"
     if configuration is not None:
         file.write_text(configuration)
@@ -284,7 +284,7 @@ def test_a_wrong_configuration_of_gunicorn(
 
 
 def test_a_configuration_of_an_older_version(web: Web, tmp_path: Path) -> None:
-    """An installation keeps the file that it has."""
+    """The configuration file of an older installation still works."""
     file = tmp_path / "gunicorn.conf.py"
     hooks = (
         "from api.worker import note_reload, release\n"
@@ -302,7 +302,7 @@ def test_a_configuration_of_an_older_version(web: Web, tmp_path: Path) -> None:
 
 
 def test_a_port_in_use(web: Web) -> None:
-    """The text names the port and says what to do."""
+    """The message names the port and says what to do."""
     with socket.create_server(("127.0.0.1", web.port)):
         assert web.run() == Exit.UNAVAILABLE
     (said,) = web.said
@@ -312,7 +312,7 @@ def test_a_port_in_use(web: Web) -> None:
 
 @pytest.mark.parametrize("secret", ["short", "x" * 64])
 def test_a_secret_that_cannot_be_used(web: Web, secret: str) -> None:
-    """Too short, or for everybody to read: nothing is tried twice."""
+    """A secret that is too short or readable by every user is reported without a retry."""
     web.install()
     web.paths.secret.write_text(secret)
     web.paths.secret.chmod(0o604)
@@ -351,7 +351,7 @@ def _unreadable(database: Path) -> None:
     ],
 )
 def test_a_store_that_cannot_be_used(web: Web, damage: Damage, words: str) -> None:
-    """It is tried for a while, since the store may be on its way, and then it is said."""
+    """An unusable store is retried for a while, and the service then ends with the reason."""
     web.install()
     damage(web.paths.database)
     web.environment["MIST_SERVER_START_SECONDS"] = "2"
@@ -373,7 +373,7 @@ def test_a_store_that_cannot_be_used(web: Web, damage: Damage, words: str) -> No
     ],
 )
 def test_workers_that_end_while_they_start(web: Web, step: str, words: str) -> None:
-    """They are tried with growing pauses, a bounded number of times."""
+    """Workers that end while they start are retried a few times, with growing pauses."""
     web.follow(*[step] * 50)
     started = time.monotonic()
     status = web.run()
@@ -387,7 +387,7 @@ def test_workers_that_end_while_they_start(web: Web, step: str, words: str) -> N
 
 
 def test_a_worker_that_hangs_while_it_starts(web: Web) -> None:
-    """It is killed, and the text says what may be done."""
+    """A hanging worker is killed, and the message says what to do."""
     web.environment["MIST_SERVER_START_SECONDS"] = "1"
     web.follow("hangs")
     assert web.run() == Exit.FAILURE
@@ -397,7 +397,7 @@ def test_a_worker_that_hangs_while_it_starts(web: Web) -> None:
 
 
 def test_a_start_may_fail_at_first(web: Web) -> None:
-    """What was wrong has gone, and so has the failure."""
+    """The web tier starts normally once the cause of a failed start is gone."""
     web.follow("killed", "store", "bug", "")
     web.start()
     web.await_ready()
@@ -405,11 +405,11 @@ def test_a_start_may_fail_at_first(web: Web) -> None:
     assert web.said == []
 
 
-# One of several
+# One of several workers
 
 
 def test_one_of_several_workers_that_cannot_start(web: Web) -> None:
-    """The others serve, and it is tried again with pauses, however often it fails."""
+    """The other workers serve; the failing one is retried with pauses, without a limit."""
     web.configure(workers=2)
     web.follow("", *["settings", "killed", "hangs"] * 4)
     web.environment["MIST_SERVER_START_SECONDS"] = "1.5"
@@ -421,11 +421,11 @@ def test_one_of_several_workers_that_cannot_start(web: Web) -> None:
     assert web.told.count("READY=1") == 1
 
 
-# It crashes
+# Crashes
 
 
 def test_a_worker_that_crashes_is_replaced(web: Web) -> None:
-    """One that has served and is killed is no failure to start."""
+    """A worker that has served and is killed does not count as a failed start."""
     web.follow()
     web.start()
     web.await_ready()
@@ -439,7 +439,7 @@ def test_a_worker_that_crashes_is_replaced(web: Web) -> None:
 
 
 def test_a_worker_that_crashes_all_the_time(web: Web) -> None:
-    """The service ends, with the reason, as any other process that does so."""
+    """The service ends with the reason, like any other process that keeps crashing."""
     web.follow()
     web.start()
     web.await_ready()
@@ -456,7 +456,7 @@ def test_a_worker_that_crashes_all_the_time(web: Web) -> None:
 
 
 def test_a_worker_that_does_not_come_back(web: Web) -> None:
-    """It has served, and now it cannot be started."""
+    """The service ends if a worker that has served can no longer be started."""
     web.follow("", "settings")
     web.start()
     web.await_ready()
@@ -467,7 +467,7 @@ def test_a_worker_that_does_not_come_back(web: Web) -> None:
 
 
 def test_a_worker_that_is_asked_to_end_is_replaced_at_once(web: Web) -> None:
-    """Which an operator may do; nothing has crashed."""
+    """A worker that an operator terminates is replaced at once and does not count as a crash."""
     web.follow()
     web.start()
     web.await_ready()
@@ -477,11 +477,11 @@ def test_a_worker_that_is_asked_to_end_is_replaced_at_once(web: Web) -> None:
     assert "web_worker_ended" not in web.output
 
 
-# It reloads
+# Reloads
 
 
 def test_a_reload_replaces_workers_that_serve(web: Web, tmp_path: Path) -> None:
-    """The old ones go on until a new one serves."""
+    """The old workers serve until a new one does."""
     gate = tmp_path / "gate"
     web.configure(workers=2)
     web.follow("", "", str(gate))
@@ -507,7 +507,7 @@ def test_a_reload_replaces_workers_that_serve(web: Web, tmp_path: Path) -> None:
     ],
 )
 def test_a_reload_with_wrong_settings_changes_nothing(web: Web, text: str, words: str) -> None:
-    """The workers that serve go on, the log says why, and the next reload may be right."""
+    """The old workers keep serving, the log has the reason, and a later reload can succeed."""
     web.follow()
     web.start()
     web.await_ready()
@@ -525,7 +525,7 @@ def test_a_reload_with_wrong_settings_changes_nothing(web: Web, text: str, words
 
 
 def test_a_reload_to_an_address_that_is_taken(web: Web) -> None:
-    """It goes on where it is; and one that is free is moved to."""
+    """A reload to a port in use changes nothing; a reload to a free port moves the address."""
     web.follow()
     web.start()
     web.await_ready()
@@ -546,7 +546,7 @@ def test_a_reload_to_an_address_that_is_taken(web: Web) -> None:
 
 @pytest.mark.parametrize("step", ["settings", "bug", "killed", "hangs"])
 def test_a_reload_whose_workers_cannot_start(web: Web, step: str) -> None:
-    """The old ones go on, as many as they were, and the next reload is as any other."""
+    """All old workers keep serving, and a later reload works as usual."""
     web.configure(workers=2)
     web.environment["MIST_SERVER_START_SECONDS"] = "1.5"
     web.follow()
@@ -565,7 +565,7 @@ def test_a_reload_whose_workers_cannot_start(web: Web, step: str) -> None:
 
 
 def test_a_reload_starts_what_could_not_be_started(web: Web) -> None:
-    """What was wrong is right now: nothing waits for the end of a pause."""
+    """A reload does not wait for the end of a pause to start a failed worker."""
     web.environment |= {
         "MIST_SUPERVISOR_BACKOFF_SECONDS": "60",
         "MIST_SUPERVISOR_BACKOFF_LIMIT_SECONDS": "60",

@@ -1,7 +1,7 @@
-"""The worker on the wire: real gunicorn, and clients that nobody here wrote.
+"""The worker on the wire: real gunicorn and third-party clients.
 
-Each known hole of gevent-websocket has its test: codes both ways, unmasked
-frames, announced lengths, refused handshakes that say why.
+Each known defect of gevent-websocket has a test: codes in both directions,
+unmasked frames, announced lengths, and refused handshakes with their reasons.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SECONDS: Final = 20.0
 
 
 class Gunicorn:
-    """A gunicorn with the smallest application, on a free port."""
+    """A gunicorn with a minimal application on a free port."""
 
     def __init__(self, log: Path, **settings: object) -> None:
         self._log = log
@@ -68,7 +68,7 @@ class Gunicorn:
 
     @property
     def log(self) -> str:
-        """What gunicorn has said so far."""
+        """Return gunicorn's output so far."""
         return self._log.read_text()
 
     def await_answer(self) -> None:
@@ -83,7 +83,7 @@ class Gunicorn:
         wait_until(answers, "an answer")
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str, Any]:
-        """Status, message and headers of the answer to a request."""
+        """Return the status, message and headers of the response."""
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         with contextlib.closing(client):
             client.request("GET", path, headers=headers or {})
@@ -91,25 +91,25 @@ class Gunicorn:
             return answer.status, json.loads(answer.read())["message"], answer.headers
 
     def connect(self, path: str) -> ClientConnection:
-        """A client of the library websockets."""
+        """Connect a client of the websockets library."""
         return connect_websockets(
             f"ws://127.0.0.1:{self.port}{path}", compression=None, ping_interval=None
         )
 
     def raw(self, path: str = "/ws/idle", behind: bytes = b"") -> Raw:
-        """A client that is but a socket, with the handshake done."""
+        """Connect a plain socket that has completed the handshake."""
         client = Raw(self.port)
         client.send(request(path) + behind)
         assert client.head().startswith("HTTP/1.1 101 ")
         return client
 
     def workers(self) -> set[int]:
-        """The process ids of the workers."""
+        """Return the process ids of the workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return {int(pid) for pid in children.read_text().split()}
 
     def stop(self) -> int:
-        """Stop it, and say how it ended."""
+        """Stop gunicorn and return its exit status."""
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(SECONDS)
@@ -126,14 +126,14 @@ class Raw:
         self.sock.sendall(data)
 
     def head(self) -> str:
-        """An HTTP answer's status line and headers, read to their end and no further."""
+        """Read the response's status line and headers and not a byte more."""
         data = b""
         while not data.endswith(b"\r\n\r\n"):
             data += self.exactly(1)
         return data.decode("latin-1")
 
     def frame(self) -> tuple[int, bytes]:
-        """The opcode and payload of the next frame."""
+        """Return the opcode and payload of the next frame."""
         head = self.exactly(2)
         head += self.exactly({126: 2, 127: 8}.get(head[1] & 0x7F, 0))
         header = read_header(head)
@@ -141,17 +141,17 @@ class Raw:
         return header.opcode, self.exactly(header.length)
 
     def close_code(self) -> int:
-        """The code of the next frame, which is a close frame."""
+        """Return the code of the next frame, which must be a close frame."""
         opcode, payload = self.frame()
         assert opcode == 8
         return int(struct.unpack("!H", payload[:2])[0])
 
     def at_end(self) -> bool:
-        """Whether the server ends the connection now, without a reset."""
+        """Return True if the server ends the connection now, without a reset."""
         return self.sock.recv(1) == b""
 
     def exactly(self, length: int) -> bytes:
-        """So many bytes."""
+        """Return exactly that many bytes."""
         data = b""
         while len(data) < length:
             more = self.sock.recv(length - len(data))
@@ -161,7 +161,7 @@ class Raw:
 
 
 def request(path: str, **changed: str | None) -> bytes:
-    """A handshake; headers of that name (with _ for -) are changed or left out."""
+    """Return a handshake with headers (_ for -) changed or left out."""
     headers: dict[str, str | None] = {
         "Host": "localhost",
         "Upgrade": "websocket",
@@ -175,7 +175,7 @@ def request(path: str, **changed: str | None) -> bytes:
 
 
 def await_workers(server: Gunicorn, count: int) -> None:
-    """Wait until so many workers answer."""
+    """Wait until that many workers answer."""
     answering: set[str] = set()
 
     def all_have() -> bool:
@@ -187,7 +187,7 @@ def await_workers(server: Gunicorn, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
-    """A server with short times, shared by the tests that leave it as it was."""
+    """A server with short timeouts, shared by the tests that leave it as it was."""
     gunicorn = Gunicorn(
         tmp_path_factory.mktemp("wire") / "log",
         streams_close_seconds=1,
@@ -202,7 +202,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
-    """Starts servers for one test alone; the arguments are settings."""
+    """Start servers for one test alone; the arguments are settings."""
     started: list[Gunicorn] = []
 
     def start(**settings: object) -> Gunicorn:
@@ -214,11 +214,11 @@ def own(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
         gunicorn.stop()
 
 
-# What the server says
+# Frames from the server
 
 
 def test_code_and_reason_reach_the_client(server: Gunicorn) -> None:
-    """gevent-websocket drops the code that the application closes with."""
+    """The application's close code is sent; gevent-websocket drops it."""
     with server.connect("/ws/numbers?count=3&code=4409&reason=not+running") as client:
         assert [client.recv(SECONDS)[:1] for _ in range(3)] == ["0", "1", "2"]
         with pytest.raises(ConnectionClosed):
@@ -227,7 +227,7 @@ def test_code_and_reason_reach_the_client(server: Gunicorn) -> None:
 
 
 def test_code_reaches_another_client(server: Gunicorn) -> None:
-    """The same as websocket-client sees it."""
+    """websocket-client sees the same code and reason."""
     client = websocket.create_connection(
         f"ws://127.0.0.1:{server.port}/ws/close?code=4404&reason=gone", timeout=SECONDS
     )
@@ -238,7 +238,7 @@ def test_code_reaches_another_client(server: Gunicorn) -> None:
 
 
 def test_long_reason_is_cut(server: Gunicorn) -> None:
-    """gevent-websocket makes an illegal control frame of it."""
+    """A long reason is cut; gevent-websocket turns it into an illegal control frame."""
     client = server.raw(f"/ws/close?code=4000&reason={'%C3%A9' * 100}")
     opcode, payload = client.frame()
     assert opcode == 8
@@ -246,14 +246,14 @@ def test_long_reason_is_cut(server: Gunicorn) -> None:
 
 
 def test_much_data_arrives_whole(server: Gunicorn) -> None:
-    """Through a socket that fills up again and again."""
+    """A large message arrives completely, although the socket fills up again and again."""
     with server.connect("/ws/numbers?count=20000&size=1000") as client:
         numbers = [int(message.split()[0]) for message in client]
     assert numbers == list(range(20000))
 
 
 def test_what_the_application_returns_is_not_sent(server: Gunicorn) -> None:
-    """After the handshake there are frames and nothing else."""
+    """After the handshake only frames are sent."""
     client = server.raw("/ws/close?code=1000")
     assert client.frame() == (8, b"\x03\xe8")
     client.send(close(1000))
@@ -262,15 +262,15 @@ def test_what_the_application_returns_is_not_sent(server: Gunicorn) -> None:
 
 @pytest.mark.parametrize("path", ["/ws/failing", "/ws/failing-source"])
 def test_failing_application_is_1011(server: Gunicorn, path: str) -> None:
-    """And no HTTP error in the middle of a WebSocket."""
+    """The connection is closed with 1011, without an HTTP error in the WebSocket stream."""
     assert server.raw(path).close_code() == 1011
 
 
-# What clients say
+# Frames from clients
 
 
 def test_messages_come_and_go(server: Gunicorn) -> None:
-    """Text and binary, to the largest that is allowed."""
+    """Text and binary messages work, up to the largest allowed size."""
     with server.connect("/ws/echo") as client:
         for message in ("", "ü", "x" * 4096, b"\x00\xff"):
             client.send(message)
@@ -280,7 +280,7 @@ def test_messages_come_and_go(server: Gunicorn) -> None:
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1014, 3000, 4000, 4999])
 def test_clients_code_comes_back(server: Gunicorn, code: int) -> None:
-    """gevent-websocket echoes it as garbage, and refuses 1012 to 1014."""
+    """The client's code is echoed; gevent-websocket garbles it and refuses 1012 to 1014."""
     client = server.raw()
     client.send(close(code, b"x" * 123))
     assert client.frame() == (8, struct.pack("!H", code))
@@ -289,7 +289,7 @@ def test_clients_code_comes_back(server: Gunicorn, code: int) -> None:
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2000, 5000, 65535])
 def test_code_that_must_not_travel_is_1002(server: Gunicorn, code: int) -> None:
-    """gevent-websocket accepts codes above 4999."""
+    """A code that must not be sent is refused with 1002; gevent-websocket accepts some of them."""
     client = server.raw()
     client.send(close(code))
     assert client.close_code() == 1002
@@ -313,7 +313,7 @@ def test_code_that_must_not_travel_is_1002(server: Gunicorn, code: int) -> None:
     ],
 )
 def test_violation_closes_with_its_code(server: Gunicorn, data: bytes, code: int) -> None:
-    """At once, from the header alone, and without a reset."""
+    """The connection is closed at once, from the header alone, and without a reset."""
     client = server.raw()
     client.send(data)
     assert client.close_code() == code
@@ -342,7 +342,7 @@ def test_violation_closes_with_its_code(server: Gunicorn, data: bytes, code: int
 def test_a_violation_takes_no_answer_back(
     server: Gunicorn, valid: bytes, wrong: bytes, code: int
 ) -> None:
-    """Autobahn's cases, in one segment: the echo, the pong, and then the close frame."""
+    """Frames before a violation are answered and frames after it are not (Autobahn's cases)."""
     client = server.raw("/ws/echo")
     client.send(frame(9, b"first") + valid + wrong + frame(9, b"too late"))
     assert client.frame() == (10, b"first")
@@ -353,7 +353,7 @@ def test_a_violation_takes_no_answer_back(
 
 
 def test_too_large_message_gets_its_answer_while_it_is_sent(server: Gunicorn) -> None:
-    """The rest is drained, so a client that sends first and reads later is not reset."""
+    """The rest is drained, so that a client that sends first and reads later is not reset."""
     with server.connect("/ws/echo") as client:
         with contextlib.suppress(ConnectionClosed):
             client.send(b"x" * 5_000_000)
@@ -363,12 +363,12 @@ def test_too_large_message_gets_its_answer_while_it_is_sent(server: Gunicorn) ->
 
 
 def test_frames_behind_the_handshake_are_read(server: Gunicorn) -> None:
-    """A client may not wait for the answer before it pings."""
+    """A client may send a ping before it has received the response."""
     assert server.raw(behind=frame(9, b"early")).frame() == (10, b"early")
 
 
 def test_frame_in_many_pieces(server: Gunicorn) -> None:
-    """One byte at a time."""
+    """A frame is read even if it arrives byte by byte."""
     client = server.raw("/ws/echo")
     for byte in frame(1, "gruß".encode()):
         client.send(bytes((byte,)))
@@ -395,7 +395,7 @@ def test_frame_in_many_pieces(server: Gunicorn) -> None:
 def test_refused_handshake_says_why(
     server: Gunicorn, changed: dict[str, str | None], status: int, says: str
 ) -> None:
-    """gevent-websocket answers with a 500, or loses the body to a TypeError."""
+    """The refusal has its status and body; gevent-websocket sends a 500 or loses the body."""
     client = Raw(server.port)
     client.send(request("/ws/idle", **changed) + b"abc" * ("Content_Length" in changed))
     answer = http.client.HTTPResponse(client.sock)
@@ -409,25 +409,25 @@ def test_refused_handshake_says_why(
 
 
 def test_http_1_0_is_told_what_is_needed(server: Gunicorn) -> None:
-    """As an old reverse proxy speaks."""
+    """An HTTP/1.0 handshake, as from an old reverse proxy, is answered with 426."""
     client = Raw(server.port)
     client.send(request("/ws/idle").replace(b"HTTP/1.1", b"HTTP/1.0"))
     assert client.head().startswith("HTTP/1.1 426 ")
 
 
 def test_refusal_of_the_application_reaches_the_client(server: Gunicorn) -> None:
-    """With its own status and body, before any upgrade."""
+    """A refusal by the application arrives with its own status and body, before the upgrade."""
     with pytest.raises(InvalidStatus) as caught:
         server.connect("/ws/forbidden")
     assert caught.value.response.status_code == 401
     assert b"log in first" in caught.value.response.body
 
 
-# Plain HTTP beside it
+# Plain HTTP
 
 
 def test_connection_is_kept_for_the_next_request(server: Gunicorn) -> None:
-    """Two answers on one connection, and a WebSocket after them."""
+    """One connection serves two requests and then a WebSocket."""
     client = Raw(server.port)
     for _ in range(2):
         client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -456,7 +456,7 @@ def test_connection_is_kept_for_the_next_request(server: Gunicorn) -> None:
     ],
 )
 def test_what_is_no_request_is_refused(server: Gunicorn, data: bytes, status: str) -> None:
-    """With a status, in time, and without a traceback in the log."""
+    """The refusal has a status and comes in time, without a traceback in the log."""
     before = server.log.count("Traceback")
     client = Raw(server.port)
     client.send(data)
@@ -465,7 +465,7 @@ def test_what_is_no_request_is_refused(server: Gunicorn, data: bytes, status: st
 
 
 def test_connection_without_a_request_is_ended(server: Gunicorn) -> None:
-    """It would cost a greenlet for ever."""
+    """An idle connection is closed, because it would occupy a greenlet forever."""
     assert Raw(server.port).at_end()
 
 
@@ -473,7 +473,7 @@ def test_connection_without_a_request_is_ended(server: Gunicorn) -> None:
 
 
 def test_pings_come_and_silence_ends_the_connection(own: Callable[..., Gunicorn]) -> None:
-    """Two pings, no answer, then the end."""
+    """The connection ends after two unanswered pings."""
     server = own(streams_ping_seconds=0.2, streams_close_seconds=0.2)
     client = server.raw()
     assert [client.frame()[0] for _ in range(2)] == [9, 9]
@@ -482,7 +482,7 @@ def test_pings_come_and_silence_ends_the_connection(own: Callable[..., Gunicorn]
 
 
 def test_answered_pings_keep_the_connection(own: Callable[..., Gunicorn]) -> None:
-    """Also on a connection that carries nothing else."""
+    """Answered pings keep a connection that carries nothing else."""
     server = own(streams_ping_seconds=0.1)
     client = server.raw()
     for _ in range(10):
@@ -491,7 +491,7 @@ def test_answered_pings_keep_the_connection(own: Callable[..., Gunicorn]) -> Non
 
 
 def test_client_that_reads_nothing_is_dropped(server: Gunicorn) -> None:
-    """After ``stall_seconds``; the others do not wait for it."""
+    """The client is dropped after ``stall_seconds``, and others do not wait for it."""
     stalled = server.raw("/ws/numbers?size=1000")
     with server.connect("/ws/numbers?count=2000&size=1000") as client:
         assert sum(1 for _ in client) == 2000
@@ -499,7 +499,7 @@ def test_client_that_reads_nothing_is_dropped(server: Gunicorn) -> None:
 
 
 def _is_reset(client: Raw) -> bool:
-    """Whether the server has dropped the connection; reads nothing of what waits."""
+    """Return True if the server has dropped the connection. Pending data is not read."""
     info = client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
     established = 1
     return info[0] != established
@@ -515,7 +515,7 @@ def _is_reset(client: Raw) -> bool:
 def test_stopping_says_good_bye(
     own: Callable[..., Gunicorn], number: int, code: int, lives: bool
 ) -> None:
-    """1001 for good, 1012 for a reload; what is pending comes first."""
+    """Pending messages come before the close frame: 1001 for a stop, 1012 for a reload."""
     server = own(server_workers=2)
     before = server.workers()
     clients = [server.raw() for _ in range(20)]
@@ -533,7 +533,7 @@ def test_stopping_says_good_bye(
 
 
 def test_stop_after_a_reload_is_a_stop(own: Callable[..., Gunicorn]) -> None:
-    """Workers that a reload has started are stopped with 1001."""
+    """Workers started by a reload close their clients with 1001 when they are stopped."""
     server = own()
     before = server.workers()
     server.process.send_signal(signal.SIGHUP)
@@ -544,7 +544,7 @@ def test_stop_after_a_reload_is_a_stop(own: Callable[..., Gunicorn]) -> None:
 
 
 def test_stop_is_bounded_whatever_clients_do(own: Callable[..., Gunicorn]) -> None:
-    """One does not read, one does not answer, one keeps a connection without a request."""
+    """The stop is bounded despite clients that do not read, do not answer, or send no request."""
     server = own(server_graceful_timeout=2)
     stalled = server.raw("/ws/numbers?size=1000")
     mute = server.raw()
@@ -558,7 +558,7 @@ def test_stop_is_bounded_whatever_clients_do(own: Callable[..., Gunicorn]) -> No
 
 
 def test_request_under_way_is_answered(own: Callable[..., Gunicorn]) -> None:
-    """The listener closes at once, the answer still comes."""
+    """The listener closes at once, but the request in progress is still answered."""
     server = own()
     client = Raw(server.port)
     client.send(b"GET /slow?seconds=1 HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -570,7 +570,7 @@ def test_request_under_way_is_answered(own: Callable[..., Gunicorn]) -> None:
 
 
 def test_worker_whose_master_is_killed_says_good_bye(own: Callable[..., Gunicorn]) -> None:
-    """It must not serve on without anybody who could stop it."""
+    """A worker must not keep serving after its master, which could stop it, has been killed."""
     server = own()
     client = server.raw()
     workers = server.workers()
@@ -582,11 +582,11 @@ def test_worker_whose_master_is_killed_says_good_bye(own: Callable[..., Gunicorn
     )
 
 
-# Many
+# Many clients
 
 
 def test_burst_of_connects_is_served_and_spread(own: Callable[..., Gunicorn]) -> None:
-    """Nobody is refused, and no worker gets much more than its share."""
+    """Every connection is accepted, and no worker gets much more than its share."""
     server = own(server_workers=3)
     await_workers(server, 3)
     clients = [Raw(server.port) for _ in range(2000)]
@@ -602,7 +602,7 @@ def test_burst_of_connects_is_served_and_spread(own: Callable[..., Gunicorn]) ->
 
 
 def test_idle_clients_cost_little_memory(server: Gunicorn) -> None:
-    """Well under the 24 KiB that a client may cost; 1,000 show it as 8,000 do."""
+    """A client costs well under the allowed 24 KiB; 1,000 show it as well as 8,000."""
     warm = [server.raw() for _ in range(100)]
     before = int(server.get("/memory")[1])
     clients = [server.raw() for _ in range(1000)]

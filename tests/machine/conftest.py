@@ -1,4 +1,4 @@
-"""A fresh Debian 12 for each module, whose tests are steps that build on one another."""
+"""A fresh Debian 12 for each module, whose tests are consecutive steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FAILED = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of this folder where no machine can boot; CI has to be able to."""
+    """Skip the tests of this folder if no machine can boot here; in CI, abort the run."""
     items = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     try:
         host.require()
@@ -31,13 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Note the first step of a module that failed."""
+    """Record the first step of a module that failed."""
     if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
         _module(item).stash.setdefault(_FAILED, item.name)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out the steps after one that failed: they would fail because of it."""
+    """Skip the steps after a failed one, because they would fail as well."""
     failed = _module(item).stash.get(_FAILED, None)
     if failed is not None and item.get_closest_marker("steps"):
         pytest.skip(f"{failed} failed")
@@ -51,20 +51,20 @@ def _module(item: pytest.Item) -> pytest.Module:
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    """A machine that has just been installed."""
+    """A newly installed machine."""
     with Machine() as machine:
         yield machine
 
 
 @pytest.fixture(scope="module")
 def visitor(machine: Machine) -> Visitor:
-    """Somebody with a browser."""
+    """A user with a browser."""
     return Visitor(machine)
 
 
 @pytest.fixture(scope="module")
 def trial(machine: Machine) -> Iterator[Trial]:
-    """Somebody who tries it as root."""
+    """A trial of the service as root."""
     trial = Trial(machine)
     yield trial
     trial.close()
@@ -72,13 +72,13 @@ def trial(machine: Machine) -> Iterator[Trial]:
 
 @pytest.fixture(scope="module")
 def service(machine: Machine) -> InstalledService:
-    """The service, once it is installed."""
+    """The installed service."""
     return InstalledService(machine)
 
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the files under test, changes that are not committed included."""
+    """A repository with the files under test, including uncommitted changes."""
     repository = tmp_path_factory.mktemp("sources") / "mist"
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, timeout=60).stdout

@@ -1,4 +1,4 @@
-"""What the README and docs/operations.md promise, on a fresh machine, from first to last."""
+"""The promises of the README and docs/operations.md, tested in order on a fresh machine."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ pytestmark = [pytest.mark.steps, pytest.mark.timeout(600)]
 
 
 def test_the_sources_are_cloned(trial: Trial, sources: Path) -> None:
-    """With the packages that the README names, and no others."""
+    """The packages that the README names are enough."""
     trial.clone(sources)
 
 
 def test_make_up_is_ready_within_five_minutes(trial: Trial) -> None:
-    """It prints the one-time password, and nothing that looks like a crash."""
+    """The output has the one-time password and nothing that looks like a crash."""
     output = trial.make_up(300)
     assert trial.password, output
     assert "Traceback" not in output
 
 
 def test_the_page_is_served(machine: Machine, visitor: Visitor) -> None:
-    """`make up` has built it with a Node from PyPI: the machine has none of its own."""
+    """`make up` has built the page with a Node from PyPI, because the machine has none."""
     assert machine.run("command -v node", check=False).status != 0
     visitor.open_page()
 
 
 def test_the_tour(trial: Trial, visitor: Visitor) -> None:
-    """Each command works as it is printed, against the engine that `make up` installed."""
+    """Each command works as printed, with the engine that `make up` installed."""
     visitor.make_image()
     reader = Reader(trial)
     for command in tour():
@@ -48,12 +48,12 @@ def test_the_tour(trial: Trial, visitor: Visitor) -> None:
 
 
 def test_an_interrupt_leaves_nothing(trial: Trial) -> None:
-    """^C in the terminal ends every process, without a traceback."""
+    """^C in the terminal ends every process without a traceback."""
     assert "Traceback" not in trial.interrupt()
 
 
 def test_a_second_time_is_quick(trial: Trial, visitor: Visitor) -> None:
-    """Nothing is installed again, and the accounts are those of the first time."""
+    """The second `make up` installs nothing and keeps the accounts."""
     began = time.monotonic()
     output = trial.make_up()
     assert time.monotonic() - began < 30
@@ -68,14 +68,14 @@ def test_a_second_time_is_quick(trial: Trial, visitor: Visitor) -> None:
 def test_the_service_starts_where_root_has_tried_it(
     trial: Trial, service: InstalledService, visitor: Visitor
 ) -> None:
-    """With the commands of docs/operations.md; the accounts of the trial are there."""
+    """The commands of docs/operations.md work, and the trial's accounts are kept."""
     service.install()
     visitor.log_in(trial.password)
     visitor.open_page()
 
 
 def test_a_container_is_watched(machine: Machine, visitor: Visitor) -> None:
-    """By a WebSocket client that nobody here wrote."""
+    """A third-party WebSocket client receives the container's log."""
     visitor.install_client()
     visitor.run_container("steady", "--restart=always")
     machine.run(f"{MIST} app add steady --container steady")
@@ -83,7 +83,7 @@ def test_a_container_is_watched(machine: Machine, visitor: Visitor) -> None:
 
 
 def test_a_deployment_succeeds(machine: Machine, visitor: Visitor) -> None:
-    """From a repository that the service reaches over the network."""
+    """The service deploys from a repository that it reaches over the network."""
     visitor.serve_repository("shop", says="open")
     machine.run(f"{MIST} app add shop --git git://127.0.0.1/shop")
     ended = visitor.deploy("shop")
@@ -94,7 +94,7 @@ def test_a_deployment_succeeds(machine: Machine, visitor: Visitor) -> None:
 def test_root_may_use_the_command_while_the_service_runs(
     machine: Machine, trial: Trial, visitor: Visitor
 ) -> None:
-    """The account that it adds can log in, and the service can go on writing."""
+    """Root can add an account, which can log in, and the service can still write."""
     add = f"{MIST} user add you@example.com --password-stdin"
     machine.run(f"echo 'a long password' | {add}")
     machine.run(f"{MIST} app grant steady you@example.com && {MIST} status && {MIST} doctor")
@@ -105,14 +105,14 @@ def test_root_may_use_the_command_while_the_service_runs(
 
 
 def test_nothing_in_the_journal_looks_like_a_crash(service: InstalledService) -> None:
-    """Neither unit was restarted, and neither complains."""
+    """Neither unit was restarted or has logged errors."""
     assert service.restarts() == ["0", "0"]
     assert not service.crashes()
 
 
 @pytest.mark.parametrize("sandboxed", [True, False])
 def test_the_web_tier_has_no_way_to_the_engine(sandboxed: bool, service: InstalledService) -> None:
-    """Neither in its unit nor outside of it can its user do what the supervisor does."""
+    """The web tier's user cannot do what the supervisor does, inside its unit or outside."""
     found = service.attack(sandboxed=sandboxed)
     database = re.compile(r"writable /var/lib/mist/store(/mist\.db(-shm|-wal)?)?")
     open_ways = [each for each in found if not database.fullmatch(each)]
@@ -132,12 +132,12 @@ def test_the_web_tier_has_no_way_to_the_engine(sandboxed: bool, service: Install
 def test_it_comes_back(
     event: str, units: list[str], machine: Machine, service: InstalledService, visitor: Visitor
 ) -> None:
-    """Other processes serve, and the container is watched as before."""
+    """New processes serve, and the container is watched as before."""
     before = [service.processes(unit) for unit in units]
     machine.run(event)
 
     def replaced() -> bool:
-        # In a reload the old worker serves beside the new one, and closes its streams then.
+        # During a reload the old worker serves along with the new one, and then closes its streams.
         pairs = [(old, service.processes(unit)) for old, unit in zip(before, units, strict=True)]
         return all(old - now and now - old for old, now in pairs)
 
@@ -149,7 +149,7 @@ def test_it_comes_back(
 def test_it_comes_back_after_a_reboot(
     machine: Machine, service: InstalledService, visitor: Visitor
 ) -> None:
-    """The session goes on, the machine went down and came up without a complaint."""
+    """After a clean reboot the session is still valid."""
     assert service.restarts() == ["1", "1"]
     machine.reboot()
     service.wait_running()
@@ -159,9 +159,9 @@ def test_it_comes_back_after_a_reboot(
 
 
 def test_stopping_leaves_nothing(machine: Machine, service: InstalledService) -> None:
-    """No process of either user, no socket, no port."""
+    """No process of either user, no socket and no open port is left."""
     machine.run("systemctl stop mist.target")
-    # A target has stopped before what it started has.
+    # systemd reports a target as stopped before the units it started have stopped.
     wait_until(lambda: not service.left(), "everything to end", 60)
     assert service.restarts() == ["0", "0"]
     assert not service.crashes()

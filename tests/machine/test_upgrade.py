@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.steps, pytest.mark.timeout(600)]
 
 #: The last commit before services were tried on a fresh machine.
 OLD: Final = "7cec6c423e"
-#: Its unit does not run (its filter of system calls), so its service is one of our own making.
+#: Its unit does not run because of its system call filter, so the tests define a service.
 OLD_SERVICE: Final = """
 systemd-run --quiet --unit=old-mist --uid=mist --gid=mist --property=SupplementaryGroups=docker \
     --property=UMask=0007 --property=KillMode=mixed \
@@ -52,7 +52,7 @@ def old_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_old_version_makes_data(
     machine: Machine, old_sources: Path, trial: Trial, sources: Path, visitor: Visitor, you: Visitor
 ) -> None:
-    """Accounts, sessions, applications, a grant and a deployment."""
+    """The old version creates accounts, sessions, applications, a grant and a deployment."""
     trial.clone(sources)
     machine.copy_in(old_sources, "/root/old")
     machine.run("apt-get install -qy docker.io && make -C old install", 300)
@@ -76,7 +76,7 @@ def test_the_old_version_makes_data(
 def test_data_and_sessions_survive_the_upgrade(
     machine: Machine, visitor: Visitor, you: Visitor
 ) -> None:
-    """With the commands of docs/operations.md; the sessions are those from before."""
+    """The commands of docs/operations.md keep the data, and old sessions stay valid."""
     machine.run("make -C mist install && systemctl enable --now mist.target", 300)
     visitor.wait_ready()
     assert ADMIN in visitor.request("GET", "/api/auth/me")
@@ -91,7 +91,7 @@ def test_data_and_sessions_survive_the_upgrade(
 def test_root_may_try_it_after_the_installation(
     machine: Machine, trial: Trial, service: InstalledService, visitor: Visitor
 ) -> None:
-    """What root leaves behind stops neither the trial nor the service, which runs again."""
+    """Files that root leaves behind break neither the trial nor the service, which runs again."""
     machine.run("systemctl stop mist.target mist-api mist-supervisor")
     assert "one-time password" not in trial.make_up(300)
     visitor.watch("steady")

@@ -35,7 +35,7 @@ _SECONDS = 15.0
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; without it or without a built page, CI fails and a desk skips."""
+    """Debian's Chromium. Without it or a built page, tests are skipped (in CI: fail)."""
     try:
         path = chromium()
     except LookupError as error:
@@ -50,7 +50,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_tab(browser: Browser) -> Iterator[OpenTab]:
-    """``open_tab(service)``: a tab of a new profile, checked and closed after the test.
+    """Open a tab of a new profile: ``open_tab(service)``. Checked and closed after the test.
 
     ``options`` are those of ``Browser.new_context``: ``viewport``, ``color_scheme``, …
     """
@@ -72,13 +72,13 @@ def open_tab(browser: Browser) -> Iterator[OpenTab]:
 
 @pytest.fixture
 def tab(open_tab: OpenTab, service: Service) -> Tab:
-    """A tab on the shared service, where nobody has signed in."""
+    """A tab on the shared service without a session."""
     return open_tab(service)
 
 
 @pytest.fixture(scope="module")
 def showcase(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Showcase]:
-    """An installation with something in every view; other modules remove its containers."""
+    """An installation with content in every view, in a service of its own."""
     service = Service(engine.host, SETTINGS)
     try:
         service.start()

@@ -1,4 +1,4 @@
-"""Deployments in the page: begun, watched, cancelled, rolled back."""
+"""Deployments in the page: starting, watching, cancelling and rolling back."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ STAGES = (
     "Start the new container",
     "Completed",
 )
-#: A build of some seconds whose lines are numbered.
+#: A build that takes some seconds and prints numbered lines.
 SLOW = tuple(f"RUN echo part {part}; sleep 0.7" for part in range(4))
 
 
 @pytest.fixture(scope="module")
 def deploying(engine: PrivateEngine) -> Iterator[Service]:
-    """A service whose deployments are quick."""
+    """A service on which deployments are quick."""
     service = Service(engine.host, SETTINGS)
     try:
         service.start()
@@ -45,7 +45,7 @@ def deploying(engine: PrivateEngine) -> Iterator[Service]:
 
 
 class Shop:
-    """An application with a repository, and a tab on it."""
+    """An application with a repository, and a tab that shows it."""
 
     def __init__(self, tab: Tab, name: str, folder: Path) -> None:
         self.tab = tab
@@ -58,7 +58,7 @@ class Shop:
         self.repository.commit({"Dockerfile": dockerfile(*steps, run=run)}, subject)
 
     def deploy(self) -> None:
-        """Press the button, and confirm."""
+        """Press the button and confirm."""
         self.tab.button("Deploy").first.click()
         dialog = self.tab.page.get_by_role("dialog", name=f"Deploy {self.name}?")
         dialog.get_by_role("button", name="Deploy", exact=True).click()
@@ -71,19 +71,19 @@ class Shop:
 
     @property
     def stages(self) -> Locator:
-        """The stages, in their order."""
+        """Return the stages in order."""
         return self.tab.page.get_by_role("list", name="Stages").get_by_role("listitem")
 
     @property
     def progress(self) -> int:
-        """What the progress bar says."""
+        """Return the text of the progress bar."""
         bar = self.tab.page.get_by_role("progressbar", name="Deployment progress")
         return int(bar.get_attribute("aria-valuenow") or -1)
 
 
 @pytest.fixture
 def shop(deploying: Service, open_tab: OpenTab, container: str, tmp_path: Path) -> Shop:
-    """Its deployments, where there is none yet."""
+    """The deployments view of an application that has none yet."""
     tab = open_tab(deploying)
     made = Shop(tab, container, tmp_path / "repository")
     tab.sign_in(f"deployments?app={made.app}")
@@ -92,7 +92,7 @@ def shop(deploying: Service, open_tab: OpenTab, container: str, tmp_path: Path) 
 
 
 def test_a_deployment_from_the_button(shop: Shop, engine: PrivateEngine) -> None:
-    """Stages, progress and steps while it runs, and the commit, the times and the history after."""
+    """The page shows stages, progress and steps live, and commit, times and history afterwards."""
     tab = shop.tab
     shop.change("Paint it blue", *SLOW)
     shop.deploy()
@@ -117,7 +117,7 @@ def test_a_deployment_from_the_button(shop: Shop, engine: PrivateEngine) -> None
 
 
 def test_steps_fold(shop: Shop) -> None:
-    """Each step of the Dockerfile opens and closes, by mouse and by keyboard."""
+    """Each step of the Dockerfile opens and closes by mouse and by keyboard."""
     tab = shop.tab
     shop.change("Build in parts", "RUN echo part one", "RUN echo part two")
     shop.deploy()
@@ -136,7 +136,7 @@ def test_steps_fold(shop: Shop) -> None:
 
 
 def test_a_deployment_that_fails(shop: Shop) -> None:
-    """The reason and the first error stand on top, the old container runs, the step is open."""
+    """Reason and first error are at the top, the step is open, and the old container runs."""
     tab = shop.tab
     shop.change("Break it", "RUN echo fine", "RUN echo ERROR: no paint left; exit 7")
     shop.deploy()
@@ -153,7 +153,7 @@ def test_a_deployment_that_fails(shop: Shop) -> None:
 
 
 def test_a_deployment_that_is_cancelled(shop: Shop) -> None:
-    """Only after a confirmation; it ends as failed, and says by whom."""
+    """After a confirmation the deployment fails, and the page names the user who cancelled it."""
     tab = shop.tab
     shop.change("Take for ever", "RUN echo begun; sleep 50")
     shop.deploy()
@@ -169,7 +169,7 @@ def test_a_deployment_that_is_cancelled(shop: Shop) -> None:
 
 
 def test_rolling_back(shop: Shop, engine: PrivateEngine) -> None:
-    """From the history, after a confirmation: the old image runs again."""
+    """From the history and after a confirmation, the old image runs again."""
     tab = shop.tab
     shop.change("Version one", run=f"echo version one; {SERVE}")
     shop.deploy()
@@ -193,7 +193,7 @@ def test_rolling_back(shop: Shop, engine: PrivateEngine) -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_tab_that_sleeps_meanwhile(shop: Shop, fails: bool) -> None:
-    """Frozen from the beginning until after the end, it then shows how it ended."""
+    """A tab that was frozen until after the end shows the outcome when it wakes up."""
     tab = shop.tab
     shop.change("While you sleep", *SLOW[:2], *(["RUN exit 9"] if fails else []))
     shop.deploy()
@@ -214,7 +214,7 @@ def test_a_tab_that_sleeps_meanwhile(shop: Shop, fails: bool) -> None:
 
 
 def test_a_deployment_marks_the_log(shop: Shop) -> None:
-    """The container's log shows the deployment between the lines of the old and the new one."""
+    """The log shows the deployment between the lines of the old and the new container."""
     tab = shop.tab
     shop.change("Version one", run=f"echo version one; {SERVE}")
     shop.deploy()

@@ -1,4 +1,4 @@
-"""The first view."""
+"""The home page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.service.service import Service
 
 
 def test_a_new_application_appears_by_itself(tab: Tab, service: Service, container: str) -> None:
-    """Within fifteen seconds of ``mist app add``, which the page's clock runs through at once."""
+    """The application appears within fifteen seconds, which the page's clock skips."""
     tab.page.clock.install()
     tab.sign_in()
     expect(tab.page.get_by_role("heading", name="Applications")).to_be_visible()

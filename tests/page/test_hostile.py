@@ -1,4 +1,4 @@
-"""Logs that want to be more than text: nothing executes, and the layout stands."""
+"""Logs with hostile content: nothing executes, and the layout is unaffected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from tests.support.page.tab import Tab
 from tests.support.service.engine import PrivateEngine
 
-#: Each is written byte by byte; every one of them calls ``alert`` if it ever gets the chance.
+#: Each is written byte by byte, and calls ``alert`` if it is ever executed.
 HOSTILE: list[bytes] = [
     b"<script>alert(1)</script>",
     b"<img src=x onerror=alert(2)>",
@@ -47,7 +47,7 @@ END = "the end of it"
 
 @pytest.fixture
 def hostile(engine: PrivateEngine, tab: Tab, container: str, tmp_path: Path) -> Tab:
-    """A log of all of them, at its end."""
+    """A log with every hostile line, scrolled to its end."""
     lines = [*HOSTILE, END.encode()]
     (tmp_path / "lines").write_bytes(b"\n".join(lines) + b"\n")
     engine.run(container, "cat /lines/lines; sleep 600", binds=[f"{tmp_path}:/lines"])
@@ -62,7 +62,7 @@ def hostile(engine: PrivateEngine, tab: Tab, container: str, tmp_path: Path) -> 
 def test_nothing_executes_and_the_layout_stands(
     hostile: Tab, wrap: bool, theme: Literal["dark", "light"]
 ) -> None:
-    """Every line is looked at, closed and opened; dialogs and violations fail in any test."""
+    """Every line is viewed, closed and opened; dialogs and CSP violations fail any test."""
     tab = hostile
     tab.page.emulate_media(color_scheme=theme)
     if wrap:
@@ -89,7 +89,7 @@ def test_nothing_executes_and_the_layout_stands(
 
 
 def test_links_are_http_only_and_tell_nothing(hostile: Tab) -> None:
-    """Whatever becomes a link goes to http(s), in a tab of its own, without a referrer."""
+    """Links only lead to http(s), open a tab of their own, and send no referrer."""
     tab = hostile
     tab.page.keyboard.press("g")
     tab.expect_line("<script>alert(1)</script>")
@@ -103,7 +103,7 @@ def test_links_are_http_only_and_tell_nothing(hostile: Tab) -> None:
 
 
 def test_text_is_what_a_terminal_would_show(hostile: Tab) -> None:
-    """Colours are applied, moves and titles dropped, invisible characters named."""
+    """Colours are applied, cursor moves and titles dropped, and invisible characters named."""
     tab = hostile
     tab.page.keyboard.press("g")
     tab.expect_line("red after moves")
@@ -125,7 +125,7 @@ def test_text_is_what_a_terminal_would_show(hostile: Tab) -> None:
 
 
 def test_lines_are_held_as_they_came(hostile: Tab) -> None:
-    """What is downloaded is what the container wrote, of the longest line too."""
+    """The download has every line as the container wrote it, even the longest."""
     found = hostile.download()
     for line in HOSTILE[:8]:
         assert line.decode() in found

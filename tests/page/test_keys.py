@@ -1,4 +1,4 @@
-"""The page without a mouse: the keys that ``?`` shows, and everything else by Tab and Enter."""
+"""The page without a mouse: the shortcuts listed by ``?``, and everything else by Tab and Enter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.page.tab import Tab
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import ADMIN
 
-#: More than a screen, with two errors far apart.
+#: More than a screen of lines, with two errors far apart.
 SCRIPT = """
 seq 1 100; echo '[ERROR] first trouble'; seq 101 200
 echo '{"level":"error","msg":"second trouble","user":"ada"}'; seq 201 300
@@ -21,7 +21,7 @@ echo '[WARN] careful'; echo '[INFO] fine'; echo '[DEBUG] details'; sleep 600
 
 @pytest.fixture
 def log(engine: PrivateEngine, tab: Tab, container: str) -> Tab:
-    """A log at its end."""
+    """A log, scrolled to its end."""
     engine.run(container, SCRIPT)
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")
@@ -31,13 +31,13 @@ def log(engine: PrivateEngine, tab: Tab, container: str) -> Tab:
 
 
 def press(tab: Tab, *keys: str) -> None:
-    """Press keys, one after the other."""
+    """Press keys one after the other."""
     for key in keys:
         tab.page.keyboard.press(key)
 
 
 def test_search_keys(log: Tab) -> None:
-    """``/`` to the field, Enter, ``n`` and ``N`` from hit to hit, Esc back to the log."""
+    """``/`` focuses the field, Enter, ``n`` and ``N`` move between hits, Esc returns to the log."""
     tab = log
     press(tab, "/")
     expect(tab.page.get_by_role("searchbox", name="Search the log")).to_be_focused()
@@ -56,7 +56,7 @@ def test_search_keys(log: Tab) -> None:
 
 
 def test_error_keys(log: Tab) -> None:
-    """``E`` goes back from error to error, ``e`` forth, and they say when there is none."""
+    """``E`` goes to the previous error and ``e`` to the next; both report if there is none."""
     tab = log
     current = tab.log.locator("[aria-current=true]")
     press(tab, "E")
@@ -70,7 +70,7 @@ def test_error_keys(log: Tab) -> None:
 
 
 def test_timestamp_keys(log: Tab) -> None:
-    """``t`` goes through all kinds of times."""
+    """``t`` cycles through the timestamp formats."""
     tab = log
     time = tab.line("[INFO] fine").locator("time")
     expect(time).to_have_text(re.compile(r"^[\d:]{8}\.\d{3}$"))
@@ -82,7 +82,7 @@ def test_timestamp_keys(log: Tab) -> None:
 
 
 def test_wrap_and_theme_are_remembered(log: Tab) -> None:
-    """``w``, the theme and the filter hold after a reload."""
+    """``w``, the theme and the filter persist after a reload."""
     tab = log
     press(tab, "w")
     expect(tab.button("Wrap")).to_have_attribute("aria-pressed", "true")
@@ -100,7 +100,7 @@ def test_wrap_and_theme_are_remembered(log: Tab) -> None:
 
 
 def test_level_keys(log: Tab) -> None:
-    """``l`` leaves out more and more, and then shows everything again."""
+    """``l`` hides more and more levels, and then shows all of them again."""
     tab = log
     for gone in ("[DEBUG] details", "[INFO] fine", "[WARN] careful"):
         tab.expect_line(gone)
@@ -112,7 +112,7 @@ def test_level_keys(log: Tab) -> None:
 
 
 def test_clear_up_to_here(log: Tab) -> None:
-    """``c`` forgets what stands before the current line, and nothing after it."""
+    """``c`` removes what is above the current line and nothing after it."""
     tab = log
     press(tab, "E")
     expect(tab.log.locator("[aria-current=true]")).to_contain_text("second trouble")
@@ -124,7 +124,7 @@ def test_clear_up_to_here(log: Tab) -> None:
 
 
 def test_lines_open_to_their_fields(log: Tab) -> None:
-    """Enter opens the current line; its fields can be copied and filtered for."""
+    """Enter opens the current line; its fields can be copied and used as filters."""
     tab = log
     press(tab, "E", "Enter")
     details = tab.log.locator(".details")
@@ -137,7 +137,7 @@ def test_lines_open_to_their_fields(log: Tab) -> None:
 
 
 def test_the_last_line_opens_into_sight(log: Tab) -> None:
-    """The details of a line at the bottom are not below it, out of sight."""
+    """The details of a line at the bottom are scrolled into view."""
     tab = log
     press(tab, "Space")
     tab.line("[DEBUG] details").locator(".text").click()
@@ -148,7 +148,7 @@ def test_the_last_line_opens_into_sight(log: Tab) -> None:
 
 
 def test_digits_and_palette(engine: PrivateEngine, log: Tab, container: str) -> None:
-    """Digits go to the applications in order, the palette to everything by name."""
+    """Digits open the applications in order; the palette opens everything by name."""
     tab = log
     press(tab, "1")
     tab.page.wait_for_url(re.compile(r"/log\?app=1$"))
@@ -170,7 +170,7 @@ def test_digits_and_palette(engine: PrivateEngine, log: Tab, container: str) -> 
 
 
 def test_keys_are_text_in_fields(log: Tab) -> None:
-    """What is typed into the search does nothing else."""
+    """Typing into the search field triggers no shortcuts."""
     tab = log
     press(tab, "/")
     tab.page.keyboard.type("n e g c w 1 ?")
@@ -183,7 +183,7 @@ def test_keys_are_text_in_fields(log: Tab) -> None:
 def test_everything_is_reached_by_tab(
     engine: PrivateEngine, tab: Tab, container: str, address: str
 ) -> None:
-    """Every control of a view gets the focus, visibly, and none keeps it."""
+    """Every control of a view gets a visible focus, and none traps it."""
     engine.run(container, "echo one; sleep 600")
     app = tab.service.add_app(container, container)
     tab.sign_in(address.format(app=app))
@@ -216,7 +216,7 @@ def test_everything_is_reached_by_tab(
 
 
 def test_an_application_by_keys_alone(tab: Tab) -> None:
-    """From the sign-in to a new application, without a mouse."""
+    """An application can be added without a mouse, beginning at the sign-in."""
     tab.open()
     expect(tab.page.get_by_role("textbox", name="Email")).to_be_focused()
     tab.page.keyboard.type(ADMIN)

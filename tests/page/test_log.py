@@ -1,4 +1,4 @@
-"""The log of a container, live: its lines, its state, and what happens to the container."""
+"""A container's live log: its lines, its state, and changes of the container."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from playwright.sync_api import expect
 from tests.support.page.tab import Tab
 from tests.support.service.engine import PrivateEngine
 
-#: More lines than fit on the screen, and then a program that does nothing.
+#: More lines than fit on the screen, followed by a program that does nothing.
 LINES = 300
 FILLED = f"seq 1 {LINES}; sleep 600"
 
 
 @pytest.fixture
 def filled(engine: PrivateEngine, tab: Tab, container: str) -> Tab:
-    """The log of a container with more lines than fit on the screen, at its end."""
+    """A log with more lines than fit on the screen, scrolled to its end."""
     engine.run(container, FILLED)
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")
@@ -27,7 +27,7 @@ def filled(engine: PrivateEngine, tab: Tab, container: str) -> Tab:
 
 
 def test_the_lines_of_a_container_appear(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """Those it wrote before, and those it writes now, each with its time and its stream."""
+    """Earlier and new lines appear with their time and stream."""
     engine.run(container, "echo before; sleep 600")
     app = tab.service.add_app(container, container)
     tab.sign_in()
@@ -46,7 +46,7 @@ def test_the_lines_of_a_container_appear(engine: PrivateEngine, tab: Tab, contai
 
 
 def test_stderr_is_told_apart(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """In the row's attribute, by a badge, and by the filter for it."""
+    """Lines of stderr have an attribute and a badge, and can be filtered."""
     engine.run(container, "echo fine; echo broken >&2; sleep 600")
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")
@@ -63,7 +63,7 @@ def test_stderr_is_told_apart(engine: PrivateEngine, tab: Tab, container: str) -
 def test_a_reader_pauses_the_log(
     engine: PrivateEngine, filled: Tab, container: str, how: str
 ) -> None:
-    """New lines are counted, and do not move what is being read; ``G`` leads back to live."""
+    """New lines are counted and do not move what the user reads; ``G`` returns to live."""
     tab = filled
     match how:
         case "wheel":
@@ -79,7 +79,7 @@ def test_a_reader_pauses_the_log(
             tab.log.focus()
             tab.page.keyboard.press("PageUp")
     tab.expect_state("PAUSED · 0 new")
-    # Smooth scrolling has come to rest when the first row in sight stays the same.
+    # Smooth scrolling has ended when the first visible row stays the same.
     tab.page.wait_for_timeout(500)
     before = tab.first_in_sight()
     engine.say(container, "seq 1001 2284")
@@ -92,7 +92,7 @@ def test_a_reader_pauses_the_log(
 
 @pytest.mark.parametrize("how", ["G", "End", "button", "wheel"])
 def test_ways_back_to_live(engine: PrivateEngine, filled: Tab, container: str, how: str) -> None:
-    """Each of them goes to the end, where new lines appear."""
+    """Each control returns to the end, where new lines appear."""
     tab = filled
     tab.page.keyboard.press("g")
     tab.expect_line("1")
@@ -113,7 +113,7 @@ def test_ways_back_to_live(engine: PrivateEngine, filled: Tab, container: str, h
 
 
 def test_a_container_that_is_restarted(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """The page says so between the lines of the one run and the other, and nothing repeats."""
+    """The page marks the restart between the lines of both runs, and repeats nothing."""
     engine.run(container, "echo begins $$; seq 1 5; sleep 600")
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")
@@ -129,7 +129,7 @@ def test_a_container_that_is_restarted(engine: PrivateEngine, tab: Tab, containe
 
 
 def test_a_container_that_is_replaced(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """Another one of the same name goes on in the same log."""
+    """A new container with the same name continues the same log."""
     engine.run(container, "echo the old one; sleep 600")
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")
@@ -142,7 +142,7 @@ def test_a_container_that_is_replaced(engine: PrivateEngine, tab: Tab, container
 
 
 def test_a_container_that_stops(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """The log ends in words, and goes on when the container runs again and one asks for it."""
+    """The page says that the log has ended, and resumes on request once the container runs."""
     engine.run(container, "echo first run; sleep 600")
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")
@@ -158,7 +158,7 @@ def test_a_container_that_stops(engine: PrivateEngine, tab: Tab, container: str)
 
 
 def test_a_container_that_does_not_run(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """Its last lines are shown, and why there are no more."""
+    """The page shows the container's last lines and says why there are no more."""
     engine.run(container, "echo done; exit 3")
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")

@@ -18,12 +18,12 @@ CHARTS = {
 
 
 def chart(tab: Tab, name: str) -> Locator:
-    """The chart, by its role and the name that says its latest value."""
+    """Return the chart by its role and its name, which contains the latest value."""
     return tab.page.get_by_role("img", name=re.compile(f"^{CHARTS[name]}$"))
 
 
 def painted(chart: Locator) -> int:
-    """How many columns of the chart's canvas have anything in them."""
+    """Return how many columns of the chart's canvas are painted."""
     columns: int = chart.locator("canvas").evaluate(
         """(canvas) => {
           const {width, height} = canvas;
@@ -41,7 +41,7 @@ def painted(chart: Locator) -> int:
 
 
 def test_charts_say_their_latest_value_and_go_on(tab: Tab) -> None:
-    """Each has its value in its accessible name; a new one comes every second."""
+    """Each chart has its value in its accessible name, and gets a new one every second."""
     tab.sign_in("host")
     for name in CHARTS:
         expect(chart(tab, name)).to_be_visible()
@@ -55,9 +55,9 @@ def test_charts_say_their_latest_value_and_go_on(tab: Tab) -> None:
 
 
 def test_charts_have_history_at_once(tab: Tab) -> None:
-    """What the service remembers is drawn with the first sample."""
+    """The samples that the service remembers are drawn together with the first one."""
     tab.sign_in("manage")
-    # The sampler runs from the service's start; this is what it has by now.
+    # The sampler has been running since the service's start; these are its samples so far.
     tab.page.wait_for_timeout(3000)
     tab.page.get_by_role("link", name="Home").click()
     expect(chart(tab, "CPU")).to_be_visible()
@@ -66,7 +66,7 @@ def test_charts_have_history_at_once(tab: Tab) -> None:
 
 
 def test_zoom_without_a_mouse(tab: Tab) -> None:
-    """Buttons choose the range of all charts."""
+    """Buttons choose the time range of all charts."""
     tab.sign_in("host")
     expect(chart(tab, "CPU")).to_be_visible()
     expect(tab.button("5 min")).to_have_attribute("aria-pressed", "true")
@@ -77,7 +77,7 @@ def test_zoom_without_a_mouse(tab: Tab) -> None:
 
 
 def test_dragging_zooms_all_charts(tab: Tab) -> None:
-    """A drag over one chart narrows the range; a double click shows all again."""
+    """A drag over one chart narrows the range of all; a double click resets it."""
     tab.sign_in("host")
     plot = chart(tab, "CPU")
     expect(plot).to_be_visible()

@@ -1,4 +1,4 @@
-"""The picture in the README: PAGE_PICTURE names the file to write, docs/page.png."""
+"""The picture in the README. PAGE_PICTURE names the file to write, docs/page.png."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST = 300_000
 
 
 def test_the_picture(showcase: Showcase, open_tab: OpenTab, tmp_path: Path) -> None:
-    """Three logs in one, searched and live, in a file that is small enough for a README."""
+    """Three logs are shown as one, searched and live, in a file small enough for a README."""
     file = Path(os.environ.get("PAGE_PICTURE") or tmp_path / "page.png")
     tab = open_tab(showcase.service, viewport={"width": 1440, "height": 900}, color_scheme="dark")
     tab.sign_in(f"log?app={showcase.shop}&app=2&app=3&q=receipt")

@@ -1,4 +1,4 @@
-"""``@mist/react`` with React in Chromium: the hooks against the real service."""
+"""``@mist/react`` with React in Chromium: its hooks against the real service."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LINES = 2_000
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The test's page with the hooks, and with the document's own hook."""
+    """The test page's programs: one with our hooks, one with the document's own hook."""
     folder = tmp_path_factory.mktemp("react")
     return {variant: bundle(variant, folder / variant) for variant in ("hooks", "document")}
 
 
 @pytest.fixture
 def open_stage(browser: Browser, programs: dict[str, str]) -> Iterator[OpenStage]:
-    """``open_stage(service)``: the page in a new profile, signed in; checked after the test."""
+    """Open the page in a new profile, signed in; it is checked after the test."""
     opened: list[Stage] = []
 
     def open_one(
@@ -69,7 +69,7 @@ def proxy(service: Service) -> Iterator[CuttingProxy]:
 def test_the_documents_component_runs_unchanged(
     service: Service, engine: PrivateEngine, container: str, open_stage: OpenStage, variant: str
 ) -> None:
-    """With the document's own hook and with ours it shows the same."""
+    """The component shows the same with the document's own hook and with ours."""
     engine.run(container, "echo first; sleep 0.1; echo second >&2; sleep 600")
     app = service.add_app(f"{container}-{variant}", container)
     wait_until(lambda: len(engine.lines(container)) == 2, "two lines")
@@ -79,7 +79,7 @@ def test_the_documents_component_runs_unchanged(
     stage.wait_text("#last", "second")
     engine.say(container, "echo third")
     stage.wait_text("#last", "third")
-    if variant == "hooks":  # The document's opens two connections in strict mode.
+    if variant == "hooks":  # The document's own hook opens two connections in strict mode.
         assert stage.lines == ["first", "second", "third"]
         assert not stage.page.locator("[role=alert]").text_content()
     stage.show("Log", appId=999_999)
@@ -89,7 +89,7 @@ def test_the_documents_component_runs_unchanged(
 def test_strict_mode_makes_one_connection(
     service: Service, engine: PrivateEngine, container: str, open_stage: OpenStage
 ) -> None:
-    """Effects run twice in it; the service sees one client, whose end is the page's."""
+    """Strict mode runs effects twice, but the service sees one client until the page closes."""
     engine.run(container, "echo only; sleep 600")
     app = service.add_app(container, container)
     stage = open_stage(service)
@@ -104,7 +104,7 @@ def test_strict_mode_makes_one_connection(
 def test_another_application_is_another_log(
     service: Service, engine: PrivateEngine, container: str, open_stage: OpenStage
 ) -> None:
-    """Nothing of the one before is shown under its name, and one connection is open."""
+    """Switching shows nothing of the previous application, and keeps one connection open."""
     names = [f"{container}-{letter}" for letter in "ab"]
     stage = open_stage(service)
     try:
@@ -133,7 +133,7 @@ def test_cut_connections_are_shown_and_lose_nothing(
     proxy: CuttingProxy,
     open_stage: OpenStage,
 ) -> None:
-    """300 lines a second through three cuts: each number once and in order."""
+    """At 300 lines a second, three cuts lose and repeat no number."""
     engine.run(container, numbered(LINES, pause_every=6))
     app = service.add_app(container, container)
     stage = open_stage(service, origin=proxy.url)
@@ -158,7 +158,7 @@ def test_half_open_connection_is_replaced_when_the_computer_wakes(
     proxy: CuttingProxy,
     open_stage: OpenStage,
 ) -> None:
-    """The network swallows everything; `online` is enough to notice, long before it is late."""
+    """An `online` event reveals a dead connection long before its timeout."""
     engine.run(container, "echo before; sleep 600")
     app = service.add_app(container, container)
     stage = open_stage(service, origin=proxy.url)
@@ -166,7 +166,7 @@ def test_half_open_connection_is_replaced_when_the_computer_wakes(
     stage.wait_text("#last", "before")
     proxy.stall()
     engine.say(container, "echo asleep")
-    # What has just been heard from is not checked.
+    # A connection that was heard from just now is not checked.
     stage.page.wait_for_timeout(2_500)
     assert stage.lines == ["before"]
     stage.page.evaluate("dispatchEvent(new Event('online'))")
@@ -177,7 +177,7 @@ def test_half_open_connection_is_replaced_when_the_computer_wakes(
 def test_a_flood_is_drawn_frame_by_frame(
     engine: PrivateEngine, make_service: MakeService, container: str, open_stage: OpenStage
 ) -> None:
-    """Thousands of lines a second: a commit for each frame at most, and so many lines held."""
+    """Thousands of lines a second cause at most one commit per frame and a bounded list."""
     service = make_service(engine, {"streams.ring_lines": 100_000})
     go = run_later(engine, container, numbered(30_000, pause_every=80))
     app = service.add_app(container, container)
@@ -189,7 +189,7 @@ def test_a_flood_is_drawn_frame_by_frame(
     stage.wait_for("view.logs?.at(-1) === '29999'", 90)
     passed = stage.page.evaluate("document.timeline.currentTime") - frames
     assert stage.call("commitsInOneFrame") == 1
-    # At 60 frames a second; and there were far fewer commits than lines.
+    # At 60 frames a second; there were far fewer commits than lines.
     assert stage.call("commits") - commits <= passed / 16 + 2
     assert stage.call("commits") - commits < 30_000 / 10
     views: list[dict[str, Any]] = stage.call("views")
@@ -201,7 +201,7 @@ def test_a_flood_is_drawn_frame_by_frame(
 def test_without_a_session_and_back(
     service: Service, engine: PrivateEngine, container: str, open_stage: OpenStage
 ) -> None:
-    """The reason is shown; after signing in, `reconnect` is all it takes."""
+    """The reason is shown; after signing in, `reconnect` is enough."""
     engine.run(container, "echo begun; sleep 600")
     app = service.add_app(container, container)
     stage = open_stage(service, signed_in=False)
@@ -217,7 +217,7 @@ def test_without_a_session_and_back(
 def test_html_of_the_server_comes_to_life(
     service: Service, engine: PrivateEngine, container: str, open_stage: OpenStage
 ) -> None:
-    """What a server rendered is what the browser renders first; then the log comes."""
+    """The browser's first render matches the server's; then the log appears."""
     engine.run(container, "echo begun; sleep 600")
     app = service.add_app(container, container)
     stage = open_stage(service)
@@ -241,7 +241,7 @@ def test_html_of_the_server_comes_to_life(
 def test_wrong_options_are_shown_and_break_nothing(
     service: Service, open_stage: OpenStage, properties: dict[str, object], words: str
 ) -> None:
-    """An error of the view, and not of the page."""
+    """Wrong options are an error of the view, and the page keeps working."""
     stage = open_stage(service)
     stage.show("Logs", **properties)
     stage.wait_for("view.status === 'error'")
@@ -254,7 +254,7 @@ def test_wrong_options_are_shown_and_break_nothing(
 
 @pytest.fixture(scope="module")
 def deployments(engine: PrivateEngine) -> Iterator[Service]:
-    """One service for the deployments."""
+    """A shared service for the deployments."""
     service = Service(engine.host, QUICK)
     try:
         service.start()
@@ -274,7 +274,7 @@ def test_deployment_from_its_beginning_to_its_end(
     step: str,
     status: str,
 ) -> None:
-    """Stages and progress as they come, the log, and how it ended; seen again, the same."""
+    """The hook shows stages, progress, log and outcome live, and the same when viewed again."""
     site = Site(deployments, engine, tmp_path)
     app, _ = site.app(f"{container}-{status}", f"RUN {step}")
     stage = open_stage(deployments)
@@ -300,7 +300,7 @@ def test_deployment_from_its_beginning_to_its_end(
 
 
 def test_metrics_with_their_history(service: Service, open_stage: OpenStage) -> None:
-    """The newest sample, and no more of the earlier ones than wanted."""
+    """The hook has the newest sample, and no more earlier ones than requested."""
     stage = open_stage(service)
     stage.show("Metrics", history=60, maxSamples=4)
     stage.wait_for("view.history?.length === 4", 20)
@@ -316,6 +316,6 @@ def test_metrics_with_their_history(service: Service, open_stage: OpenStage) -> 
 
 
 def _pumped(stage: Stage) -> Stage:
-    """Let the browser's events come in."""
+    """Let the browser deliver its events."""
     stage.page.wait_for_timeout(20)
     return stage

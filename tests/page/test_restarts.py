@@ -1,4 +1,4 @@
-"""Each line once and in order in the page, whatever is killed underneath."""
+"""The page shows each line once and in order, whatever is killed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
-#: Numbers at about 300 a second, for ever.
+#: Prints numbers at about 300 a second, forever.
 NUMBERS = "i=0; while :; do for _ in 1 2 3 4 5 6; do i=$((i+1)); echo $i; done; sleep 0.02; done"
 
 
 def kill_supervised(name: str) -> Callable[[Service], None]:
-    """SIGKILL to a process of the supervisor's; it starts another one."""
+    """Send SIGKILL to a process of the supervisor, which starts another one."""
 
     def kill(service: Service) -> None:
         old = int(service.running(name)[0]["pid"])
@@ -33,7 +33,7 @@ def kill_supervised(name: str) -> Callable[[Service], None]:
 
 
 def kill_web_worker(service: Service) -> None:
-    """SIGKILL to the process that the page's WebSocket is connected to."""
+    """Send SIGKILL to the process that the page's WebSocket is connected to."""
     master = psutil.Process(int(service.running("gunicorn")[0]["pid"]))
     for worker in master.children():
         worker.kill()
@@ -42,14 +42,14 @@ def kill_web_worker(service: Service) -> None:
 
 
 def kill_service(service: Service) -> None:
-    """SIGKILL to the supervisor, with which everything ends; started again at the same address."""
+    """Send SIGKILL to the supervisor, which ends the service, and start it at the same address."""
     service.kill()
     wait_until(lambda: not service.processes(), "the service's processes to end")
     service.start()
 
 
 _RECONNECTED = "RECONNECTED · nothing missed"
-#: How each is killed, and what the page says then: some it does not even notice.
+#: How each process is killed, and the state that the page then shows.
 CASUALTIES = {
     "web worker": (kill_web_worker, _RECONNECTED),
     "broker": (kill_supervised("broker"), "LIVE"),
@@ -66,7 +66,7 @@ def test_every_number_once_and_in_order(
     container: str,
     casualty: str,
 ) -> None:
-    """Killed twice while the page watches; afterwards it says that nothing is missing."""
+    """After two kills the page shows every number once and says that nothing is missing."""
     service = make_service(engine)
     engine.run(container, NUMBERS)
     app = service.add_app(container, container)
@@ -88,7 +88,7 @@ def test_every_number_once_and_in_order(
 def test_the_page_says_that_it_reconnects(
     engine: PrivateEngine, make_service: MakeService, open_tab: OpenTab, container: str
 ) -> None:
-    """While the service is away, and when it is back: what was read stays in sight."""
+    """The page says that the service is away and when it is back, and keeps its lines visible."""
     service = make_service(engine)
     engine.run(container, "echo precious; sleep 600")
     app = service.add_app(container, container)
@@ -109,7 +109,7 @@ def test_the_page_says_that_it_reconnects(
 
 
 def wait_for_more(tab: Tab, lines: int = 300) -> None:
-    """Wait until the newest number in sight has risen by so many."""
+    """Wait until the newest visible number has risen by this much."""
 
     def newest() -> int:
         text = tab.log.locator("[data-time]").last.locator(".text").text_content(timeout=60_000)

@@ -28,17 +28,17 @@ def log(engine: PrivateEngine, tab: Tab, container: str) -> Tab:
 
 
 def search(tab: Tab, text: str) -> None:
-    """Type into the search."""
+    """Type into the search field."""
     tab.page.get_by_role("searchbox", name="Search the log").fill(text)
 
 
 def expect_matches(tab: Tab, text: str) -> None:
-    """Wait until the count says so."""
+    """Wait until the count has this text."""
     expect(tab.status("Matches")).to_have_text(text)
 
 
 def test_highlights_first_and_filters_on_demand(log: Tab) -> None:
-    """A search hides nothing until "Filter" is pressed."""
+    """A search only highlights until "Filter" is pressed."""
     tab = log
     search(tab, "get")
     expect_matches(tab, "3")
@@ -56,7 +56,7 @@ def test_highlights_first_and_filters_on_demand(log: Tab) -> None:
 
 
 def test_next_and_previous(log: Tab) -> None:
-    """The buttons go round, beginning at the end, and count."""
+    """The buttons cycle through the hits, beginning at the end, and show a count."""
     tab = log
     search(tab, "GET")
     expect_matches(tab, "3")
@@ -70,7 +70,7 @@ def test_next_and_previous(log: Tab) -> None:
 
 
 def test_regular_expressions(log: Tab) -> None:
-    """They match, an invalid one is said so, and one without an end is given up."""
+    """Regular expressions match, and an invalid one is reported."""
     tab = log
     tab.button("Regular expression").click()
     search(tab, r"/[ab] 20\d$")
@@ -85,7 +85,7 @@ def test_regular_expressions(log: Tab) -> None:
 def test_a_regular_expression_without_an_end(
     engine: PrivateEngine, tab: Tab, container: str
 ) -> None:
-    """Catastrophic backtracking holds nothing up: the page says so and shows the lines."""
+    """Catastrophic backtracking blocks nothing: the page reports it and shows the lines."""
     engine.run(container, "echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!; sleep 600")
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")
@@ -100,7 +100,7 @@ def test_a_regular_expression_without_an_end(
 
 
 def test_several_terms_have_a_colour_each(log: Tab) -> None:
-    """The button adds a term, its own button takes it away."""
+    """A button adds a term, and each term has a button that removes it."""
     tab = log
     search(tab, "GET")
     tab.button("Search for one more term").click()
@@ -117,7 +117,7 @@ def test_several_terms_have_a_colour_each(log: Tab) -> None:
 
 
 def test_context_around_hits(log: Tab) -> None:
-    """With the filter on, lines before and after a hit are shown on demand."""
+    """With the filter on, lines before and after a hit can be shown."""
     tab = log
     search(tab, "POST")
     tab.button("Filter").click()
@@ -128,7 +128,7 @@ def test_context_around_hits(log: Tab) -> None:
 
 
 def test_the_search_stands_in_the_address(log: Tab) -> None:
-    """A reload, or somebody else with the address, has the same search."""
+    """A reload or another tab with the address has the same search."""
     tab = log
     search(tab, "disk")
     tab.button("Filter").click()
@@ -142,7 +142,7 @@ def test_the_search_stands_in_the_address(log: Tab) -> None:
 
 
 def test_a_link_to_a_line(log: Tab) -> None:
-    """``#t=`` leads to the line of that time, paused."""
+    """``#t=`` leads to the line with that time and pauses the log."""
     tab = log
     tab.page.keyboard.press("g")
     time = tab.line("POST /a").get_attribute("data-time")
@@ -153,7 +153,7 @@ def test_a_link_to_a_line(log: Tab) -> None:
 
 
 def test_filters_by_level_and_stream(log: Tab) -> None:
-    """The buttons hide and show; the download has only what matches, its range in its name."""
+    """The buttons hide and show lines; the download has only matches, and its range in its name."""
     tab = log
     levels = tab.page.get_by_role("group", name="Levels")
     levels.get_by_role("button", name="Other").click()
@@ -168,7 +168,7 @@ def test_filters_by_level_and_stream(log: Tab) -> None:
 
 
 def test_a_search_does_not_open_the_log_again(log: Tab) -> None:
-    """The address changes with the search; the stream and all that is held stay."""
+    """A search changes the address, but keeps the stream and all lines."""
     tab = log
     opened: list[str] = []
     tab.page.on("websocket", lambda socket: opened.append(socket.url))

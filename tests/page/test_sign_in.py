@@ -1,4 +1,4 @@
-"""Signing in and out, and sessions that end."""
+"""Signing in and out, and expiring sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.service.service import ADMIN
 
 
 def test_signing_in_shows_the_home_page(tab: Tab) -> None:
-    """The form leads to the navigation, and is gone."""
+    """After signing in, the form is replaced by the navigation."""
     tab.sign_in()
     for name in ("Home", "Deployments", "Metrics", "Manage"):
         expect(tab.page.get_by_role("link", name=name, exact=True)).to_be_visible()
@@ -22,7 +22,7 @@ def test_signing_in_shows_the_home_page(tab: Tab) -> None:
 
 
 def test_a_wrong_password_is_said_so(tab: Tab) -> None:
-    """The message is in the page, the email stays, and the right password works then."""
+    """The page shows the message and keeps the email; the right password then works."""
     tab.open()
     tab.fill_in(ADMIN, "wrong")
     expect(tab.page.get_by_role("alert")).to_contain_text("password")
@@ -33,7 +33,7 @@ def test_a_wrong_password_is_said_so(tab: Tab) -> None:
 
 
 def test_signing_out_ends_the_session(tab: Tab) -> None:
-    """The form is back, and a reload does not lead in again."""
+    """The form is back, and a reload does not restore the session."""
     tab.sign_in("host")
     tab.button("Sign out").click()
     expect(tab.button("Sign in")).to_be_visible()
@@ -56,7 +56,7 @@ def test_too_many_attempts_are_said_so(
 def test_a_session_that_expires_in_mid_stream(
     make_service: MakeService, engine: PrivateEngine, open_tab: OpenTab, container: str
 ) -> None:
-    """One signs in again, and goes on at the same place: nothing is missing, nothing repeats."""
+    """After signing in again, the log continues in place without a gap or a repetition."""
     service = make_service(engine, {"auth.session_hours": 12 / 3600, "auth.check_seconds": 1})
     engine.run(container, "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done")
     app = service.add_app(container, container)
@@ -79,7 +79,7 @@ def test_a_session_that_expires_in_mid_stream(
 def test_another_user_does_not_see_what_the_one_before_had_open(
     make_service: MakeService, engine: PrivateEngine, open_tab: OpenTab, container: str
 ) -> None:
-    """After an expired session somebody else signs in, who has no right to the application."""
+    """After an expired session, a user without a right to the application sees none of its log."""
     service = make_service(engine, {"auth.session_hours": 6 / 3600, "auth.check_seconds": 1})
     service.add_user("guest@example.com", "a long password")
     engine.run(container, "echo secret; sleep 600")

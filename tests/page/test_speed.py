@@ -1,8 +1,8 @@
-"""How fast the page is: it never freezes, and the first line is there at once.
+"""The page's speed: it never freezes, and shows the first line at once.
 
-PAGE_SECONDS is how long the flood lasts, 60 where the promise is to be measured.  The
-machine that tests may have two cores, of which the producer, the service and the browser
-want one each, so the bounds here are wider than what the page keeps at a desk.
+PAGE_SECONDS is the duration of the flood; 60 measures the documented limits. The machine
+that runs the tests may have two cores, while the producer, the service and the browser
+need one each, so the bounds here are wider than what the page achieves on a desktop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.service.service import ADMIN, Service
 
 SECONDS: Final = float(os.environ.get("PAGE_SECONDS", "15"))
 HELD: Final = 100_000
-#: Milliseconds: the one frame in a thousand, and a task that keeps the page busy.
+#: Milliseconds: the slowest frame in a thousand, and a task that blocks the page.
 LONGEST_FRAME: Final = 50 if SECONDS >= 60 else 120
 LONGEST_TASK: Final = 100 if SECONDS >= 60 else 200
 #: The lines of a tenth of a second.
@@ -54,7 +54,7 @@ _RESULTS: Final = """(() => {
   window.longTasks = [];
   return found;
 })()"""
-#: Resolves with the milliseconds from an action to the moment in which a text is there.
+#: Resolves to the milliseconds from an action until a text is present.
 _UNTIL: Final = """([action, selector, wanted]) => new Promise((resolve) => {
   const began = performance.now();
   const look = () => {
@@ -90,7 +90,7 @@ class Producer:
         engine.run(name, "echo ready; sleep 3600", binds=[f"{folder}:/lines"])
 
     def write(self, blocks: int, pause: float) -> None:
-        """Write blocks, one after the other, and return when that is done."""
+        """Write blocks one after the other and return when all are written."""
         self.engine.say(
             self.name,
             f"i=0; while [ $i -lt {blocks} ]; do cat /lines/block; sleep {pause}; i=$((i+1)); done",
@@ -99,13 +99,13 @@ class Producer:
 
 @pytest.fixture
 def producer(engine: PrivateEngine, container: str, tmp_path: Path) -> Producer:
-    """A container that waits to be told."""
+    """A container that waits for instructions."""
     return Producer(engine, container, tmp_path)
 
 
 @pytest.fixture
 def filled(tab: Tab, producer: Producer) -> Tab:
-    """A log that holds all the lines a page ever holds."""
+    """A log with the maximum number of lines that a page holds."""
     app = tab.service.add_app(producer.name, producer.name)
     tab.sign_in(f"log?app={app}")
     tab.expect_state("LIVE")
@@ -116,7 +116,7 @@ def filled(tab: Tab, producer: Producer) -> Tab:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that so many of the others do not exceed."""
+    """Return the value that this share of the values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
@@ -124,7 +124,7 @@ def percentile(values: list[float], share: float) -> float:
 def test_a_flood_of_lines(
     service: Service, browser: Browser, producer: Producer, tmp_path: Path
 ) -> None:
-    """5,000 lines a second: frames, long tasks, memory and the number of elements."""
+    """The page copes with 5,000 lines a second: frames, long tasks, memory, number of elements."""
     app = service.add_app(producer.name, producer.name)
     with UnwatchedPage(tmp_path / "profile", service.url) as page:
         page.wait_for("document.querySelector('form')")
@@ -140,7 +140,7 @@ def test_a_flood_of_lines(
         began = time.monotonic()
         producer.write(int(SECONDS * 5), 0.09)
         took = time.monotonic() - began
-        # To collect all garbage at once is not the page's own work: it is not measured.
+        # The forced garbage collection is not the page's own work, so it is not measured.
         first = page.evaluate(_RESULTS)
         middle = page.heap()
         page.evaluate(_RESULTS)
@@ -167,9 +167,9 @@ def test_a_flood_of_lines(
 
 
 def test_searching_and_filtering_all_lines(filled: Tab) -> None:
-    """Within 300 ms each, from the letter or the click to the result on the screen.
+    """Searching and filtering take at most 300 ms, from the input to the result on the screen.
 
-    The median of three, because other processes have their moments, too.
+    The median of three, because other processes may interfere.
     """
     tab = filled
     expected = str(sum("needle" in line for line in tab.held()))
@@ -207,13 +207,13 @@ def test_searching_and_filtering_all_lines(filled: Tab) -> None:
 def test_the_first_line_is_there_at_once(
     engine: PrivateEngine, make_service: MakeService, open_tab: OpenTab, container: str
 ) -> None:
-    """Median of ten clicks, beside the WebSocket alone in the same browser."""
+    """The first line appears within 300 ms of a click, as the median of ten."""
     service = make_service(engine)
     engine.run(container, "seq 1 500; sleep 600")
     app = service.add_app(container, container)
     tab = open_tab(service)
     tab.sign_in()
-    # Somebody watches already: the collector is warm.
+    # Another client is already connected, so the collector is running.
     watcher = WebsocketsClient(service.ws_url("container/logs", appId=app), service.login())
     watcher.wait_lines(100)
     clicks, sockets = [], []
@@ -242,8 +242,8 @@ _RAW: Final = """(app) => new Promise((resolve) => {
 
 
 def until(tab: Tab, action: list[str], selector: str, text: str | None) -> float:
-    """Do something; return the milliseconds until all elements there have the text.
+    """Run an action and return the milliseconds until all elements have their texts.
 
-    "" is no text at all, None is any.
+    "" means no text, None means any.
     """
     return float(tab.page.evaluate(_UNTIL, [action, selector, text]))

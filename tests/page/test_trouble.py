@@ -1,4 +1,4 @@
-"""What the page says when something around it is wrong: never a blank one, never a spinner."""
+"""The page reports what is wrong around it, without a blank page or an endless spinner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.page.proxy import DeafProxy
 from tests.support.page.tab import Tab
 from tests.support.service.engine import PrivateEngine
 
-#: How localStorage fails: its quota is zero, or it is not there at all.
+#: The ways in which localStorage fails: its quota is zero, or it does not exist.
 STORAGE = {
     "quota": """Storage.prototype.setItem = () => {
         throw new DOMException('', 'QuotaExceededError') }""",
@@ -22,13 +22,13 @@ STORAGE = {
 
 
 def fail(route: Route) -> None:
-    """Answer as a proxy does whose server has failed."""
+    """Answer like a proxy whose server has failed."""
     route.fulfill(status=500, content_type="text/html", body="<h1>Internal Server Error</h1>")
 
 
 @pytest.mark.parametrize("address", ["", "host", "log?app=1", "deployments", "manage"])
 def test_an_api_that_fails(tab: Tab, address: str) -> None:
-    """The page says so, tries again when asked, and goes on when the API is well again."""
+    """The page reports the failure, retries on request, and continues when the API works again."""
     tab.page.route("**/api/**", fail)
     tab.open(address)
     heading = tab.page.get_by_role("heading", name="Mist does not answer")
@@ -48,7 +48,7 @@ def test_an_api_that_fails(tab: Tab, address: str) -> None:
     ],
 )
 def test_a_call_that_fails(tab: Tab, address: str, call: str) -> None:
-    """The view says what is wrong, and offers another attempt."""
+    """The view reports the error and offers a retry."""
     tab.service.mist("app", "add", f"for-{abs(hash(call))}")
     tab.page.route(call, fail)
     tab.sign_in(address)
@@ -74,7 +74,7 @@ def test_a_call_that_fails(tab: Tab, address: str, call: str) -> None:
     ],
 )
 def test_an_address_that_leads_nowhere(tab: Tab, address: str, says: str) -> None:
-    """The page says why, and leads home."""
+    """The page gives the reason and a link to the home page."""
     tab.sign_in(address)
     main = tab.page.get_by_role("main")
     expect(main).to_contain_text(re.compile(re.escape(says), re.IGNORECASE))
@@ -83,7 +83,7 @@ def test_an_address_that_leads_nowhere(tab: Tab, address: str, says: str) -> Non
 
 
 def test_an_application_without_a_container(tab: Tab, container: str) -> None:
-    """Its log says that there is none, and the home page shows it as missing."""
+    """The log says that there is no container, and the home page shows it as missing."""
     app = tab.service.add_app(container, container)
     tab.sign_in(f"log?app={app}")
     expect(tab.page.get_by_role("alert").filter(has_text="Container not found")).to_be_visible()
@@ -96,7 +96,7 @@ def test_an_application_without_a_container(tab: Tab, container: str) -> None:
 def test_websockets_that_are_refused(
     engine: PrivateEngine, tab: Tab, container: str, address: str
 ) -> None:
-    """Behind a proxy that does not pass them on, the page says that there is no live connection."""
+    """Behind a proxy without WebSockets, the page says that there is no live connection."""
     engine.run(container, "echo unreachable; sleep 600")
     app = tab.service.add_app(container, container)
     with DeafProxy(tab.service.url) as proxy:
@@ -109,7 +109,7 @@ def test_websockets_that_are_refused(
 
 
 def test_a_clock_that_is_an_hour_ahead(engine: PrivateEngine, tab: Tab, container: str) -> None:
-    """The page says so, and tells ages by the server's clock."""
+    """The page reports the wrong clock and computes ages from the server's."""
     engine.run(container, "echo tick; sleep 600")
     app = tab.service.add_app(container, container)
     wrong = int(tab.page.evaluate("Date.now()")) + 3_600_000
@@ -126,7 +126,7 @@ def test_a_clock_that_is_an_hour_ahead(engine: PrivateEngine, tab: Tab, containe
 def test_storage_that_fails(
     engine: PrivateEngine, open_tab: OpenTab, tab: Tab, container: str, how: str
 ) -> None:
-    """Everything works; it is only not remembered."""
+    """Without storage everything works, but nothing is remembered."""
     engine.run(container, "echo there; sleep 600")
     app = tab.service.add_app(container, container)
     tab.page.add_init_script(STORAGE[how])

@@ -1,4 +1,4 @@
-"""Every view in both themes, on a phone and on a desk: axe-core finds nothing."""
+"""axe-core finds no violation in any view, in both themes, on a phone and on a desktop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.page.tab import Tab
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 SIZES = {"phone": (360, 740), "desk": (1440, 900)}
 
-#: Does something on a view before it is looked at.
+#: An action on a view before it is checked.
 VIEWS = {
     "home": "",
     "log": "log?app={shop}",
@@ -36,7 +36,7 @@ KEYS = {"palette": "Control+k", "keys": "?"}
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("size", list(SIZES))
 def test_views(showcase: Showcase, open_tab: OpenTab, theme: str, size: str) -> None:
-    """No violation of WCAG, and no view is wider than the screen."""
+    """No view violates WCAG or is wider than the screen."""
     width, height = SIZES[size]
     tab = open_tab(
         showcase.service, viewport={"width": width, "height": height}, color_scheme=theme
@@ -69,7 +69,7 @@ def test_views(showcase: Showcase, open_tab: OpenTab, theme: str, size: str) -> 
 
 
 def look_at(tab: Tab, name: str) -> list[str]:
-    """Return what is wrong with what is shown."""
+    """Return the violations in the current view."""
     tab.picture(name)
     wrong = [f"{name}: {text}" for text in tab.axe(AXE.read_text("utf-8"))]
     wide = tab.page.evaluate("document.documentElement.scrollWidth - innerWidth")

@@ -19,7 +19,7 @@ from tests.support.service.engine import PrivateEngine
 
 @pytest.fixture
 def deployer(engine: PrivateEngine) -> Iterator[Deployer]:
-    """A store and a home of its own."""
+    """A deployer with its own store and home."""
     made = Deployer(engine)
     yield made
     made.destroy()
@@ -27,7 +27,7 @@ def deployer(engine: PrivateEngine) -> Iterator[Deployer]:
 
 @pytest.fixture
 def old(deployer: Deployer, container: str) -> tuple[App, str]:
-    """An application with a repository, and the id of a running container that it adopted."""
+    """An application with a repository, and the id of the running container that it adopted."""
     repository = deployer.repository({"Dockerfile": dockerfile()})
     app = deployer.app(repository.url, container=container)
     running = deployer.engine.run(container, SERVE, stop_signal="SIGTERM")
@@ -45,7 +45,7 @@ def deployed(deployer: Deployer, container: str) -> tuple[App, str]:
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """The address of a Git server that accepts connections, and never says a word."""
+    """The address of a Git server that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/repo.git"
 
@@ -64,7 +64,7 @@ def stage(
 
 @pytest.fixture
 def hold(deployer: Deployer, old: tuple[App, str], silent_server: str) -> Callable[[str], int]:
-    """Starts a deployment that stays in a stage for as long as a test may take."""
+    """Start a deployment that stays in a stage for as long as a test can take."""
     app, _ = old
 
     def clone() -> int:
@@ -76,7 +76,7 @@ def hold(deployer: Deployer, old: tuple[App, str], silent_server: str) -> Callab
         return begin(app, "building_image", "never-ends")
 
     def stopping() -> int:
-        # A process that is stopped takes no SIGTERM: it is killed when its time is over.
+        # A stopped process does not handle SIGTERM, so it is killed after the grace period.
         deployer.limits["stop_seconds"] = 4
         deployer.engine.client.kill(app.container, "STOP")
         return begin(app, "stopping_old")

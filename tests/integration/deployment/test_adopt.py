@@ -1,4 +1,4 @@
-"""``mist app adopt``, run as a person runs it, on a real engine."""
+"""Tests of ``mist app adopt`` as a user runs it, on a real engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Adopt = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def adopt(deployer: Deployer) -> Adopt:
-    """``adopt(APP, OPTION…, answer=TEXT)`` runs the command on the deployer's store."""
+    """Run the command on the deployer's store: ``adopt(APP, OPTION…, answer=TEXT)``."""
     environment = {key: text for key, text in os.environ.items() if not key.startswith("MIST_")}
     environment |= {
         "MIST_HOME": str(deployer.paths.home),
@@ -47,14 +47,14 @@ def adopt(deployer: Deployer) -> Adopt:
 
 @pytest.fixture
 def app(deployer: Deployer, container: str) -> App:
-    """An application that was not deployed yet."""
+    """An application that has not been deployed yet."""
     repository = deployer.repository({"Dockerfile": dockerfile()})
     return deployer.app(repository.url, container=container, port=3000, env={"MODE": "quick"})
 
 
 @pytest.fixture
 def stranger(deployer: Deployer, container: str) -> Iterator[str]:
-    """The id of a container that was made by hand, with one of everything."""
+    """The id of a container that was made by hand and uses every kind of option."""
     host = deployer.directory / "host"
     host.mkdir()
     client: Any = deployer.engine.client
@@ -86,7 +86,7 @@ def stranger(deployer: Deployer, container: str) -> Iterator[str]:
 def test_shows_what_becomes_of_it_and_asks(
     deployer: Deployer, adopt: Adopt, app: App, stranger: str
 ) -> None:
-    """Nothing is changed without a yes, and then exactly this container may be replaced."""
+    """Nothing changes without a yes; after it, exactly this container may be replaced."""
     for answer in ("", "n\n", "what\nn\n"):
         done = adopt(app.name, answer=answer)
         assert done.returncode == 1
@@ -129,7 +129,7 @@ def test_shows_what_becomes_of_it_and_asks(
 
 
 def test_yes_asks_nothing(deployer: Deployer, adopt: Adopt, app: App, stranger: str) -> None:
-    """The engine's --rm is told, for there is no way back then."""
+    """With ``--yes`` the command does not ask; it still mentions ``--rm``."""
     deployer.engine.remove(stranger)
     deployer.engine.run(app.container, SERVE, auto_remove=True)
     done = adopt(app.name, "--yes")
@@ -145,7 +145,7 @@ def test_yes_asks_nothing(deployer: Deployer, adopt: Adopt, app: App, stranger: 
 def test_what_cannot_be_adopted_says_why(
     deployer: Deployer, adopt: Adopt, app: App, container: str
 ) -> None:
-    """One line on standard error, and nothing is recorded."""
+    """A container that cannot be adopted gives one line on standard error and records nothing."""
 
     def refused(name: str, words: str, status: int = 64, **more: str) -> None:
         done = adopt(name, "--yes", **more)

@@ -1,4 +1,4 @@
-"""Deployments on a real engine, from real Git repositories, and back to earlier ones."""
+"""Deployments and rollbacks on a real engine, from real Git repositories."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.service.engine import PrivateEngine
 
 
 class TestSuccess:
-    """A deployment that goes well."""
+    """Deployments that succeed."""
 
     def test_runs_the_repository_as_the_applications_container(
         self, deployer: Deployer, container: str
     ) -> None:
-        """The container has name, environment, port, restart policy and labels of the app."""
+        """The container has the application's name, environment, port, policy and labels."""
         repository = deployer.repository({"Dockerfile": dockerfile("EXPOSE 3000")})
         app = deployer.app(repository.url, container=container, port=3000, env={"MODE": "quick"})
         row = deployer.deploy(app)
@@ -44,7 +44,7 @@ class TestSuccess:
     def test_goes_through_the_stages_in_order(
         self, deployer: Deployer, old: tuple[App, str]
     ) -> None:
-        """Each stage of the document is shown, and progress follows the build's steps."""
+        """Every documented stage is shown, and the progress follows the build's steps."""
         change(deployer, dockerfile(*[f"RUN echo {n}" for n in range(6)]))
         row = deployer.deploy(old[0])
         statuses = deployer.statuses(row.id)
@@ -57,7 +57,7 @@ class TestSuccess:
         assert "Step 3/8 : RUN echo 1" in deployer.text(row.id)
 
     def test_takes_no_output_for_a_step(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """However it is written, and the steps after it are shown as ever."""
+        """Output that looks like a build step does not count as one; real steps are still shown."""
         fake = "RUN printf 'Step 4/4 : x'; sleep 0.2; echo; echo 'Step 3/4 : y'; sleep 0.5; exit 1"
         change(deployer, dockerfile("RUN true", fake))
         row = deployer.deploy(old[0])
@@ -69,7 +69,7 @@ class TestSuccess:
     def test_replaces_the_old_container(
         self, deployer: Deployer, deployed: tuple[App, str]
     ) -> None:
-        """The old one is gone, the new one has its name."""
+        """The old container is removed and the new one has its name."""
         app, before = deployed
         row = deployer.deploy(app)
         assert row.status == "success"
@@ -77,7 +77,7 @@ class TestSuccess:
         check_clean(deployer, app, containers=1)
 
     def test_waits_until_the_container_is_healthy(self, deployer: Deployer, container: str) -> None:
-        """An image with a HEALTHCHECK is up once that says so."""
+        """An image with a HEALTHCHECK is up once the check reports healthy."""
         check = 'HEALTHCHECK --interval=1s CMD ["cat", "/tmp/ready"]'
         files = {"Dockerfile": dockerfile(check, run=f"sleep 1; echo > /tmp/ready; {SERVE}")}
         row = deployer.deploy(deployer.app(deployer.repository(files).url, container=container))
@@ -88,7 +88,7 @@ class TestSuccess:
     def test_honours_dockerignore_and_leaves_git_out(
         self, deployer: Deployer, container: str
     ) -> None:
-        """The build sees what .dockerignore lets through, and never .git."""
+        """The build context follows .dockerignore and never includes .git."""
         repository = deployer.repository(
             {
                 "Dockerfile": dockerfile("COPY . /src", "RUN cd /src; echo found *; echo .[a-z]*"),
@@ -106,7 +106,7 @@ class TestSuccess:
     def test_builds_the_branch_and_the_dockerfile_that_the_app_names(
         self, deployer: Deployer, container: str
     ) -> None:
-        """Another branch, a Dockerfile in a folder."""
+        """The application's branch is built with its Dockerfile, here in a folder."""
         repository = deployer.repository({"Dockerfile": "BROKEN"})
         repository.git("checkout", "-q", "-b", "next")
         repository.commit({"deploy/Dockerfile": dockerfile()}, "Second commit")
@@ -118,7 +118,7 @@ class TestSuccess:
         assert (row.status, row.commit_message) == ("success", "Second commit")
 
     def test_keeps_secrets_out_of_log_and_row(self, deployer: Deployer, container: str) -> None:
-        """Values of the environment reach the build, and not what people read."""
+        """Values of the environment reach the build but neither the log nor the row."""
         repository = deployer.repository({"Dockerfile": dockerfile("ARG KEY", "RUN echo key=$KEY")})
         app = deployer.app(repository.url, container=container, env={"KEY": "hunter2-hunter2"})
         row = deployer.deploy(app)
@@ -126,7 +126,7 @@ class TestSuccess:
         assert b"hunter2" not in deployer.paths.deployment_log(row.id).read_bytes()
 
     def test_keeps_the_newest_images(self, engine: PrivateEngine, container: str) -> None:
-        """Older ones are removed."""
+        """Only the newest images are kept."""
         deployer = Deployer(engine, keep_images=2)
         try:
             repository = deployer.repository({"Dockerfile": dockerfile()})
@@ -145,7 +145,7 @@ class TestRollback:
     def test_starts_the_earlier_image_without_building(
         self, deployer: Deployer, deployed: tuple[App, str]
     ) -> None:
-        """Commit and image are the earlier ones; nothing is cloned."""
+        """A rollback uses the earlier commit and image and clones nothing."""
         app, _ = deployed
         change(deployer, dockerfile("RUN echo second"))
         assert deployer.deploy(app).status == "success"
@@ -161,7 +161,7 @@ class TestRollback:
     def test_says_that_an_image_is_gone(
         self, deployer: Deployer, deployed: tuple[App, str]
     ) -> None:
-        """A pruned image cannot be started again; what runs goes on."""
+        """A pruned image cannot be started again; the running container is left alone."""
         app, before = deployed
         failed(
             deployer, deployer.deploy(app, rollback_to=deployer.create(app)), "not there any more"

@@ -1,4 +1,4 @@
-"""What a container wrote is read by its successors, however a deployment ends."""
+"""Data that a container wrote stays readable for its successors, however a deployment ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXITS = "exit 3"
 
 
 def image(*volumes: str, run: str = SERVE, steps: tuple[str, ...] = ()) -> str:
-    """A Dockerfile with these volumes."""
+    """Return a Dockerfile with these volumes."""
     return dockerfile(*steps, *(f"VOLUME {path}" for path in volumes), run=run)
 
 
@@ -32,7 +32,7 @@ def read(engine: PrivateEngine, name: str, path: str) -> str:
 
 
 def execute(engine: PrivateEngine, name: str, script: str) -> str:
-    """Run a script in a container; its output."""
+    """Run a script in a container and return its output."""
     client: Any = engine.client
     execution = client.exec_create(name, ["/bin/sh", "-c", script])["Id"]
     output: bytes = client.exec_start(execution)
@@ -41,7 +41,7 @@ def execute(engine: PrivateEngine, name: str, script: str) -> str:
 
 
 def volumes(engine: PrivateEngine, name: str) -> dict[str, str]:
-    """The container's volumes by their paths."""
+    """Return the container's volumes by their paths."""
     found = engine.client.inspect_container(name)
     return {each["Destination"]: each["Name"] for each in found["Mounts"]}
 
@@ -59,7 +59,7 @@ def app(deployer: Deployer, container: str) -> App:
 
 @pytest.fixture
 def kept(deployer: Deployer, app: App) -> Callable[[], None]:
-    """``kept()``: the application runs and reads what it wrote, from the same volumes."""
+    """Check that the application runs and reads what it wrote, from the same volumes."""
     before = volumes(deployer.engine, app.container)
     assert set(before) == {"/data", "/more"}
 
@@ -75,7 +75,7 @@ def kept(deployer: Deployer, app: App) -> Callable[[], None]:
 
 
 class TestSuccess:
-    """Data after a deployment that went well."""
+    """Data after a deployment that succeeded."""
 
     @pytest.mark.parametrize(
         "following",
@@ -92,7 +92,7 @@ class TestSuccess:
     def test_after_a_deployment(
         self, deployer: Deployer, app: App, kept: Callable[[], None], following: str
     ) -> None:
-        """Whatever volumes the next image asks for, and whatever it has at their paths."""
+        """Data survives whatever volumes and files the next image has at these paths."""
         change(deployer, following + "# next\n")
         row = deployer.deploy(app)
         assert row.status == "success"
@@ -102,7 +102,7 @@ class TestSuccess:
         )
 
     def test_after_many(self, deployer: Deployer, app: App, kept: Callable[[], None]) -> None:
-        """Back and forth, also to an image from before."""
+        """Data survives many deployments, including a return to an earlier image."""
         for number in range(2):
             change(deployer, image(*["/data"] * number, steps=(f"RUN echo {number}",)))
             assert deployer.deploy(app).status == "success"
@@ -113,7 +113,7 @@ class TestSuccess:
     def test_an_empty_volume_gets_the_files_of_the_image(
         self, deployer: Deployer, app: App
     ) -> None:
-        """As the engine fills a new one; one with data stays as it is."""
+        """An empty volume gets the files of the image; a volume with data is left as it is."""
         execute(deployer.engine, app.container, "/bin/busybox rm /more/b")
         both = "RUN mkdir -p /data /more && echo image > /data/new && echo image > /more/new"
         change(deployer, image("/data", "/more", steps=(both,)))
@@ -122,7 +122,7 @@ class TestSuccess:
         assert execute(deployer.engine, app.container, "echo /data/*") == "/data/a\n"
 
     def test_a_volume_below_another_is_told(self, deployer: Deployer, app: App) -> None:
-        """The engine makes it, and it hides what the other has at its path."""
+        """A volume below another one is reported, because it hides files of the other."""
         execute(deployer.engine, app.container, "/bin/busybox mkdir /data/sub")
         change(deployer, image("/data/sub"))
         row = deployer.deploy(app)
@@ -131,7 +131,7 @@ class TestSuccess:
         assert read(deployer.engine, app.container, "/data/a") == "precious"
 
     def test_a_volume_above_another_hides_nothing(self, deployer: Deployer, container: str) -> None:
-        """The engine mounts the one within the other, whatever their order."""
+        """A volume above another one hides nothing: the engine nests them whatever their order."""
         repository = deployer.repository({"Dockerfile": image("/srv/db/data")})
         app = deployer.app(repository.url, container=container)
         assert deployer.deploy(app).status == "success"
@@ -144,7 +144,7 @@ class TestSuccess:
 
 
 class TestFailure:
-    """Data after a deployment that failed, in each way."""
+    """Data after each kind of failed deployment."""
 
     @pytest.mark.parametrize(
         "run",
@@ -153,7 +153,7 @@ class TestFailure:
     def test_after_a_container_that_did_not_stay(
         self, deployer: Deployer, app: App, kept: Callable[[], None], run: str
     ) -> None:
-        """The old one has its volumes; one that only the new one had is named."""
+        """The old container keeps its volumes; a volume that only the new one had is named."""
         change(deployer, run)
         row = deployer.deploy(app)
         failed(deployer, row, "exited with status 3")
@@ -167,7 +167,7 @@ class TestFailure:
     def test_after_one_that_cannot_be_created(
         self, deployer: Deployer, app: App, kept: Callable[[], None]
     ) -> None:
-        """The new image has a file where the volume is."""
+        """Data survives if the new container cannot be created."""
         change(deployer, dockerfile("RUN echo a file > /data"))
         failed(deployer, deployer.deploy(app), "The Docker Engine refused")
         kept()
@@ -177,7 +177,7 @@ class TestFailure:
     def test_after_one_that_was_broken_off(
         self, deployer: Deployer, app: App, kept: Callable[[], None], stage: str, end: str
     ) -> None:
-        """Cancelled, interrupted or killed while the containers are changed."""
+        """Data survives a cancellation, interruption or kill while the containers are swapped."""
         if stage == "stopping_old":
             deployer.limits["stop_seconds"] = 4
             deployer.engine.client.kill(app.container, "STOP")
@@ -204,7 +204,7 @@ class TestFailure:
     def test_after_a_rollback_that_failed(
         self, deployer: Deployer, app: App, kept: Callable[[], None]
     ) -> None:
-        """It swaps the containers as every deployment does."""
+        """Data survives a failed rollback, which swaps the containers like any deployment."""
         deployer.limits["health_seconds"] = 0.3
         check = "HEALTHCHECK --interval=1s --retries=1 CMD false"
         change(deployer, image("/data", steps=(check,)))
@@ -219,10 +219,10 @@ class TestFailure:
 
 
 class TestAdopted:
-    """The data of a container that was not made by Mist."""
+    """The data of a container that Mist did not create."""
 
     def adopt(self, deployer: Deployer, container: str, following: str, **options: Any) -> App:
-        """An application that adopted a running container with these options."""
+        """Return an application that adopted a running container with these options."""
         app = deployer.app(deployer.repository({"Dockerfile": following}).url, container=container)
         client: Any = deployer.engine.client
         config = client.create_host_config(network_mode="none", **options.pop("host"))
@@ -239,7 +239,7 @@ class TestAdopted:
         return app
 
     def test_named_volumes_and_binds(self, deployer: Deployer, container: str) -> None:
-        """With their options; a tmpfs holds nothing to be kept."""
+        """Named volumes and bind mounts keep their options; a tmpfs holds no data to keep."""
         host = deployer.directory / "host"
         host.mkdir()
         (host / "file").write_text("from the host")
@@ -287,7 +287,7 @@ class TestAdopted:
     def test_a_container_that_removes_itself(
         self, deployer: Deployer, container: str, run: str
     ) -> None:
-        """With ``--rm`` the engine would remove its volumes, too, once it is stopped."""
+        """The volumes of a ``--rm`` container survive its stop."""
         app = self.adopt(
             deployer,
             container,
@@ -312,7 +312,7 @@ class TestAdopted:
     def test_one_that_removes_itself_while_it_is_cancelled(
         self, deployer: Deployer, container: str
     ) -> None:
-        """Its volumes are the new container's, which the next deployment finds."""
+        """After a cancellation the next deployment finds the volumes in the new container."""
         app = self.adopt(
             deployer, container, image("/data"), host={"auto_remove": True}, volumes=["/data"]
         )

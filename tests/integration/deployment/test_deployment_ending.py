@@ -1,4 +1,4 @@
-"""Deployments that are cancelled or interrupted, at each stage, on a real engine."""
+"""Deployments that are cancelled or interrupted at each stage, on a real engine."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.support.wait import wait_until
 
 
 class TestCancel:
-    """A deployment that somebody cancels."""
+    """Deployments that a user cancels."""
 
     def test_at_each_stage(
         self, deployer: Deployer, old: tuple[App, str], stage: tuple[str, int]
     ) -> None:
-        """It is failed with the name of who cancelled it, and the old container runs."""
+        """The deployment fails, naming the user who cancelled it; the old container runs."""
         app, before = old
         name, deployment = stage
         assert deployer.store.deployments.request_cancel(deployment, "boss@example.com")
@@ -38,7 +38,7 @@ class TestCancel:
         check_clean(deployer, app, containers=1)
 
     def test_in_the_queue(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """It is never begun."""
+        """A deployment that is cancelled in the queue never starts."""
         deployment = deployer.create(old[0])
         deployer.store.deployments.request_cancel(deployment, "boss@example.com")
         row = deployer.run(deployment)
@@ -47,12 +47,12 @@ class TestCancel:
 
 
 class TestInterruption:
-    """A deployment whose runner ends before it does."""
+    """Deployments whose runner ends before they do."""
 
     def test_killed_at_each_stage(
         self, deployer: Deployer, old: tuple[App, str], stage: tuple[str, int]
     ) -> None:
-        """The next runner says so, and puts everything back."""
+        """After a runner is killed, the next one reports it and restores everything."""
         app, before = old
         _, deployment = stage
         deployer.kill()
@@ -64,7 +64,7 @@ class TestInterruption:
     def test_stopped_at_each_stage(
         self, deployer: Deployer, old: tuple[App, str], stage: tuple[str, int]
     ) -> None:
-        """A runner that is told to stop puts everything back itself."""
+        """A runner that is told to stop restores everything itself."""
         app, before = old
         deployer.processes[-1].terminate()
         deployer.join()
@@ -74,7 +74,7 @@ class TestInterruption:
     def test_killed_after_the_old_container_was_removed(
         self, deployer: Deployer, old: tuple[App, str], hold: Callable[[str], int]
     ) -> None:
-        """That is the step after which it has succeeded; all that is left to do is to say so."""
+        """Once the old container has been removed, the deployment counts as succeeded."""
         app, before = old
         deployment = hold("starting_new")
         state = deployer.engine.state
@@ -92,7 +92,7 @@ class TestInterruption:
     def test_killed_after_a_container_that_removes_itself_was_stopped(
         self, deployer: Deployer, container: str
     ) -> None:
-        """The engine has removed it (``--rm``): the new one stays until it is replaced."""
+        """The engine has removed the old container (``--rm``), so the new one stays."""
         app = deployer.app(
             deployer.repository({"Dockerfile": dockerfile()}).url, container=container
         )
@@ -117,7 +117,7 @@ class TestInterruption:
     def test_what_could_not_be_put_back_is_put_back_by_the_next(
         self, deployer: Deployer, old: tuple[App, str], hold: Callable[[str], int]
     ) -> None:
-        """The engine was away for longer than a runner tries."""
+        """If the engine is away for too long, the next runner restores everything."""
         app, before = old
         deployment = hold("starting_new")
         deployer.kill()
@@ -128,7 +128,7 @@ class TestInterruption:
         check_containers(deployer, app, 1)
 
     def test_the_engine_gone_in_a_build(self, own_engine: PrivateEngine) -> None:
-        """The deployment fails; once the engine is back the next one goes well."""
+        """A deployment fails if the engine goes away; once it is back, the next one succeeds."""
         deployer = Deployer(own_engine)
         try:
             repository = deployer.repository({"Dockerfile": dockerfile("RUN sleep 60")})
@@ -148,7 +148,7 @@ class TestInterruption:
     def test_the_engine_restarted_while_the_new_container_is_watched(
         self, own_engine: PrivateEngine
     ) -> None:
-        """Whatever becomes of the deployment, the application runs afterwards."""
+        """The application runs afterwards, whether or not the deployment succeeds."""
         deployer = Deployer(own_engine, settle_seconds=3)
         try:
             app = deployer.app(deployer.repository({"Dockerfile": dockerfile()}).url)
@@ -167,7 +167,7 @@ class TestInterruption:
     def test_a_finished_log_settles_the_row(
         self, deployer: Deployer, deployed: tuple[App, str]
     ) -> None:
-        """A runner that died between its last record and the store changes no outcome."""
+        """A runner that dies between the log's last record and the store's changes no outcome."""
         app, _ = deployed
         deployment = deployer.create(app)
         path = deployer.paths.deployment_log(deployment)

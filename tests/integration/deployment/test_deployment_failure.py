@@ -1,4 +1,4 @@
-"""Deployments that go wrong on a real engine, and leave the old container as it was."""
+"""Deployments that fail on a real engine and leave the old container as it was."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from tests.support.service.programs import run
 
 
 class TestFailure:
-    """A deployment that goes wrong leaves the old container as it was."""
+    """A deployment that fails leaves the old container as it was."""
 
     @pytest.fixture(autouse=True)
     def untouched(self, deployer: Deployer, old: tuple[App, str]) -> Iterator[None]:
-        """Whatever the test does, the old container runs afterwards, and nothing else is there."""
+        """Check after each test that the old container runs and nothing else is left."""
         yield
         app, before = old
         assert container_id(deployer, app.container) == before
         check_clean(deployer, app, containers=1)
 
     def test_failing_build_step(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """The exit code is in the error."""
+        """The error contains the exit code."""
         change(deployer, dockerfile("RUN echo about to fail; exit 7"))
         row = deployer.deploy(old[0])
         failed(deployer, row, "^Docker build failed: exit code 7$")
         assert "about to fail" in deployer.text(row.id)
 
     def test_broken_dockerfile(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """The engine's words are the error."""
+        """The error is the engine's message."""
         change(deployer, "NONSENSE here\n")
         failed(deployer, deployer.deploy(old[0]), "Docker build failed: .*unknown instruction")
 
@@ -55,22 +55,22 @@ class TestFailure:
     def test_names_buildkit(
         self, deployer: Deployer, old: tuple[App, str], steps: list[str], named: str
     ) -> None:
-        """Where the Dockerfile needs it."""
+        """The error names BuildKit if the Dockerfile needs it."""
         change(deployer, dockerfile(*steps))
         failed(deployer, deployer.deploy(old[0]), f"{named}.*BuildKit")
 
     def test_missing_dockerfile(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """The file that is missing is named."""
+        """The error names the missing file."""
         app = deployer.app(f"file://{deployer.directory}/repo", dockerfile="Dockerfile.prod")
         failed(deployer, deployer.deploy(app), "no Dockerfile 'Dockerfile.prod'")
 
     def test_missing_branch(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """Git's words are the error."""
+        """The error is Git's message."""
         app = deployer.app(f"file://{deployer.directory}/repo", branch="nowhere")
         failed(deployer, deployer.deploy(app), "Git clone failed: Remote branch nowhere not found")
 
     def test_missing_repository(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """Git's words are the error, without the credentials in the address."""
+        """The error is Git's message without the credentials in the address."""
         app = deployer.app("http://joe:pass-word@127.0.0.1:9/x.git")
         row = deployer.deploy(app)
         failed(deployer, row, "Git clone failed: ")
@@ -80,13 +80,13 @@ class TestFailure:
     def test_repository_that_does_not_answer(
         self, deployer: Deployer, old: tuple[App, str], silent_server: str
     ) -> None:
-        """It is given up after the time that the settings allow."""
+        """A fetch is abandoned after the time in the settings."""
         deployer.limits["clone_seconds"] = 0.8
         row = deployer.deploy(deployer.app(silent_server))
         failed(deployer, row, "Cloning the Git repository: gave up after 0.8 seconds")
 
     def test_repository_that_is_too_large(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """What the build would be sent is bounded."""
+        """The size of the build context is bounded."""
         (deployer.directory / "repo/large").write_bytes(b"x" * 100_000)
         run("git", "add", "large", cwd=deployer.directory / "repo")
         change(deployer, dockerfile("COPY large /"))
@@ -94,7 +94,7 @@ class TestFailure:
         failed(deployer, deployer.deploy(old[0]), "larger than 65536 bytes")
 
     def test_container_that_exits_at_once(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """The new one's last lines are in the log, the old one is back."""
+        """The log has the new container's last lines, and the old container is restored."""
         change(deployer, dockerfile(run="echo cannot find my settings; exit 3"))
         row = deployer.deploy(old[0])
         failed(deployer, row, "exited with status 3")
@@ -102,22 +102,22 @@ class TestFailure:
         assert "serving" in deployer.engine.lines(old[0].container)
 
     def test_container_that_is_unhealthy(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """A HEALTHCHECK that fails is a failed deployment."""
+        """A failing HEALTHCHECK fails the deployment."""
         change(deployer, dockerfile("HEALTHCHECK --interval=1s --retries=1 CMD false"))
         failed(deployer, deployer.deploy(old[0]), "unhealthy")
 
     def test_container_that_cannot_start(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """The engine's words are the error."""
+        """The error is the engine's message."""
         change(deployer, f'FROM {IMAGE}\nCMD ["/no/such/program"]\n')
         failed(deployer, deployer.deploy(old[0]), "The Docker Engine refused: .*no such file")
 
     def test_disk_full_for_the_log(self, deployer: Deployer, old: tuple[App, str]) -> None:
-        """The deployment fails and says so in the store; the log keeps what it had."""
+        """The deployment fails and the store says why; the log keeps what it had."""
         folder = deployer.paths.home / "disk"
         folder.mkdir()
         change(deployer, dockerfile("RUN seq 1 40000"))
         run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder)
-        # One disk, as usual: what a checkout took is free again for the last status.
+        # Log and checkout share a disk: removing the checkout makes room for the last status.
         for name in ("deployments", "work"):
             (folder / name).mkdir()
             (deployer.paths.home / name).symlink_to(folder / name)

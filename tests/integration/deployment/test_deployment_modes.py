@@ -1,4 +1,4 @@
-"""The files of an image, by the modes that Git records and not by the service's umask."""
+"""Files in an image have the modes that Git records, whatever the service's umask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.service.deployments import SERVE, Deployer, dockerfile
 from tests.support.service.programs import run
 
-#: Shows mode and name of everything below /src, as busybox has it.
+#: Prints the mode and name of everything below /src, as busybox formats it.
 SHOW = "/bin/busybox find /src -print0 | /bin/busybox xargs -0 /bin/busybox stat -c '%a %n'"
 
 FILES = {
@@ -30,7 +30,7 @@ FILES = {
 
 @pytest.mark.parametrize("umask", [0o077, 0o027, 0o000])
 def test_modes_are_those_that_git_records(deployer: Deployer, container: str, umask: int) -> None:
-    """A user in the image reads what was copied and runs what is executable."""
+    """A user in the image can read copied files and run executable ones."""
     deployer.umask = umask
     repository = deployer.repository(FILES)
     (repository.folder / "bin/tool").chmod(0o700)
@@ -55,7 +55,7 @@ def test_modes_are_those_that_git_records(deployer: Deployer, container: str, um
 
 
 def test_what_did_not_change_is_taken_from_the_cache(deployer: Deployer, container: str) -> None:
-    """Another commit has other times, which the engine does not compare."""
+    """Unchanged files come from the build cache; the engine does not compare their times."""
     deployer.limits["keep_images"] = 5
     repository = deployer.repository(FILES)
     (repository.folder / "bin/tool").chmod(0o755)
@@ -73,7 +73,7 @@ def test_what_did_not_change_is_taken_from_the_cache(deployer: Deployer, contain
 
 
 def test_a_plain_build_has_the_same_files(deployer: Deployer, container: str) -> None:
-    """Also where attributes of the repository change a file as it is checked out."""
+    """A plain build has the same files, even where Git attributes change a file at checkout."""
     files = FILES | {".gitattributes": "*.txt text eol=crlf\n*.id ident\n", "a.id": "$Id$\n"}
     dump = "RUN cd /src && cat .gitattributes a.id data/private.txt | /bin/busybox md5sum"
     files["Dockerfile"] = dockerfile("COPY . /src", dump)

@@ -1,4 +1,4 @@
-"""Deployments leave alone what they did not make, unless it was adopted."""
+"""Deployments leave containers alone that they neither made nor adopted."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def other(engine: PrivateEngine) -> Iterator[Deployer]:
 
 @pytest.fixture
 def app(deployer: Deployer, container: str) -> App:
-    """An application that was not deployed yet."""
+    """An application that has not been deployed yet."""
     files = {"Dockerfile": dockerfile("RUN echo it was built")}
     return deployer.app(deployer.repository(files).url, container=container)
 
 
 @pytest.fixture
 def untouched(deployer: Deployer, container: str) -> Iterator[Callable[..., str]]:
-    """``untouched(labels)`` starts a container, of which nothing has changed after the test."""
+    """Start a container with ``untouched(labels)``, which must be unchanged after the test."""
     before: list[dict[str, Any]] = []
 
     def run(labels: Labels | None = None, name: str = container) -> str:
@@ -48,7 +48,7 @@ def untouched(deployer: Deployer, container: str) -> Iterator[Callable[..., str]
 
 
 def refused(deployer: Deployer, app: App, error: str) -> None:
-    """The deployment fails before anything is cloned, built or made."""
+    """Check that the deployment fails before anything is cloned, built or created."""
     row = deployer.deploy(app)
     failed(deployer, row, error)
     assert row.stage == "pending"
@@ -65,12 +65,12 @@ def no_side_names(deployer: Deployer, app: App) -> bool:
 
 
 class TestStrangers:
-    """A container that has the application's name, and is not the application's."""
+    """A container that has the application's name but does not belong to it."""
 
     def test_made_by_hand(
         self, deployer: Deployer, app: App, untouched: Callable[..., str]
     ) -> None:
-        """The error says how to take it over."""
+        """The error says how to adopt the container."""
         untouched()
         refused(deployer, app, f"'{app.container}' was not made by .*`mist app adopt {app.name}`")
 
@@ -93,7 +93,7 @@ class TestStrangers:
     def test_with_labels_that_prove_nothing(
         self, deployer: Deployer, app: App, untouched: Callable[..., str], labels: Labels
     ) -> None:
-        """Neither part of the labels nor another moment makes it the application's."""
+        """Incomplete, malformed or foreign labels do not make the container the application's."""
         own = deployer.store.installation
         untouched({key: value.replace("OWN", own) for key, value in labels.items()})
         refused(deployer, app, "mist app adopt")
@@ -101,7 +101,7 @@ class TestStrangers:
     def test_of_another_application(
         self, deployer: Deployer, app: App, untouched: Callable[..., str]
     ) -> None:
-        """The error names it."""
+        """The error names the other application."""
         second = deployer.app(app.git_url or "")
         untouched({"mist.installation": deployer.store.installation, "mist.app": str(second.id)})
         refused(deployer, app, f"belongs to the application {second.name}: choose another")
@@ -109,7 +109,7 @@ class TestStrangers:
     def test_of_another_installation(
         self, deployer: Deployer, other: Deployer, app: App, untouched: Callable[..., str]
     ) -> None:
-        """Also where both have an application of this id."""
+        """The error names the other installation, even if both have an application with this id."""
         untouched({"mist.installation": other.store.installation, "mist.app": str(app.id)})
         refused(deployer, app, "belongs to another installation of Mist: choose another")
 
@@ -117,7 +117,7 @@ class TestStrangers:
     def test_whose_id_begins_with_the_name(
         self, deployer: Deployer, untouched: Callable[..., str], length: int
     ) -> None:
-        """It has another name, so it does not matter; adopted or not."""
+        """A container whose id begins with the name has another name, so it does not matter."""
         stranger = untouched(name="a-stranger")
         repository = deployer.repository({"Dockerfile": dockerfile()})
         app = deployer.app(repository.url, container=stranger[:length])
@@ -130,7 +130,7 @@ class TestStrangers:
     def test_that_come_while_it_is_built(
         self, deployer: Deployer, app: App, untouched: Callable[..., str]
     ) -> None:
-        """The name is looked at again before anything is stopped."""
+        """The name is checked again before anything is stopped."""
         slow = dockerfile("RUN echo now; sleep 3")
         repository = deployer.repository({"Dockerfile": slow}, "slow")
         app = deployer.app(repository.url, container=f"{app.container}-slow")
@@ -145,7 +145,7 @@ class TestStrangers:
         assert deployer.tags() == set()
 
     def test_whose_name_two_applications_deploy_to(self, deployer: Deployer, app: App) -> None:
-        """An earlier version took the second; the older one goes on."""
+        """If two applications share a name, as was once possible, only the older one deploys."""
         second = deployer.app(app.git_url or "", container=f"{app.container}-2")
         share_container(deployer, second, app)
         second = deployer.store.apps.by_name(second.name) or second
@@ -159,7 +159,7 @@ class TestStrangers:
     def test_whose_name_the_younger_application_has_deployed_to(
         self, deployer: Deployer, app: App, container: str
     ) -> None:
-        """Whoever has the container keeps it, so that an upgrade strands nobody."""
+        """After an upgrade, the application that already has the container keeps it."""
         second = deployer.app(app.git_url or "", container=f"{container}-2")
         assert deployer.deploy(second).status == "success"
         deployer.engine.client.rename(f"{container}-2", container)
@@ -171,7 +171,7 @@ class TestStrangers:
 
 
 def share_container(deployer: Deployer, second: App, first: App) -> None:
-    """Write what the store itself refuses."""
+    """Write a row that the store itself would refuse."""
     database = create_engine(f"sqlite:///{deployer.paths.database}")
     with database.begin() as connection:
         values = {"container": first.container, "id": second.id}
@@ -185,7 +185,7 @@ class TestAdoption:
     def test_replaces_exactly_that_container(
         self, deployer: Deployer, app: App, untouched: Callable[..., str]
     ) -> None:
-        """Another one that has got the name since is a stranger."""
+        """Another container that has taken the name since then is not replaced."""
         first = deployer.engine.run(app.container, SERVE, stop_signal="SIGTERM")
         deployer.store.apps.adopt(app.id, first)
         deployer.engine.remove(first)
@@ -195,13 +195,13 @@ class TestAdoption:
     def test_is_not_another_applications(
         self, deployer: Deployer, app: App, untouched: Callable[..., str]
     ) -> None:
-        """Only who adopted it may replace it."""
+        """Only the application that adopted the container may replace it."""
         second = deployer.app(app.git_url or "")
         deployer.store.apps.adopt(second.id, untouched())
         refused(deployer, app, "mist app adopt")
 
     def test_survives_a_failed_deployment(self, deployer: Deployer, app: App) -> None:
-        """What was put back may be replaced by the next one."""
+        """A container that was restored after a failure may be replaced by the next deployment."""
         running = deployer.engine.run(app.container, SERVE, stop_signal="SIGTERM")
         deployer.store.apps.adopt(app.id, running)
         deployer.limits["health_seconds"] = 0.3
@@ -216,11 +216,11 @@ class TestAdoption:
 
 
 class TestUpgrade:
-    """Containers and images of the version before, which did not name the installation."""
+    """Containers and images of the previous version, which did not name the installation."""
 
     @pytest.fixture
     def before(self, deployer: Deployer, app: App) -> Labels:
-        """The labels of a deployment of that version, whose row is in the store."""
+        """The labels of a deployment by that version, whose row is in the store."""
         row = deployer.row(deployer.create(app))
         deployer.store.deployments.update(row.id, status="success", image=f"mist-app-{app.id}:1")
         labels = {"mist.app": str(app.id), "mist.deployment": str(row.id)}
@@ -228,7 +228,7 @@ class TestUpgrade:
         return labels | {"mist.replaces": "", "mist.replaces-running": "no"}
 
     def test_replaces_its_own(self, deployer: Deployer, app: App, before: Labels) -> None:
-        """The row in the store proves whose it is."""
+        """The row in the store proves which application owns the container."""
         running = deployer.engine.run(app.container, SERVE, labels=before)
         assert deployer.deploy(app).status == "success"
         assert container_id(deployer, app.container) != running
@@ -236,7 +236,7 @@ class TestUpgrade:
         check_clean(deployer, app, containers=1)
 
     def test_ends_what_was_begun(self, deployer: Deployer, app: App, before: Labels) -> None:
-        """A runner of that version died between the two containers."""
+        """A deployment is completed if a runner of that version died between the two containers."""
         engine = deployer.engine
         old = engine.run(f"{app.container}-before-2", "exit 0", labels=before)
         deployment = deployer.create(app)
@@ -253,7 +253,7 @@ class TestUpgrade:
         assert engine.state(new) == "missing"
 
     def test_goes_back_to_its_images(self, deployer: Deployer, app: App, before: Labels) -> None:
-        """They are found by the name that the store has, and pruned with the others."""
+        """Images are found under the name in the store, and are pruned with the others."""
         client = deployer.engine.client
         stranger = client.import_image_from_data(b"\0" * 1024, "mist-app-1", "99")
         assert "error" not in stranger
@@ -274,10 +274,10 @@ class TestUpgrade:
 
 
 class TestTwoInstallations:
-    """On one engine, with the same ids in both stores."""
+    """Two installations on one engine, with the same ids in both stores."""
 
     def test_have_images_of_their_own(self, deployer: Deployer, other: Deployer) -> None:
-        """Neither builds over, prunes or forgets the other's."""
+        """Neither installation overwrites, prunes or loses track of the other's images."""
         for installation in (deployer, other):
             installation.repository({"Dockerfile": dockerfile(f"RUN echo {id(installation)}")})
         url = "file://{}/repo".format
@@ -302,7 +302,7 @@ class TestTwoInstallations:
         assert found["Image"] == image
 
     def test_do_not_meet_in_the_usual_name(self, deployer: Deployer, other: Deployer) -> None:
-        """The second says whose ``mist-app-1`` is, and the first one's goes on running."""
+        """The second one's error names the owner of ``mist-app-1``, which keeps running."""
         apps = []
         for installation in (deployer, other):
             repository = installation.repository({"Dockerfile": dockerfile()})
@@ -316,7 +316,7 @@ class TestTwoInstallations:
 
 @pytest.mark.parametrize("setting", ["network", "build_network"])
 def test_a_network_that_is_not_there(deployer: Deployer, app: App, setting: str) -> None:
-    """The beginning of a network's id is none; the error comes before anything is made."""
+    """The beginning of a network's id is rejected before anything is created."""
     networks = {each["Name"]: each["Id"] for each in deployer.engine.client.networks()}
     deployer.limits[setting] = networks["none"][:4]
     row = deployer.deploy(app)

@@ -1,4 +1,4 @@
-"""``@mist/client`` in Node, and containers that it follows."""
+"""``@mist/client`` in Node, and containers for it to follow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.service.service import Service
 
 @pytest.fixture
 def follow() -> Iterator[Follow]:
-    """``follow(kind, **options)``; what was not ended is ended after the test."""
+    """Run ``follow(kind, **options)``. Programs still running after the test are ended."""
     require_client()
     followers: list[Follower] = []
 

@@ -1,4 +1,4 @@
-"""A Node program on ``@mist/client`` that reports what it hears."""
+"""A Node program on ``@mist/client`` that reports its events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROGRAM: Final = Path(__file__).with_name("follow.mjs")
 _ROOT: Final = Path(__file__).parents[3]
 _BUILT: Final = _ROOT / "clients/typescript/dist/index.js"
 
-#: About 300 lines a second, for ten seconds.
+#: About 300 lines a second for ten seconds.
 _PAUSE_EVERY: Final = 6
 LINES: Final = 3_000
 
@@ -30,7 +30,7 @@ Follow = Callable[..., "Follower"]
 
 
 def require_client() -> None:
-    """Node and the built client are there in CI; elsewhere they may be missing."""
+    """Require Node and the built client in CI; skip the test elsewhere if they are missing."""
     if shutil.which("node") and _BUILT.is_file():
         return
     reason = "node or the built @mist/client is missing (`tox run -e web`)"
@@ -45,13 +45,13 @@ def run_numbers(engine: PrivateEngine, container: str, count: int = LINES) -> No
 
 
 def run_later(engine: PrivateEngine, container: str, script: str) -> Callable[[], None]:
-    """Run a container that waits until what this returns is called, and then runs ``script``."""
+    """Run a container that runs ``script`` once the returned function has been called."""
     engine.run(container, f"while [ ! -e /tmp/go ]; do sleep 0.1; done; {script}")
     return lambda: engine.say(container, ": >/tmp/go")
 
 
 def assert_complete(follower: Follower, count: int = LINES, seconds: float = 60.0) -> None:
-    """Wait for the last number; each came once and in order, and the program ends by itself."""
+    """Check that each number came once and in order and that the program then ends by itself."""
     last = str(count - 1)
     follower.wait_for(lambda: last in follower.lines[-1:], f"line {last}", seconds)
     first = int(follower.lines[0])
@@ -62,10 +62,10 @@ def assert_complete(follower: Follower, count: int = LINES, seconds: float = 60.
 
 
 class Follower:
-    """Runs from the moment it is made until it is ended.
+    """A program that runs from its creation until it is ended.
 
-    ``events`` are all events in their order, ``lines`` the lines' texts and ``times``
-    their engine times, ``samples`` the metrics.
+    ``events`` has all events in order, ``lines`` the texts of the lines, ``times`` their
+    engine times, and ``samples`` the metrics.
     """
 
     def __init__(self, kind: str, **options: object) -> None:
@@ -84,7 +84,7 @@ class Follower:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    # -------------------------------------------------------- what tests wait for
+    # -------------------------------------------------------- waiting
 
     def wait_for(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
         """Wait until ``condition`` holds."""
@@ -95,24 +95,24 @@ class Follower:
             raise AssertionError(f"{error}; the newest events:\n{newest}") from None
 
     def wait_lines(self, count: int, seconds: float = 60.0) -> list[str]:
-        """Wait until at least ``count`` lines are there; return the lines."""
+        """Wait for at least ``count`` lines and return the lines."""
         self.wait_for(lambda: len(self.lines) >= count, f"{count} lines", seconds)
         return self.lines
 
     def wait_quiet(self, seconds: float) -> None:
-        """Let time pass in which nothing comes."""
+        """Wait for a while, in which no event may come."""
         count = len(self.events)
         threading.Event().wait(seconds)
         assert len(self.events) == count, self.events[count:]
 
     def wait_state(self, state: str, seconds: float = 30.0) -> Event:
-        """Wait until the newest state is ``state``; return its event."""
+        """Wait until the newest state is ``state`` and return its event."""
         self.wait_for(lambda: self.state == state, f"the state {state}", seconds)
         return self.of("state")[-1]
 
     @property
     def state(self) -> str:
-        """The newest state that was reported; at first none is."""
+        """Return the newest reported state; at first there is none."""
         states = self.of("state")
         return str(states[-1]["state"]) if states else ""
 
@@ -122,10 +122,10 @@ class Follower:
 
     @property
     def missing(self) -> list[tuple[int, bool]]:
-        """What each ``reconnected`` says: how many lines are missing, and whether exactly."""
+        """Return how many lines each ``reconnected`` reports as missing, and if that is exact."""
         return [(event["missing"], event["exact"]) for event in self.of("reconnected")]
 
-    # ---------------------------------------------------------------- what tests do
+    # ---------------------------------------------------------------- actions
 
     def tell(self, command: str) -> None:
         """Call a method of the stream."""
@@ -134,7 +134,7 @@ class Follower:
         self._process.stdin.flush()
 
     def end(self, seconds: float = 10.0) -> int:
-        """Abort the signal; return the status with which the program ends by itself."""
+        """Abort the signal and return the status with which the program ends by itself."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         try:
@@ -143,7 +143,7 @@ class Follower:
             self.destroy()
 
     def destroy(self) -> None:
-        """End the program if it still runs."""
+        """Kill the program if it is still running."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()

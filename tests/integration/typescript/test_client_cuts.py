@@ -1,4 +1,4 @@
-"""``@mist/client`` through networks that cut, stall, refuse and slow down its connections."""
+"""``@mist/client`` through networks that cut, stall, refuse and slow its connections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_cut_connections_lose_and_repeat_nothing(
     follow: Follow,
     verb: str,
 ) -> None:
-    """A TCP connection that ends, in each of the ways in which one can."""
+    """A TCP connection that ends in any way costs no line and repeats none."""
     run_numbers(engine, container)
     app = service.add_app(container, container)
     follower = follow("logs", url=proxy.url, headers={"Cookie": admin}, appId=app)
@@ -56,7 +56,7 @@ def test_stalled_connection_is_replaced(
     proxy: CuttingProxy,
     follow: Follow,
 ) -> None:
-    """One on which nothing comes any more, and that does not end either."""
+    """A connection that falls silent without ending is replaced."""
     run_numbers(engine, container)
     app = service.add_app(container, container)
     options = {"url": proxy.url, "headers": {"Cookie": admin}, "appId": app, "quietAfter": 600}
@@ -75,8 +75,8 @@ def test_stalled_connection_is_replaced(
 def test_dead_network_is_noticed_and_survived(
     engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow, network: str
 ) -> None:
-    """The connection stalls, and new ones are reset, or never answered, for a while."""
-    # Finding out that nothing is answered takes as long as a handshake may take.
+    """The client survives a stalled connection while new ones are reset or never answered."""
+    # Noticing that nothing is answered takes as long as a handshake may take.
     service = make_service(engine, {"replay.lines": 20_000})
     proxy = CuttingProxy(service.port)
     try:
@@ -107,13 +107,13 @@ def test_quiet_log_that_is_cut_before_its_first_line(
     follow: Follow,
     tail: int,
 ) -> None:
-    """A proxy cuts what is idle; the lines that are written meanwhile come, and once."""
+    """Lines written while an idle connection is cut come once."""
     engine.run(container, "sleep 600")
     app = service.add_app(f"{container}-{tail}", container)
     options = {"url": proxy.url, "headers": {"Cookie": admin}, "appId": app, "tail": tail}
     follower = follow("logs", **options)
     follower.wait_state("live")
-    # So long after it began a log without a line counts as empty.
+    # After this time a log without a line counts as empty.
     follower.wait_quiet(1.5)
     proxy.refuse(True)
     proxy.hang_up()
@@ -135,7 +135,7 @@ def test_lines_with_one_time_stamp(
     proxy: CuttingProxy,
     follow: Follow,
 ) -> None:
-    """Cut off behind the first of some lines with the same time: the others follow, once."""
+    """After a cut between lines with one timestamp, the remaining lines follow once."""
     engine.run(container, "echo begun; sleep 600")
     app = service.add_app(container, container)
     follower = follow("logs", url=proxy.url, headers={"Cookie": admin}, appId=app)
@@ -144,7 +144,7 @@ def test_lines_with_one_time_stamp(
     time = follower.times[0][:-4] + "999Z"
 
     def write(*lines: tuple[str, str]) -> None:
-        """Put lines into the engine's own file: by itself it never stamps two alike."""
+        """Write lines into the engine's own file; the engine never gives two the same time."""
         with log.open("a") as file:
             for stream, text in lines:
                 entry = {"log": f"{text}\n", "stream": stream, "time": time}
@@ -167,7 +167,7 @@ def test_lines_with_one_time_stamp(
 def test_what_the_service_does_not_remember_is_told(
     engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow
 ) -> None:
-    """More than ``replay.lines`` without a connection: exactly the rest is missing."""
+    """After more than ``replay.lines`` without a connection, the excess is reported as missing."""
     service = make_service(engine, {"replay.lines": 100})
     proxy = CuttingProxy(service.port)
     try:
@@ -175,7 +175,7 @@ def test_what_the_service_does_not_remember_is_told(
         app = service.add_app(container, container)
         options = {"url": proxy.url, "headers": {"Cookie": service.login()}, "appId": app}
         follower = follow("logs", **options)
-        # Another client keeps the collector, and shows when enough is written.
+        # Another client keeps the collector running and shows when enough has been written.
         other = WebsocketsClient(service.ws_url("container/logs", appId=app), service.login())
         follower.wait_lines(100)
         proxy.refuse(True)
@@ -197,7 +197,7 @@ def test_what_the_service_does_not_remember_is_told(
 def test_slow_connection_is_told_what_it_missed(
     engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow
 ) -> None:
-    """The service's own gaps stand at their places, with the exact number of lines."""
+    """The service's own gaps are reported in place, with the exact number of lines."""
     service = make_service(engine, {"streams.ring_lines": 2_000})
     proxy = CuttingProxy(service.port)
     try:

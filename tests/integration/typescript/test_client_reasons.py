@@ -1,4 +1,4 @@
-"""``@mist/client`` where a stream ends, is refused, or cannot be served now."""
+"""``@mist/client`` when a stream ends, is refused, or is temporarily unavailable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.engine
 def test_container_restarts_is_recreated_and_stops(
     service: Service, engine: PrivateEngine, container: str, admin: str, follow: Follow
 ) -> None:
-    """One stream throughout, ``ended`` with the container, and resumed without repetition."""
+    """One stream lasts until the container stops, and resumes without repetition."""
     engine.run(container, "echo begun; sleep 600")
     app = service.add_app(container, container)
     follower = follow("logs", url=service.url, headers={"Cookie": admin}, appId=app)
@@ -57,7 +57,7 @@ def test_refused_streams_fail_with_the_reason(
     code: str,
     words: str,
 ) -> None:
-    """Wrong application, no right, and what is not an id."""
+    """A wrong application, a missing right and a malformed id give the reason."""
     if email != "admin@localhost":
         service.add_user(email, "a long password")
         cookie = service.login(email, "a long password")
@@ -75,7 +75,7 @@ def test_refused_streams_fail_with_the_reason(
 def test_without_a_session_it_fails_and_does_not_try_again(
     service: Service, follow: Follow
 ) -> None:
-    """The handshake is refused with 401, which a WebSocket does not tell."""
+    """The client finds the 401 that refused the handshake, which a WebSocket does not reveal."""
     follower = follow("metrics", url=service.url, headers={"Cookie": "mist_token=no"})
     assert follower.wait_state("failed")["reason"]["code"] == "unauthorized"
 
@@ -83,7 +83,7 @@ def test_without_a_session_it_fails_and_does_not_try_again(
 def test_expired_session_and_back(
     engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow
 ) -> None:
-    """Signing out ends the stream with 4401, and not with a new attempt."""
+    """Signing out ends the stream with 4401, and the client does not reconnect."""
     service = make_service(engine, {"auth.check_seconds": 1})
     engine.run(container, "echo begun; sleep 600")
     app = service.add_app(container, container)
@@ -97,7 +97,7 @@ def test_expired_session_and_back(
 
 
 def test_container_that_was_never_made(service: Service, admin: str, follow: Follow) -> None:
-    """4404 with the service's own words."""
+    """The stream fails with 4404 and the service's message."""
     app = service.add_app("never-made", "never-made")
     follower = follow("logs", url=service.url, headers={"Cookie": admin}, appId=app)
     reason = follower.wait_state("failed")["reason"]
@@ -108,7 +108,7 @@ def test_container_that_was_never_made(service: Service, admin: str, follow: Fol
 def test_full_service_is_waited_for(
     engine: PrivateEngine, make_service: MakeService, follow: Follow
 ) -> None:
-    """1013 is not the end: the second client is live once the first has gone."""
+    """After 1013 the second client waits and is live once the first has gone."""
     service = make_service(engine, {"streams.max_clients": 1})
     options = {"url": service.url, "headers": {"Cookie": service.login()}}
     first = follow("metrics", **options)
@@ -124,7 +124,7 @@ def test_full_service_is_waited_for(
 def test_engine_that_is_away_is_waited_for(
     own_engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow
 ) -> None:
-    """Close code 1013 with the service's words, then live by itself."""
+    """After 1013 with the service's message, the stream becomes live by itself."""
     service = make_service(own_engine)
     own_engine.run(container, "echo begun; sleep 600")
     app = service.add_app(container, container)

@@ -1,4 +1,4 @@
-"""``@mist/client`` while each process of the service is killed, and all of them restarted."""
+"""``@mist/client`` while each process, or the whole service, is killed or restarted."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ pytestmark = pytest.mark.engine
 
 
 def kill_web_worker(service: Service, _process: str) -> None:
-    """SIGKILL to a process of gunicorn's; the master starts another one."""
+    """Send SIGKILL to one of gunicorn's workers; the master starts another one."""
     [worker] = psutil.Process(pid_of(service, "gunicorn")).children()
     worker.kill()
 
 
 def reload(service: Service, _process: str) -> None:
-    """What ``systemctl reload`` does."""
+    """Reload the web tier as ``systemctl reload`` does."""
     os.kill(service.pid, signal.SIGHUP)
 
 
 def restart(service: Service, _process: str) -> None:
-    """Stop and start everything."""
+    """Stop and start the service."""
     assert service.stop() == 0
     service.start()
 
 
 def kill_supervisor(service: Service, _process: str) -> None:
-    """SIGKILL to the supervisor, which takes everything with it; then start again."""
+    """Send SIGKILL to the supervisor, which ends every process, and start the service again."""
     service.kill()
     wait_until(lambda: not service.processes(), "every process to end")
     service.start()
@@ -63,8 +63,8 @@ def test_restarts_lose_and_repeat_nothing(
     disturb: Callable[[Service, str], None],
     process: str,
 ) -> None:
-    """300 lines a second, and each process killed twice, or all of them restarted."""
-    # By default the service remembers what is written in three seconds at this speed.
+    """300 lines a second survive two kills of each process and restarts of all of them."""
+    # By default the service remembers as much as is written in three seconds at this rate.
     service = make_service(engine, {"replay.lines": 10_000})
     run_numbers(engine, container)
     app = service.add_app(container, container)
@@ -79,7 +79,7 @@ def test_restarts_lose_and_repeat_nothing(
 def test_reload_is_a_restart_and_not_a_loss(
     engine: PrivateEngine, make_service: MakeService, container: str, follow: Follow
 ) -> None:
-    """Close code 1012: back at once."""
+    """After close code 1012 the client is back at once."""
     service = make_service(engine)
     engine.run(container, "echo begun; sleep 600")
     app = service.add_app(container, container)

@@ -1,4 +1,4 @@
-"""``@mist/client``: deployments, metrics, several logs as one, floods, and the end."""
+"""``@mist/client``: deployments, metrics, merged logs, floods, and the end of the program."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture(scope="module")
 def deployments(engine: PrivateEngine) -> Iterator[Service]:
-    """One service for the deployments that break nothing."""
+    """A shared service for deployments that break nothing."""
     service = Service(engine.host, QUICK)
     try:
         service.start()
@@ -41,12 +41,12 @@ def deployments(engine: PrivateEngine) -> Iterator[Service]:
 
 @pytest.fixture
 def site(deployments: Service, engine: PrivateEngine, tmp_path: Path) -> Site:
-    """The service that is shared, and repositories."""
+    """A site with repositories on the shared service."""
     return Site(deployments, engine, tmp_path)
 
 
 def texts(records: list[str]) -> list[str]:
-    """The lines of a deployment's log."""
+    """Return the lines of a deployment's log."""
     found = [json.loads(record) for record in records]
     return [message["data"]["line"] for message in found if message["type"] == "log"]
 
@@ -54,7 +54,7 @@ def texts(records: list[str]) -> list[str]:
 def test_deployment_from_its_beginning_to_its_end(
     site: Site, container: str, follow: Follow
 ) -> None:
-    """Cut three times: every record once, in order, and the same for those who come late."""
+    """Despite three cuts every record comes once and in order, also for late viewers."""
     app, _ = site.app(container, "RUN for i in $(seq 1 30); do seq 1 20; sleep 0.1; done")
     deployment = site.deploy(app)
     proxy = CuttingProxy(site.service.port)
@@ -76,7 +76,7 @@ def test_deployment_from_its_beginning_to_its_end(
     own = [json.loads(record)["data"] for record in records if '"status"' in record[:20]]
     assert own[-1]["status"] == "success"
     assert [event["data"] for event in late.of("status")] == own
-    # Before there is a log, the queue may say something else.
+    # Before the log exists, the queue may report something else.
     told = [event["data"] for event in follower.of("status")]
     assert told[-len(own) :] == own
     assert {status["status"] for status in told[: -len(own)]} <= {"pending"}
@@ -85,7 +85,7 @@ def test_deployment_from_its_beginning_to_its_end(
 
 
 def test_failed_deployment_ends_with_its_error(site: Site, container: str, follow: Follow) -> None:
-    """Status, error, and an orderly end: the stream itself has not failed."""
+    """The stream gives status and error and ends normally: the stream itself has not failed."""
     app, _ = site.app(container, "RUN echo before; exit 3")
     options = {"url": site.service.url, "headers": {"Cookie": site.cookie}}
     follower = follow("deployment", deploymentId=site.deploy(app), **options)
@@ -101,7 +101,7 @@ def test_failed_deployment_ends_with_its_error(site: Site, container: str, follo
 def test_deployment_that_its_service_does_not_survive(
     make_service: MakeService, engine: PrivateEngine, container: str, tmp_path: Path, follow: Follow
 ) -> None:
-    """SIGKILL to the supervisor in the middle of a build: the stream goes on to the end."""
+    """The stream survives a SIGKILL of the supervisor in the middle of a build."""
     site = Site(make_service(engine, QUICK), engine, tmp_path)
     app, _ = site.app(container, "RUN seq 1 200; sleep 600")
     options = {"url": site.service.url, "headers": {"Cookie": site.cookie}}
@@ -118,7 +118,7 @@ def test_deployment_that_its_service_does_not_survive(
 
 
 def test_program_that_deploys(site: Site, container: str) -> None:
-    """The HTTP API in TypeScript: sign in, deploy, follow to the end, sign out."""
+    """A TypeScript program uses the HTTP API: sign in, deploy, follow to the end, sign out."""
     require_client()
     app, _ = site.app(container, "RUN echo built by a program")
     program = Path(__file__).with_name("calls.mjs")
@@ -137,7 +137,7 @@ def test_program_that_deploys(site: Site, container: str) -> None:
 
 
 def test_metrics_have_a_history_at_once(service: Service, admin: str, follow: Follow) -> None:
-    """The samples that another client's connection has caused; then one each second."""
+    """Samples that the service remembers come first, then one each second."""
     options = {"url": service.url, "headers": {"Cookie": admin}}
     first = follow("metrics", **options)
     first.wait_for(lambda: len(first.samples) >= 4, "4 samples")
@@ -153,7 +153,7 @@ def test_metrics_have_a_history_at_once(service: Service, admin: str, follow: Fo
 def test_metrics_through_cuts(
     service: Service, admin: str, proxy: CuttingProxy, follow: Follow
 ) -> None:
-    """A sample for every second, also for those without a connection."""
+    """There is a sample for every second, including those without a connection."""
     follower = follow("metrics", url=proxy.url, headers={"Cookie": admin}, history=2)
     for count in (4, 7):
         follower.wait_for(lambda n=count: len(follower.samples) >= n, f"{count} samples")  # type: ignore[misc]
@@ -164,7 +164,7 @@ def test_metrics_through_cuts(
     times = [sample["timestamp"] for sample in follower.samples]
     assert times == sorted(set(times))
     moments = [datetime.fromisoformat(time[:19]).timestamp() for time in times]
-    # The sampler of a busy machine may be late by most of a second, and in time the next time.
+    # On a busy machine the sampler may be late by most of a second, and in time the next time.
     assert all(after - before <= 2 for before, after in itertools.pairwise(moments))
     assert follower.missing == [(0, False), (0, False)]
     assert follower.end() == 0
@@ -178,7 +178,7 @@ def test_several_logs_merged_by_engine_time(
     proxy: CuttingProxy,
     follow: Follow,
 ) -> None:
-    """Two containers that write at once: all lines of both, in the order of their times."""
+    """The merged log has all lines of two busy containers, ordered by their times."""
     names = [f"{container}-{letter}" for letter in "ab"]
     apps = {}
     try:
@@ -202,7 +202,7 @@ def test_several_logs_merged_by_engine_time(
 def test_many_lines_come_in_few_events(
     service: Service, engine: PrivateEngine, container: str, admin: str, follow: Follow
 ) -> None:
-    """A flood: every line, and far fewer events than lines."""
+    """A flood gives every line, in far fewer events than lines."""
     go = run_later(engine, container, "seq 0 59999; sleep 600")
     app = service.add_app(container, container)
     follower = follow("logs", url=service.url, headers={"Cookie": admin}, appId=app)
@@ -222,7 +222,7 @@ def test_many_lines_come_in_few_events(
 def test_abort_leaves_nothing_that_keeps_the_program(
     service: Service, admin: str, follow: Follow, when: str
 ) -> None:
-    """Whatever the network does, Node ends by itself."""
+    """Whatever the network does, Node ends by itself after an abort."""
     proxy = CuttingProxy(service.port)
     try:
         proxy.swallow(when == "handshake")

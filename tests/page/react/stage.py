@@ -17,12 +17,12 @@ from tests.support.service.service import ADMIN, Service
 
 _HERE: Final = Path(__file__).parent
 _ROOT: Final = _HERE.parents[2]
-#: Chromium reports lost WebSockets and refused requests as errors of the page.
+#: Chromium reports lost WebSockets and refused requests as page errors.
 _EXPECTED: Final = ("WebSocket connection to", "Failed to load resource")
 
 
 def bundle(variant: str, folder: Path) -> str:
-    """Return the page's program; without Node or the built clients, CI fails and a desk skips."""
+    """Return the page's program. Without Node or the built clients, skip (in CI: fail)."""
     if not (shutil.which("node") and (_ROOT / "clients/react/dist/index.js").is_file()):
         reason = "node or the built @mist/react is missing (`tox run -e web`)"
         if os.environ.get("CI"):
@@ -33,7 +33,7 @@ def bundle(variant: str, folder: Path) -> str:
 
 
 class Stage:
-    """The page in a tab, on the service's origin: one scene of ``main.tsx``, in strict mode."""
+    """The page in a tab on the service's origin, with one scene of ``main.tsx`` in strict mode."""
 
     def __init__(self, page: Page, program: str, service: Service, origin: str = "") -> None:
         self.page = page
@@ -47,15 +47,15 @@ class Stage:
         page.on("console", self._take_console)
 
     def sign_in(self) -> None:
-        """Get the session's cookie, as the page's own sign-in does."""
+        """Sign in as the page does and keep the session's cookie."""
         body = {"email": ADMIN, "password": self._service.password}
         answer = self.page.request.post(f"{self._origin}/api/auth/login", data=body)
         assert answer.ok, answer.text()
 
     def open(self) -> None:
-        """Put the program in the place of what the service answers at an address of its own.
+        """Replace a page of the service with the program.
 
-        A page that the browser has not got from there may not connect to this machine.
+        Chromium lets only a page from the service's origin connect to this machine.
         """
         self.page.goto(f"{self._origin}/healthz")
         self.page.set_content('<title>Hooks</title><div id="root"></div>')
@@ -63,16 +63,16 @@ class Stage:
         self.page.wait_for_function("globalThis.stage")
 
     def show(self, scene: str, **properties: object) -> None:
-        """Show a scene, or the same one with other properties."""
+        """Show a scene, or the same scene with other properties."""
         self.call("show", scene, properties)
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Call a function of ``main.tsx``; its result as JSON has it."""
+        """Call a function of ``main.tsx`` and return its result as JSON."""
         call = "([method, given]) => JSON.stringify(stage[method](...given) ?? null)"
         return json.loads(self.page.evaluate(call, [method, list(arguments)]))
 
     def wait_for(self, condition: str, seconds: float = 30.0) -> None:
-        """Wait for a JavaScript expression; ``view`` in it is the newest view."""
+        """Wait for a JavaScript expression, in which ``view`` is the newest view."""
         check = f"() => {{ const view = stage.view() ?? {{}}; return {condition}; }}"
         try:
             self.page.wait_for_function(check, timeout=seconds * 1000)
@@ -81,18 +81,18 @@ class Stage:
             raise AssertionError(f"waited for {condition}: {shown}, {self.problems}") from error
 
     def wait_text(self, selector: str, text: str, seconds: float = 30.0) -> None:
-        """Wait until an element has a text."""
+        """Wait until an element has the text."""
         found = f"document.querySelector({json.dumps(selector)})?.textContent"
         self.wait_for(f"{found} === {json.dumps(text)}", seconds)
 
     @property
     def lines(self) -> list[str]:
-        """The lines that the example shows."""
+        """Return the lines that the example shows."""
         return (self.page.locator("pre").text_content() or "").split("\n")
 
     @property
     def open_sockets(self) -> int:
-        """How many WebSockets are open."""
+        """Return the number of open WebSockets."""
         return sum(not socket.is_closed() for socket in self.sockets)
 
     def _take_socket(self, socket: WebSocket) -> None:
