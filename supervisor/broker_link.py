@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from collections import deque
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -15,6 +16,12 @@ class BrokerLink:
 
     def __init__(self) -> None:
         self._pipe: Connection | None = None
+        self._unsent: deque[Command] = deque()
+
+    @property
+    def blocked(self) -> bool:
+        """Return True if commands wait for room in the pipe: ``flush`` once it is writable."""
+        return bool(self._unsent)
 
     @property
     def descriptor(self) -> int | None:
@@ -38,21 +45,31 @@ class BrokerLink:
         return arrived
 
     def send(self, command: Command) -> None:
-        """Send the broker a command, unless it is away or does not read.
+        """Send the broker a command, now or as soon as the pipe has room.
 
-        One that is away is not told: it starts with nothing, so that there is
-        nothing to drop or reject.  One that does not read must not hold up the loop.
+        A broker that is away is not told.  It starts with nothing, so there is nothing to
+        drop or reject.
         """
+        if self._pipe is not None:
+            self._unsent.append(command)
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as the pipe has room."""
         if self._pipe is None:
             return
         poller = select.poll()
         poller.register(self._pipe.fileno(), select.POLLOUT)
         with suppress(OSError):
-            if poller.poll(0):
-                self._pipe.send(command)
+            # A socket is writable while three quarters of its buffer are free (unix(7)),
+            # far more than a command, so sending one never blocks the loop.
+            while self._unsent and poller.poll(0):
+                self._pipe.send(self._unsent[0])
+                self._unsent.popleft()
 
     def close(self) -> None:
         """Close this end."""
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
+        self._unsent.clear()

@@ -126,14 +126,15 @@ class Child:
     def _ended(self, code: int) -> None:
         if self.state in {State.STOPPING, State.KILLING}:
             self._move(Move.GONE, self.why)
-        elif code == 0 and self.spec.policy is not Policy.PERMANENT:
+        elif code == 0 and self.spec.policy is Policy.ONE_SHOT:
             self._move(Move.FINISH, "finished")
         elif self.reason:
             self._give_up(f"gave up: {describe(code)}", code)
         elif code in CANNOT_START:
             self._give_up(f"cannot start: {describe(code)}", code)
         else:
-            self._crashed(f"crashed: {describe(code)}")
+            # Also status 0: a SIGTERM from outside does not end what is still needed.
+            self._crashed(f"crashed: {describe(code)}" if code else "ended without being asked to")
 
     def _crashed(self, why: str) -> None:
         now = self._clock()

@@ -86,6 +86,8 @@ class Loop:
         ready = self._wait()
         for number in self._signals.take() if self._signals.descriptor in ready else ():
             self._handlers.get(number, _ignore)()
+        if self._link.blocked:
+            self._link.flush()
         if self._link.descriptor in ready:
             for report in self._link.reports():
                 self._take(report)
@@ -102,7 +104,8 @@ class Loop:
         poller.register(self._control.socket, zmq.POLLIN)
         poller.register(self._signals.descriptor, zmq.POLLIN)
         if self._link.descriptor is not None:
-            poller.register(self._link.descriptor, zmq.POLLIN)
+            wanted = zmq.POLLIN | zmq.POLLOUT if self._link.blocked else zmq.POLLIN
+            poller.register(self._link.descriptor, wanted)
         if self._from_web is not None:
             poller.register(self._from_web.fileno(), zmq.POLLIN)
         for child in self._supervisor.children.values():

@@ -12,11 +12,12 @@ from mist.settings import Settings
 
 
 class Policy(Enum):
-    """When a child is to run."""
+    """What the end of a child means."""
 
     PERMANENT = "permanent"
-    ON_DEMAND = "on demand"
+    """It is started again whenever it ends, until the supervisor stops it."""
     ONE_SHOT = "one-shot"
+    """It has finished when it ends with status 0."""
 
 
 class Phase(IntEnum):
@@ -70,7 +71,7 @@ def web(settings: Settings) -> Spec:
 
 def container(settings: Settings, app_id: int) -> Spec:
     """The collector of an application's container log."""
-    return _worker(settings, "container", app_id, Policy.ON_DEMAND, Phase.COLLECTORS)
+    return _worker(settings, "container", app_id, Policy.PERMANENT, Phase.COLLECTORS)
 
 
 def deployment(settings: Settings, deployment_id: int) -> Spec:

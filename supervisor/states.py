@@ -62,8 +62,6 @@ TRANSITIONS: Final[dict[tuple[State, Move], State]] = {
     (State.BACKOFF, Move.STOP): State.IDLE,
     (State.FAILED, Move.START): State.RUNNING,
     (State.FAILED, Move.STOP): State.IDLE,
-    (State.FINISHED, Move.START): State.RUNNING,
-    (State.FINISHED, Move.STOP): State.IDLE,
 }
 
 

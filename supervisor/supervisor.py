@@ -155,10 +155,9 @@ class Supervisor:
             self._stop_phase()
             return
         _report(child, quiet=False)
-        done = child.state is State.FINISHED and child.spec.policy is Policy.ONE_SHOT
         if child.state is State.FAILED:
             self._failed(child)
-        elif done or child.state is State.IDLE:
+        elif child.state in {State.FINISHED, State.IDLE}:
             self._remove(child)
 
     def _failed(self, child: Child) -> None:
@@ -184,11 +183,8 @@ class Supervisor:
 
     def _want(self, demand: Demand) -> None:
         """Somebody subscribed to a container's log."""
-        child = self.children.get(specs.name(demand))
-        if child is None:
+        if specs.name(demand) not in self.children:
             self._collect(demand)
-        elif child.state is State.FINISHED:
-            self._begin(child, "subscribed")
 
     def _collect(self, demand: Demand) -> None:
         limit = self._settings.collector.max_running

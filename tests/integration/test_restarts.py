@@ -32,10 +32,10 @@ def pid_of(service: Service, process: str) -> int:
     return int(service.running(process)[0]["pid"])
 
 
-def kill(service: Service, process: str) -> None:
-    """Send SIGKILL and wait until the supervisor has started another process."""
+def end(service: Service, process: str, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal and wait until the supervisor has started another process."""
     old = pid_of(service, process)
-    os.kill(old, signal.SIGKILL)
+    os.kill(old, number)
     wait_until(lambda: [r for r in service.running(process) if r["pid"] != old], f"a new {process}")
 
 
@@ -62,17 +62,22 @@ def join_at_random(url: str, cookie: str, disturb: Callable[[], None]) -> list[C
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("process", ["container/", "broker"])
-def test_killed_process_in_mid_stream(
-    engine: PrivateEngine, make_service: MakeService, container: str, process: str
+def test_ended_process_in_mid_stream(
+    engine: PrivateEngine,
+    make_service: MakeService,
+    container: str,
+    process: str,
+    number: signal.Signals,
 ) -> None:
-    """SIGKILL of the collector or the broker between two lines loses and repeats nothing."""
+    """A signal to the collector or the broker between two lines loses and repeats nothing."""
     service = make_service(engine)
     cookie = service.login()
     engine.run(container, numbered(LINES, pause_every=50))
     app = service.add_app(container, container)
     url = service.ws_url("container/logs", appId=app)
-    finish(join_at_random(url, cookie, lambda: kill(service, process)))
+    finish(join_at_random(url, cookie, lambda: end(service, process, number)))
 
 
 @pytest.mark.timeout(240)

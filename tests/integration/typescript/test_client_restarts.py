@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.integration.conftest import MakeService
-from tests.integration.test_restarts import kill, pid_of
+from tests.integration.test_restarts import end, pid_of
 from tests.integration.typescript.follower import Follow, assert_complete, run_numbers
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
@@ -46,9 +46,9 @@ def kill_supervisor(service: Service, _process: str) -> None:
 @pytest.mark.parametrize(
     ("disturb", "process"),
     [
-        pytest.param(kill, "container/", id="collector"),
-        pytest.param(kill, "broker", id="broker"),
-        pytest.param(kill, "gunicorn", id="gunicorn"),
+        pytest.param(end, "container/", id="collector"),
+        pytest.param(end, "broker", id="broker"),
+        pytest.param(end, "gunicorn", id="gunicorn"),
         pytest.param(kill_web_worker, "", id="web-worker"),
         pytest.param(reload, "", id="reload"),
         pytest.param(restart, "", id="restart"),

@@ -60,17 +60,30 @@ def test_broker_that_is_away_is_not_told(link: BrokerLink) -> None:
     link.send(DROP)
 
 
-def test_broker_that_does_not_read_holds_up_nobody(link: BrokerLink) -> None:
-    """Once the pipe is full, commands are left out and not waited for."""
+def test_broker_that_does_not_read_misses_nothing(link: BrokerLink) -> None:
+    """Once the pipe is full, commands wait for room, and the supervisor does not."""
     with link.renew() as broker:
         sent = 10_000
         for term in range(sent):
             link.send(DropTopic(b"x" * 100, term))
-        got = 0
-        while broker.poll():
-            assert broker.recv().term == got
-            got += 1
-        assert 0 < got < sent
+        assert link.blocked
+        got = []
+        while len(got) < sent:
+            assert broker.poll(10)
+            got.append(broker.recv().term)
+            link.flush()
+        assert got == list(range(sent))
+        assert not link.blocked
+    link.close()
+
+
+def test_commands_for_a_broker_that_ended_are_dropped(link: BrokerLink) -> None:
+    """The next broker starts with nothing."""
+    with link.renew():
+        for term in range(10_000):
+            link.send(DropTopic(b"x" * 100, term))
+    with link.renew() as broker:
+        assert not link.blocked
         link.send(DROP)
         assert broker.recv() == DROP
 

@@ -21,8 +21,6 @@ LEGAL = [
     (State.BACKOFF, Move.STOP, State.IDLE),
     (State.FAILED, Move.START, State.RUNNING),
     (State.FAILED, Move.STOP, State.IDLE),
-    (State.FINISHED, Move.START, State.RUNNING),
-    (State.FINISHED, Move.STOP, State.IDLE),
 ]
 
 

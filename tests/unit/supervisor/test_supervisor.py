@@ -169,13 +169,15 @@ def test_failed_collector_without_listeners_goes() -> None:
     assert history.supervisor.children == {}
 
 
-def test_collector_that_finished_starts_for_the_next_subscriber() -> None:
-    """Its work was done, and now there is more."""
+def test_collector_that_is_told_to_end_is_started_again() -> None:
+    """A SIGTERM from outside ends it with status 0; its subscribers are still there."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     history.ends(history.world.last, 0)
-    history.subscribe(ONE)
+    assert history.running() == []
+    history.passes(SETTINGS.supervisor.crash_window_seconds)
     assert history.running() == ["container/1"]
+    assert history.world.last.resume
 
 
 def test_too_many_collectors() -> None:
