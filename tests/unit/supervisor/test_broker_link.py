@@ -67,7 +67,7 @@ def test_broker_that_does_not_read_misses_nothing(link: BrokerLink) -> None:
         for term in range(sent):
             link.send(DropTopic(b"x" * 100, term))
         assert link.blocked
-        got = []
+        got: list[int] = []
         while len(got) < sent:
             assert broker.poll(10)
             got.append(broker.recv().term)
