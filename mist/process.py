@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import resource
 import signal
 import sys
 import threading
@@ -67,6 +68,16 @@ def run(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     die_with_parent()
     sys.exit(_outcome(entry, assignment, settings, paths, *more))
+
+
+def raise_file_limit() -> None:
+    """Allow this process and its children as many open files as the system permits.
+
+    Shells and systemd set a soft limit of 1,024 for programs that use select(2), which
+    this service does not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def resolve(entry: str) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from mist import logs
+from mist import logs, process
 from mist.errors import Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -38,6 +38,7 @@ def serve(
     ``before`` is called when the place is taken and the store has its tables,
     and before any process is started.
     """
+    process.raise_file_limit()
     logs.configure(settings)
     logs.name_process("supervisor")
     # No Python that is started from here on takes modules from the current directory: in one

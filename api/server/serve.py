@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from mist import logs
+from mist import logs, process
 from mist.errors import BrokenInstallation, MistError
 from mist.notify import Notifier
 from mist.paths import resolve_paths
@@ -19,6 +19,7 @@ def main() -> None:
     manager = os.environ.pop("NOTIFY_SOCKET", "")
     notifier = Notifier({"NOTIFY_SOCKET": manager})
     try:
+        process.raise_file_limit()
         logs.configure(load_settings())
         logs.name_process("gunicorn")  # before the fork: the workers inherit it
         # Imported here, so that an import error is reported like every other error.

@@ -84,13 +84,14 @@ def _serves_mist(host: str, port: int) -> bool:
 
 def check_files(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     """Check that the limit of open files allows as many clients as the settings."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # of this user, not of the unit
+    # Of this user, not of the unit.  The service raises its soft limit to the hard one.
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.server.worker_connections + _SPARE_FILES
-    text = f"{soft} open files allowed (hard limit {hard}), {needed} needed per web worker"
-    if soft >= needed:
+    text = f"{limit} open files allowed, {needed} needed per web worker"
+    if limit >= needed:
         yield Finding("ok", "files", text)
     else:
-        advice = f"raise the limit (`ulimit -n {needed}`, LimitNOFILE={needed} in the unit)"
+        advice = f"raise the limit (`ulimit -Hn {needed}`, LimitNOFILE={needed} in the unit)"
         yield Finding("warn", "files", text, f"{advice} or lower server.worker_connections")
 
 

@@ -95,12 +95,12 @@ def test_address_that_is_none(paths: Paths, bind: str) -> None:
 
 def test_few_files(paths: Paths) -> None:
     """A limit below the number of clients is a warning with the number to set."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     finding = only(
-        checks.check_files(Settings(server=ServerSettings(worker_connections=soft)), paths)
+        checks.check_files(Settings(server=ServerSettings(worker_connections=hard)), paths)
     )
     assert finding.verdict == "warn"
-    assert f"ulimit -n {soft + 256}" in finding.advice
+    assert f"ulimit -Hn {hard + 256}" in finding.advice
     few = Settings(server=ServerSettings(worker_connections=1))
     assert only(checks.check_files(few, paths)).verdict == "ok"
 

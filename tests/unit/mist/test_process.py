@@ -41,3 +41,20 @@ def test_how_a_child_ends(tmp_path: Path, text: str, status: Exit, words: str) -
     assert done.returncode == status
     assert words in done.stderr
     assert ("Traceback" in done.stderr) == (status is Exit.FAILURE)
+
+
+def test_the_file_limit_is_raised() -> None:
+    """Children inherit it."""
+    program = (
+        "import resource, subprocess, sys\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))\n"
+        "from mist import process\n"
+        "process.raise_file_limit()\n"
+        "print(hard, subprocess.check_output(['sh', '-c', 'ulimit -n'], text=True))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    hard, inherited = done.stdout.split()
+    assert inherited == hard
