@@ -126,7 +126,7 @@ class Progress:
         if self.failure is not None:
             raise self.failure
         if self.image is None:
-            raise BuildFailed("the Docker Engine broke the build off")
+            raise BuildFailed("the Docker Engine aborted the build")
         return self.image
 
     def _document(self, data: bytes) -> None:
@@ -233,7 +233,7 @@ def _send(
 
 
 def _send_piece(connection: socket.socket, piece: bytes, cancellation: CancellationToken) -> None:
-    left = memoryview(piece)
+    left = memoryview(piece)  # the rest of a partial send is not copied
     while left:
         cancellation.check()
         with suppress(TimeoutError):
