@@ -62,7 +62,7 @@ def reason(error: BaseException) -> str:
 
 
 class Certificates(NamedTuple):
-    """The files of ``DOCKER_CERT_PATH``; without ``verify`` the engine's certificate is trusted."""
+    """The files of ``DOCKER_CERT_PATH``; without ``verify`` the engine's is not checked."""
 
     authority: str
     certificate: str
@@ -79,7 +79,10 @@ class Reply(NamedTuple):
 
 
 def dial(settings: Settings) -> socket.socket:
-    """Connect to the engine; raise EngineUnreachable after ``engine.timeout_seconds``."""
+    """Connect to the engine, or raise EngineUnreachable.
+
+    The socket has a timeout of ``engine.timeout_seconds``.
+    """
     address = host(settings)
     timeout = settings.engine.timeout_seconds
     parts = split(address)

@@ -190,7 +190,7 @@ class Collector:
             self._out.idle(_AWAY_POLL)
 
     def _watch(self) -> Event:
-        """Look at intervals whether there is a log to read again."""
+        """Check at intervals if there is a log to read again."""
         self._out.idle(self._limits.retry_seconds)
         container = self._source.look(self._name)
         self._trouble_since = None

@@ -156,7 +156,8 @@ class Swap:
             self._leave(new)
             return False
         if _is_up(new):
-            # The old container may need its port.  No grace period, because the new one is discarded.
+            # The old container may need its port.  No grace period, because the new container
+            # is discarded.
             self._client.stop(new["Id"], timeout=0)
         if _name(new) == self._app.container:
             self._client.rename(new["Id"], self._side_name("new", new))
