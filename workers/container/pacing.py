@@ -56,9 +56,9 @@ class ReadPacer:
             self.wait()
 
     def wait(self, most: float = math.inf) -> bool:
-        """Sleep until the next read is worthwhile (not at all after a pause), at most ``most``.
+        """Sleep until the next read is worthwhile, but at most ``most`` seconds.
 
-        Return True if it slept.
+        Return True if it slept; after a pause in the stream it does not.
         """
         early = self._due - self._clock()
         if early <= 0:

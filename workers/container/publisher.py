@@ -25,7 +25,7 @@ class Bus(Protocol):
     descriptor: int
 
     def service(self) -> bool:
-        """Handle the broker's arrival and departure; return True if the broker is there."""
+        """Handle the broker's coming and going; return True if the broker is there."""
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until ``service`` has something to do; return False on timeout."""

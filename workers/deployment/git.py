@@ -107,7 +107,7 @@ class CloneWatcher(Protocol):
         """Take lines of Git's output."""
 
     def percent(self, number: int) -> None:
-        """Take the share of the objects that has arrived."""
+        """Take the percentage of the objects that have arrived."""
 
 
 def check_address(url: str, branch: str | None) -> None:

@@ -121,7 +121,7 @@ class DeploymentLogFile:
 
 
 class RecordPublisher:
-    """A publisher of those records in the file that are not on the bus yet."""
+    """A publisher of the file's records that are not on the bus yet."""
 
     def __init__(self, publisher: Publisher, path: Path, batch_bytes: int) -> None:
         self._publisher = publisher
