@@ -1,1 +1,1 @@
-"""Collectors: one package for each kind of source."""
+"""Worker processes, one package for each kind."""

@@ -1,14 +1,13 @@
-"""The way to the Docker Engine, for every worker: its address, and questions to it.
+"""The connection to the Docker Engine, for every worker: its address, and requests to it.
 
-The address, TLS, the time limits, the API version and the errors are decided here.
-No request names a version, so each answer is in the engine's own; docker-py asks
-the engine for that version.
+The address, TLS, the timeouts, the API version and the errors are decided here.  No
+request names an API version, so the engine answers in its own; docker-py asks the engine
+for that version.
 
-``get`` asks one question over a plain socket: HTTP/1.0, so that the engine's
-server does not chunk and what follows the head is the body as it is.  A
-collector of logs needs no more, and there may be hundreds of them, each of
-which docker-py's sessions would cost several megabytes.  Deployments talk to
-the engine a lot, and have docker-py's client (``workers/deployment/client.py``).
+``get`` sends one request over a plain socket.  It speaks HTTP/1.0, so that the engine does
+not chunk the body.  A log collector needs no more, and there may be hundreds of
+collectors: a docker-py session would cost several megabytes in each.  Deployments send many
+requests, and use docker-py's client (``workers/deployment/client.py``).
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from mist.settings import Settings
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 
-#: The API of the oldest engine that the service was tried with, Docker 20.10.
+# The API version of Docker 20.10, the oldest engine with which the service was tested.
 OLDEST_API: Final = (1, 41)
 
-#: An answer's head longer than this is none of the engine's.
+# A longer response head is not the engine's.
 _HEAD_BYTES: Final = 65_536
 _RECEIVE_BYTES: Final = 65_536
 
@@ -44,12 +43,12 @@ _TCP: Final = ("tcp", "http", "https")
 
 
 def host(settings: Settings) -> str:
-    """The engine's address: the setting, or else DOCKER_HOST, or else the usual socket."""
+    """Return the engine's address: the setting, DOCKER_HOST, or the default socket."""
     return settings.engine.host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause in the operating system's words; libraries wrap it many times."""
+    """Return the innermost cause in the operating system's words; libraries wrap it."""
     seen = error
     while True:
         inner = seen.__cause__ or seen.__context__
@@ -58,11 +57,12 @@ def reason(error: BaseException) -> str:
             return seen.strerror.lower()
         if not wrapped and inner is None:
             return str(seen) or type(seen).__name__
+        # urllib3 and requests pass the wrapped error as an argument, others chain it.
         seen = wrapped[-1] if wrapped else inner or seen
 
 
 class Certificates(NamedTuple):
-    """The files of ``DOCKER_CERT_PATH`` for TLS; without ``verify`` the engine's is not checked."""
+    """The files of ``DOCKER_CERT_PATH``; without ``verify`` the engine's is not checked."""
 
     authority: str
     certificate: str
@@ -71,14 +71,18 @@ class Certificates(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer whose head was read: the connection gives the rest of the body after ``begun``."""
+    """A response whose head was read; read the rest of the body from the connection."""
 
     connection: socket.socket
     begun: bytes
+    """The part of the body that arrived with the head."""
 
 
 def dial(settings: Settings) -> socket.socket:
-    """A connection whose waits end after ``engine.timeout_seconds``, or EngineUnreachable."""
+    """Connect to the engine, or raise EngineUnreachable.
+
+    The socket has a timeout of ``engine.timeout_seconds``.
+    """
     address = host(settings)
     timeout = settings.engine.timeout_seconds
     parts = split(address)
@@ -91,31 +95,32 @@ def dial(settings: Settings) -> socket.socket:
 
 
 def split(address: str) -> SplitResult:
-    """The address's parts: ``unix`` with a path, or ``tcp``, ``http``, ``https`` with a port."""
+    """Split an address: ``unix`` with a path, or ``tcp``, ``http`` or ``https`` with a port."""
     try:
         parts = urlsplit(address if "//" in address else f"tcp://{address}")
         if parts.scheme == "unix" or (parts.scheme in _TCP and parts.hostname and parts.port):
             return parts
     except ValueError:
-        pass
+        pass  # urlsplit() and .port raise it for malformed addresses
     raise SettingsError("engine.host", f"{address!r} is neither unix:///PATH nor tcp://HOST:PORT")
 
 
 def unix_path(parts: SplitResult) -> str:
-    """The socket's path; ``unix://engine.sock`` is one in the current directory."""
+    """Return the socket's path; ``unix://engine.sock`` is relative to the current directory."""
     return parts.netloc + parts.path
 
 
 def certificates(parts: SplitResult) -> Certificates | None:
-    """The files for TLS, as the engine's own command chooses them, or None for a plain connection.
+    """Return the TLS files that the ``docker`` command would use, or None for plain text.
 
-    Raises SettingsError if one of them is not there.
+    Raise SettingsError if a file does not exist.
     """
     verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
     named = os.environ.get("DOCKER_CERT_PATH")
     if parts.scheme == "unix" or not (parts.scheme == "https" or verify or named):
         return None
     folder = Path(named) if named else Path.home() / ".docker"
+    # A client certificate is always needed; the CA only to verify the engine.
     needed = ["cert.pem", "key.pem", *(["ca.pem"] if verify else [])]
     for path in (folder / name for name in needed):
         if not path.is_file():
@@ -141,16 +146,17 @@ def _dial_tcp(parts: SplitResult, timeout: float) -> socket.socket:
     connection = socket.create_connection((parts.hostname, parts.port), timeout)
     if files is None:
         return connection
+    # wrap_socket() takes over the descriptor, so this closes it only after a failure.
     with connection:
         context = ssl.create_default_context(cafile=files.authority if files.verify else None)
         context.load_cert_chain(files.certificate, files.key)
-        context.check_hostname = files.verify
+        context.check_hostname = files.verify  # must be off before CERT_NONE is allowed
         context.verify_mode = ssl.CERT_REQUIRED if files.verify else ssl.CERT_NONE
         return context.wrap_socket(connection, server_hostname=parts.hostname)
 
 
 def get(settings: Settings, path: str, **query: object) -> Reply:
-    """Ask the engine; EngineError carries its words if it says no, with ``status``."""
+    """Send a GET request; raise EngineRefused for any status other than 200."""
     connection = dial(settings)
     try:
         connection.sendall(request("GET", path, query))
@@ -167,12 +173,12 @@ def get(settings: Settings, path: str, **query: object) -> Reply:
 
 
 def get_json(settings: Settings, path: str, **query: object) -> Any:
-    """Ask for one JSON document, whole within ``engine.timeout_seconds``."""
+    """Request a JSON document; it must be complete within ``engine.timeout_seconds``."""
     reply = get(settings, path, **query)
     try:
         return msgspec.json.decode(reply.begun + _rest(reply.connection, settings))
     except msgspec.DecodeError:
-        raise EngineError(f"the engine's answer to {path} is no JSON") from None
+        raise EngineError(f"the engine's answer to {path} is not JSON") from None
     except OSError as error:
         raise EngineUnreachable(host(settings), reason(error)) from None
     finally:
@@ -180,7 +186,7 @@ def get_json(settings: Settings, path: str, **query: object) -> Any:
 
 
 class EngineRefused(EngineError):
-    """The engine answered with an HTTP status other than 200; the text is in its own words."""
+    """The engine answered with an HTTP status other than 200; the text is the engine's."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(status, body)
@@ -190,6 +196,7 @@ class EngineRefused(EngineError):
     def __str__(self) -> str:
         try:
             words = str(msgspec.json.decode(self.body)["message"])
+        # A proxy in front of the engine answers in plain text or HTML.
         except (msgspec.DecodeError, KeyError, TypeError):
             words = self.body.decode(errors="replace").strip()
         return words or f"the engine answered with HTTP status {self.status}"
@@ -204,12 +211,13 @@ def request(
 
 
 def read_head(receive: Callable[[], bytes]) -> tuple[int, bytes]:
-    """Return the status of an answer, and what came of the body with the head.
+    """Return the status of a response, and the part of the body that came with the head.
 
-    ``receive`` returns the next bytes, none at the end.  Raises ConnectionError.
-    Nothing else of a head matters to a request in HTTP/1.0: its body is neither
-    compressed nor chunked, and ends with the connection.
+    ``receive`` returns the next bytes, or b"" at the end.  Raise ConnectionError if the
+    peer hangs up or does not speak HTTP.
     """
+    # The other headers do not matter: in HTTP/1.0 the body is neither compressed nor
+    # chunked, and it ends with the connection.
     received = b""
     while (end := received.find(b"\r\n\r\n")) < 0:
         data = receive()
@@ -218,15 +226,16 @@ def read_head(receive: Callable[[], bytes]) -> tuple[int, bytes]:
         received += data
     match = _STATUS.match(received)
     if match is None:
-        raise ConnectionError("what answers does not speak HTTP")
+        raise ConnectionError("the peer does not speak HTTP")
     return int(match[1]), received[end + 4 :]
 
 
 def _rest(connection: socket.socket, settings: Settings) -> bytes:
-    """The rest of a body that ends; a body that trickles does not outlast the timeout."""
+    """Return the rest of a body; a body that trickles in does not outlast the timeout."""
     deadline = time.monotonic() + settings.engine.timeout_seconds
     parts = []
     while data := connection.recv(_RECEIVE_BYTES):
         parts.append(data)
+        # Never 0, which would make the socket non-blocking.
         connection.settimeout(max(0.001, deadline - time.monotonic()))
     return b"".join(parts)

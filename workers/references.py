@@ -1,9 +1,8 @@
-"""Names of containers and networks, taken for nothing but the whole name.
+"""Look up containers and networks by their full names.
 
-Where the engine is given a name it also accepts the beginning of an id ("Inspect
-a container": "ID or name"), so ``db`` may be a stranger's container whose id begins
-so.  Whatever the engine answers counts only if it has the name that was asked for;
-from there on the full id is used.
+Where the engine takes a name, it also accepts the beginning of an id ("Inspect a
+container": "ID or name").  So ``db`` may return another container whose id begins with
+``db``.  An answer counts only if it has the requested name; later requests use the full id.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from mist.errors import EngineError, EngineUnreachable
 from mist.settings import Settings
 from workers import engine
 
-#: The engine's answer to "Inspect a container".
+# The engine's answer to "Inspect a container".
 Inspection = dict[str, Any]
 
-#: Words of the engine's own in the place of a network's name.
+# Values of ``NetworkMode`` that are not names of networks.
 _MODES: Final = frozenset({"", "default", "bridge", "host", "none"})
 _CONTAINER_MODE: Final = "container:"
 
@@ -30,7 +29,7 @@ class NoSuchNetwork(EngineError):
 
 
 def find_container(settings: Settings, name: str) -> Inspection | None:
-    """Return the container of this name; EngineError if the engine does not say."""
+    """Return the container of this name, or None; raise EngineError without an answer."""
     try:
         found = engine.get_json(settings, f"/containers/{name}/json")
         if _field(found, "Name") == f"/{name}":
@@ -38,17 +37,17 @@ def find_container(settings: Settings, name: str) -> Inspection | None:
     except engine.EngineRefused as error:
         if error.status == 404:
             return None
-    # Here the engine took the name for an id, or found that several ids begin with it
-    # ("Multiple IDs found", 400 or 500 by version). A full id even hides a container
-    # that has it for a name, so the list of all names decides.
+    # The engine took the name for an id, or found that several ids begin with it
+    # ("Multiple IDs found", status 400 or 500 depending on the version).  A full id even
+    # hides a container that has this id as its name, so the list of all names decides.
     return _find_in_list(settings, name)
 
 
 def network_mode(settings: Settings, text: str) -> str:
-    """Return what the engine may be given as ``NetworkMode`` for a setting.
+    """Return the ``NetworkMode`` for a setting.
 
-    Names and full ids of networks are checked, ``container:NAME`` becomes
-    ``container:ID``.  Raises NoSuchNetwork.
+    Check that names and full ids of networks exist; turn ``container:NAME`` into
+    ``container:ID``.  Raise NoSuchNetwork if one does not exist.
     """
     if text in _MODES:
         return text
@@ -66,11 +65,11 @@ def network_mode(settings: Settings, text: str) -> str:
 
 
 def _find_in_list(settings: Settings, name: str) -> Inspection | None:
-    # The filter is a regular expression that may match anywhere, so this only shortens the list.
+    # The filter is a regular expression that may match anywhere, so it only shortens the list.
     filters = msgspec.json.encode({"name": [f"^/{re.escape(name)}$"]}).decode()
     listed = engine.get_json(settings, "/containers/json", all=1, filters=filters)
     for entry in listed:
-        # A container that others link to has several names.
+        # A container has a further name for each container that links to it.
         if f"/{name}" in (_field(entry, "Names") or ()):
             return _inspect(settings, _field(entry, "Id"), name)
     return None
@@ -80,13 +79,13 @@ def _container_id(settings: Settings, text: str) -> str:
     found = find_container(settings, text) or _inspect(settings, text)
     if found is None:
         raise NoSuchNetwork(
-            f"The network {_CONTAINER_MODE + text!r} names no container; `docker ps`"
+            f"The network {_CONTAINER_MODE + text!r} does not name a container; `docker ps`"
         )
     return str(found["Id"])
 
 
 def _inspect(settings: Settings, full_id: str, name: str | None = None) -> Inspection | None:
-    """Return the container of this full id, if it (still) has the name; or None."""
+    """Return the container of this full id, or None if it is gone or was renamed."""
     try:
         found = engine.get_json(settings, f"/containers/{full_id}/json")
     except engine.EngineRefused as error:

@@ -1,4 +1,4 @@
-"""Encodes lines into the bodies of bus messages, without I/O."""
+"""Encode lines into bodies of bus messages, without I/O."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from workers.container.frames import Line
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Newline-delimited ``log`` messages, and the lines they were made of."""
+    """A body of newline-delimited ``log`` messages, with the lines it was made from."""
 
     data: bytes
     lines: Sequence[Line]
 
 
 def encode_batches(lines: Sequence[Line], limit: int) -> Iterator[Batch]:
-    """``lines`` in as few bodies of at most ``limit`` bytes as their order allows.
+    """Yield ``lines`` in as few bodies of at most ``limit`` bytes as their order allows.
 
-    A line whose message alone is larger goes in a body of its own.  The first body
-    can be on its way before the last lines are encoded.
+    A line whose message alone is larger gets a body of its own.
     """
+    # A generator, so that the first body is sent before the last lines are encoded.
     encoded: list[bytes] = []
     first = size = 0
     for index, line in enumerate(lines):
@@ -32,12 +32,12 @@ def encode_batches(lines: Sequence[Line], limit: int) -> Iterator[Batch]:
             encoded.clear()
             first, size = index, 0
         encoded.append(message)
-        size += len(message) + 1
+        size += len(message) + 1  # the newline
     if encoded:
         yield Batch(b"\n".join(encoded), lines[first:])
 
 
 def lines_of(body: bytes) -> list[Line]:
-    """Return the lines that a body was made of."""
+    """Return the lines that a body was made from."""
     found = map(messages.read_log, body.split(b"\n"))
     return [Line(entry.timestamp, entry.data.stream, entry.data.line) for entry in found]

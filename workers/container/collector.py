@@ -1,7 +1,7 @@
-"""Follows one application's container through restarts of it, the engine and the broker.
+"""Follow one application's container across restarts of it, the engine and the broker.
 
-Each state of ``states.py`` has a method here that does the state's work and
-returns what it found out; the table says which state comes next.
+Each state in ``states.py`` has a method here that does the state's work and returns
+an event; the table of transitions gives the next state.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from workers.container.publisher import LogPublisher
 from workers.container.states import Event, State, transition
 from workers.container.stream import CheckDue, Ended, Lines, LogSource, Suspect
 
-#: The first wait after something went wrong; each further one is twice as long.
+# The first wait after a failure, in seconds; each further wait is twice as long.
 _FIRST_DELAY: Final = 0.05
-#: How often a container is looked at that may be back in a moment.
+# The interval, in seconds, between looks at a stopped container that may come back.
 _AWAY_POLL: Final = 0.1
 
 
 class AppStatus(Protocol):
-    """The application, as the supervisor knows it; see :class:`mist.noticeboard.Notice`."""
+    """The application as the supervisor knows it; see :class:`mist.noticeboard.Notice`."""
 
     def container(self) -> str | None:
-        """Return the name of its container, or None if there is no such application."""
+        """Return the name of its container, or None if the application does not exist."""
 
     def deploying(self) -> bool:
         """Return True while a deployment is replacing its container."""
 
 
 class Collector:
-    """One collector: where it stands in the table, and what it remembers."""
+    """A state machine that publishes one container's log."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Collector:
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        # If a predecessor completed the history, clients must not get it a second time.
         self.state = State.REJOINING if out.opened else State.STARTING
         self._app = app
         self._source = source
@@ -58,10 +59,10 @@ class Collector:
         self._clock = clock
         self._log = logs.logger()
         self._name = ""
-        self._seen: Container | None = None
-        self._deep = False
+        self._seen: Container | None = None  # the container whose log is being published
+        self._deep = False  # the last stream ended before it reached the resume point
         self._delay = _FIRST_DELAY
-        self._trouble_since: float | None = None
+        self._trouble_since: float | None = None  # None while the engine answers
         self._work: dict[State, Callable[[], Event]] = {
             State.STARTING: self._start,
             State.REJOINING: self._rejoin,
@@ -78,7 +79,7 @@ class Collector:
             self.step()
 
     def step(self) -> None:
-        """Do the work of one state and go on to the next."""
+        """Do the work of the current state and enter the next one."""
         try:
             event = self._work[self.state]()
         except EngineError as error:
@@ -86,10 +87,10 @@ class Collector:
             event = Event.TROUBLE
         self.state = transition(self.state, event)
 
-    # The work of each state
+    # The work of each state.
 
     def _start(self) -> Event:
-        """Publish what there is when the first client comes."""
+        """Publish the status and the history for the first client."""
         self._name = self._app.container() or ""
         if not self._name:
             return self._refuse("Application not found")
@@ -101,7 +102,8 @@ class Collector:
         self._seen = container
         running = container.running or container.restarting
         if not running:
-            # Clients that wait for the history are to see the error first, and not the history.
+            # The error goes before "ready": clients that wait for the history must get the
+            # error instead of the history.
             text = f"Container is not running (state: {container.state})"
             self._out.error(text, close_codes.NOT_RUNNING)
         self._out.ready()
@@ -110,23 +112,26 @@ class Collector:
         return Event.RUNNING if container.running else Event.RESTARTING
 
     def _rejoin(self) -> Event:
-        """Go on where a predecessor crashed."""
+        """Resume where a crashed predecessor stopped."""
         self._name = self._app.container() or ""
         self._seen = container = self._source.look(self._name) if self._name else None
         if container is None or not container.running:
             return Event.OVER if self._out.final else Event.STOPPED
+        # The container may have been replaced while no collector was running.
         self._out.forget_lines_before(container.created)
+        # Without a line since its start, clients have not been told that the container runs.
         if not self._out.published_since(container.started):
             self._publish_status(container)
         return Event.RUNNING
 
     def _follow(self) -> Event:
-        """Publish lines as they come."""
+        """Publish lines as they arrive."""
         assert self._seen is not None
         out, published = self._out, False
         with self._source.follow(
             self._seen, out.resume_point, deep=self._deep, wake=out.descriptor
         ) as stream:
+            # The stream was over for the clients; a status reopens it.
             if out.final:
                 self._publish_status(self._seen)
             while True:
@@ -134,6 +139,7 @@ class Collector:
                 event = stream.read()
                 if isinstance(event, Lines):
                     out.lines(event.lines)
+                    # One line proves that the engine works; later ones need not pay for this.
                     if not published:
                         published = True
                         self._recovered()
@@ -146,22 +152,25 @@ class Collector:
             raise EngineError(event.failure)
         if isinstance(event, Suspect):
             return Event.SUSPECT
+        # A stream that ends at once would otherwise be opened again in a tight loop.
         if not published:
             self._back_off()
         return Event.BROKEN
 
     def _recover(self) -> Event:
-        """Read from the log what a stream has not, or may not have, in full."""
+        """Read from the log what the stream may have left out."""
         assert self._seen is not None
         self._publish_rest(self._seen)
+        # A pause, because the next stream may turn suspect at once.
         self._out.idle(_FIRST_DELAY)
         return Event.RECOVERED
 
     def _check(self) -> Event:
-        """Find out why the stream is over."""
+        """Find out why the stream ended."""
         container = self._source.look(self._name)
         if container is None or not container.running:
             return Event.STOPPED
+        # The engine may have restarted or replaced the container between two looks.
         if not container.same_run(self._seen):
             self._change_container(container)
             self._publish_status(container)
@@ -169,7 +178,7 @@ class Collector:
         return Event.RUNNING
 
     def _await_return(self) -> Event:
-        """Give the container its time to come back; publish the end if it does not."""
+        """Give the container time to come back; publish the end if it does not."""
         since = self._clock()
         while True:
             container = self._source.look(self._name)
@@ -181,7 +190,7 @@ class Collector:
             self._out.idle(_AWAY_POLL)
 
     def _watch(self) -> Event:
-        """Look now and then if there is something to read again."""
+        """Check at intervals if there is a log to read again."""
         self._out.idle(self._limits.retry_seconds)
         container = self._source.look(self._name)
         self._trouble_since = None
@@ -195,16 +204,17 @@ class Collector:
             return Event.RUNNING
         return Event.OVER if container.same_run(self._seen) else self._end(container)
 
-    # Publishing
+    # Publishing.
 
     def _refuse(self, text: str) -> Event:
-        """There is nothing to read yet: say so once, and look again later."""
+        """Publish once that there is nothing to read; look again later."""
         self._out.error(text, close_codes.NOT_FOUND)
         self._out.idle(self._limits.retry_seconds)
         return Event.MISSING
 
     def _end(self, container: Container | None) -> Event:
-        """Publish the last lines, the last state and the end."""
+        """Publish the last lines, the last status and the end."""
+        # The stream may have broken before it delivered the last lines.
         if self._seen:
             self._publish_rest(self._seen)
         if container:
@@ -222,24 +232,25 @@ class Collector:
         self._out.status(self._name, container.state, words, flags)
 
     def _change_container(self, container: Container) -> None:
-        """Finish the log of the container seen last, if this is another one."""
+        """Finish the log of the previous container if ``container`` is a different one."""
         if self._seen and self._seen.id != container.id:
             self._publish_rest(self._seen)
             self._out.change_container(self._seen.id, container.id)
             self._seen = None
 
     def _publish_history(self, container: Container) -> None:
-        """Publish the status and the newest lines that are there already.
+        """Publish the status and the newest lines of the log.
 
-        Nothing is published before the engine has begun to answer.  Otherwise an
-        engine that refuses would cause another status with each attempt.
+        Nothing is published until the engine has begun to answer.  Otherwise an engine
+        that refuses would cause another status at each attempt.
         """
+        # A predecessor crashed in the middle of the history.
         if self._out.resume_point:
             self._publish_status(container, Flag.HISTORY)
             self._publish_rest(container, Flag.HISTORY)
             return
         newest = history.newest(self._source, container, self._settings)
-        next(newest)
+        next(newest)  # sends the request; the engine reads the log while it answers words()
         words = self._source.words(container)
         first = next(newest)
         self._out.status(self._name, container.state, words, Flag.HISTORY)
@@ -247,8 +258,9 @@ class Collector:
             self._publish(lines, Flag.HISTORY)
 
     def _publish_rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:
-        """Publish what the log holds behind the resume point."""
+        """Publish what the log holds after the resume point."""
         resume = self._out.resume_point
+        # A short tail first: the engine reads it from the end, without scanning the whole log.
         for tail in rotation.DEPTHS if resume else (None,):
             try:
                 stream = self._source.history(container, resume, tail)
@@ -258,7 +270,7 @@ class Collector:
                 for lines in stream.all(whole=tail is None):
                     self._publish(lines, flags)
             if stream.failure:
-                self._log.warning("a log cannot be read to its end", reason=stream.failure)
+                self._log.warning("log_incomplete", reason=stream.failure)
             if stream.joined:
                 return
 
@@ -267,14 +279,13 @@ class Collector:
             self._out.lines(lines, flags)
             self._recovered()
 
-    # Patience
+    # Patience.
 
     def _stale(self, silent: bool) -> bool:
-        """Return True if the stream is not, or no longer, the one to follow.
+        """Return True if this stream is not, or is no longer, the one to follow.
 
-        A container can be renamed and replaced while it runs, and a stream can
-        stop giving lines although the engine has some (seen after the rotation of
-        the log's files).
+        A container can be renamed and replaced while it runs.  A stream can also stop
+        delivering lines that the engine has (seen after log files were rotated).
         """
         assert self._seen is not None
         container = self._source.look(self._name)
@@ -282,13 +293,14 @@ class Collector:
             return True
         if not silent:
             return False
-        self._trouble_since = None
+        self._trouble_since = None  # the engine answered, so whatever was wrong is over
         newest = self._source.last_line(container)
         return newest is not None and not self._out.published_since(newest.timestamp)
 
     def _patience(self, container: Container | None) -> float:
-        """How long the container may take to come back, in seconds."""
+        """Return how many seconds the container may take to come back."""
         seen = self._seen
+        # A removed container is usually being recreated, unless it ran with --rm.
         if container is None:
             coming = seen is None or not seen.auto_remove
         else:
@@ -299,17 +311,17 @@ class Collector:
         return self._limits.stop_grace_seconds
 
     def _trouble(self, error: EngineError) -> None:
-        """The engine does not do its part: wait, and say so if that lasts."""
+        """Wait after an error of the engine, and report an error that persists."""
         now = self._clock()
         self._trouble_since = self._trouble_since or now
         lasts = now - self._trouble_since >= self._limits.restart_seconds
         if not self._out.final and (lasts or not self._out.opened):
-            self._log.warning("no log from the engine", reason=str(error))
+            self._log.warning("engine_log_unavailable", reason=str(error))
             self._out.error(_told(error), close_codes.TRY_AGAIN_LATER)
         self._back_off()
 
     def _recovered(self) -> None:
-        """The engine gives lines, so whatever was wrong is over."""
+        """Forget past failures, because the engine delivers lines."""
         self._delay = _FIRST_DELAY
         self._trouble_since = None
 

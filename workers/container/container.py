@@ -1,4 +1,4 @@
-"""A container as the engine describes it ("Inspect a container")."""
+"""A container as the engine describes it (Docker Engine API, "Inspect a container")."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any, Final, NamedTuple
 
 from mist.errors import EngineUnreachable
 
-#: Of the driver ``local`` unless it is told otherwise.
+# The default ``max-size`` of the log driver ``local``.
 _LOCAL_FILE_BYTES: Final = 20_000_000
 _UNITS: Final = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 class Container(NamedTuple):
-    """A container at one moment; another ``started`` of the same ``id`` is a restart."""
+    """A container at one moment; a different ``started`` with the same ``id`` is a restart."""
 
     id: str
     started: str
@@ -23,21 +23,22 @@ class Container(NamedTuple):
     tty: bool
     auto_remove: bool
     rotates_at: int | None
-    """How large a file of the log becomes before the next is begun, in bytes, if it does."""
+    """The size in bytes at which its log file is rotated; None if the log is not rotated."""
 
     def same_run(self, other: Container | None) -> bool:
-        """Return True if the container was not started again or replaced since ``other``."""
+        """Return True if the container was neither restarted nor replaced since ``other``."""
         return other is not None and (self.id, self.started) == (other.id, other.started)
 
 
 def container_of(answer: Any) -> Container:
-    """Return the container that an inspection describes."""
+    """Return the container described by an inspection."""
     try:
         state = answer["State"]
         return Container(
             id=answer["Id"],
             started=state["StartedAt"],
             state=state["Status"],
+            # The engine reports a container that waits for its restart as running, too.
             running=state["Running"] and not state["Restarting"],
             restarting=state["Restarting"],
             created=answer["Created"],
@@ -50,7 +51,7 @@ def container_of(answer: Any) -> Container:
 
 
 def rotates_at(log: dict[str, Any]) -> int | None:
-    """Return ``max-size`` in bytes, if the log driver keeps its log in files that rotate."""
+    """Return the log driver's ``max-size`` in bytes, or None if it does not rotate files."""
     size = (log.get("Config") or {}).get("max-size", "")
     if not size:
         return _LOCAL_FILE_BYTES if log.get("Type") == "local" else None
@@ -59,4 +60,4 @@ def rotates_at(log: dict[str, Any]) -> int | None:
     try:
         return int(float(number) * _UNITS[unit])
     except (KeyError, ValueError):
-        return 0
+        return 0  # an unknown unit: assume the worst, a file too small to rely on the stream

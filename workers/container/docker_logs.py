@@ -1,4 +1,4 @@
-"""What a collector asks the engine: what a container is doing, and its log.
+"""A collector's questions to the engine: the state of a container, and its log.
 
 Docker Engine API: "Inspect a container", "List containers", "Get container logs".
 """
@@ -23,9 +23,9 @@ from workers.references import find_container
 
 
 class DockerLogs:
-    """The engine's side of one application's container, known by its name.
+    """The engine's view of one application's container, which is known by its name.
 
-    ``collectors`` says how many of them share the host.
+    ``collectors`` returns how many collectors share the host.
     """
 
     def __init__(self, settings: Settings, collectors: Callable[[], int]) -> None:
@@ -33,12 +33,13 @@ class DockerLogs:
         self._collectors = collectors
 
     def look(self, name: str) -> Container | None:
-        """Return the container of this name, or None; EngineError if the engine does not say."""
+        """Return the container of this name, or None; raise EngineError without an answer."""
         found = find_container(self._settings, name)
         return None if found is None else container_of(found)
 
     def words(self, container: Container) -> str:
-        """The engine's phrase for the state, such as "Up 2 hours"."""
+        """Return the engine's phrase for the state, such as "Up 2 hours"."""
+        # An inspection does not contain the phrase; only the list does.
         filters = msgspec.json.encode({"id": [container.id]}).decode()
         with suppress(engine.EngineRefused):
             for entry in engine.get_json(
@@ -50,28 +51,29 @@ class DockerLogs:
     def history(
         self, container: Container, resume: ResumePoint | None, tail: int | None
     ) -> LogStream:
-        """Return what the log holds now: its last ``tail`` entries, or all since the resume point.
+        """Return the log's last ``tail`` entries, or everything since the resume point.
 
-        A LogStream to be read with ``all``.
+        Read the LogStream with ``all``.
         """
         return self._logs(container, resume, tail, follow=False)
 
     def follow(
         self, container: Container, resume: ResumePoint | None, *, deep: bool, wake: int
     ) -> LogStream:
-        """Return the log as it grows, to be read with ``read``.
+        """Return the log as it grows; read the LogStream with ``read``.
 
-        ``deep``: the last stream did not come to the resume point.  ``wake`` is a
-        descriptor that interrupts a read when it becomes readable.
+        ``deep`` means that the last stream ended before it reached the resume point.
+        ``wake`` is a descriptor that interrupts a read when it becomes readable.
         """
-        # Asked for a number of entries, the engine does not scan the log from its beginning.
+        # Given a number of entries, the engine reads backwards from the end of the log.
+        # Without one it scans the whole log for the first entry after ``since``.
         tail = rotation.depth(container, resume, deep=deep)
         stream = self._logs(container, resume, tail, follow=True)
         stream.follow(wake)
         return stream
 
     def last_line(self, container: Container) -> Line | None:
-        """Return the newest line that the engine has, as far as one entry of the log tells."""
+        """Return the newest line, as far as a single entry of the engine's log shows it."""
         with self._logs(container, None, 1, follow=False) as stream:
             lines = [line for some in stream.all(whole=False) for line in some]
         return lines[-1] if lines else None
@@ -91,6 +93,7 @@ class DockerLogs:
         try:
             reply = engine.get(self._settings, f"/containers/{container.id}/logs", **query)
         except engine.EngineRefused as error:
+            # Removed since the look; not a failure of the engine.
             if error.status == 404:
                 raise ContainerNotFound(container.id) from None
             raise

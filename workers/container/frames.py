@@ -1,14 +1,13 @@
-"""Parses the engine's log stream, without I/O: feed bytes, take lines.
+"""Parse the engine's log stream without I/O: feed bytes, take lines.
 
-The format is that of the Docker Engine API, "Container logs" and "Attach to a
-container", with ``timestamps=1``.  A container without a terminal has a frame
-for each piece: one byte for the stream, three of padding, four of length in
-network order, then the time stamp, a blank and the text.  A container with a
-terminal has no frames, only lines.
+The format is that of the Docker Engine API with ``timestamps=1`` ("Get container logs"
+and "Attach to a container").  Without a terminal, a container's log comes in frames, one
+for each piece: one byte for the stream, three of padding, four of length in network
+order, then the time stamp, a space and the text.  With a terminal there are no frames,
+only lines.
 
-The engine cuts a long line into pieces of 16 KiB which all carry the time stamp
-of the first; only the last ends in a newline.  Pieces of stdout and stderr may
-come in between each other.
+The engine cuts a long line into pieces of 16 KiB that all carry the time stamp of the
+first; only the last piece ends in a newline.  Pieces of stdout and stderr may interleave.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ import msgspec
 from mist import clock
 from mist.messages import Stream
 
-#: What a line that was cut ends with.
+# The end of a line that was truncated.
 TRUNCATED: Final = " … [truncated]"
 
-#: The engine's copier hands a line over when it ends, or after this many bytes.
+# The engine's copier writes an entry when a line ends, or after this many bytes.
 PIECE_BYTES: Final = 16_384
 
-#: No piece of a real stream is larger; one that claims to be means that we lost the frames.
+# Pieces are never this large.  A larger length means that the parser lost the frames.
 _FRAME_LIMIT: Final = 64 * 1024 * 1024
 
 _HEADER: Final = Struct("!BxxxI")
 _STREAMS: Final[dict[int, Stream]] = {1: "stdout", 2: "stderr"}
-#: A frame of this stream is the engine's own word about why it stops.
+# The stream number of a frame in which the engine says why it stops.
 _SYSTEM_ERROR: Final = 3
 
-#: ``2025-01-15T10:30:00.000000000Z`` and the blank after it.
+# The size of ``2025-01-15T10:30:00.000000000Z`` and the space after it.
 _STAMP_BYTES: Final = 31
 _STAMP: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) ")
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One line of a container's log, without its end; ``timestamp`` has 30 characters."""
+    """One line of a container's log without its newline; ``timestamp`` has 30 characters."""
 
     timestamp: str
     stream: Stream
@@ -51,27 +50,30 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class LogParser(Protocol):
-    """Either format's parser."""
+    """The interface of both parsers."""
 
     failure: str
-    """What the engine said instead of a line; nothing that follows it can be trusted."""
+    """The engine's error message in place of a line; whatever follows it is not parsed."""
     joined: int
-    """How many of the engine's pieces were no line's last."""
+    """The number of pieces that were not the last of their line."""
 
     def feed(self, data: bytes) -> list[Line]:
-        """Take the next bytes, however they are split, and return the lines that end in them."""
+        """Take the next bytes, split anywhere, and return the lines that end in them."""
 
     def finish(self) -> list[Line]:
-        """The lines that never ended, once the container did."""
+        """Return the unterminated lines, once the container has ended."""
 
 
 def parser(tty: bool, limit: int) -> LogParser:
-    """The parser for a container with or without a terminal; ``limit`` in bytes of a line."""
+    """Return the parser for a container with or without a terminal.
+
+    ``limit`` is the maximum size of a line in bytes.
+    """
     return Terminal(limit) if tty else Multiplexed(limit)
 
 
 class _Piecemeal:
-    """A line that comes in pieces; bytes beyond the limit are counted, not kept."""
+    """A line that arrives in pieces; bytes beyond the limit are dropped."""
 
     def __init__(self, timestamp: str, limit: int) -> None:
         self.timestamp = timestamp
@@ -89,32 +91,35 @@ class _Piecemeal:
         raw = b"".join(self._parts)
         if not self._cut:
             return raw.decode("utf-8", "replace")
-        # The cut may go through a character: the decoder keeps its beginning to itself.
+        # The cut may split a character.  An incremental decoder keeps the incomplete bytes
+        # to itself, where bytes.decode() would show them as U+FFFD.
         return codecs.getincrementaldecoder("utf-8")("replace").decode(raw) + TRUNCATED
 
 
 class Multiplexed:
-    """The stream of a container without a terminal."""
+    """The parser for a container without a terminal."""
 
     def __init__(self, limit: int) -> None:
         self.failure = ""
         self.joined = 0
         self._limit = limit
         self._rest = b""
-        self._open: dict[Stream, _Piecemeal] = {}
+        self._open: dict[Stream, _Piecemeal] = {}  # in the order of their first pieces
 
     def feed(self, data: bytes) -> list[Line]:
-        """Take the next bytes; this is the way of every line, and kept short for that reason."""
+        """Take the next bytes.  Every line passes through here, so the common case is inlined."""
         data = self._rest + data
         lines: list[Line] = []
         start, end = 0, len(data)
         while end - start >= 8 and not self.failure:
             kind, size = _HEADER.unpack_from(data, start)
             stop = start + 8 + size
+            # A frame with an absurd length is passed on, so that _take() reports it.
             if stop > end and size <= _FRAME_LIMIT:
                 break
             payload = data[start + 8 : stop]
             start = stop
+            # The common case: one whole line, with no unfinished line before it.
             if (
                 payload[-1:] == b"\n"
                 and payload[29:31] == b"Z "
@@ -130,7 +135,7 @@ class Multiplexed:
         return lines
 
     def finish(self) -> list[Line]:
-        """The lines that never ended, in the order of their beginnings."""
+        """Return the unterminated lines in the order of their beginnings."""
         lines = [Line(part.timestamp, name, part.text()) for name, part in self._open.items()]
         self._open.clear()
         return lines
@@ -144,9 +149,9 @@ class Multiplexed:
         stream = _STREAMS[kind]
         part = self._open.pop(stream, None)
         if part and part.timestamp != timestamp:
-            # What never ended before the container did is followed by its next start.
+            # The container ended in the middle of a line; this is its next start.
             lines.append(Line(part.timestamp, stream, part.text()))
-            self.joined -= 1
+            self.joined -= 1  # that piece was the last of its line after all
             part = None
         part = part or _Piecemeal(timestamp, self._limit)
         part.add(text.removesuffix(b"\n"))
@@ -164,10 +169,10 @@ def _complaint(kind: int, payload: bytes) -> str:
 
 
 def _stamped(payload: bytes) -> tuple[str, bytes]:
-    """The time stamp and what follows it; "" if there is none."""
+    """Return the time stamp and the rest, or an empty time stamp if there is none."""
     if _STAMP.match(payload):
         return payload[:30].decode("ascii"), payload[_STAMP_BYTES:]
-    # Engines whose log driver keeps another time zone.
+    # Some log drivers write time stamps in another time zone.
     head, _, text = payload.partition(b" ")
     try:
         return clock.normalize(head.decode("ascii")), text
@@ -176,18 +181,18 @@ def _stamped(payload: bytes) -> tuple[str, bytes]:
 
 
 class Terminal:
-    """The stream of a container with a terminal."""
+    """The parser for a container with a terminal."""
 
     def __init__(self, limit: int) -> None:
         self.failure = ""
         self.joined = 0
         self._limit = limit
-        # As much of a line as is kept, with the time stamps of all its pieces.
+        # The part of a line that is kept, with the time stamps of all its pieces.
         self._room = limit + (limit // PIECE_BYTES + 2) * _STAMP_BYTES + 1
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Line]:
-        """Take the next bytes."""
+        """Take the next bytes and return the lines that end in them."""
         *ended, rest = data.split(b"\n")
         lines: list[Line] = []
         for piece in ended:
@@ -197,7 +202,7 @@ class Terminal:
         return lines
 
     def finish(self) -> list[Line]:
-        """The line that never ended: a prompt, most often."""
+        """Return the unterminated line, usually a prompt."""
         lines: list[Line] = []
         if self._rest:
             self._end(self._rest, lines)
@@ -215,6 +220,7 @@ class Terminal:
             self.failure = self.failure or _complaint(1, raw)
         if self.failure:
             return
+        # A terminal ends its lines with CR LF.
         if len(text) <= min(PIECE_BYTES, self._limit):
             text = text.removesuffix(b"\r")
             lines.append(Line(timestamp, "stdout", text.decode("utf-8", "replace")))
@@ -228,9 +234,10 @@ class Terminal:
 
 
 def unstamped(text: bytes, stamp: bytes) -> bytes:
-    """A terminal's long line without the time stamps that its later pieces repeat."""
+    """Return a terminal's long line without the time stamps that later pieces repeat."""
     parts = [text[:PIECE_BYTES]]
     start = PIECE_BYTES
+    # The engine puts no newline between the pieces, so their fixed size is the only mark.
     while text.startswith(stamp, start):
         start += len(stamp)
         parts.append(text[start : start + PIECE_BYTES])

@@ -1,4 +1,4 @@
-"""Reads what a container's log holds when its first listener comes."""
+"""Read the existing log of a container for its first client."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.stream import LogSource
 
-#: So many lines are read before the first is passed on; see ``newest``.
+# A history of up to this many lines is held back until it is complete; see ``newest``.
 _HELD: Final = 10_000
-_DEEPER: Final = 8
+_DEEPER: Final = 8  # the factor by which a tail that yielded too few lines grows
 
 
 def newest(source: LogSource, container: Container, settings: Settings) -> Iterator[list[Line]]:
-    """The newest ``replay.lines`` lines of the log, or at least the tail that clients are shown.
+    """Yield the newest ``replay.lines`` lines, or at least the tail that clients are shown.
 
-    The engine counts entries, of which a line over 16 KiB takes several, so the
-    first of them may be the end of a line whose beginning was not asked for.
-    Hence one more is asked for and the first left out, and a tail of too few
-    lines is asked for again, deeper.  To tell, a short history is held back
-    until it is complete; a long one begins as it comes.
+    The engine counts entries, and a line over 16 KiB takes several.  The first entry may
+    therefore be the end of a line whose beginning was not requested.  So one more entry
+    is requested and the first line left out, and a tail with too few lines is requested
+    again, deeper.  A short history is held back until it is complete, because only then
+    is it known to suffice; a long one is passed on as it arrives.
 
-    The first item is empty, and comes when the engine has taken the question: it
-    then has something to do, and whoever asked has the time for something else.
-    (So it is at each deeper attempt.)
+    The first item, and the first of each deeper attempt, is empty.  It comes when the
+    engine has accepted the request, so that the caller can do other work while the
+    engine reads the log.
     """
     tail = settings.replay.lines
     wanted = min(settings.streams.tail_lines, tail)
@@ -42,11 +42,13 @@ def newest(source: LogSource, container: Container, settings: Settings) -> Itera
                     continue
                 held += lines
                 size += sum(len(line.text) for line in lines)
+                # Enough lines, or too many bytes to hold; no deeper attempt follows.
                 if len(held) > _HELD or size > settings.replay.bytes:
                     streaming = True
                     yield held
         if stream.failure:
             raise EngineError(stream.failure)
+        # Fewer entries than requested: the log has no more, and its first line is whole.
         whole = stream.entries <= tail
         if streaming or whole or len(held) > wanted:
             break

@@ -1,4 +1,4 @@
-"""The entry point of a container log collector; one process for each application listened to."""
+"""The entry point of a log collector: one process per application with clients."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def main(assignment: Assignment, settings: Settings, paths: Paths, app: Notice) 
         publisher = Publisher(context, paths, settings, topic, assignment.term)
         try:
             out = LogPublisher(publisher, settings)
+            # The broker's messages for this topic tell where the predecessor stopped.
             snapshot = publisher.claim(resume=assignment.resume)
             if not snapshot.tells_where_to_resume:
+                # Nothing to resume from, so the stream starts with a new history.
                 snapshot = publisher.claim(resume=False)
             out.recall(snapshot)
             Collector(app, DockerLogs(settings, app.collectors), out, settings).run()

@@ -1,11 +1,11 @@
-"""Lets lines gather before they are read, while they come faster than they are worth a read each.
+"""Delay the reads of a busy stream, so that each read returns many lines.
 
-The engine writes each line by itself, and wakes its reader for each.  A reader
-that is awake for every line costs both of them more time than the lines do, and
-wakes everybody on the way to the clients for each.  So while lines keep coming,
-all collectors of a host together read about a thousand times a second: one that
-is alone lets them gather for a millisecond, one of a hundred for a tenth of a
-second.  A line after a pause goes at once.
+The engine writes each line by itself and wakes its reader each time.  A reader that wakes
+for every line costs itself and the engine more time than the lines do, and it wakes every
+process on the way to the clients.  So while lines keep coming, all collectors of a host
+together read about a thousand times a second: a single collector waits a millisecond
+between reads, one of a hundred waits a tenth of a second.  The first line after a pause
+is read at once.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from typing import Final
 
 from mist.settings import CollectorSettings
 
-#: What may gather in the engine's socket, as the kernel counts it: a quarter of what
-#: it holds (``net.core.wmem_default``), for the engine waits when it is full.
+# The bytes, as the kernel counts them, that may accumulate in the engine's socket.  A
+# quarter of its capacity (``net.core.wmem_default``), because the engine blocks when the
+# socket is full.
 _ROOM: Final = 53_248
 
-#: What the kernel adds to each line that the engine writes.
+# The kernel's overhead for each line that the engine writes, in bytes.
 _OVERHEAD: Final = 640
 
 
 class ReadPacer:
     """The pace of one stream's reads.
 
-    ``sharers`` are as many collectors as there are, ``longest`` is how long the
-    lines of this stream may gather at the most, in seconds.
+    ``sharers`` is the number of collectors on the host.  ``longest`` is the maximum
+    delay of a line in this stream, in seconds.
     """
 
     def __init__(
@@ -47,14 +48,17 @@ class ReadPacer:
         self._waited = self._steady = False
 
     def rest(self) -> None:
-        """Called when all is read: in a stream that keeps coming, its next line wakes nobody."""
+        """Sleep after everything was read, if the stream is busy.
+
+        Polling at once instead would wake the process for the very next line.
+        """
         if self._steady:
             self.wait()
 
     def wait(self, most: float = math.inf) -> bool:
-        """Called before a read: returns once it is worth it, which is at once after a pause.
+        """Sleep until the next read is worthwhile, but at most ``most`` seconds.
 
-        Whether that took any time.
+        Return True if it slept; after a pause in the stream it does not.
         """
         early = self._due - self._clock()
         if early <= 0:
@@ -64,10 +68,12 @@ class ReadPacer:
         return True
 
     def note(self, lines: int, size: int) -> None:
-        """A read has just brought so many lines and bytes."""
+        """Record that a read returned this many lines and bytes."""
         now = self._clock()
         took, self._read = now - self._read, now
         share = min(self.sharers * self._limits.gather_seconds, self.longest)
+        # At the current rate, the time until the engine's socket is full enough.
         full = took * _ROOM / (size + _OVERHEAD * lines)
         self._due = now + min(share, full)
+        # Busy means that lines were waiting again as soon as the delay was over.
         self._steady, self._waited = self._waited and took < 2 * share, False

@@ -1,4 +1,4 @@
-"""A collector's messages on their way to the bus, and what was published last."""
+"""Publish a collector's messages to the bus, and remember the resume point."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.container import batch, resume
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 
-#: So many containers are remembered that had the name before; two take turns in a deployment.
+# The number of earlier containers to remember.  A deployment alternates between two.
 _LEFT: Final = 8
 
 
@@ -28,7 +28,7 @@ class Bus(Protocol):
         """Handle the broker's coming and going; return True if the broker is there."""
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until ``service`` has something to do; return False when the time is over."""
+        """Wait until ``service`` has something to do; return False on timeout."""
 
     def publish(
         self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = NO_FLAGS, code: int = 0
@@ -37,27 +37,30 @@ class Bus(Protocol):
 
 
 class LogPublisher:
-    """Publishes lines and states, and knows where to resume.
+    """A publisher of lines and statuses that knows where to resume.
 
-    While the broker is away it waits, because the engine keeps the log.
+    While the broker is away the publisher waits, because the engine keeps the log.
     """
 
     def __init__(self, bus: Bus, settings: Settings) -> None:
         self.resume_point: ResumePoint | None = None
-        """Behind the last line that was published of the current container."""
+        """The position after the last published line of the current container."""
         self.final = False
-        """The last message said that the stream is over."""
+        """The last message told clients that the stream is over."""
         self.opened = False
-        """The history is complete."""
+        """The history was published completely."""
         self._bus = bus
         self._limit = settings.bus.batch_bytes
         self._left: dict[str, ResumePoint | None] = {}
-        #: Readable when the broker comes or goes; call ``await_broker`` then, and before
-        #: waiting, because it tells of a change, not of a state (zmq_getsockopt(3), ZMQ_FD).
         self.descriptor = bus.descriptor
+        """Readable when the broker comes or goes.
+
+        It is edge-triggered (zmq_getsockopt(3), ZMQ_FD), so call ``await_broker`` when it
+        becomes readable and before each wait.
+        """
 
     def recall(self, snapshot: Snapshot) -> None:
-        """Go on where a predecessor stopped, as the broker remembers it."""
+        """Resume where a predecessor stopped, according to the broker's messages."""
         for message in snapshot.messages:
             if message.header.kind is Kind.LOG:
                 self.resume_point = resume.after(self.resume_point, batch.lines_of(message.body))
@@ -65,23 +68,23 @@ class LogPublisher:
         self.opened, self.final = state.complete, state.final
 
     def await_broker(self) -> None:
-        """Return once the broker is there, which is at once in all but rare moments."""
+        """Return once the broker is there, which is nearly always at once."""
         while not self._bus.service():
             self._bus.wait()
 
     def idle(self, seconds: float) -> None:
-        """Let time pass, but keep answering the broker."""
+        """Sleep, but keep answering the broker."""
         if self._bus.wait(seconds):
             self.await_broker()
 
     def lines(self, lines: Sequence[Line], flags: Flag = NO_FLAGS) -> None:
-        """Publish lines, in as few messages as the limit of a message allows."""
+        """Publish lines in as few messages as the size limit allows."""
         for body in batch.encode_batches(lines, self._limit):
             self._publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
             self.resume_point = resume.after(self.resume_point, body.lines)
 
     def status(self, container: str, state: str, words: str, flags: Flag = NO_FLAGS) -> None:
-        """Publish what the container is doing; the stream goes on with it."""
+        """Publish the container's state; a stream that was over is open again."""
         body = messages.status(ContainerStatus(container, state, words))
         self._publish(Kind.STATUS, body, flags=flags)
         self.final = False
@@ -97,17 +100,16 @@ class LogPublisher:
         self.final = True
 
     def error(self, text: str, code: int) -> None:
-        """Publish why there is no stream, once."""
+        """Publish why there is no stream, unless clients were told already."""
         if not self.final:
             self._publish(Kind.ERROR, messages.error(text), code=code)
             self.final = True
 
     def change_container(self, left: str, entered: str) -> None:
-        """Resume in the log of another container, by their ids.
+        """Resume in the log of container ``entered`` instead of ``left`` (both are ids).
 
-        It has a log of its own, with a beginning.  A deployment that failed brings
-        the old container back, and of its log only what followed the last line
-        that was published.
+        A new container has a log of its own.  A failed deployment brings the old container
+        back; of its log, only the lines after its last published line are new.
         """
         self._left[left] = self.resume_point
         self.resume_point = self._left.pop(entered, None)
@@ -115,12 +117,12 @@ class LogPublisher:
             del self._left[next(iter(self._left))]
 
     def forget_lines_before(self, created: str) -> None:
-        """Forget the resume point if it is in the log of an earlier container."""
+        """Forget the resume point if it belongs to an earlier container."""
         if self.resume_point and created > self.resume_point.line.timestamp:
             self.resume_point = None
 
     def published_since(self, timestamp: str) -> bool:
-        """Return True if a line at or after this time was published."""
+        """Return True if a line with this time stamp or a later one was published."""
         return self.resume_point is not None and self.resume_point.line.timestamp >= timestamp
 
     def _publish(

@@ -1,9 +1,9 @@
-"""Joins a stream that was opened again to what was already published, without I/O.
+"""Resume a reopened stream after the last published line, without I/O.
 
-The engine is asked for everything since a moment before the last published
-line, the *resume point*, because lines of stdout and stderr may stand slightly out of
-the order of their time stamps in its file.  The order of the file is the order:
-whatever stands after the resume point is new, whatever stands before it is not.
+The *resume point* is the last published line.  The engine is asked for everything since
+a moment before it, because lines of stdout and stderr may be slightly out of order in
+the engine's file.  The order of the file decides: lines after the resume point are new,
+lines before it are not.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import msgspec
 from mist import clock
 from workers.container.frames import Line, unstamped
 
-#: How far before the resume point the engine is asked, and how far behind it a line
-#: proves that the resume point is gone.  Two copiers of one container stamp their lines
-#: before they queue for the file; what separates them is the time of one write.
+# The request to the engine starts this long before the resume point, and a line this long
+# after it proves that the resume point is gone.  The engine has one copier for stdout and
+# one for stderr.  Both stamp a line before they queue for the file, so the disorder is
+# limited to the duration of a write.
 MARGIN_NS: Final = 1_000_000_000
 
-#: So many lines that are newer than the resume point prove the same, which bounds what is held.
+# This many lines newer than the resume point prove the same.  Limits the held lines.
 _HELD: Final = 20_000
 
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) ")
@@ -37,13 +38,13 @@ class ResumePoint(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> str:
-        """The engine's ``since`` (``SECONDS.NANOSECONDS``) for a stream to be joined here."""
+        """The engine's ``since`` (``SECONDS.NANOSECONDS``) for a stream that resumes here."""
         seconds, fraction = divmod(self._nanoseconds() - MARGIN_NS, 1_000_000_000)
         return f"{seconds}.{fraction:09d}"
 
     @property
     def horizon(self) -> str:
-        """Time stamps after this one are never before the resume point in the engine's file."""
+        """The time stamp after which no line precedes the resume point in the engine's file."""
         return clock.rfc3339(self._nanoseconds() + MARGIN_NS)
 
     def _nanoseconds(self) -> int:
@@ -51,7 +52,7 @@ class ResumePoint(msgspec.Struct, frozen=True):
 
 
 def after(point: ResumePoint | None, lines: Sequence[Line]) -> ResumePoint | None:
-    """The resume point when ``lines`` were published too."""
+    """Return the resume point after ``lines`` were published, too."""
     if not lines:
         return point
     last = lines[-1]
@@ -64,24 +65,24 @@ def after(point: ResumePoint | None, lines: Sequence[Line]) -> ResumePoint | Non
 
 
 class Deduplicator:
-    """Leaves out what was published before, up to and including the resume point.
+    """A filter that leaves out what was published before, including the resume point.
 
-    Without a resume point everything is new.  When the resume point turns out to be gone,
-    for instance rotated away, so is everything before it, and what the engine
-    still has is new: ``lost`` says so, and ``release`` gives what was held.
+    Without a resume point every line is new.  A resume point may be gone, for instance
+    because its file was rotated away.  Then ``lost`` is True, everything that the engine
+    still has is new, and ``release`` returns the lines held so far.
     """
 
     def __init__(self, point: ResumePoint | None) -> None:
-        self.joined = point is None
+        self.joined = point is None  # the resume point was passed; every further line is new
         self.lost = False
         self._point = point
         self._horizon = point.horizon if point else ""
-        self._met = 0
-        self._later = 0
+        self._met = 0  # identical lines at the resume point
+        self._later = 0  # lines that are newer than the resume point
         self._held: deque[Line] = deque(maxlen=2 * _HELD)
 
     def feed(self, lines: list[Line]) -> list[Line]:
-        """What of ``lines`` is new; nothing while that is not known."""
+        """Return the new lines among ``lines``; none until the resume point was passed."""
         if self.joined:
             return lines
         for index, line in enumerate(lines):
@@ -92,10 +93,10 @@ class Deduplicator:
         return []
 
     def release(self) -> list[Line]:
-        """The resume point will not come: what was held and is younger than it is new.
+        """Give up the resume point; return the held lines that are newer than it.
 
-        A stream that broke before it came to the resume point looks the same, so what
-        is older stays out: no line is published twice.
+        A stream that broke before it reached the resume point looks the same.  So older
+        lines stay out, and no line is published twice.
         """
         assert self._point is not None
         self.joined = True
@@ -103,7 +104,7 @@ class Deduplicator:
         return [line for line in held if line.timestamp > self._point.line.timestamp]
 
     def _meet(self, line: Line) -> bool:
-        """Look at one more line; whether it is the last published one."""
+        """Take one more line; return True if it is the last published one."""
         assert self._point is not None
         if line == self._point.line:
             self._met += 1
@@ -116,11 +117,11 @@ class Deduplicator:
         return False
 
     def _grown(self, line: Line) -> Line | None:
-        """The line that the engine glued to the resume point, if it did.
+        """Return the line that the engine appended to the resume point, if it did.
 
-        A terminal's last line, say a prompt, has no end when its container
-        ends.  It was published nevertheless, and after the container's next
-        start the engine's unframed stream goes on right behind it.
+        The last line of a terminal, such as a prompt, has no newline when its container
+        ends, and was published without one.  After the container's next start the engine's
+        unframed stream continues directly behind it.
         """
         assert self._point is not None
         known = self._point.line

@@ -1,9 +1,8 @@
-"""How far the engine's stream of a container's log can be trusted, without I/O.
+"""Decide how far the engine's follow stream of a rotated log is complete, without I/O.
 
-The stream goes from the file that it has read to its end to the one that is
-written now.  If it lags by more than a file, those between are left out, and
-nothing says so (seen with Docker 20.10).  What is read from the log without
-following it is complete.
+A follow stream that reaches the end of a file continues with the file that is being
+written.  A stream that lags by more than one file skips those in between, without any
+sign of it (seen with Docker 20.10).  A log that is read without following is complete.
 """
 
 from __future__ import annotations
@@ -17,31 +16,31 @@ from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 
-#: Among so many entries of the log the last published line is looked for, one after the other.
+# The numbers of entries, tried in turn, among which to look for the last published line.
 DEPTHS: Final = (200, 10_000, None)
 
-#: A container whose last line is older than that is not in the middle of a flood.
+# A container whose last line is older than this is not in the middle of a flood.
 _CALM_NS: Final = 100_000_000
 
-#: Faster than that, in bytes a second, no engine writes the log of one container.
+# No engine writes the log of one container faster than this, in bytes per second.
 _WRITING_SPEED: Final = 100_000_000
 
-#: A stream of a log that rotates is trusted while its lines are no older than that.
+# The follow stream of a rotated log counts as complete while its lines are no older than this.
 _FRESH_NS: Final = 50_000_000
 
 
 def complete(container: Container, line: Line) -> bool:
-    """Whether nothing can be missing before a line that the stream just gave."""
+    """Return True if no line can be missing before one that the stream just delivered."""
     if container.rotates_at is None:
         return True
     return not _outrun(container) and _age(line) <= _FRESH_NS
 
 
 def depth(container: Container, resume: ResumePoint | None, *, deep: bool) -> int | None:
-    """Among how many entries the engine is to look for the last published line.
+    """Return how many entries the engine is to search for the last published line.
 
-    It takes its time for each, and behind a line that is old already there are
-    few; unless ``deep``: the line was not among them just now.
+    Each entry costs the engine time, and few follow a line that is old already.
+    ``deep`` means that the last stream did not contain the line.
     """
     if resume is None:
         return None
@@ -50,11 +49,12 @@ def depth(container: Container, resume: ResumePoint | None, *, deep: bool) -> in
 
 
 def longest(container: Container, limits: CollectorSettings) -> float:
-    """How long a stream's lines may gather, in seconds.
+    """Return how long the lines of a stream may be delayed, in seconds.
 
-    Those of a log that rotates have to be fresh when they are read.
+    The lines of a rotated log must still be fresh when they are read.
     """
     most = limits.gather_limit_seconds
+    # Half of the limit, which leaves the other half for the read itself.
     return most if container.rotates_at is None else min(most, _FRESH_NS / 2e9)
 
 
@@ -63,6 +63,6 @@ def _age(line: Line) -> int:
 
 
 def _outrun(container: Container) -> bool:
-    """Whether a file of the log can be full before its lines are here."""
+    """Return True if the engine can fill a log file before its lines are read."""
     size = container.rotates_at
     return size is not None and size * 1_000_000_000 < _WRITING_SPEED * _FRESH_NS

@@ -7,51 +7,51 @@ from typing import Final
 
 
 class State(StrEnum):
-    """What a collector is doing."""
+    """The activities of a collector."""
 
     STARTING = "starting"
-    """Publishes the status and the history for the first client."""
+    """Publishing the status and the history for the first client."""
     REJOINING = "rejoining"
-    """Takes over from a collector that crashed after its history was complete."""
+    """Taking over from a collector that crashed after its history was complete."""
     FOLLOWING = "following"
-    """Publishes lines as the engine's stream gives them."""
+    """Publishing lines as the engine's stream delivers them."""
     RECOVERING = "recovering"
-    """The stream may have left lines out: reads them from the log."""
+    """Reading the log, because the stream may have left lines out."""
     CHECKING = "checking"
-    """The stream is over: asks the engine why.  Only the engine knows if the container ended."""
+    """Asking the engine why the stream ended; only the engine knows if the container ended."""
     AWAY = "away"
-    """The container does not run, but may be back in a moment."""
+    """Waiting for a container that does not run, but may come back in a moment."""
     ENDED = "ended"
-    """``end`` or ``error`` was published; watches for the container to come back."""
+    """Waiting for the container to come back after ``end`` or ``error`` was published."""
 
 
 class Event(StrEnum):
-    """What a collector finds out in a state."""
+    """The outcomes of a state's work."""
 
     RUNNING = "running"
     """The container runs."""
     RESTARTING = "restarting"
     """The engine is about to start the container again."""
     STOPPED = "stopped"
-    """The container does not run, or is gone."""
+    """The container does not run, or does not exist."""
     MISSING = "missing"
-    """There is no such application, or it has no container."""
+    """The application does not exist, or has no container."""
     FOUND = "found"
-    """The first container of a collector that has not seen one yet."""
+    """The container exists, and this collector has not seen one before."""
     OVER = "over"
-    """The container does not run, and its end is published."""
+    """The container does not run, and its end was published."""
     SUSPECT = "suspect"
-    """The stream may have left lines out, or gives none behind the resume point."""
+    """The stream may have left lines out, or delivers none after the resume point."""
     BROKEN = "broken"
-    """The stream is over, or is no longer the one to follow."""
+    """The stream ended, or is no longer the one to follow."""
     RECOVERED = "recovered"
-    """Everything that the log holds is published."""
+    """Everything in the log was published."""
     TROUBLE = "trouble"
     """The engine refused, failed or could not be reached."""
 
 
 class IllegalTransition(RuntimeError):
-    """A bug of the collector: the state does not have this event."""
+    """A bug in the collector: the state has no transition for this event."""
 
     def __init__(self, state: State, event: Event) -> None:
         super().__init__(state, event)
@@ -72,6 +72,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.REJOINING, Event.STOPPED): State.AWAY,
     (State.REJOINING, Event.OVER): State.ENDED,
     (State.REJOINING, Event.TROUBLE): State.REJOINING,
+    # A suspect stream is dropped: what it missed is read from the log, then a new one opened.
     (State.FOLLOWING, Event.SUSPECT): State.RECOVERING,
     (State.FOLLOWING, Event.BROKEN): State.CHECKING,
     (State.FOLLOWING, Event.TROUBLE): State.CHECKING,
@@ -80,6 +81,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.CHECKING, Event.RUNNING): State.FOLLOWING,
     (State.CHECKING, Event.STOPPED): State.AWAY,
     (State.CHECKING, Event.TROUBLE): State.CHECKING,
+    # Checked first, because the container that came back may be a different one.
     (State.AWAY, Event.RUNNING): State.CHECKING,
     (State.AWAY, Event.OVER): State.ENDED,
     (State.AWAY, Event.TROUBLE): State.CHECKING,
@@ -92,7 +94,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
 
 
 def transition(state: State, event: Event) -> State:
-    """Return the state that an event leads to; raise IllegalTransition if there is none."""
+    """Return the state that follows; raise IllegalTransition if there is none."""
     try:
         return TRANSITIONS[state, event]
     except KeyError:

@@ -1,4 +1,4 @@
-"""The stream of a container's log, as events: without lines published before, and paced."""
+"""The stream of a container's log as events, paced and without duplicates."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from workers.container.frames import Line, parser
 from workers.container.pacing import ReadPacer
 from workers.container.resume import Deduplicator, ResumePoint
 
-#: One read of the stream; larger ones are no faster, and the allocator keeps them.
+# The size of one read.  Larger reads are no faster, and the allocator keeps their memory.
 RECEIVE_BYTES: Final = 65_536
 
-#: How long the lines of a log may gather that is read to its end: its reader waits for all.
+# The delay between reads of a history, in seconds.  It is short, because the reader waits
+# for the whole history.
 _HISTORY_SECONDS: Final = 0.0003
 
 
@@ -32,24 +33,24 @@ class Lines(msgspec.Struct, frozen=True):
 
 
 class Idle(msgspec.Struct, frozen=True):
-    """Nothing came, or nothing that is new; the next read waits."""
+    """Nothing new arrived; the next read waits."""
 
 
 class CheckDue(msgspec.Struct, frozen=True):
     """It is time to ask the engine if this is still the stream to follow.
 
-    ``silent``: nothing came since the last check.
+    ``silent`` means that nothing arrived since the last check.
     """
 
     silent: bool
 
 
 class Suspect(msgspec.Struct, frozen=True):
-    """Lines may be missing before what the stream gives next; read them from the log."""
+    """Lines may be missing before the next ones; read them from the log."""
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The stream is over; ``failure`` is what the engine said instead of a line."""
+    """The stream ended; ``failure`` is the engine's error message, if it sent one."""
 
     failure: str = ""
 
@@ -61,10 +62,10 @@ _SUSPECT: Final = Suspect()
 
 
 class LogStream:
-    """One answer of the engine to a request for a log.
+    """The engine's answer to one request for a log.
 
-    ``read`` gives the events of a log that is followed, ``all`` the lines of one
-    that is read to its end.  Lines up to the resume point are left out.
+    ``read`` returns the events of a log that is followed; ``all`` yields the lines of a
+    log that is read to its end.  Both leave out the lines up to the resume point.
     """
 
     def __init__(  # noqa: PLR0913 - clock and sleep are for tests
@@ -79,7 +80,7 @@ class LogStream:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._connection = reply.connection
-        self._begun = reply.begun
+        self._begun = reply.begun  # the part of the body that arrived with the head
         self._container = container
         self._limits = limits
         self._clock = clock
@@ -100,29 +101,30 @@ class LogStream:
 
     @property
     def joined(self) -> bool:
-        """Return True once the lines that were published before have been passed."""
+        """True once the lines that were published before have been passed."""
         return self._deduplicator.joined
 
     @property
     def entries(self) -> int:
-        """How many entries of the engine's log came; a long line takes several."""
+        """The number of the engine's log entries received; a long line takes several."""
         return self._lines + self._parser.joined
 
     @property
     def failure(self) -> str:
-        """What the engine said instead of a line."""
+        """The engine's error message, or an empty string."""
         return self._parser.failure
 
     def follow(self, wake: int) -> None:
-        """Prepare ``read``, which does not block while the descriptor ``wake`` is readable."""
+        """Prepare for ``read``, which returns when the descriptor ``wake`` is readable."""
         self._connection.setblocking(False)
         self._poller.register(self._connection, select.POLLIN)
         self._poller.register(wake, select.POLLIN)
+        # The lines of a rotated log may be delayed less than others.
         self._pacer.longest = rotation.longest(self._container, self._limits)
         self._plan_check()
 
     def read(self) -> StreamEvent:
-        """Return what happens next; this is the hot path, and kept short for that reason."""
+        """Return the next event.  Every line passes through here, so this is kept short."""
         if self._ended:
             return Ended(self.failure)
         if self._clock() >= self._check:
@@ -143,10 +145,10 @@ class LogStream:
         return Lines(lines) if lines else _IDLE
 
     def all(self, *, whole: bool) -> Iterator[list[Line]]:
-        """Yield everything up to the end, and lines without an end if the container has ended.
+        """Yield the lines up to the end, with unterminated ones if the container has ended.
 
-        ``whole``: the engine was asked for all that it has.  If the resume point is
-        not in there it was rotated away, and what is younger than it is new.
+        ``whole`` means that the engine was asked for its whole log.  If the resume point is
+        not in there, it was rotated away, and the lines that are newer than it are new.
         """
         while not self._ended:
             if not self._begun:
@@ -154,46 +156,50 @@ class LogStream:
             yield self._take(self._receive() or b"")
             if whole and self._deduplicator.lost and not self.joined:
                 yield self._deduplicator.release()
+        # A running container may still finish its last line.
         if not self._container.running:
             yield self._deduplicator.feed(self._parser.finish())
         if whole and not self.joined:
             yield self._deduplicator.release()
 
     def _receive(self) -> bytes | None:
-        """Return the next bytes, none at the end, or None if nothing is there to be read."""
+        """Return the next bytes, b"" at the end, or None if there is nothing to read yet."""
         if self._begun:
             data, self._begun = self._begun, b""
             return data
         try:
             return self._connection.recv(RECEIVE_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError):
-            return None
+            return None  # TLS may have read a part of a record that it cannot decrypt yet
         except OSError:
-            return b""
+            return b""  # the collector asks the engine why, whatever the error was
 
     def _take(self, data: bytes) -> list[Line]:
-        """Return the new lines in what was received."""
+        """Return the new lines in ``data``."""
         if not data:
             self._ended = True
             return []
         lines = self._parser.feed(data)
         self._lines += len(lines)
         self._pacer.note(len(lines), len(data))
-        # What follows the engine's complaint cannot be trusted.
+        # Whatever follows the engine's error message is not a log.
         self._ended = bool(self._parser.failure)
         return lines if self._deduplicator.joined else self._deduplicator.feed(lines)
 
     def _wait(self) -> bool:
         """Sleep until a read is worthwhile; return False if there is nothing to read."""
         self._pacer.rest()
+        # poll(2) takes milliseconds; rounded up, so that it does not return before the check.
         wait = max(0, int((self._check - self._clock()) * 1000) + 1)
         if not self._poller.poll(wait):
             return False
+        # The first line has come; let more of them accumulate.
         self._pacer.wait()
         return True
 
     def _check_due(self) -> StreamEvent:
         silent = self.entries == self._checked
+        # Without traffic the resume point will not come.
         if silent and not self.joined:
             return _SUSPECT
         self._checked = self.entries
@@ -201,19 +207,20 @@ class LogStream:
         return CheckDue(silent)
 
     def _plan_check(self) -> None:
-        """A stream that does not come to the resume point must not hold its lines for long."""
+        # A stream before the resume point holds its lines back, so it is checked sooner.
         limits = self._limits
         self._check = self._clock() + (
             limits.silence_seconds if self.joined else limits.retry_seconds
         )
+        # The number of collectors changes as clients come and go.
         self._pacer.sharers = self._collectors()
 
 
 class LogSource(Protocol):
-    """The engine, as far as a collector needs it; see :class:`docker_logs.DockerLogs`."""
+    """The engine as a collector sees it; see :class:`docker_logs.DockerLogs`."""
 
     def look(self, name: str) -> Container | None:
-        """Return the container of this name."""
+        """Return the container of this name, or None."""
 
     def words(self, container: Container) -> str:
         """Return the engine's phrase for the state."""
@@ -221,7 +228,7 @@ class LogSource(Protocol):
     def history(
         self, container: Container, resume: ResumePoint | None, tail: int | None
     ) -> LogStream:
-        """Return what the log holds now."""
+        """Return the log as it is now."""
 
     def follow(
         self, container: Container, resume: ResumePoint | None, *, deep: bool, wake: int
@@ -229,4 +236,4 @@ class LogSource(Protocol):
         """Return the log as it grows."""
 
     def last_line(self, container: Container) -> Line | None:
-        """Return the newest line of the log."""
+        """Return the newest line of the log, or None."""

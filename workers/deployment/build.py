@@ -1,8 +1,8 @@
-"""Builds an image with the engine's build API, and follows its stream.
+"""Build an image with the engine's build API, and follow the output.
 
-The request goes over a connection of its own, in HTTP/1.0 so that the answer is
-not chunked.  Closing that connection is what cancels a build: the engine stops
-the step that runs and removes its container.
+The request has a connection of its own, in HTTP/1.0 so that the answer is not chunked.
+Closing the connection cancels the build: the engine stops the running step and removes its
+container.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _STEP: Final = re.compile(r"Step (\d{1,9})/(\d{1,9}) : ")
 _RUNNING: Final = re.compile(r" ---> Running in ([0-9a-f]{12})\n")
 _REMOVED: Final = "Removing intermediate container {}\n"
 _PIECE: Final = 65_536
-#: A document of the answer's stream is smaller than this.
+# No document in the answer is larger than this.
 _DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 
 
 class Recipe(NamedTuple):
-    """What to build: the archive, the Dockerfile's place in it, and the image's name.
+    """The input of a build: the archive, the Dockerfile's path in it, and the image's name.
 
-    ``network`` is the engine's word for that of the steps, empty for its default;
-    ``logins`` are those of the registries that the base images come from.
+    ``network`` is the engine's name for the network of the steps, or empty for its default.
+    ``logins`` are the credentials for the registries of the base images.
     """
 
     archive: Path
@@ -50,21 +50,21 @@ class Recipe(NamedTuple):
 
 
 class BuildWatcher(Protocol):
-    """Whoever is told how a build goes on."""
+    """A receiver of a build's progress."""
 
     def lines(self, texts: list[str]) -> None:
-        """Lines of the build's output."""
+        """Take lines of the build's output."""
 
     def step(self, number: int, count: int) -> None:
-        """Step ``number`` of ``count`` begins."""
+        """Take the start of step ``number`` of ``count``."""
 
 
 class _Steps:
-    """Tells the engine's own words from the output of the containers that it builds in.
+    """Tell the engine's own messages from the output of the containers it builds in.
 
-    Both come as ``stream`` messages, and nothing marks them.  But the engine writes each
-    of its sentences as one message, counts the steps one by one, and names a step's
-    container before and after its output: what comes in between is not the engine's.
+    Both arrive as ``stream`` messages, and nothing marks them.  But the engine sends each of
+    its sentences as one message, numbers the steps without gaps, and names a step's
+    container before and after its output.  Whatever comes in between is not the engine's.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class _Steps:
         self._container = ""
 
     def take(self, message: str) -> tuple[int, int] | None:
-        """Return the number and count of the step that begins with ``message``, if one does."""
+        """Return the number and count of the step that ``message`` begins, or None."""
         if self._container:
             if message == _REMOVED.format(self._container):
                 self._container = ""
@@ -90,11 +90,11 @@ class _Steps:
 
 
 class Progress:
-    """Understands the stream of a build, without I/O: feed bytes, and look at the outcome.
+    """A parser of the build stream, without I/O: feed bytes, then call ``finish``.
 
-    The stream is JSON documents, each on a line (Docker Engine API, "Build an
-    image").  ``image`` is set once the image is there; ``failure`` once the
-    engine has said that it will not be.
+    The stream is one JSON document per line (Docker Engine API, "Build an image").
+    ``image`` is the image's id, once the engine has reported it; ``failure`` is the engine's
+    error, once it has reported one.
     """
 
     def __init__(self, watcher: BuildWatcher, line_bytes: int) -> None:
@@ -119,27 +119,28 @@ class Progress:
         self._pass_on()
 
     def finish(self) -> str:
-        """The image's id; BuildFailed if there is none."""
+        """Return the image's id; raise BuildFailed if there is none."""
         self.feed(b"\n")
         self._ready += self._lines.rest()
         self._pass_on()
         if self.failure is not None:
             raise self.failure
         if self.image is None:
-            raise BuildFailed("the Docker Engine broke the build off")
+            raise BuildFailed("the Docker Engine aborted the build")
         return self.image
 
     def _document(self, data: bytes) -> None:
         try:
             event = self._decode(data)
         except msgspec.DecodeError:
+            # Not JSON, so shown as it is.
             event = {"stream": data.decode(errors="replace") + "\n"}
         if "error" in event:
             self._fail(event)
         elif "stream" in event:
             self._output(str(event["stream"]))
         elif event.get("status") and not event.get("progressDetail"):
-            # The layers of a base image: how far each has come would be too many lines.
+            # The layers of a base image.  Their progress would flood the log.
             layer = f"{event['id']}: " if event.get("id") else ""
             self._ready.append(f"{layer}{event['status']}")
         elif "aux" in event:
@@ -149,6 +150,7 @@ class Progress:
         self._begun = self._steps.take(text) or self._begun
         for line in self._lines.feed(text):
             self._ready.append(line)
+            # The step is reported after the lines before it and before the lines after it.
             if self._begun:
                 self._pass_on()
                 self._watcher.step(*self._begun)
@@ -171,14 +173,14 @@ def build(
     cancellation: CancellationToken,
     watcher: BuildWatcher,
 ) -> str:
-    """Build, and return the image's id.
+    """Build an image and return its id.
 
-    Raises BuildFailed, EngineUnreachable, and what the cancellation raises; the engine
-    has given the build up then.
+    Raise BuildFailed, EngineUnreachable, or the cancellation's exceptions; the engine then
+    has abandoned the build.
     """
     progress = Progress(watcher, settings.collector.line_bytes)
     with engine.dial(settings) as connection:
-        connection.settimeout(SLICE)
+        connection.settimeout(SLICE)  # so that every wait checks the cancellation
         try:
             _send(connection, _request(recipe), recipe.archive, cancellation)
             pieces = _receive(connection, cancellation)
@@ -189,8 +191,9 @@ def build(
             for piece in pieces:
                 progress.feed(piece)
         except OSError as error:
+            # The engine was there when the build began, so this is a failed build.
             if isinstance(error, ConnectionError):
-                raise BuildFailed("the Docker Engine has gone in the middle of it") from None
+                raise BuildFailed("the Docker Engine disappeared during the build") from None
             raise BuildFailed(error.strerror or str(error)) from None
     return progress.finish()
 
@@ -200,6 +203,7 @@ def _request(recipe: Recipe) -> bytes:
         "t": recipe.tag,
         "dockerfile": recipe.dockerfile,
         "buildargs": json.dumps(dict(recipe.arguments)),
+        # Remove the containers of the steps, even after a failure.
         "rm": "1",
         "forcerm": "1",
     }
@@ -210,6 +214,7 @@ def _request(recipe: Recipe) -> bytes:
         f"Content-Length: {recipe.archive.stat().st_size}",
     ]
     if recipe.logins:
+        # The engine decodes this header as URL-safe base64.
         encoded = base64.urlsafe_b64encode(json.dumps(dict(recipe.logins)).encode())
         headers.append(f"X-Registry-Config: {encoded.decode()}")
     return engine.request("POST", "/build", query, headers)
@@ -220,7 +225,7 @@ def _send(
 ) -> None:
     with archive.open("rb") as file:
         piece = head
-        # An engine that refuses the request hangs up early; its answer says why.
+        # An engine that refuses the request hangs up early; its response says why.
         with suppress(BrokenPipeError, ConnectionResetError):
             while piece:
                 _send_piece(connection, piece, cancellation)
@@ -228,7 +233,7 @@ def _send(
 
 
 def _send_piece(connection: socket.socket, piece: bytes, cancellation: CancellationToken) -> None:
-    left = memoryview(piece)
+    left = memoryview(piece)  # the rest of a partial send is not copied
     while left:
         cancellation.check()
         with suppress(TimeoutError):
@@ -236,7 +241,7 @@ def _send_piece(connection: socket.socket, piece: bytes, cancellation: Cancellat
 
 
 def _receive(connection: socket.socket, cancellation: CancellationToken) -> Iterator[bytes]:
-    """Whatever comes, until the engine hangs up."""
+    """Yield the engine's bytes until it hangs up."""
     while True:
         cancellation.check()
         try:
@@ -244,7 +249,7 @@ def _receive(connection: socket.socket, cancellation: CancellationToken) -> Iter
         except TimeoutError:
             continue
         except ConnectionResetError:
-            # The engine hung up with a part of the archive unread, as it does after an error.
+            # The engine hung up with part of the archive unread, as it does after an error.
             return
         if not piece:
             return

@@ -1,8 +1,8 @@
-"""Names what in a Dockerfile the engine's own builder cannot do, once a build has failed.
+"""After a failed build, name what in the Dockerfile the engine's own builder cannot do.
 
-The builder's own words are of little help: it takes the text of a here-document for an
-instruction, and an argument that only BuildKit sets for an empty platform.  Nothing is
-refused for these features alone, because the builder accepts some of them.
+The builder's own errors are of little help: it takes the text of a here-document for an
+instruction, and an argument that only BuildKit sets for an empty platform.  No Dockerfile
+is refused for these features alone, because the builder accepts some of them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ _FEATURES: Final = (
     ),
     ("${}", re.compile(r"\$\{?((?:BUILD|TARGET)(?:PLATFORM|OS|ARCH|VARIANT))\b")),
 )
-#: A frontend of BuildKit; of the Dockerfile's own nature, so named where nothing else is.
+# A BuildKit frontend.  Many Dockerfiles that need no BuildKit name one, so it is mentioned
+# only when no command failed.
 _SYNTAX: Final = ("a syntax directive", re.compile(r"\A(?:#[^\n]*\n)*#[ \t]*syntax[ \t]*=", re.I))
 
 
 def explain(error: BuildFailed, dockerfile: str) -> BuildFailed:
-    """Return the failure with the features of BuildKit that the Dockerfile uses, if any."""
+    """Return the failure with the BuildKit features that the Dockerfile uses, if any."""
+    # The builder has named BuildKit itself.
     if "buildkit" in error.reason.lower():
         return error
+    # An exit status means that a command ran, so the syntax was understood.
     looked_for = _FEATURES if error.code is not None else (*_FEATURES, _SYNTAX)
     found = []
     for name, pattern in looked_for:

@@ -1,8 +1,7 @@
-"""Lets every wait of a runner end early: cancelled, out of time, or the service stops.
+"""End every wait of a runner early: cancelled, out of time, or the service stops.
 
-A runner waits in slices, and looks at its cancellation between two of them.  What must
-not be left half done, such as giving the old container its name back, does not
-look.
+A runner waits in slices and checks its token between them.  Steps that must not be left
+half done, such as giving the old container its name back, do not check it.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from typing import Final
 
 from workers.deployment.errors import Cancelled, Interrupted, TimedOut
 
-#: No wait is longer than this, in seconds, before the cancellation is asked again.
+# The longest wait between two checks, in seconds.
 SLICE: Final = 0.2
 
 
 class CancellationToken:
-    """Asked often; looks into the store each ``poll_seconds`` at most."""
+    """The reasons for a deployment to end early; reads the store once per ``poll_seconds``."""
 
     def __init__(self, cancelled_by: Callable[[], str | None], poll_seconds: float) -> None:
         self._cancelled_by = cancelled_by
@@ -29,16 +28,17 @@ class CancellationToken:
         self._limit: tuple[float, str, float] | None = None
 
     def stop(self) -> None:
-        """Note that the service stops; safe in a signal handler."""
+        """Record that the service is stopping; safe in a signal handler."""
         self._stopping = True
 
     def check(self) -> None:
-        """Raise Interrupted, Cancelled or TimedOut if that is the case."""
+        """Raise Interrupted, Cancelled or TimedOut if the deployment has to end."""
         if self._stopping:
             raise Interrupted
         now = time.monotonic()
         if self._limit and now >= self._limit[0]:
             raise TimedOut(*self._limit[1:])
+        # Each poll reads the database, so it is not done at every check.
         if now >= self._next_poll:
             self._next_poll = now + self._poll_seconds
             by = self._cancelled_by()
@@ -46,7 +46,7 @@ class CancellationToken:
                 raise Cancelled(by)
 
     def pause(self, seconds: float) -> None:
-        """Sleep, looking around in between."""
+        """Sleep, with a check at least once per slice."""
         end = time.monotonic() + seconds
         self.check()
         while (left := end - time.monotonic()) > 0:
@@ -55,7 +55,7 @@ class CancellationToken:
 
     @contextmanager
     def at_most(self, seconds: float, what: str) -> Iterator[None]:
-        """Within this block, ``check`` raises TimedOut(what) after so many seconds."""
+        """Within this block, make ``check`` raise TimedOut(what) after this many seconds."""
         self._limit = (time.monotonic() + seconds, what, seconds)
         try:
             yield

@@ -1,4 +1,4 @@
-"""docker-py's client of the engine, for whoever talks to it a lot."""
+"""docker-py's client, for the many requests of a deployment."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from workers import engine
 
 
 def connect(settings: Settings) -> docker.APIClient:
-    """docker-py's low-level client; EngineUnreachable if nobody answers.
+    """Return docker-py's low-level client; raise EngineUnreachable if the engine does not answer.
 
-    Its calls raise EngineUnreachable too where docker-py lets the exceptions of
-    ``requests`` through; answers that are errors stay ``docker.errors``.
+    Its calls raise EngineUnreachable, too, where docker-py lets the exceptions of
+    ``requests`` through.  The engine's own errors remain ``docker.errors``.
     """
     address = engine.host(settings)
     parts = engine.split(address)
@@ -44,7 +44,8 @@ def connect(settings: Settings) -> docker.APIClient:
 
 
 def _base_url(parts: SplitResult, *, tls: bool) -> str:
-    """The address as docker-py wants it: absolute, and with the protocol that is spoken."""
+    """Return the address as docker-py expects it: an absolute path, or the actual scheme."""
+    # docker-py would resolve a relative path from the root directory.
     if parts.scheme == "unix":
         return f"unix://{Path(engine.unix_path(parts)).absolute()}"
     return f"{'https' if tls else 'http'}://{parts.netloc}"
@@ -54,9 +55,10 @@ def _base_url(parts: SplitResult, *, tls: bool) -> str:
 def _no_configuration() -> Iterator[None]:
     """Keep docker-py from reading the user's ``config.json``.
 
-    It fails on entries that Docker's own command accepts, such as an ``auth`` that is
-    not base64.  ``registries`` reads the logins that a build needs.
+    docker-py fails on entries that the ``docker`` command accepts, such as an ``auth`` that
+    is not base64.  ``registries`` reads the credentials that a build needs.
     """
+    # docker-py reads the path from the environment, and has no parameter that disables it.
     before = os.environ.get("DOCKER_CONFIG")
     with tempfile.TemporaryDirectory(prefix="mist-") as folder:
         Path(folder, "config.json").write_text("{}")
@@ -70,10 +72,10 @@ def _no_configuration() -> Iterator[None]:
 
 
 class _Client(docker.APIClient):
-    """docker-py's client, with the exceptions of this project."""
+    """docker-py's client with this project's exceptions."""
 
     def __init__(self, address: str, **arguments: Any) -> None:
-        # Before the rest, which asks the engine for its version.
+        # Set first, because the parent's constructor already requests the engine's version.
         self._address = address
         with _no_configuration():
             super().__init__(**arguments)

@@ -1,13 +1,13 @@
-"""Puts a new container in the place of the old one, and takes that back if need be.
+"""Replace the old container by a new one, and undo the replacement if necessary.
 
-The engine itself remembers what is under way, so that a runner that was killed
-can be cleaned up after: the new container is made first, under a name of its
-own, and its labels say which container it replaces and whether that one ran.
-As long as the old container exists the swap can be undone; removing it is the
-moment after which the deployment has succeeded.
+The engine itself holds the state of a replacement, so that another runner can clean up
+after one that was killed.  The new container is created first, under a name of its own.
+Its labels say which container it replaces and whether that one was running.  As long as the
+old container exists, the replacement can be undone; once it is removed, the deployment has
+succeeded.
 
-Containers are found by their whole name, looked at (``ownership``), and from there on
-named by their full id.  None is removed with its volumes (``volumes``).
+Containers are looked up by their full name and checked (``ownership``); later requests use
+the full id.  No container is removed together with its volumes (``volumes``).
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from workers.references import Inspection, find_container, network_mode
 _REPLACES: Final = "mist.replaces"
 _WAS_RUNNING: Final = "mist.replaces-running"
 
-#: How often a new container is looked at, in seconds.
+# The interval between two looks at a new container, in seconds.
 _LOOK_SECONDS: Final = 0.2
-#: How many of a failed container's last lines go into the log.
+# The number of a failed container's last lines that are copied to the log.
 _LAST_LINES: Final = 50
 
 
 class Swap:
-    """One deployment's change of containers; ``notes`` is what the log should say of it."""
+    """The replacement of one deployment's container; ``notes`` holds lines for the log."""
 
     def __init__(
         self, client: APIClient, settings: Settings, store: Store, app: App, deployment: Deployment
@@ -56,7 +56,7 @@ class Swap:
     def check(self) -> Inspection | None:
         """Return the container to be replaced, if there is one.
 
-        Raises NotReplaceable or NoSuchNetwork while nothing is touched yet.
+        Raise NotReplaceable or NoSuchNetwork before anything has been changed.
         """
         network_mode(self._engine, self._settings.network)
         found = find_container(self._engine, self._app.container)
@@ -64,20 +64,22 @@ class Swap:
         return found
 
     def prepare(self, image: str) -> None:
-        """Make the new container without starting it; the old one is not touched yet."""
+        """Create the new container without starting it; the old one is not touched yet."""
         self._finish_earlier()
+        # Checked again, because a build takes minutes in which containers may change.
         self._old = self.check()
         made = self._client.create_container(**self._options(image), name=self._side_name("new"))
         self._new = made["Id"]
         self.notes += volumes.notes(self._client.inspect_container(self._new))
 
     def stop_old(self) -> None:
-        """Stop the old container and take its name away."""
+        """Stop the old container and free its name."""
         if self._old is None:
             return
         old, timeout = self._old["Id"], round(self._settings.stop_seconds)
         if self._old["HostConfig"]["AutoRemove"]:
-            # Once stopped it is gone, at a moment of the engine's choice, and its name with it.
+            # The engine removes it after the stop, at a moment of its own choice.  Renamed
+            # first, because the name would stay taken until then.
             self._client.rename(old, self._side_name("before"))
             self._client.stop(old, timeout=timeout)
         else:
@@ -85,13 +87,14 @@ class Swap:
             self._client.rename(old, self._side_name("before"))
 
     def start_new(self) -> None:
-        """Give the new container the name, and start it."""
+        """Give the application's name to the new container, and start it."""
         self._client.rename(self._new, self._app.container)
         self._client.start(self._new)
 
     def watch(self, cancellation: CancellationToken) -> None:
-        """Return once the new container has stayed up, or is healthy; DidNotStay otherwise."""
+        """Return once the new container has stayed up or is healthy; else raise DidNotStay."""
         first = self._client.inspect_container(self._new)
+        # "none" is the status of a container whose health check was disabled.
         health = _health(first) not in ("", "none")
         seconds = self._settings.health_seconds if health else self._settings.settle_seconds
         end = time.monotonic() + seconds
@@ -105,7 +108,7 @@ class Swap:
             raise DidNotStay(f"The new container was not healthy within {seconds:g} seconds")
 
     def last_lines(self) -> list[str]:
-        """What the new container wrote last; empty if it was never started."""
+        """Return the new container's last lines; none if it was never started."""
         found = self._inspect(self._new)
         if found is None or found["State"]["Status"] == "created":
             return []
@@ -113,30 +116,32 @@ class Swap:
         return text.decode(errors="replace").splitlines()
 
     def commit(self) -> None:
-        """Remove the old container: from here on there is no way back.
+        """Remove the old container; this cannot be undone.
 
-        Only now does the new one get its restart policy, which while it was
-        watched would have hidden that it exits.
+        The new container gets its restart policy only now.  While it was being watched,
+        the policy would have hidden that it exits.
         """
+        # The policy first, because after a failure here the old container is still there.
         self._client.update_container(
             self._new, restart_policy=_restart_policy(self._app.restart_policy)
         )
         if self._old is not None:
+            # A container that ran with --rm was removed by the engine.
             with suppress(NotFound):
                 self._client.remove_container(self._old["Id"], force=True)
 
     def undo(self) -> bool:
-        """Put everything back as it was before this deployment.
+        """Restore the state before this deployment.
 
-        Done from what the engine remembers, hence also after a crash, and as
-        often as need be.  Returns False, with the new container left in its
-        place, if the old one is gone: there is nothing to go back to.
+        The engine's labels say what to undo, so this works after a crash, too, and may be
+        repeated.  Return False if the old container is gone: the new one then keeps its
+        place.
         """
         made_here = self._made_by_mist(f"{ownership.QUEUED}={self._queued}")
         return all(self._undo(found) for found in made_here)
 
     def _finish_earlier(self) -> None:
-        """Undo what an earlier deployment could not, because the engine was away for too long."""
+        """Undo an earlier deployment whose runner gave up because the engine was away."""
         for found in self._made_by_mist():
             replaced = self._inspect(ownership.labels_of(found)[_REPLACES])
             set_aside = replaced is not None and _name(replaced) == self._side_name("before", found)
@@ -144,34 +149,37 @@ class Swap:
                 self._undo(found)
 
     def _undo(self, new: Inspection) -> bool:
+        # The labels of the new container say what has to be undone.
         replaces = ownership.labels_of(new)[_REPLACES]
         old = self._inspect(replaces) if replaces else None
         if replaces and old is None:
             self._leave(new)
             return False
         if _is_up(new):
-            # The old one may need its port.
+            # The old container may need its port.  No grace period, because the new container
+            # is discarded.
             self._client.stop(new["Id"], timeout=0)
         if _name(new) == self._app.container:
             self._client.rename(new["Id"], self._side_name("new", new))
         if old is not None:
             self._bring_back(old, new)
-        # Last, for it holds the memory of what was to be undone.
+        # Removed last, because its labels say what remains to be undone.
         self._client.remove_container(new["Id"], force=True)
         left = [volumes.describe(each) for each in volumes.fresh(new)]
         self.notes += [f"Left behind by the new container: {each}" for each in left]
         return True
 
     def _leave(self, new: Inspection) -> None:
-        """Keep the new container, running or not: it alone holds the volumes of the old one.
+        """Keep the new container, running or not: only it holds the old one's volumes.
 
-        Under the application's name the next deployment finds it, and keeps them, too.
+        Under the application's name the next deployment finds it and keeps the volumes, too.
         """
         nameless = _name(new) == self._side_name("new", new)
         if nameless and find_container(self._engine, self._app.container) is None:
             self._client.rename(new["Id"], self._app.container)
 
     def _bring_back(self, old: Inspection, new: Inspection) -> None:
+        # Each step checks if it is still needed, because undo() may be repeated.
         if _name(old) == self._side_name("before", new):
             self._client.rename(old["Id"], self._app.container)
         was_running = ownership.labels_of(new)[_WAS_RUNNING] == "yes"
@@ -179,7 +187,7 @@ class Swap:
             self._client.start(old["Id"])
 
     def _made_by_mist(self, *labels: str) -> list[Inspection]:
-        """The application's containers that a deployment made, running or not."""
+        """Return the application's containers that deployments created, running or not."""
         wanted = [f"{ownership.APP}={self._app.id}", *labels]
         listed = self._client.containers(all=True, filters={"label": wanted})
         found = [self._inspect(container["Id"]) for container in listed]
@@ -187,7 +195,9 @@ class Swap:
             new
             for new in found
             if new
+            # The filter by label also matches another installation's application of this id.
             and ownership.owner(self._store, new) == self._app.id
+            # _undo() needs both labels.
             and {_REPLACES, _WAS_RUNNING} <= ownership.labels_of(new).keys()
         ]
 
@@ -218,12 +228,12 @@ class Swap:
         }
 
     def _side_name(self, role: str, new: Inspection | None = None) -> str:
-        """A name beside the application's, for this deployment or the one that made ``new``."""
+        """Return a name next to the application's: this deployment's, or that of ``new``."""
         deployment = ownership.labels_of(new)[ownership.DEPLOYMENT] if new else self._id
         return f"{self._app.container}-{role}-{deployment}"
 
     def _inspect(self, full_id: str) -> Inspection | None:
-        """The container of this full id; the engine also takes the beginning of one, or a name."""
+        """Return the container of this full id; the engine would accept prefixes and names."""
         if not full_id:
             return None
         try:
@@ -246,7 +256,7 @@ def _health(found: Inspection) -> str:
 
 
 def _check_alive(found: Inspection) -> None:
-    """DidNotStay unless it runs, and is not known to be unhealthy."""
+    """Raise DidNotStay unless the container runs and is not known to be unhealthy."""
     state = found["State"]
     if not state["Running"]:
         raise DidNotStay(f"The new container exited with status {state['ExitCode']}")
@@ -255,7 +265,7 @@ def _check_alive(found: Inspection) -> None:
 
 
 def _restart_policy(text: str) -> Any:
-    """``always``, ``unless-stopped``, ``no``, ``on-failure`` or ``on-failure:TIMES``."""
+    """Parse ``always``, ``unless-stopped``, ``no``, ``on-failure`` or ``on-failure:TIMES``."""
     name, _, times = text.partition(":")
     policy: dict[str, Any] = {"Name": name}
     if times:
@@ -264,5 +274,5 @@ def _restart_policy(text: str) -> Any:
 
 
 def explain(error: APIError) -> str:
-    """The engine's own words for an error, or the HTTP status."""
+    """Return the engine's message for an error, or the HTTP status."""
     return str(error.explanation or error)

@@ -1,8 +1,8 @@
-"""Packs a checkout as the tar archive that the engine builds from.
+"""Pack a checkout as the tar archive from which the engine builds.
 
-``.dockerignore`` leaves out what it does with ``docker build`` (``ignore``), and nothing
-that lies outside the checkout is ever read or sent.  Modes and times are the commit's: what
-the umask or the file system made of them on this machine does not reach the image.
+``.dockerignore`` excludes what it excludes with ``docker build`` (see ``ignore``).  Nothing
+outside the checkout is read or sent.  Modes and times are those of the commit, so that the
+umask and the file system of this machine do not affect the image.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from workers.deployment import ignore
 from workers.deployment.errors import RepositoryRefused
 from workers.deployment.git import Tree
 
-#: A tar archive ends with two blocks of zeros (POSIX.1-2001, pax, "ustar Interchange Format").
+# A tar archive ends with two blocks of zeros (POSIX.1-2001, pax, "ustar Interchange Format").
 _END_BYTES: Final = 1_024
 
-#: The modes that Git records, and what directories have beside them under the usual umask.
+# The modes that Git records for files.  Directories get the second, as under umask 022.
 _FILE: Final = 0o644
 _EXECUTABLE: Final = 0o755
 
@@ -36,12 +36,7 @@ def pack(
     limits: DeploymentSettings,
     check: Callable[[], None],
 ) -> PurePosixPath:
-    """Write the archive and return the Dockerfile's place in it; ``check`` is called often.
-
-    The archive has no padding after its end: the engine does not read it, and
-    as long as a part of the request is unread it does not notice that the
-    client of a build has gone.
-    """
+    """Write the archive and return the Dockerfile's path in it; call ``check`` often."""
     inside = find_dockerfile(tree.root, dockerfile)
     with archive.open("wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -49,6 +44,8 @@ def pack(
                 check()
                 _add(tar, tree, name, limits.context_bytes)
             end = tar.offset
+        # Without padding after the end.  The engine does not read the padding, and while
+        # part of a request is unread, it does not notice that the client has hung up.
         file.truncate(end + _END_BYTES)
     return inside
 
@@ -56,36 +53,37 @@ def pack(
 def _names(
     root: Path, dockerfile: PurePosixPath, ignore_bytes: int, check: Callable[[], None]
 ) -> list[str]:
-    """Return what is sent, each folder before what lies in it."""
+    """Return the names to send, each directory before its contents."""
     names = set()
     try:
         for name in ignore.walk(root, ignored(root, ignore_bytes), check):
             names.add(name)
     except ignore.BadPattern as error:
         raise RepositoryRefused(f"The .dockerignore is not valid: {error}") from None
-    # The engine reads it, too: it takes the Dockerfile, and this file, from what COPY sees.
+    # The engine needs the file to hide the Dockerfile and the file itself from COPY.
     if (root / IGNORE_FILE).exists():
         names.add(IGNORE_FILE)
     names |= _dockerfile_names(root, dockerfile)
-    # A folder that is ignored has no entry for the files in it that are not, and
-    # the engine would give it a mode of its own choice.
+    # An ignored directory has no entry for files in it that are not ignored.  The engine
+    # would create it with a mode of its own choice.
     folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
     return sorted((names | folders) - {"."})
 
 
 def _dockerfile_names(root: Path, dockerfile: PurePosixPath) -> set[str]:
-    """Return the Dockerfile's path and the one that a link there leads to.
+    """Return the Dockerfile's path and, if it is a link, the path of its target.
 
-    It is sent whatever .dockerignore says.  As an exception among those patterns a
-    path such as ``[id]/Dockerfile`` would be a pattern itself.
+    Both are sent regardless of .dockerignore.  They are not added to its patterns as
+    exceptions, because a path such as ``[id]/Dockerfile`` would itself be a pattern.
     """
     real = Path(os.path.realpath(root / dockerfile)).relative_to(os.path.realpath(root))
+    # An archive cannot have an entry below a linked directory.
     through_link = any((root / parent).is_symlink() for parent in dockerfile.parents)
     return {str(real)} if through_link else {str(real), str(dockerfile)}
 
 
 def find_dockerfile(root: Path, dockerfile: str) -> PurePosixPath:
-    """The Dockerfile's path below ``root``; Refused if it is not there or leads out."""
+    """Return the Dockerfile's path below ``root``; raise RepositoryRefused if there is none."""
     path = PurePosixPath(os.path.normpath(dockerfile))
     if path.is_absolute() or ".." in path.parts or not _is_inside(root, root / path):
         raise RepositoryRefused(
@@ -97,13 +95,13 @@ def find_dockerfile(root: Path, dockerfile: str) -> PurePosixPath:
 
 
 def read_text(path: Path, limit: int) -> str:
-    """Return the beginning of a file, of ``limit`` bytes at most."""
+    """Return at most the first ``limit`` bytes of a file, decoded."""
     with path.open("rb") as file:
         return file.read(limit).decode(errors="replace")
 
 
 def ignored(root: Path, limit: int) -> list[ignore.Pattern]:
-    """Return the patterns of ``.dockerignore``, if there is one."""
+    """Return the patterns of ``.dockerignore``, or none without the file."""
     path = root / IGNORE_FILE
     if not _is_inside(root, path):
         raise RepositoryRefused("The .dockerignore leads out of the repository: refused")
@@ -112,7 +110,7 @@ def ignored(root: Path, limit: int) -> list[ignore.Pattern]:
     if not path.is_file():
         raise RepositoryRefused("The .dockerignore is not a file")
     with path.open("rb") as file:
-        data = file.read(limit + 1)
+        data = file.read(limit + 1)  # one more byte tells whether the file is too large
     if len(data) > limit:
         raise RepositoryRefused(
             f"The .dockerignore is larger than {limit} bytes (deployments.ignore_bytes)"
@@ -122,12 +120,14 @@ def ignored(root: Path, limit: int) -> list[ignore.Pattern]:
 
 def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:
     path = tree.root / name
+    # In the image an absolute link would lead elsewhere, even if its target is in the checkout.
     if path.is_symlink() and (os.readlink(path).startswith("/") or not _is_inside(tree.root, path)):
         raise RepositoryRefused(f"The symbolic link {name!r} leads out of the repository: refused")
     info = tar.gettarinfo(path, arcname=name)
-    # The checkout belongs to whoever runs Mist, which is nothing to the image.
+    # The owner of the checkout is the service's user, which means nothing in the image.
     info.uid = info.gid = 0
     info.uname = info.gname = ""
+    # A commit's author can set any time, so it is limited to the past.
     info.mtime = min(max(0, tree.committed), int(time.time()))
     if not info.issym():
         info.mode = _EXECUTABLE if info.isdir() or name in tree.executables else _FILE
@@ -143,5 +143,5 @@ def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:
 
 
 def _is_inside(root: Path, path: Path) -> bool:
-    """Whether the path, every link in it followed, stays below ``root``."""
+    """Return True if the path, with all links resolved, is below ``root``."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

@@ -1,4 +1,4 @@
-"""Why a deployment fails, each in the words that its viewers read."""
+"""The reasons for which a deployment fails, in the words shown to its viewers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mist.errors import MistError
 
 
 class DeploymentError(MistError):
-    """The deployment cannot go on; the text becomes its ``error_message``."""
+    """The deployment cannot continue; the text becomes its ``error_message``."""
 
 
 class Cancelled(DeploymentError):
-    """Somebody asked for it."""
+    """A user cancelled the deployment."""
 
     def __init__(self, by: str) -> None:
         super().__init__(by)
@@ -23,7 +23,7 @@ class Cancelled(DeploymentError):
 
 
 class Interrupted(DeploymentError):
-    """The service stops, or stopped, in the middle of it."""
+    """The service stopped during the deployment."""
 
     def __str__(self) -> str:
         return "Interrupted by a restart"
@@ -42,7 +42,7 @@ class TimedOut(DeploymentError):
 
 
 class GitFailed(DeploymentError):
-    """Git said no; ``reason`` are its own words."""
+    """Git failed; ``reason`` is its own message."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -53,7 +53,7 @@ class GitFailed(DeploymentError):
 
 
 class RepositoryRefused(DeploymentError):
-    """The repository, or its address, tries what is not allowed."""
+    """The repository or its address uses something that is not allowed."""
 
 
 class BuildFailed(DeploymentError):
@@ -70,11 +70,11 @@ class BuildFailed(DeploymentError):
 
 
 class DidNotStay(DeploymentError):
-    """The new container ended, or was not healthy, while it was watched."""
+    """The new container exited or became unhealthy while it was watched."""
 
 
 class NotRecorded(MistError):
-    """The store cannot be told how the deployment goes on; not one of its own failures."""
+    """The store cannot record the deployment's state; not one of the deployment's failures."""
 
 
 class LogFailed(DeploymentError):

@@ -1,12 +1,14 @@
-"""Clones a repository with the real ``git``, which is allowed to do nothing else.
+"""Clone a repository with the real ``git``, restricted to that one task.
 
-The address and the repository are somebody else's.  So no option can come in
-through an argument, no transport runs a program of the address's choice, no
-hook, filter or configuration but ours is in force, no submodule is fetched, and
-nobody is asked for a password.  Credentials of an HTTP address are given in the
-environment: arguments are seen by every user of the machine, and ``.git/config``
-by the build.  Git asks a helper of ours for them once the address's own server
-wants them, so that a server it is redirected to never has them.
+Strangers control the address and the repository.  Therefore no option can come in through
+an argument, and no transport can run a program named in the address.  Hooks, filters and
+configuration other than ours are disabled, submodules are not fetched, and Git prompts for
+no password.
+
+Credentials of an HTTP address are passed in the environment, because every user of the
+machine can see arguments, and the build can read ``.git/config``.  Git asks our credential
+helper for them when the address's own server wants them, so that a server to which it is
+redirected never receives them.
 """
 
 from __future__ import annotations
@@ -32,14 +34,16 @@ from workers.deployment.cancellation import SLICE, CancellationToken
 from workers.deployment.errors import GitFailed, RepositoryRefused
 from workers.deployment.text import Lines, credentials, origin, without_credentials
 
+# Without ``ext``, which runs a program (git-remote-ext(1)).
 _PROTOCOLS: Final = "https:http:ssh:git:file"
 _PERCENT: Final = re.compile(r"Receiving objects:\s+(\d+)%")
 _FATAL: Final = re.compile(r"^(?:fatal|error): (.*)")
 
-#: A transfer that stays below a byte a second for this long is given up by Git itself.
+# Git itself gives up a transfer that stays below one byte per second for this long.
 _STALL_SECONDS: Final = 60
 
 _OPTIONS: Final = (
+    # Hooks, monitors, askpass helpers and external transports are programs that Git runs.
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.askPass=",
@@ -47,64 +51,70 @@ _OPTIONS: Final = (
     "submodule.recurse=false",
     "http.lowSpeedLimit=1",
     f"http.lowSpeedTime={_STALL_SECONDS}",
-    # Links stay links, whatever Git finds out about the file system.
+    # Check out links as links, whatever Git finds out about the file system.
     "core.symlinks=true",
+    # Maintenance would outlive the clone in the background.
     "gc.auto=0",
     "advice.detachedHead=false",
 )
-#: Of the service's environment Git sees these: how to find programs, keys and proxies.
+# Git gets only these variables of the service: where programs, keys and proxies are.
 _INHERITED: Final = (
     *("PATH", "HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
     *("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
 )
+# Without a terminal ssh must fail instead of asking.  ServerAlive* ends a dead connection
+# after a minute.
 _SSH: Final = (
     "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15"
     " -o ServerAliveCountMax=4 -o StrictHostKeyChecking=accept-new"
 )
-#: Tells the credentials that its environment holds (git-credential(1)).  Git appends a word for
-#: what it wants, which the ``#`` hides: to store or erase is nothing to do here.
+# Prints the credentials in its environment (git-credential(1)).  Git appends the operation
+# ("get", "store" or "erase"), which the ``#`` turns into a comment.
 _CREDENTIAL_HELPER: Final = (
     r"""!printf 'username=%s\npassword=%s\n' "$MIST_GIT_USER" "$MIST_GIT_PASSWORD" #"""
 )
-#: Of a regular file Git records this bit alone (git-fast-import(1), "filemodify").
+# The only permission bit that Git records for a regular file (git-fast-import(1), "filemodify").
 _EXECUTABLE: Final = b"100755 "
-#: Git's lines are short; one that is not is cut here.
+# The limit of one line of Git's output; its lines are short.
 _LINE_BYTES: Final = 4_096
-#: What Git says of a repository of another owner (git-config(1), "safe.directory").
+# Git's message for a repository of another owner (git-config(1), "safe.directory").
 _DUBIOUS: Final = "detected dubious ownership"
-#: What Git says of a server without a program for it (gitprotocol-http(5), "dumb").
+# Git's message for a server that only serves files (gitprotocol-http(5), "dumb").
 _DUMB: Final = "dumb http transport does not support shallow"
 
 
 class Commit(NamedTuple):
-    """What was checked out: the hash in hexadecimal digits, and the message's first line."""
+    """The checked-out commit: its hash in hexadecimal, and the first line of its message."""
 
     hash: str
     subject: str
 
 
 class Tree(NamedTuple):
-    """A checked-out commit: its folder, and what Git records beside the files' contents."""
+    """A checked-out commit: its directory, and what Git records besides the contents."""
 
     root: Path
     executables: frozenset[str]
-    """The paths of the files with mode 755; every other file has 644."""
+    """The paths of the files with mode 755; all others have 644."""
     committed: int
-    """When the commit was made, in seconds since the epoch; any number, if its author says so."""
+    """The commit's time in seconds since the epoch; its author can set any number."""
 
 
 class CloneWatcher(Protocol):
-    """Whoever is told how a clone goes on."""
+    """A receiver of a clone's progress."""
 
     def lines(self, texts: list[str]) -> None:
-        """Lines that Git wrote."""
+        """Take lines of Git's output."""
 
     def percent(self, number: int) -> None:
-        """So much of the objects has arrived."""
+        """Take the percentage of the objects that have arrived."""
 
 
 def check_address(url: str, branch: str | None) -> None:
-    """Raise Refused unless Git can be given both; once more, for the row may be old."""
+    """Raise RepositoryRefused unless both are safe to pass to Git.
+
+    The API checks them, too, but the row may be of an earlier version.
+    """
     try:
         validation.git_url(url)
         if branch:
@@ -114,15 +124,15 @@ def check_address(url: str, branch: str | None) -> None:
 
 
 def refuse_private(url: str, private: Path) -> None:
-    """Raise Refused if the URL names a repository in ``private``, whatever its spelling.
+    """Raise RepositoryRefused if the URL names a repository in ``private``, however spelled.
 
-    The web tier's user may write to the store's folder, and a repository there
-    is not to be read with the service's rights.
+    The web tier's user may write to the store's directory, and a repository there must not
+    be read with the service's rights.
     """
     scheme, _, name = url.partition("://")
     if scheme.lower() != "file":
         return
-    # Git decodes the path, and tries these endings by itself (gitrepository-layout(5)).
+    # Git decodes the path and tries these endings itself (gitrepository-layout(5)).
     spellings = (text + end for text in (name, unquote(name)) for end in ("", ".git", "/.git"))
     for spelling in spellings:
         place = Path(os.path.realpath(spelling))
@@ -137,16 +147,16 @@ def _is_same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
     except (OSError, ValueError):
-        return False
+        return False  # a parent that does not exist, or a path with a NUL byte
 
 
 def trust(repositories: Iterable[str], into: Path) -> None:
     """Let a clone to ``into`` read these repositories of other owners.
 
-    Git takes the exception from a configuration file only, and never asks the
-    repository's own.
+    Git takes the exception only from a configuration file, and never from the repository's
+    own (git-config(1), "safe.directory").
     """
-    # Git compares the folder with the objects, which is ``.git`` where there are files beside it.
+    # Git compares the object directory, which is ``.git`` in a repository with a work tree.
     real = [os.path.realpath(path) for path in repositories]
     places = [place for path in real for place in (path, f"{path}/.git")]
     lines = [f"\tdirectory = {json.dumps(place, ensure_ascii=False)}\n" for place in places]
@@ -158,7 +168,7 @@ def _configuration(into: Path) -> Path:
 
 
 def lfs_pointers(root: Path, cancellation: CancellationToken) -> int:
-    """Return how many files of the checkout have their content in Git LFS."""
+    """Return the number of files whose content is in Git LFS."""
     listed = _ask(["ls-files", "-z", "--", ":(attr:filter=lfs)"], root, cancellation)
     return listed.count(b"\0")
 
@@ -166,17 +176,18 @@ def lfs_pointers(root: Path, cancellation: CancellationToken) -> int:
 def clone(
     url: str, branch: str | None, into: Path, cancellation: CancellationToken, watcher: CloneWatcher
 ) -> Commit:
-    """Clone the newest commit of ``branch`` (or of the repository's own default).
+    """Clone the newest commit of ``branch``, or of the repository's default branch.
 
-    Raises Refused or GitFailed, and what the cancellation raises.
+    Raise RepositoryRefused, GitFailed, or the cancellation's exceptions.
     """
     check_address(url, branch)
     arguments = ["clone", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules"]
+    # An empty template, so that the machine's template directory adds no hooks.
     arguments += ["--template=", "--progress", *([f"--branch={branch}"] if branch else [])]
     arguments += ["--", without_credentials(url), into.name]
     status, output = _fetch(url, arguments, into, cancellation, watcher)
     if status and _DUMB in output.reason:
-        # A server that only gives out files has no shallow clones; the history is the price.
+        # A server that only serves files cannot do shallow clones, so fetch the whole history.
         arguments.remove("--depth=1")
         status, output = _fetch(url, arguments, into, cancellation, watcher)
     if status and _DUBIOUS in output.reason:
@@ -209,7 +220,7 @@ def _fetch(
 
 
 def tree(root: Path, cancellation: CancellationToken) -> Tree:
-    """Return what Git records of the checked-out commit's files."""
+    """Return what Git records about the files of the checked-out commit."""
     # One record: mode SP type SP hash TAB path NUL (git-ls-tree(1), "Output Format").
     listed = _ask(["ls-tree", "-r", "-z", "--full-tree", "HEAD"], root, cancellation)
     heads = (record.partition(b"\t") for record in listed.split(b"\0"))
@@ -219,7 +230,7 @@ def tree(root: Path, cancellation: CancellationToken) -> Tree:
 
 
 class _Output:
-    """Takes Git's output apart: lines for the log, percentages, and what it died of."""
+    """A parser of Git's output: lines for the log, percentages, and the fatal error."""
 
     def __init__(self, watcher: CloneWatcher) -> None:
         self.reason = ""
@@ -229,6 +240,7 @@ class _Output:
 
     def feed(self, data: bytes) -> None:
         text = self._decoder.decode(data)
+        # Git overwrites its progress line; only the last percentage of a read matters.
         for percent in _PERCENT.findall(text)[-1:]:
             self._watcher.percent(int(percent))
         self._take(self._lines.feed(text))
@@ -237,23 +249,24 @@ class _Output:
         self._take(self._lines.rest())
 
     def _take(self, lines: list[str]) -> None:
-        # Where the checkout is on this machine is nobody's business.
+        # The path of the checkout is internal to this machine.
         lines = [line.rstrip() for line in lines if not line.startswith("Cloning into ")]
         for line in lines:
             fatal = _FATAL.match(line)
             if fatal and not self.reason:
-                # What follows the first complaint is advice.
+                # Whatever follows the first error is advice.
                 self.reason = fatal[1]
         if lines:
             self._watcher.lines(lines)
 
 
 def check_submodules(root: Path, cancellation: CancellationToken) -> None:
-    """Refuse submodules that lead out of the repository or run a program to be fetched.
+    """Refuse submodules that lead out of the repository or run a program when fetched.
 
-    None is ever fetched; one of these is somebody's attempt, and said so.
+    Submodules are never fetched.  One of these is an attack, and reported as such.
     """
     modules = root / ".gitmodules"
+    # Git would read a file outside the checkout.
     if modules.is_symlink():
         raise RepositoryRefused("The repository's .gitmodules is a symbolic link: refused")
     if not modules.is_file():
@@ -273,7 +286,7 @@ def _escapes(path: str) -> bool:
 
 
 def _check_branch(branch: str, root: Path, cancellation: CancellationToken) -> None:
-    """Raise GitFailed for a tag: ``git clone --branch`` takes one where there is no such branch."""
+    """Raise GitFailed for a tag, which ``git clone --branch`` accepts in place of a branch."""
     head = _text(["rev-parse", "--symbolic-full-name", "HEAD"], root, cancellation).strip()
     if head != f"refs/heads/{branch}":
         raise GitFailed(f"{branch!r} is a tag, not a branch, and only a branch can be deployed")
@@ -282,6 +295,7 @@ def _check_branch(branch: str, root: Path, cancellation: CancellationToken) -> N
 def _head(root: Path, cancellation: CancellationToken) -> Commit:
     text = _text(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, cancellation)
     commit, _, subject = text.strip("\n").partition("\0")
+    # Cut to the limit of a line, like Git's other output.
     [subject] = Lines(_LINE_BYTES).feed(f"{subject}\n")
     return Commit(commit, subject)
 
@@ -301,18 +315,21 @@ def _ask(arguments: list[str], folder: Path, cancellation: CancellationToken) ->
 def _environment(url: str) -> dict[str, str]:
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment |= {
-        "LC_ALL": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",  # the messages are matched in English
         "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_SSH_COMMAND": _SSH,
+        # Fetching LFS content would run a program and contact another server.
         "GIT_LFS_SKIP_SMUDGE": "1",
     }
     found = credentials(url)
     if found is not None:
+        # As variables, which /proc shows to this user only; arguments are public.
         environment |= {
+            # Limited to the origin, so that the target of a redirect does not get them.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"credential.{origin(url)}.helper",
             "GIT_CONFIG_VALUE_0": _CREDENTIAL_HELPER,
@@ -329,7 +346,7 @@ def _run(
     cancellation: CancellationToken,
     on_output: Callable[[bytes], object],
 ) -> int:
-    """Git's exit status; its whole process group is gone when this returns or raises."""
+    """Return Git's exit status; its process group has ended when this returns or raises."""
     options = [part for option in _OPTIONS for part in ("-c", option)]
     cancellation.check()
     try:
@@ -340,7 +357,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True,  # Git's helpers are in its process group
             umask=0o077,
         )
     except FileNotFoundError:
@@ -349,7 +366,7 @@ def _run(
         try:
             _pump(process, cancellation, on_output)
         finally:
-            # Before wait() takes the leader away, so that the number is still ours.
+            # Before wait() reaps the leader, so that the pid cannot have been reused.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.returncode
@@ -360,7 +377,7 @@ def _pump(
     cancellation: CancellationToken,
     on_output: Callable[[bytes], object],
 ) -> None:
-    """Pass the output on until it ends, and wait until the leader has ended by itself."""
+    """Pass the output on until it ends, and wait for the leader without reaping it."""
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     while True:
@@ -371,13 +388,15 @@ def _pump(
         if not data:
             break
         on_output(data)
+    # The pipe ends when all writers have closed it, which may be before the leader's exit.
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
         cancellation.pause(0.01)
 
 
 def kill_leftovers(folder: Path) -> None:
-    """End what a runner that was killed left running in ``folder``: its git, and git's helpers."""
+    """Kill the processes that a killed runner left in ``folder``: git and its helpers."""
     for process in psutil.process_iter():
+        # A process may end meanwhile, and other users' processes cannot be inspected.
         with suppress(psutil.Error, OSError):
             if Path(process.cwd()).is_relative_to(folder):
                 process.kill()

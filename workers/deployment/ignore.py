@@ -1,9 +1,8 @@
-"""The patterns of ``.dockerignore``, read as the ``docker`` command reads them.
+"""Read the patterns of ``.dockerignore`` as the ``docker`` command does.
 
-A port of ``github.com/moby/patternmatcher`` 0.6 and its ``ignorefile``, which are what
-``docker build`` filters with, and of the walk in ``archive.TarWithOptions``: their quirks
-are what people's files rely on.  The regular expressions that the patterns become are
-RE2, as in the original, so no pattern backtracks.
+A port of ``github.com/moby/patternmatcher`` 0.6 and its ``ignorefile``, which ``docker
+build`` uses, and of the walk in ``archive.TarWithOptions``.  Existing files rely on their
+quirks.  As in the original, the patterns become RE2 expressions, so no pattern backtracks.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from typing import Final, NamedTuple
 
 import re2
 
-#: What ``strings.TrimSpace`` takes away.
+# The characters that Go's ``strings.TrimSpace`` removes.
 _BLANKS: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
-#: A longer line is an error to ``bufio.Scanner``.
+# ``bufio.Scanner`` fails on longer lines.
 _LINE_BYTES: Final = 65_535
-#: Characters that mean something in a regular expression, and nothing in a pattern.
+# Characters that are special in a regular expression, but not in a pattern.
 _PLAIN: Final = frozenset(".+()|{}$")
-#: The syntax that ``filepath.Match`` accepts.
+# The syntax that Go's ``filepath.Match`` accepts.
 _ITEM: Final = r"(?:\\[^\udc80-\udcff]|[^\\\]\-\udc80-\udcff])"
 _SYNTAX: Final = re.compile(rf"(?:[^\[\\]|\\.|\[\^?+(?:{_ITEM}(?:-{_ITEM})?)++\])*+", re.DOTALL)
-#: Bytes that are not UTF-8, as ``os.fsdecode`` has them.
+# Bytes that are not UTF-8, as ``os.fsdecode`` represents them.
 _STRAY: Final = re.compile(r"[\udc80-\udcff]")
-#: So many characters of a pattern are shown in a message.
+# The maximum number of a pattern's characters in a message.
 _SHOWN: Final = 200
 _BAD: Final = "syntax error in pattern"
 
@@ -48,7 +47,7 @@ class BadPattern(Exception):
 
 
 class Pattern:
-    """One line: ``exception`` if it began with ``!``."""
+    """One line of the file; ``exception`` is True if it began with ``!``."""
 
     def __init__(self, text: str) -> None:
         self.exception = text.startswith("!")
@@ -57,10 +56,11 @@ class Pattern:
             raise BadPattern(text, 'illegal exclusion pattern: "!"')
         if not _SYNTAX.fullmatch(self.text):
             raise BadPattern(text, _BAD)
+        # Compiled on first use, as in the original.
         self._matches: Callable[[str], bool] | None = None
 
     def matches(self, path: str) -> bool:
-        """Return True if the pattern is of this very path; one above it is not looked at."""
+        """Return True if the pattern matches this very path, not only a parent of it."""
         if self._matches is None:
             self._matches = _matcher(self.text)
         return self._matches(path)
@@ -71,25 +71,26 @@ class Pattern:
 
 
 def read(data: bytes) -> list[Pattern]:
-    """Return the patterns of an ignore file; BadPattern for one that docker refuses."""
+    """Return the patterns of an ignore file; raise BadPattern for one that docker refuses."""
     patterns = []
+    # A byte order mark at the beginning is ignored.
     for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
         if len(line) > _LINE_BYTES:
             raise BadPattern(os.fsdecode(line), f"the line has more than {_LINE_BYTES} bytes")
         text = os.fsdecode(line)
         if text.startswith("#") or not (text := text.strip(_BLANKS)):
             continue
-        # Twice, because the command does it twice: ``!/`` ends as ``!``, which is an error.
+        # Stripped twice, as docker does: ``!/`` becomes ``!``, which is an error.
         patterns.append(Pattern(_clean(_relative(text).strip(_BLANKS))))
     return patterns
 
 
 def walk(root: Path, patterns: list[Pattern], check: Callable[[], None]) -> Iterator[str]:
-    """Yield the paths below ``root`` that are not ignored; ``check`` is called for each of all.
+    """Yield the paths below ``root`` that are not ignored, without Git's own directory.
 
-    Git's own folder is never among them.
+    ``check`` is called for every path, ignored or not.
     """
-    # A stack, because a repository may have more levels than Python has frames.
+    # A stack, because a repository may be deeper than Python's recursion limit.
     folders = [_Folder("", bytes(len(patterns)))]
     exceptions = [pattern for pattern in patterns if pattern.exception]
     while folders:
@@ -110,17 +111,18 @@ def walk(root: Path, patterns: list[Pattern], check: Callable[[], None]) -> Iter
 
 
 class _Folder(NamedTuple):
-    """A folder to look into, and for each pattern whether it matches the folder or one above."""
+    """A directory to visit, and for each pattern whether it matches it or a parent of it."""
 
     path: str
     matched: bytes
 
 
 def _judge(patterns: list[Pattern], path: str, above: bytes) -> tuple[bool, bytes]:
-    """Return whether the path is ignored, and the patterns that match it or a folder above."""
+    """Return whether the path is ignored, and the patterns that match it or a parent of it."""
     ignored = False
     matched = bytearray(len(patterns))
     for number, pattern in enumerate(patterns):
+        # A pattern that cannot change the verdict is not tried.
         if above[number] or (pattern.exception == ignored and pattern.matches(path)):
             matched[number] = 1
             ignored = not pattern.exception
@@ -128,20 +130,21 @@ def _judge(patterns: list[Pattern], path: str, above: bytes) -> tuple[bool, byte
 
 
 def _relative(text: str) -> str:
-    """Return the line with its path cleaned, and relative to the context."""
+    """Return the line with a cleaned path, relative to the context."""
     mark, path = ("!", text[1:].strip(_BLANKS)) if text[0] == "!" else ("", text)
     path = _clean(path) if path else ""
     return mark + (path[1:] if len(path) > 1 and path[0] == "/" else path)
 
 
 def _clean(path: str) -> str:
-    """Return what ``filepath.Clean`` does, for which two leading slashes are one."""
+    """Return the result of Go's ``filepath.Clean``, which reduces two leading slashes to one."""
+    # POSIX keeps two leading slashes, and so does Python.
     cleaned = posixpath.normpath(path)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
 def _matcher(text: str) -> Callable[[str], bool]:
-    """Return the test that the pattern stands for, by the original's ``Pattern.compile``."""
+    """Return the pattern's test, following the original's ``Pattern.compile``."""
     expression, kind, i = "^", "exact", 0
     while i < len(text):
         start, char = i, text[i]
@@ -163,19 +166,20 @@ def _matcher(text: str) -> Callable[[str], bool]:
             expression, kind = expression + char, "expression"
         else:
             expression += "\\" + char if char in _PLAIN else char
+    # The original tests patterns without other wildcards by string comparison.
     if kind == "exact":
         return text.__eq__
     if kind == "prefix":
         return lambda path: path.startswith(text[:-2])
     if kind == "suffix":
-        # ``**/a`` is also of ``a``.
+        # ``**/a`` also matches ``a`` itself.
         return lambda path: path.endswith(text[2:]) or f"/{path}" == text[2:]
     return _expression(text, expression + "$")
 
 
 def _expression(pattern: str, expression: str) -> Callable[[str], bool]:
     options = re2.Options()
-    options.log_errors = False
+    options.log_errors = False  # RE2 would write them to stderr
     try:
         compiled = re2.compile(_valid(expression), options)
     except re2.error:
@@ -184,10 +188,10 @@ def _expression(pattern: str, expression: str) -> Callable[[str], bool]:
 
 
 def _shown(pattern: str) -> str:
-    """Return the pattern as a message has it: quoted, and not longer than a line."""
+    """Return the pattern for a message: quoted, and truncated to a line."""
     return repr(_valid(pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}…").decode())
 
 
 def _valid(text: str) -> bytes:
-    """Return the text in UTF-8, with one U+FFFD for each byte that is not, as Go has it."""
+    """Return the text in UTF-8; each invalid byte becomes U+FFFD, as in Go."""
     return _STRAY.sub("\ufffd", text).encode()

@@ -1,4 +1,4 @@
-"""The images of an application: one tag for each deployment, the newest of them kept."""
+"""The images of an application: one tag per deployment, of which the newest are kept."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mist.store import Store
 from mist.store.records import Deployment
 from workers.deployment.errors import DeploymentError
 
-#: So many digits of the installation's id tell its images from another's on the same engine.
+# The digits of the installation's id in a name, which tell its images from another's.
 _INSTALLATION_DIGITS: Final = 12
 
 
 class Images:
-    """Names, reuses and removes the images of one application."""
+    """The images of one application."""
 
     def __init__(self, store: Store, app_id: int) -> None:
         self._store = store
         self._app_id = app_id
-        # No "mist/app": the engine would take "mist" for an account of Docker Hub.
+        # Not "mist/app", because the engine would take "mist" for a Docker Hub account.
         self._before = f"mist-app-{app_id}"
         self.repository = f"{self._before}-{store.installation[:_INSTALLATION_DIGITS]}"
 
@@ -31,10 +31,10 @@ class Images:
         return f"{self.repository}:{deployment_id}"
 
     def reuse(self, client: APIClient, earlier: Deployment, deployment_id: int) -> str:
-        """Give an earlier deployment's image the tag of this one as well, and return it."""
+        """Tag an earlier deployment's image for this deployment, and return the tag."""
         try:
             if earlier.image is None:
-                raise ImageNotFound("")
+                raise ImageNotFound("")  # its build failed, so there never was one
             client.tag(earlier.image, self.repository, str(deployment_id))
         except ImageNotFound:
             raise DeploymentError(
@@ -46,32 +46,34 @@ class Images:
     def prune(self, client: APIClient, keep: int) -> None:
         """Remove all but the newest ``keep`` images of the application."""
         tags = self._tags(client, self.repository) | self._tags_of_earlier_versions(client)
+        # Ids ascend, so the highest numbers are the newest.
         for number in sorted(tags, reverse=True)[keep:]:
             forget(client, tags[number])
 
     def _tags_of_earlier_versions(self, client: APIClient) -> dict[int, str]:
-        """Return the tags that did not name the installation, as far as this one made them."""
+        """Return this installation's tags of versions that did not name the installation."""
+        # Another installation's images have the same names; the store knows its own.
         found = self._tags(client, self._before)
         rows = {number: self._store.deployments.get(number) for number in found}
         return {n: tag for n, tag in found.items() if (row := rows[n]) and row.image == tag}
 
     def _tags(self, client: APIClient, repository: str) -> dict[int, str]:
-        """Return the tags of a repository by the number of their deployments."""
+        """Return the tags of a repository, keyed by deployment id."""
         images = client.images(name=repository)
         tags = [tag.rpartition(":") for image in images for tag in image["RepoTags"] or ()]
         return {
             int(number): f"{name}:{number}"
             for name, _, number in tags
-            # The engine takes the name for a pattern.
+            # The engine treats the name as a pattern, so it may return other repositories.
             if name == repository and number.isascii() and number.isdigit()
         }
 
 
 def forget(client: APIClient, tag: str) -> None:
-    """Remove a tag, and the image with its last one; one that is in use stays."""
+    """Remove a tag, and the image with its last tag; an image in use stays."""
     try:
         client.remove_image(tag)
     except ImageNotFound:
         return
     except APIError as error:
-        logs.logger().warning("cannot remove an image", image=tag, reason=str(error.explanation))
+        logs.logger().warning("image_not_removed", image=tag, reason=str(error.explanation))

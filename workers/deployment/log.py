@@ -1,8 +1,8 @@
-"""The log of a deployment: written to its file, then published on the bus.
+"""Write a deployment's log to its file, then publish it on the bus.
 
-The file is what counts.  The bus carries the same records, read back from the
-file, so that whatever the broker was away for follows when it is back, and a
-record's sequence number is always its line number.
+The file is authoritative.  The bus carries the same records, read back from the file.  So a
+broker that was away receives what it missed, and the sequence number of a record is always
+its line number.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from mist.paths import owner_of_new
 from workers.deployment.errors import LogFailed
 from workers.deployment.text import Redactor
 
+# O_NOFOLLOW, so that a planted link cannot redirect the log.
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
-#: How long a starting runner waits for the broker, in seconds; without one it goes on alone.
+# A starting runner waits this long for the broker, in seconds, then works without it.
 _BROKER_SECONDS: Final = 0.2
 
 
 class DeploymentLogFile:
-    """Append-only; what an earlier runner wrote stays, but for a record that it did not finish."""
+    """An append-only file.  An earlier runner's records stay, except for an incomplete one."""
 
     def __init__(
         self, path: Path, redact: Redactor, limit: int, publisher: RecordPublisher | None = None
@@ -44,7 +45,7 @@ class DeploymentLogFile:
         self._end = 0
 
     def lines(self, texts: Iterable[str], stream: Stream = "stdout") -> None:
-        """Append log lines; beyond the limit, one line that says so and then none."""
+        """Append log lines; at the size limit, append a notice and then nothing more."""
         now = clock.now()
         self._open()
         records = [messages.log(now, self._redact(text), stream) for text in texts]
@@ -57,38 +58,38 @@ class DeploymentLogFile:
         self._append(records)
 
     def status(self, status: DeploymentStatus) -> None:
-        """Append a status; a failed one is followed by its error."""
+        """Append a status, and after a failed one its error."""
         records = [messages.status(status)]
         if status.status == "failed":
             records.append(messages.error(status.error_message))
         self._append(records)
 
     def last_status(self) -> DeploymentStatus | None:
-        """The last status that the file holds."""
+        """Return the last status in the file."""
         found = None
         for record in self.records():
             found = status_of(record) or found
         return found
 
     def finished(self) -> bool:
-        """Whether the file holds its last record."""
+        """Return True if the file holds the deployment's last record."""
         return any(is_final(record) for record in self.records())
 
     def records(self) -> Iterator[bytes]:
-        """Every record of the file."""
+        """Yield every record of the file."""
         reader = Reader(self.path)
         while body := reader.read():
             yield from body.split(b"\n")
 
     def close(self) -> None:
-        """Close the file, and hand what is queued to the broker."""
+        """Close the file, and hand queued messages to the broker."""
         if self._file is not None:
             os.close(self._file)
         if self._publisher is not None:
             self._publisher.close()
 
     def _append(self, records: list[bytes]) -> None:
-        """Write whole records or raise LogFailed; a reader never sees a part of one."""
+        """Write whole records or raise LogFailed; a reader never sees part of a record."""
         file = self._open()
         data = b"".join(record + b"\n" for record in records)
         written = 0
@@ -96,7 +97,7 @@ class DeploymentLogFile:
             while written < len(data):
                 written += os.write(file, data[written:])
         except OSError as error:
-            # What was written whole may have been read already and has to stay.
+            # Records that were written completely may have been read, so they stay.
             written = data.rfind(b"\n", 0, written) + 1
             os.ftruncate(file, self._end + written)
             raise LogFailed(self.path, error.strerror or str(error)) from None
@@ -106,7 +107,7 @@ class DeploymentLogFile:
             self._publisher.catch_up()
 
     def _open(self) -> int:
-        """The file, opened by the first who writes: only then can its failure be told."""
+        """Open the file at the first write, when a failure can fail the deployment."""
         if self._file is None:
             try:
                 self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -120,7 +121,7 @@ class DeploymentLogFile:
 
 
 class RecordPublisher:
-    """Publishes what the file holds and the bus has not had yet."""
+    """A publisher of the file's records that are not on the bus yet."""
 
     def __init__(self, publisher: Publisher, path: Path, batch_bytes: int) -> None:
         self._publisher = publisher
@@ -129,7 +130,7 @@ class RecordPublisher:
         publisher.wait(_BROKER_SECONDS)
 
     def catch_up(self) -> None:
-        """Publish the rest of the file, unless the broker is away: it is published later then."""
+        """Publish the rest of the file; if the broker is away, the next call does so."""
         if not self._publisher.service():
             return
         while body := self._reader.read(self._batch_bytes):
@@ -143,6 +144,7 @@ class RecordPublisher:
     def _publish(self, kind: Kind, records: list[bytes]) -> None:
         code = close_codes.NORMAL if kind is Kind.ERROR else 0
         body = b"\n".join(records)
+        # A single batch, unless it is larger than a message may be.
         if kind is Kind.LOG and len(body) <= wire.MAX_MESSAGE_BYTES:
             self._publisher.publish(kind, body, count=len(records))
             return
@@ -151,15 +153,20 @@ class RecordPublisher:
 
 
 def _kind(record: bytes) -> Kind:
+    # By its beginning: decoding every line of a build again would be slow.
     if record.startswith(b'{"type":"log"'):
         return Kind.LOG
     return Kind.ERROR if is_final(record) and status_of(record) is None else Kind.STATUS
 
 
 def _drop_torn_record(file: int) -> int:
-    """Cut off what follows the last newline: nobody was ever shown it; the length that is left."""
+    """Cut off what follows the last newline, and return the new length.
+
+    No reader was shown it, because readers take whole lines only.
+    """
     end = os.fstat(file).st_size
     step = 65_536
+    # Backwards in steps, because the log may be large and its last line is near the end.
     while end:
         start = max(0, end - step)
         newline = os.pread(file, end - start, start).rfind(b"\n")

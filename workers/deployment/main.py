@@ -41,21 +41,21 @@ from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
 from workers.references import network_mode
 
-#: Between two attempts to reach an engine that is away, in seconds.
+# The wait between two attempts to reach an engine that is away, in seconds.
 _RETRY_SECONDS: Final = 1.0
 
-#: A clone reports its progress each time so many percent more are there.
+# A clone reports its progress in steps of this many percent.
 _PERCENT_STEP: Final = 10
 
-#: So much of a Dockerfile is searched for its images and for what only BuildKit can do.
+# The part of a Dockerfile that is searched for base images and BuildKit features.
 _DOCKERFILE_BYTES: Final = 1_048_576
 
 
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
-    """Run the deployment ``assignment.target``, or end what a dead runner left of it.
+    """Run the deployment ``assignment.target``, or clean up after its dead runner.
 
-    A store that fails is a crash to the supervisor: the deployment's end may be
-    in the log and not in the row, which another runner puts right.
+    A failure of the store counts as a crash, so that the supervisor starts another runner.
+    The deployment's end may be in the log but not in the row, which that runner repairs.
     """
     try:
         _run(assignment, settings, paths)
@@ -68,11 +68,13 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
     with ExitStack() as stack:
         stack.callback(store.close)
         deployment = store.deployments.get(assignment.target)
+        # An earlier runner may have finished it and died before the supervisor noticed.
         if deployment is None or deployment.finished:
             return
         app = store.apps.get(deployment.app_id)
         if app is None:
             raise StoreError(f"deployment {deployment.id} is of an application that is gone")
+        # The application's environment is passed to the build, which may print it.
         redact = Redactor([*url_secrets(app.git_url or ""), *app.env.values()])
         log = _open_log(stack, assignment, settings, paths, redact)
         report = Report(store, deployment, log, redact)
@@ -87,7 +89,7 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
 def _open_log(
     stack: ExitStack, assignment: Assignment, settings: Settings, paths: Paths, redact: Redactor
 ) -> DeploymentLogFile:
-    """The log with its wake-ups; both are closed, and handed over, with ``stack``."""
+    """Return the log with its publisher; ``stack`` closes both."""
     context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
     topic = topics.deployment_log(assignment.target)
     publisher = Publisher(context, paths, settings, topic, assignment.term)
@@ -99,7 +101,7 @@ def _open_log(
 
 
 class Job(NamedTuple):
-    """One deployment to run, and the folder that it works in, which nobody else may enter."""
+    """One deployment to run, and its working directory, which is private to the service."""
 
     app: App
     deployment: Deployment
@@ -107,7 +109,7 @@ class Job(NamedTuple):
 
 
 class Runner:
-    """The stages of one deployment, in their order."""
+    """The stages of one deployment, in order."""
 
     def __init__(
         self,
@@ -127,16 +129,18 @@ class Runner:
         self._tag = self._images.tag(job.deployment.id)
 
     def run(self) -> None:
-        """Deploy; how it went is in the log and in the store, and no exception."""
+        """Deploy; the outcome goes to the log and the store, not into an exception."""
+        # A flag only: the deployment ends at the next check, and undoes what it did.
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._cancellation.stop())
         self._end(self._attempt())
 
     def recover(self) -> None:
-        """End a deployment whose runner died: undo what it left, or finish what it had done."""
-        # The last version worked next to the log.
+        """Finish a deployment whose runner died: undo its work, or complete the row."""
+        # Earlier versions worked next to the log.
         for folder in (self._folder, self._report.log.path.with_suffix(".work")):
             git.kill_leftovers(folder)
             shutil.rmtree(folder, ignore_errors=True)
+        # The log is written before the row, so its last record decides.
         if self._report.log.finished():
             self._report.repeat()
             return
@@ -150,13 +154,13 @@ class Runner:
         self._tidy_images(failed=error is not None)
 
     def _attempt(self) -> str | None:
-        """Why it failed, with everything as it was before; None if it succeeded."""
+        """Deploy; return the error after undoing everything, or None on success."""
         try:
             self._deploy()
         except (MistError, DockerException, requests.RequestException, OSError) as error:
             reason = _words(error)
         except Exception as error:
-            logs.logger().exception("a deployment failed in an unforeseen way")
+            logs.logger().exception("deployment_crashed")
             reason = f"Internal error: {type(error).__name__}: {error}"
         else:
             return None
@@ -165,7 +169,11 @@ class Runner:
         return self._give_up(reason)
 
     def _give_up(self, reason: str) -> str | None:
-        """Undo what was done, and say why; None if all that was left to do was to say so."""
+        """Undo the deployment and return its error; None if it had succeeded after all.
+
+        It has succeeded if the new container stayed up and the old one is gone.  Only the
+        final record was missing then.
+        """
         undone, trouble = self._undo()
         if not undone and self._report.stayed_up:
             return None
@@ -175,6 +183,7 @@ class Runner:
         self._report.begin()
         self._cancellation.check()
         client = connect(self._settings)
+        # Before the clone, so that a deployment that cannot succeed costs no build.
         self._swap_with(client).check()
         if self._deployment.rollback_to is None:
             self._clone()
@@ -191,6 +200,7 @@ class Runner:
         branch = f" (branch {self._app.branch})" if self._app.branch else ""
         self._report.line(f"Cloning {self._app.git_url}{branch}")
         git.refuse_private(self._app.git_url, self._paths.home)
+        # An earlier attempt may have left its directory.
         self._remove_folder()
         self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700)
@@ -223,6 +233,7 @@ class Runner:
                 self._limits,
                 self._cancellation.check,
             )
+            # pack() has checked that the Dockerfile is inside the checkout.
             text = context.read_text(self._checkout / dockerfile, _DOCKERFILE_BYTES)
             network = network_mode(self._settings, self._limits.build_network)
             recipe = build.Recipe(
@@ -250,7 +261,7 @@ class Runner:
     def _reuse(self, client: APIClient, earlier: int) -> str:
         source = self._store.deployments.get(earlier)
         if source is None or source.app_id != self._app.id:
-            raise DeploymentError(f"Deployment {earlier} is none of this application")
+            raise DeploymentError(f"Deployment {earlier} does not belong to this application")
         self._report.line(f"Going back to deployment {earlier} ({source.commit_hash})")
         self._report.note(
             {"commit_hash": source.commit_hash, "commit_message": source.commit_message}
@@ -265,8 +276,10 @@ class Runner:
         self._report.enter(STOPPING, "Stopping previous container...")
         swap.prepare(image)
         self._report.line(*swap.notes)
+        # The last check before the application is interrupted.
         self._cancellation.check()
         swap.stop_old()
+        # A deployment cancelled during the stop must not start its container.
         self._cancellation.check()
         self._report.enter(STARTING, "Starting new container...")
         try:
@@ -279,13 +292,15 @@ class Runner:
                 self._report.line("The new container's last lines:", *lines, stream="stderr")
             raise
         self._report.progress(1, "New container is up")
+        # The last chance to cancel; commit() cannot be undone.
         self._cancellation.check()
         swap.commit()
 
     def _undo(self) -> tuple[bool, str]:
-        """Bring back what was there before: whether the old container is there, and trouble."""
+        """Restore the old container; return whether it is there, and what went wrong."""
         if not self._report.touches_containers:
             return True, ""
+        # The engine may be restarting; an error in its answer will not go away, though.
         deadline = time.monotonic() + self._limits.recovery_seconds
         while True:
             try:
@@ -296,19 +311,20 @@ class Runner:
                     time.sleep(_RETRY_SECONDS)
                     continue
                 return True, f"the previous container could not be brought back: {_words(error)}"
+            # The containers are restored even if the log cannot be written.
             with suppress(LogFailed):
                 self._report.line(*swap.notes)
             return undone, "" if undone else "the previous container is gone, the new one stays"
 
     def _tidy_images(self, *, failed: bool) -> None:
-        """Keep the newest images; housekeeping, whose failure is no failed deployment."""
+        """Remove old images; a failure here does not fail the deployment."""
         try:
             client = connect(self._settings)
             if failed:
                 images.forget(client, self._tag)
             self._images.prune(client, self._limits.keep_images)
         except (EngineError, DockerException, requests.RequestException) as error:
-            logs.logger().warning("old images are not removed", reason=_words(error))
+            logs.logger().warning("image_cleanup_failed", reason=_words(error))
 
     @property
     def _checkout(self) -> Path:
@@ -318,7 +334,7 @@ class Runner:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _cancelled_by(self) -> str | None:
-        # A store that is busy for a moment is asked again; it fails no deployment.
+        # A busy store does not fail the deployment; the next check asks it again.
         with suppress(StoreError):
             now = self._store.deployments.get(self._deployment.id)
             return now.cancelled_by if now else None
@@ -326,7 +342,7 @@ class Runner:
 
 
 class _CloneWatcher:
-    """Passes what Git says on to the report."""
+    """Passes Git's output on to the report."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -351,12 +367,13 @@ class _BuildWatcher:
         self._report.line(*texts)
 
     def step(self, number: int, count: int) -> None:
+        # A step is reported when it begins, so the ones before it are done.
         share = min(1.0, (number - 1) / max(1, count))
         self._report.progress(share, f"Building Docker image... step {number} of {count}")
 
 
 def _words(error: BaseException) -> str:
-    """An error in words for those who deploy."""
+    """Return an error in words for the deployment's viewers."""
     if isinstance(error, APIError):
         return f"The Docker Engine refused: {explain(error)}"
     if isinstance(error, EngineUnreachable | BuildFailed | DeploymentError | MistError):

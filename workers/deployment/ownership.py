@@ -1,8 +1,8 @@
-"""Decides which containers a deployment may stop, rename and remove.
+"""Decide which containers a deployment may stop, rename and remove.
 
-They are those whose labels name this installation and the application, and the one
-that was adopted (``mist app adopt``), which the store knows by its full id: the
-engine cannot change the labels of a container.
+These are the containers whose labels name this installation and the application, and the
+one that was adopted (``mist app adopt``).  The store knows an adopted container by its full
+id, because the engine cannot change a container's labels.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ from mist.store.records import App
 from workers.deployment.errors import DeploymentError
 from workers.references import Inspection
 
-#: The labels of every container that a deployment makes.
+# The labels of every container that a deployment creates.
 INSTALLATION: Final = "mist.installation"
 APP: Final = "mist.app"
 DEPLOYMENT: Final = "mist.deployment"
-#: When the deployment was asked for, to the nanosecond.
+# The time at which the deployment was requested, to the nanosecond.
 QUEUED: Final = "mist.queued"
 
 
 class NotReplaceable(DeploymentError):
-    """The application's container is not the application's to replace."""
+    """The application may not replace the container that has its name."""
 
 
 class Stranger(NamedTuple):
-    """A container that a deployment leaves alone: whose it is, and whether it can be adopted."""
+    """A container that a deployment leaves alone."""
 
     text: str
+    """Whose container it is, and what the user can do."""
     adoptable: bool
+    """``mist app adopt`` is allowed."""
 
 
 def check(store: Store, app: App, found: Inspection | None) -> None:
-    """Raise NotReplaceable unless a deployment may take the place of ``found``.
+    """Raise NotReplaceable unless a deployment may replace ``found``.
 
-    ``found`` is the container that has the application's container name, None
-    if none has.
+    ``found`` is the container that has the application's container name, or None.
     """
     if found is None:
         _check_name(store, app)
@@ -49,7 +50,7 @@ def check(store: Store, app: App, found: Inspection | None) -> None:
 
 
 def owner(store: Store, found: Inspection) -> int | None:
-    """Return the id of the application that this installation made the container for, or None."""
+    """Return the id of the application for which this installation made it, or None."""
     labels = labels_of(found)
     installation = labels.get(INSTALLATION)
     if installation is None:
@@ -79,7 +80,7 @@ def labels_of(found: Inspection) -> dict[str, str]:
 def _check_name(store: Store, app: App) -> None:
     """Raise NotReplaceable if an older application deploys to the same name.
 
-    The store refuses such applications; one that an earlier version took may be there.
+    The store refuses such applications, but an earlier version may have accepted one.
     """
     for other in store.apps.all():
         if other.id < app.id and other.git_url is not None and other.container == app.container:
@@ -90,10 +91,10 @@ def _check_name(store: Store, app: App) -> None:
 
 
 def _owner_by_row(store: Store, labels: dict[str, str]) -> int | None:
-    """Return the owner of a container of a version that did not name the installation.
+    """Return the owner of a container whose labels do not name an installation, or None.
 
-    The deployment has to be in this store with the same application and the same
-    moment, which another installation's is not.
+    Earlier versions made such containers.  This store must have the deployment with the
+    same application and the same time, which another installation's store does not.
     """
     app, deployment = _number(labels.get(APP)), _number(labels.get(DEPLOYMENT))
     row = store.deployments.get(deployment) if app and deployment else None
@@ -102,6 +103,8 @@ def _owner_by_row(store: Store, labels: dict[str, str]) -> int | None:
 
 
 def _number(text: str | None) -> int | None:
+    # A label is arbitrary text.  int() would also accept spaces, underscores and the digits of
+    # other scripts, and raise ValueError for more than 4,300 digits.
     if text is None or not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)):
         return None
     return int(text) if 0 < int(text) <= MAX_ID else None

@@ -1,8 +1,8 @@
-"""The credentials that ``docker login`` left, for the registries that a build needs.
+"""Find the credentials left by ``docker login`` for the registries that a build needs.
 
-Found as the ``docker`` command finds them: the registry's own helper (``credHelpers``),
-else the store (``credsStore``), else what the file itself has.  Nothing here fails a
-build, because most images need no login: trouble is told in words.
+The lookup is that of the ``docker`` command: the registry's own helper (``credHelpers``),
+then the default store (``credsStore``), then the file itself.  Trouble does not fail a
+build, because most images need no credentials; it is reported in the log.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ HUB: Final = "https://index.docker.io/v1/"
 _IMAGE: Final = re.compile(
     r"^[ \t]*(?:FROM(?:[ \t]+--\S+)*[ \t]+|(?:COPY|ADD)[ \t].*?--from=)(\S+)", re.I | re.M
 )
-#: What a helper says is a few hundred bytes.
+# The limit of a helper's answer, which usually has a few hundred bytes.
 _ANSWER_BYTES: Final = 65_536
-#: Said by helpers that have no login for a registry (docker-credential-helpers).
+# The message of a helper without credentials for a registry (docker-credential-helpers).
 _NOT_FOUND: Final = "credentials not found"
 _TOKEN: Final = "<token>"  # noqa: S105 - the user name that marks one
 
@@ -38,12 +38,13 @@ Login = dict[str, str]
 
 
 class _Trouble(Exception):
-    """A login cannot be read; the text says why."""
+    """Credentials cannot be read; the text says why."""
 
 
 def needed(dockerfile: str) -> set[str] | None:
     """Return the registries of the Dockerfile's images, or None if a variable names one."""
     images = _IMAGE.findall(dockerfile)
+    # A variable's value is known only during the build.
     if any("$" in image for image in images):
         return None
     return {_registry(image) for image in images}
@@ -52,9 +53,10 @@ def needed(dockerfile: str) -> set[str] | None:
 def logins(
     wanted: set[str] | None, seconds: float, cancellation: CancellationToken
 ) -> tuple[dict[str, Login], list[str]]:
-    """Return the logins for the registries (None: for all that are known), and what went wrong.
+    """Return the credentials by registry, and what went wrong.
 
-    Each helper has ``seconds``; raises only what the cancellation raises.
+    ``wanted`` of None asks for all known registries.  Each helper has ``seconds`` to answer.
+    Raise only what the cancellation raises.
     """
     try:
         config = _read()
@@ -72,6 +74,7 @@ def logins(
                 login = _ask(str(helper), registry, seconds, cancellation)
         except _Trouble as error:
             notes.append(f"No login for {registry} from docker-credential-{helper}: {error}")
+        # Without an answer from the helper, the file may still have credentials.
         try:
             login = login or _from_file(auths, registry)
         except _Trouble as error:
@@ -86,6 +89,7 @@ def _read() -> dict[str, Any]:
     path = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
     try:
         data = path.read_bytes()
+    # No ``docker login`` was ever run, which is common.
     except (FileNotFoundError, NotADirectoryError):
         return {}
     config = json.loads(data) if data.strip() else {}
@@ -100,12 +104,13 @@ def _table(config: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _known(auths: Iterable[str], helpers: Iterable[str]) -> set[str]:
-    """Return the registries that the file names: ``docker login`` notes each one there."""
+    """Return the registries named in the file, where ``docker login`` records each one."""
     return {HUB if _host(name) == _host(HUB) else name for name in (*auths, *helpers)}
 
 
 def _registry(image: str) -> str:
-    """Return the key of the image's registry, as the engine looks it up."""
+    """Return the key under which the engine looks up the image's registry."""
+    # Without a dot or a colon the first part is an account of Docker Hub.
     first, slash, _ = image.partition("/")
     if not slash or not (first == "localhost" or set(first) & set(".:")):
         return HUB
@@ -117,7 +122,7 @@ def _host(address: str) -> str:
 
 
 def _from_file(auths: dict[str, Any], registry: str) -> Login | None:
-    """Return the login of the file; keys of earlier versions are URLs."""
+    """Return the credentials in the file; keys of earlier Docker versions are URLs."""
     keys = [registry, *(key for key in auths if _host(key) == registry)]
     entry: dict[str, Any] = next(
         (auths[key] for key in keys if isinstance(auths.get(key), dict)), {}
@@ -132,6 +137,7 @@ def _from_file(auths: dict[str, Any], registry: str) -> Login | None:
         user, colon, password = text.partition(":")
         if not colon or not user:
             raise _Trouble("its auth is not USER:PASSWORD")
+        # The docker command strips NUL bytes from the password.
         login |= {"username": user, "password": password.strip("\0")}
     return login or None
 
@@ -139,13 +145,13 @@ def _from_file(auths: dict[str, Any], registry: str) -> Login | None:
 def _ask(
     helper: str, registry: str, seconds: float, cancellation: CancellationToken
 ) -> Login | None:
-    """Return what the helper knows of the registry (docker-credential-helpers, "get")."""
+    """Return the helper's credentials for the registry (docker-credential-helpers, "get")."""
     status, answer = _run(f"docker-credential-{helper}", registry, seconds, cancellation)
     text = answer.decode(errors="replace").strip()
     if status:
         if text.startswith(_NOT_FOUND):
             return None
-        # Its words are not shown: a helper may well print the secret.
+        # The answer is not shown, because it may contain the secret.
         raise _Trouble(f"it ended with status {status}")
     try:
         said = json.loads(text)
@@ -158,7 +164,7 @@ def _ask(
 def _run(
     program: str, registry: str, seconds: float, cancellation: CancellationToken
 ) -> tuple[int, bytes]:
-    """Run the helper; its whole process group is gone when this returns or raises."""
+    """Run the helper; its process group has ended when this returns or raises."""
     try:
         process = subprocess.Popen(  # noqa: S603 - the operator's own configuration names it
             [program, "get"],
@@ -166,7 +172,7 @@ def _run(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True,  # so that killpg() reaches its children
         )
     except FileNotFoundError:
         raise _Trouble("it is not installed") from None
@@ -176,6 +182,7 @@ def _run(
         try:
             answer = _answer(process, registry, time.monotonic() + seconds, cancellation)
         finally:
+            # Before wait() reaps the leader, so that the pid cannot have been reused.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, answer
@@ -187,9 +194,10 @@ def _answer(
     deadline: float,
     cancellation: CancellationToken,
 ) -> bytes:
-    """Ask, read to the end, and wait until the helper has ended by itself."""
+    """Send the registry, read the answer, and wait for the helper without reaping it."""
     assert process.stdin is not None
     assert process.stdout is not None
+    # A helper may exit without reading its input.
     with suppress(BrokenPipeError):
         process.stdin.write(registry.encode())
         process.stdin.flush()

@@ -1,7 +1,7 @@
-"""Tells everybody how a deployment goes on: its log, and its row in the store.
+"""Report a deployment's progress in its log and in its row of the store.
 
-The log comes first.  A runner that dies between the two leaves a log that is
-ahead of the row, from which the row is put right.
+The log comes first.  A runner that dies between the two leaves a log that is ahead of the
+row, and the row is repaired from it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from workers.deployment.text import Redactor
 
 
 class Report:
-    """The deployment's status, which only goes forward."""
+    """The deployment's status; its progress never goes back."""
 
     def __init__(
         self, store: Store, deployment: Deployment, log: DeploymentLogFile, redact: Redactor
@@ -31,51 +31,52 @@ class Report:
         self._redact = redact
         self._id = deployment.id
         self._stage = PENDING
+        # After a crash the log says how far the predecessor came.
         self._now = log.last_status() or DeploymentStatus(
             deployment.id, "pending", PENDING.name, 0, "Deployment queued"
         )
 
     @property
     def touches_containers(self) -> bool:
-        """Whether a stage has begun that stops or starts containers."""
+        """True once a stage that stops or starts containers has begun."""
         return self._now.stage in (STOPPING.name, STARTING.name)
 
     @property
     def stayed_up(self) -> bool:
-        """Whether the new container was watched to the end, and found to be up."""
+        """True if the new container was watched to the end and stayed up."""
         return self._now.stage == STARTING.name and self._now.progress == STARTING.last
 
     def begin(self) -> None:
-        """The first record: the deployment left the queue."""
+        """Write the first record: the deployment left the queue."""
         self.log.status(self._now)
         self._write({"stage": PENDING.name, "started_at": clock.now()})
 
     def enter(self, stage: Stage, message: str) -> None:
-        """A stage begins."""
+        """Begin a stage."""
         self._stage = stage
         self._show(stage.first, message)
 
     def progress(self, share: float, message: str) -> None:
-        """``share`` (0 to 1) of the stage is done."""
+        """Report that ``share`` (0 to 1) of the stage is done."""
         first, last = self._stage.first, self._stage.last
         self._show(first + int(share * (last - first)), message)
 
     def line(self, *texts: str, stream: Stream = "stdout") -> None:
-        """Log lines."""
+        """Write lines to the log."""
         self.log.lines(texts, stream)
 
     def note(self, changes: DeploymentChanges) -> None:
-        """Fields of the row that are no part of the status."""
+        """Write fields of the row that are not part of the status."""
         subject = changes.get("commit_message")
         self._write({**changes, "commit_message": self._redact(subject)} if subject else changes)
 
     def succeed(self) -> None:
-        """The last record of a deployment that succeeded."""
+        """Write the last record of a successful deployment."""
         self._stage = COMPLETED
         self._finish(self._next(COMPLETED.last, "Deployment complete"))
 
     def fail(self, error: str) -> None:
-        """The last records of a deployment that failed; stage and progress stay where they were."""
+        """Write the last records of a failed deployment; stage and progress stay unchanged."""
         failed = structs.replace(
             self._now,
             status="failed",
@@ -85,7 +86,7 @@ class Report:
         self._finish(failed)
 
     def repeat(self) -> None:
-        """Write to the row what the log ended with."""
+        """Copy the log's last status to the row."""
         self._write_final(self._now)
 
     def _show(self, progress: int, message: str) -> None:
@@ -114,7 +115,7 @@ class Report:
 
     def _finish(self, status: DeploymentStatus) -> None:
         self._now = status
-        # A log that cannot be written has failed the deployment; the row still says so.
+        # An unwritable log has already failed the deployment; the row still says so.
         with suppress(LogFailed):
             self.log.status(status)
         self._write_final(status)

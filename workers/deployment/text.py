@@ -1,4 +1,4 @@
-"""From a program's raw output to lines fit for a log, without I/O."""
+"""Turn a program's raw output into lines for a log, without I/O."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-#: Shorter values hide nothing worth hiding, and blotting out each "1" would spoil the log.
+# Shorter values are not worth hiding, and replacing every "1" would spoil the log.
 SHORTEST_SECRET: Final = 4
 
 BLOT: Final = "***"
 CUT: Final = " … [truncated]"
 
+# ``user:password@`` in a URL of any scheme.
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*@")
 
 
 class Lines:
-    """Puts pieces of output together to lines of ``limit`` bytes at most.
+    """A joiner of output pieces to lines of at most ``limit`` bytes.
 
-    A carriage return begins the line anew, as on a terminal, so that of a
-    progress display only the last state remains.
+    A carriage return restarts the line, as on a terminal, so that only the last state of
+    a progress display remains.
     """
 
     def __init__(self, limit: int) -> None:
@@ -29,24 +30,26 @@ class Lines:
         self._cut = False
 
     def feed(self, piece: str) -> list[str]:
-        """The lines that ``piece`` completes."""
+        """Return the lines that ``piece`` completes."""
         *whole, rest = piece.split("\n")
         lines = [self._end(part) for part in whole]
         self._grow(rest)
         return [line for line in lines if line is not None]
 
     def rest(self) -> list[str]:
-        """What came after the last newline, if anything."""
+        """Return the text after the last newline, if there is any."""
         line = self._end("")
         return [line] if line else []
 
     def _grow(self, part: str) -> None:
+        # Beyond the limit nothing is kept, so that endless lines take no memory.
         if not self._cut:
             self._begun += part
             self._cut = len(self._begun) > self._limit
 
     def _end(self, part: str) -> str | None:
         self._grow(part)
+        # A trailing carriage return belongs to CR LF.
         line = self._begun.rstrip("\r").rpartition("\r")[2]
         cut = self._cut
         self._begun, self._cut = "", False
@@ -57,25 +60,27 @@ class Lines:
 
 
 class Redactor:
-    """Blots secrets out of texts: the given ones, and credentials in any URL."""
+    """Replaces secrets in texts: the given ones, and credentials in any URL."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
+        # Output is redacted line by line, so the lines of a secret are secrets, too.
         parts = {part for secret in secrets for part in [secret, *secret.splitlines()]}
         known = sorted((p for p in parts if len(p.strip()) >= SHORTEST_SECRET), key=len)
+        # Longest first, so that a secret within another leaves no remainder of the longer one.
         self._secrets = re.compile("|".join(map(re.escape, reversed(known)))) if known else None
 
     def __call__(self, text: str) -> str:
-        """The text without them."""
+        """Return the text with its secrets replaced."""
         if self._secrets is not None:
             text = self._secrets.sub(BLOT, text)
         return _CREDENTIALS.sub(BLOT + "@", text) if "://" in text else text
 
 
 def url_secrets(url: str) -> list[str]:
-    """The secrets in a Git URL, as written and as decoded.
+    """Return the secrets in a Git URL, as written and decoded.
 
-    A password is one, and so is a user name that stands alone in an HTTP URL,
-    which is how tokens are given; the ``git`` of ``ssh://git@…`` is none.
+    A password is a secret.  So is a user name without a password in an HTTP URL, which is
+    how tokens are given; the ``git`` in ``ssh://git@…`` is not.
     """
     try:
         parts = urlsplit(url)
@@ -88,7 +93,7 @@ def url_secrets(url: str) -> list[str]:
 
 
 def credentials(url: str) -> tuple[str, str] | None:
-    """User and password of an HTTP URL, decoded; None without any."""
+    """Return the decoded user and password of an HTTP URL, or None without them."""
     if without_credentials(url) == url:
         return None
     parts = urlsplit(url)
@@ -96,13 +101,13 @@ def credentials(url: str) -> tuple[str, str] | None:
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL, which is where its credentials may be shown."""
+    """Return a URL's scheme, host and port: the only server that may see its credentials."""
     parts = urlsplit(without_credentials(url))
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def without_credentials(url: str) -> str:
-    """An HTTP URL without user and password; another kind of URL as it is."""
+    """Return an HTTP URL without user and password; return other URLs unchanged."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
         return url

@@ -1,8 +1,8 @@
-"""The data of a container that its successor keeps: volumes and bind mounts.
+"""The data that a container's successor keeps: volumes and bind mounts.
 
-Nothing is ever removed with its volumes.  The successor is created with the mounts
-of its predecessor before that one is stopped, and so keeps the engine from removing
-the anonymous volumes of a predecessor that was run with ``--rm``.
+No container is removed together with its volumes.  The successor is created with the
+mounts of its predecessor before that one is stopped.  This keeps the engine from removing
+the anonymous volumes of a predecessor that ran with ``--rm``.
 """
 
 from __future__ import annotations
@@ -13,36 +13,34 @@ from typing import Any, Final
 
 from workers.references import Inspection
 
-#: The kinds of mounts that hold data; a ``tmpfs`` is empty at every start.
+# The types of mounts that hold data; a ``tmpfs`` is empty at every start.
 KEPT: Final = ("volume", "bind")
 
-#: As the engine has it in ``HostConfig.Mounts`` ("Create a container"), and in ``Mounts``.
+# An entry of the engine's ``HostConfig.Mounts`` ("Create a container") or of ``Mounts``.
 Mount = dict[str, Any]
 
 
 def kept(found: Inspection) -> list[Mount]:
-    """Return those of the container's ``Mounts`` that a successor keeps."""
+    """Return the container's mounts that a successor keeps."""
     return [mount for mount in found["Mounts"] if mount["Type"] in KEPT]
 
 
 def carried(old: Inspection) -> list[Mount]:
-    """Return the mounts of ``old`` as a new container is given them, at the same paths.
-
-    An anonymous volume has a name, too, so it is mounted as any other is.  One that is
-    empty gets the files that the new image has at its path, as the engine has it.
-    """
+    """Return the mounts of ``old`` in the form for a new container, at the same paths."""
+    # An anonymous volume has a name, too, so it is mounted like any other.  The engine fills
+    # an empty volume with the files that the new image has at its path.
     given = {_path(mount["Target"]): mount for mount in old["HostConfig"].get("Mounts") or ()}
     return [_again(mount, given.get(_path(mount["Destination"]))) for mount in kept(old)]
 
 
 def fresh(new: Inspection) -> list[Mount]:
-    """Return the volumes that the engine made for ``new``: its image asks for them."""
+    """Return the volumes that the engine created for ``new`` because its image asks for them."""
     given = {_path(mount["Target"]) for mount in new["HostConfig"].get("Mounts") or ()}
     return [mount for mount in new["Mounts"] if _path(mount["Destination"]) not in given]
 
 
 def notes(new: Inspection) -> Iterator[str]:
-    """Yield what the log says of the new container's data, a line each."""
+    """Yield lines for the log about the new container's data."""
     old = [mount for mount in new["Mounts"] if mount not in fresh(new)]
     yield from (f"Keeping {describe(mount)}" for mount in old)
     for mount in fresh(new):
@@ -55,14 +53,14 @@ def notes(new: Inspection) -> Iterator[str]:
 
 
 def describe(mount: Mount) -> str:
-    """Return an entry of ``Mounts`` in words."""
+    """Describe an entry of ``Mounts``."""
     what = {"volume": f"volume {mount.get('Name')}", "bind": f"bind mount {mount['Source']}"}
     only = "" if mount["RW"] else " (read-only)"
     return f"{what.get(mount['Type'], mount['Type'])} at {mount['Destination']}{only}"
 
 
 def _again(mount: Mount, given: Mount | None) -> Mount:
-    """Return what makes the mount again: with all its options, if it was made with ``--mount``."""
+    """Return the mount for a new container, with all options if ``--mount`` created it."""
     source = mount["Name"] if mount["Type"] == "volume" else mount["Source"]
     again = {
         "Type": mount["Type"],
@@ -70,6 +68,7 @@ def _again(mount: Mount, given: Mount | None) -> Mount:
         "Target": mount["Destination"],
         "ReadOnly": not mount["RW"],
     }
+    # ``--mount`` keeps its options in HostConfig.Mounts; ``--volume`` leaves only these traces.
     if given is not None:
         return given | again
     if mount["Type"] == "bind" and mount["Propagation"]:
@@ -80,4 +79,5 @@ def _again(mount: Mount, given: Mount | None) -> Mount:
 
 
 def _path(text: str) -> str:
+    # The engine's two lists may spell the same path differently.
     return posixpath.normpath(text)

@@ -1,1 +1,1 @@
-"""The sampler of the host's metrics: one sample a second, whoever listens."""
+"""The sampler of the host's metrics: one sample per second, regardless of the clients."""

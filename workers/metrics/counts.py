@@ -1,13 +1,12 @@
-"""How many containers and images the engine has, from a thread of its own.
+"""Count the engine's containers and images in a separate thread.
 
-The sampler's clock must not wait for an engine that hangs, hence the thread.
-It does not ask for the figures each second either: ``GET /info`` makes the
-engine start ``runc`` and ``docker-init`` for their versions (2 ms of the engine
-and 7 ms of waiting on 20.10), and listing images costs more than a second of
-processor time on an engine with containerd's image store.  The engine reports
-changes (``GET /events``), so the figures are read when one comes and every
-``metrics.recount_seconds`` besides; in between ``GET /_ping`` (0.2 ms) tells an
-engine that is silent from one that hangs.
+The thread keeps an engine that hangs from delaying the sampler's clock.  It does not
+request the counts every second either.  ``GET /info`` makes the engine start ``runc`` and
+``docker-init`` to learn their versions (2 ms of the engine and 7 ms of waiting on 20.10).
+Listing images costs more than a second of processor time on an engine with containerd's
+image store.  The engine reports changes (``GET /events``), so the thread reads the counts
+after a change and every ``metrics.recount_seconds``.  In between, ``GET /_ping`` (0.2 ms)
+tells an idle engine from one that hangs.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from workers import engine
 
 UNKNOWN: Final = Docker(None, None, None)
 
-#: Some changes are counted a moment after they were reported (and a burst of
-#: events is one change), so the figures are read again until it is quiet.
+# The engine counts some changes a moment after it reports them, and a burst of events is
+# one change.  So the counts are read again until this long after the last event.
 _SETTLE_SECONDS: Final = 2.0
-_PACE_SECONDS: Final = 1.0
+_PACE_SECONDS: Final = 1.0  # the shortest interval between two reads
 
 _RECEIVE_BYTES: Final = 65_536
 
-#: Not ``exec_*``, which each health check of each container causes.
+# Without ``exec_*``, which every health check of every container causes.
 _EVENTS: Final = json.dumps(
     {
         "type": ["container", "image"],
@@ -50,7 +49,7 @@ _EVENTS: Final = json.dumps(
 
 
 class _Info(msgspec.Struct, frozen=True, rename="pascal"):
-    """What is of interest in ``GET /info``."""
+    """The counts in the answer to ``GET /info``."""
 
     containers: int
     containers_running: int
@@ -58,7 +57,7 @@ class _Info(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class Agenda:
-    """When to read the figures again, without I/O; times are those of a monotonic clock."""
+    """The schedule of the reads, without I/O; times are those of a monotonic clock."""
 
     def __init__(self, recount: float) -> None:
         self._recount = recount
@@ -66,41 +65,41 @@ class Agenda:
         self._changed = float("-inf")
 
     def changed(self, now: float) -> None:
-        """The engine reported a change."""
+        """Record that the engine reported a change."""
         self._changed = now
 
     def read(self, now: float) -> None:
-        """The figures were read, before whatever is reported from now on."""
+        """Record that the counts are being read; later changes are not in them."""
         self._read = now
 
     def due(self) -> float:
-        """When to read them next: soon after a change, but once a second at most."""
+        """Return when to read the counts next: soon after a change, but once per second at most."""
         unsettled = self._changed + _SETTLE_SECONDS > self._read
         return self._read + (_PACE_SECONDS if unsettled else self._recount)
 
 
 class Counts:
-    """The engine's figures as they were last heard, None once that is too long ago."""
+    """The engine's latest counts; None in each field once they are too old."""
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._now = now
         self._stale = settings.metrics.stale_seconds
         self._figures = UNKNOWN
-        self._heard = float("-inf")
+        self._heard = float("-inf")  # the time of the engine's last answer
         self._trouble = ""
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Watch the engine from now on; the thread ends with the process, if not before."""
+        """Start watching the engine in a daemon thread."""
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
     def stop(self) -> None:
-        """Watch it no more; waits for nothing, least of all for an engine that hangs."""
+        """Stop watching, without waiting for a request to an engine that hangs."""
         self._stopped.set()
 
     def figures(self) -> Docker:
-        """The counts; never waits."""
+        """Return the counts; never block."""
         return self._figures if self._now() - self._heard <= self._stale else UNKNOWN
 
     def _run(self) -> None:
@@ -110,16 +109,18 @@ class Counts:
                 self._lost("the engine ended its report of events")
             except (MistError, OSError) as error:
                 self._lost(str(error))
+            # A pause, because an engine that is starting refuses connections at once.
             self._stopped.wait(_PACE_SECONDS)
 
     def _lost(self, reason: str) -> None:
         self._heard = float("-inf")
+        # One warning per reason, not one per attempt.
         if reason != self._trouble and not self._stopped.is_set():
             self._trouble = reason
-            logs.logger().warning("no figures from the engine", reason=reason)
+            logs.logger().warning("engine_counts_unavailable", reason=reason)
 
     def _watch(self) -> None:
-        """Keep the figures fresh until the engine goes away."""
+        """Keep the counts fresh until the engine hangs up."""
         reply = engine.get(self._settings, "/events", filters=_EVENTS)
         agenda = Agenda(self._settings.metrics.recount_seconds)
         with reply.connection as events:
@@ -127,19 +128,21 @@ class Counts:
                 self._ask(agenda)
 
     def _wait(self, events: socket.socket, agenda: Agenda) -> bool:
-        """Wait for a change or for the time to ask; false if the engine hung up."""
+        """Wait for a change or for the next request; return False if the engine hung up."""
+        # Three requests per stale_seconds, so that one slow answer does not void the counts.
         pause = min(agenda.due(), self._heard + self._stale / 3) - self._now()
         if _readable(events, pause):
+            # Only the arrival matters; the filter lets no other events through.
             if not events.recv(_RECEIVE_BYTES):
                 return False
             agenda.changed(self._now())
         return not self._stopped.is_set()
 
     def _ask(self, agenda: Agenda) -> None:
-        """Read the figures if that is due, or else see whether the engine is there."""
+        """Read the counts if they are due; otherwise check that the engine answers."""
         now = self._now()
         if now >= agenda.due():
-            agenda.read(now)
+            agenda.read(now)  # before the request, because a change during it may be missed
             self._figures = self._read()
         elif now >= self._heard + self._stale / 3:
             engine.get(self._settings, "/_ping").connection.close()
@@ -148,7 +151,7 @@ class Counts:
         self._heard = self._now()
         if self._trouble:
             self._trouble = ""
-            logs.logger().info("the engine answers again")
+            logs.logger().info("engine_counts_available")
 
     def _read(self) -> Docker:
         answer = engine.get_json(self._settings, "/info")
@@ -162,4 +165,5 @@ class Counts:
 def _readable(connection: socket.socket, timeout: float) -> bool:
     poll = select.poll()
     poll.register(connection, select.POLLIN)
+    # poll(2) takes milliseconds; rounded up, so that it does not return early.
     return bool(poll.poll(int(max(0.0, timeout) * 1000) + 1))

@@ -1,4 +1,4 @@
-"""What the kernel says of the host: processor, memory and disk."""
+"""Read the host's processor, memory and disk usage from the kernel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mist.messages import Cpu, Space
 
 
 class Host:
-    """Reads the host's figures; ``disk_path`` is any path on the file system to report.
+    """The host's figures; ``disk_path`` is any path on the file system to report.
 
-    Raises SettingsError if there is no such path.
+    Raise SettingsError if the path cannot be read.
     """
 
     def __init__(self, disk_path: str) -> None:
@@ -23,21 +23,21 @@ class Host:
         except OSError as error:
             problem = f"{disk_path!r} cannot be read: {error.strerror}"
             raise SettingsError("metrics.disk_path", problem) from None
-        psutil.cpu_percent()  # the usage is that since the call before; this one is the first
+        psutil.cpu_percent()  # measures since the previous call, so the first result is void
 
     def cpu(self) -> Cpu:
-        """The usage since the last call, all cores together; waiting for a disk is no usage."""
+        """Return the usage of all cores since the last call; waiting for I/O does not count."""
         usage = min(100.0, max(0.0, psutil.cpu_percent()))
         return Cpu(usage, psutil.cpu_count() or 1)
 
     def memory(self) -> Space:
-        """What programs cannot have without swapping is used; caches are not."""
+        """Return the memory usage, without caches that the kernel can reclaim."""
         memory = psutil.virtual_memory()
         return space(memory.total - memory.available, memory.total)
 
     def disk(self) -> Space:
-        """The file system of ``disk_path``; as it was before while it cannot be read."""
-        with suppress(OSError):  # a remount in progress: the last figure is the best there is
+        """Return the usage of the file system, or the last known one if it cannot be read."""
+        with suppress(OSError):  # for instance during a remount
             self._disk = self._read_disk()
         return self._disk
 
@@ -47,9 +47,9 @@ class Host:
 
 
 def space(used: int, total: int) -> Space:
-    """``percent`` is ``used / total`` as the contract has it, to a hundredth.
+    """Return a Space; ``percent`` is ``used / total`` in percent with two decimals.
 
-    psutil's own figure for disks leaves the part reserved for root out of the
-    total, so that it does not agree with the bytes beside it.
+    psutil's own percentage for disks leaves the blocks reserved for root out of the total,
+    so it does not agree with the byte counts next to it.
     """
     return Space(used, total, round(100 * used / total, 2) if total else 0.0)

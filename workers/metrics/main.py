@@ -1,4 +1,4 @@
-"""The sampler as a process: one loop on a steady clock."""
+"""The entry point of the sampler: one loop on a fixed-rate timer."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from workers.metrics.counts import Counts
 from workers.metrics.host import Host
 from workers.metrics.timer import FixedRateTimer
 
-#: A sample has some 300 bytes; what is sent again to a new broker are as many
-#: samples as the history holds.
+# A sample has about 300 bytes.  A new broker is sent only as many samples as the history
+# holds.
 _SAMPLE_BYTES = 350
 
 
 def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
-    """Publish a sample a second until the process is told to end.
+    """Publish one sample per second until SIGTERM.
 
-    Raises SettingsError for a ``metrics.disk_path`` that is none, BusError if there
-    is no broker.
+    Raise SettingsError for an unreadable ``metrics.disk_path``, BusError without a broker.
     """
     host = Host(settings.metrics.disk_path)
     counts = Counts(settings)
@@ -46,12 +45,12 @@ def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
 
 def _run(publisher: Publisher, ticks: FixedRateTimer, sample: Callable[[], bytes]) -> None:
     while True:
-        # The wait for the next deadline is one for news of the broker as well.
+        # The wait for the next deadline also notices when the broker comes or goes.
         while remaining := ticks.remaining():
             if publisher.wait(remaining):
                 publisher.service()
         body = sample()
-        # Without a broker the sample is dropped: a later one tells more.
+        # Without a broker the sample is dropped, because a later one replaces it.
         if publisher.service():
             publisher.publish(Kind.METRICS, body)
         ticks.met()

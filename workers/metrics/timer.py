@@ -1,4 +1,4 @@
-"""A steady clock, without sleeping."""
+"""A fixed-rate timer that does not sleep."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable
 class FixedRateTimer:
     """Absolute deadlines, ``period`` seconds apart.
 
-    They do not drift, for each is reckoned from the first and not from the moment
-    at which the one before was met.  After a stall those missed are left out:
-    nobody is helped by five samples of the same instant.
+    They do not drift, because each is computed from the first deadline and not from the
+    time at which the previous one was met.  Deadlines missed during a stall are skipped,
+    because several samples of the same instant are useless.
     """
 
     def __init__(self, period: float = 1.0, now: Callable[[], float] = time.monotonic) -> None:
@@ -20,10 +20,10 @@ class FixedRateTimer:
         self._next = now() + period
 
     def remaining(self) -> float:
-        """Seconds until the next deadline, 0 when it has come."""
+        """Return the seconds until the next deadline, 0 once it has passed."""
         return max(0.0, self._next - self._now())
 
     def met(self) -> None:
-        """Go on to the first deadline that lies ahead."""
+        """Advance to the first deadline in the future."""
         late = max(0.0, self._now() - self._next)
         self._next += self._period * (1 + late // self._period)

@@ -138,7 +138,7 @@ class TestInterruption:
             deployer.wait_for(deployment, "building_image", " ---> Running in")
             own_engine.kill()
             deployer.join()
-            failed(deployer, deployer.row(deployment), "Docker build failed: .*broke the build off")
+            failed(deployer, deployer.row(deployment), "Docker build failed: .*aborted the build")
             own_engine.start()
             change(deployer, dockerfile())
             assert deployer.deploy(app).status == "success"

@@ -75,7 +75,7 @@ def test_what_is_no_engine_is_unreachable(serve: Serve, answer: bytes) -> None:
 
 def test_what_is_no_json_is_an_error(serve: Serve) -> None:
     """A proxy's page of words."""
-    with pytest.raises(EngineError, match="no JSON"):
+    with pytest.raises(EngineError, match="not JSON"):
         engine.get_json(serve(b"HTTP/1.0 200 OK\r\n\r\n<html>"), "/x")
 
 

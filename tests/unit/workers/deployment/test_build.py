@@ -126,7 +126,7 @@ def test_another_failure_is_told_in_the_engines_words() -> None:
 @pytest.mark.parametrize("stream", [b"", b'{"stream":"Step 1/2 : FROM x\\n"}\r\n', b"\r\n"])
 def test_a_stream_without_an_end_is_a_failure(stream: bytes) -> None:
     """The engine went away."""
-    with pytest.raises(BuildFailed, match="broke the build off"):
+    with pytest.raises(BuildFailed, match="aborted the build"):
         outcome(stream)
 
 
