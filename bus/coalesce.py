@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: So many rounds that follow each other at once are a flood of small messages.
+# So many rounds that follow each other at once are a flood of small messages.
 _FLOOD_ROUNDS: Final = 8
 
 

@@ -27,7 +27,7 @@ from mist.settings import Settings
 
 Item = Message | Gap
 
-#: How many messages one look at the socket takes, so that a flood does not starve replays.
+# How many messages one look at the socket takes, so that a flood does not starve replays.
 _BATCH: Final = 256
 
 

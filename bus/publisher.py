@@ -18,13 +18,13 @@ from mist.errors import BusError
 from mist.paths import Paths
 from mist.settings import Settings
 
-#: How long a claim may be under way before it is asked again whether it has come.
+# How long a claim may be under way before it is asked again whether it has come.
 _CLAIM_SLICE_MS: Final = 5
 
-#: How long a collector leaves the subscribers of an old broker to come to the new one.
+# How long a collector leaves the subscribers of an old broker to come to the new one.
 _RETURN_SECONDS: Final = 0.25
 
-#: How long a blocking send waits before it looks whether the broker has gone.
+# How long a blocking send waits before it looks whether the broker has gone.
 _SEND_SLICE_MS: Final = 500
 
 # Plain numbers: arithmetic with an enumeration takes longer than the call that it is for.

@@ -16,7 +16,7 @@ from bus.replay import Position, Snapshot
 from bus.wire import Kind, Message
 from mist import messages
 
-#: As many messages as wait at the most in a subscriber's own queue, by default.
+# As many messages as wait at the most in a subscriber's own queue, by default.
 _HOLD: Final = 512
 
 

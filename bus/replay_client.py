@@ -13,18 +13,18 @@ from typing import Final
 
 from bus.replay import Position, Snapshot, replay_request
 
-#: A broker answers within milliseconds; after this long a request counts as lost.
+# A broker answers within milliseconds; after this long a request counts as lost.
 ANSWER_SECONDS: Final = 2.0
 
-#: The part of a turn after which no event is in transit any more that the broker forwarded
-#: before an answer.  It is less than a turn because an answer takes some of its turn.
+# The part of a turn after which no event is in transit any more that the broker forwarded
+# before an answer.  It is less than a turn because an answer takes some of its turn.
 _TRANSIT: Final = 0.5
 
-#: So many requests are remembered whose answers may still come.
+# So many requests are remembered whose answers may still come.
 _UNANSWERED: Final = 8
 
-#: One sequence for all clients, so that an answer never matches the request of another
-#: client that asked for the same topic on the same socket.
+# One sequence for all clients, so that an answer never matches the request of another
+# client that asked for the same topic on the same socket.
 _numbers = count(1)
 
 

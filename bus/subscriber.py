@@ -18,7 +18,7 @@ from mist.errors import BusError
 from mist.paths import Paths, out_of_reach
 from mist.settings import Settings
 
-#: How soon a subscriber tries again to reach a broker that is restarted.
+# How soon a subscriber tries again to reach a broker that is restarted.
 _RECONNECT_MS: Final = 20
 
 

@@ -27,15 +27,15 @@ VERSION: Final = 1
 _HEADER = struct.Struct("!BBBxHxxIQQQ")
 HEADER_BYTES: Final = _HEADER.size
 
-#: No number of a message is larger: epochs and terms are nanoseconds since 1970, and
-#: what counts on from here must still fit the header.
+# No number of a message is larger: epochs and terms are nanoseconds since 1970, and
+# what counts on from here must still fit the header.
 _MAX_NUMBER: Final = 2**63 - 1
 
-#: The WebSocket close codes that a header may carry, and none.
+# The WebSocket close codes that a header may carry, and none.
 _CODES: Final = {0, *close_codes.SENDABLE}
 
-#: A message larger than this is nobody's: one line of 1 MiB whose every byte
-#: needs a six-byte JSON escape stays below it.
+# A message larger than this is nobody's: one line of 1 MiB whose every byte
+# needs a six-byte JSON escape stays below it.
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 
 

@@ -11,40 +11,38 @@ from bus.broker.control import Command, Report
 
 
 class BrokerLink:
-    """The pipe to the broker that was started last, if its end was not seen yet."""
+    """The pipe to the broker that was started last, until that broker ends."""
 
     def __init__(self) -> None:
         self._pipe: Connection | None = None
 
     @property
     def descriptor(self) -> int | None:
-        """What becomes readable when the broker reports, or ends; None while it is away."""
+        """A descriptor that is readable when the broker reports or ends; None without a broker."""
         return None if self._pipe is None else self._pipe.fileno()
 
     def renew(self) -> Connection:
-        """Make a new pipe, and return the end for the broker that is about to start."""
-        self.close()
+        """Make a new pipe and return the end for the broker that is about to start."""
+        self.close()  # reports of the old broker do not apply to the new one
         self._pipe, theirs = Pipe()
         return theirs
 
     def reports(self) -> list[Report]:
-        """Return what has arrived; the end of the pipe is the end of the broker."""
+        """Return the reports that have arrived.  Close the link if the broker has ended."""
         arrived: list[Report] = []
         try:
             while self._pipe is not None and self._pipe.poll():
                 arrived += self._pipe.recv()
         except (EOFError, OSError):
+            # The broker held the other end alone, so it has ended.  The reports before stay valid.
             self.close()
         return arrived
 
     def send(self, command: Command) -> None:
-        """Send the broker a command, unless it is away or does not read.
-
-        One that is away is not told: it starts with nothing, so that there is
-        nothing to drop or reject.  One that does not read must not hold up the loop.
-        """
+        """Send the broker a command, or drop the command if the broker is away or not reading."""
         if self._pipe is None:
-            return
+            return  # a new broker starts empty, with nothing to drop or reject
+        # A broker that does not read must not block the supervisor's loop.
         poller = select.poll()
         poller.register(self._pipe.fileno(), select.POLLOUT)
         with suppress(OSError):
@@ -52,7 +50,7 @@ class BrokerLink:
                 self._pipe.send(command)
 
     def close(self) -> None:
-        """Close this end."""
+        """Close the supervisor's end of the pipe."""
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None

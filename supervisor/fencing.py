@@ -1,9 +1,8 @@
-"""Terms: by them the broker tells a collector from the one that it replaces.
+"""Fencing tokens ("terms"), by which the broker tells a collector from its replacement.
 
-A term is a time in nanoseconds, so that those of a later supervisor are larger.
-The clock may be set back while a service runs; its terms grow all the same.
-Otherwise a new collector's claim would be taken for that of an earlier one, and
-refused until the clock has caught up.
+A token is a time in nanoseconds, so a later supervisor's tokens are larger.  Tokens
+also grow when the clock is set back while the service runs.  Otherwise the broker would
+take a new collector's claim for an older one, and refuse it until the clock caught up.
 """
 
 from __future__ import annotations
@@ -14,17 +13,18 @@ from typing import Final
 
 
 class FencingTokens:
-    """Each call gives a larger number: the time, or the one after the last."""
+    """Return a larger number at each call: the time, or the last number plus one."""
 
     def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
         self._now = now
         self._last = 0
 
     def __call__(self) -> int:
-        """The next term."""
+        """Return the next token."""
         self._last = max(self._last + 1, self._now())
         return self._last
 
 
-#: The one sequence of this process, for what it starts and for what it has forgotten.
+# One source for the whole process, so that the tokens of new children and of dropped
+# topics can be compared.
 next_term: Final = FencingTokens()

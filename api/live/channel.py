@@ -28,7 +28,7 @@ from mist.settings import Settings
 
 NO_COLLECTOR = "The collector does not start; see `mist status` on the server"
 
-#: Calls a function with an argument after some seconds, as gevent.spawn_later does.
+# Calls a function with an argument after some seconds, as gevent.spawn_later does.
 Later = Callable[[float, Callable[[Connection], None], Connection], object]
 
 

@@ -36,8 +36,8 @@ from mist.store import Deployment
 
 log = structlog.get_logger(__name__)
 
-#: How many pieces of the file the ring takes at once, four megabytes.  The rest follows
-#: with the next message or second, so that the worker's other clients get their turn.
+# How many pieces of the file the ring takes at once, four megabytes.  The rest follows
+# with the next message or second, so that the worker's other clients get their turn.
 _PIECES: Final = 16
 
 

@@ -17,10 +17,10 @@ from bus.subscriber import events_socket
 from mist.paths import Paths
 from mist.settings import Settings
 
-#: libev's EV_READ.
+# libev's EV_READ.
 _READ: Final = 1
 
-#: How much is put into rings before the clients are sent what they have.
+# How much is put into rings before the clients are sent what they have.
 _ROUND_MESSAGES: Final = 32
 _ROUND_BYTES: Final = 262_144
 

@@ -29,14 +29,14 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: A worker that lines reach one by one spends a tenth of its time on sending them,
-#: unless that would keep them longer than ``streams.gather_seconds``.
+# A worker that lines reach one by one spends a tenth of its time on sending them,
+# unless that would keep them longer than ``streams.gather_seconds``.
 _REST_FACTOR: Final = 9
 
-#: A shorter rest is not worth a timer, which libev counts in milliseconds.
+# A shorter rest is not worth a timer, which libev counts in milliseconds.
 _REST_SECONDS: Final = 0.001
 
-#: With this much at once lines need not gather any more: each write is large already.
+# With this much at once lines need not gather any more: each write is large already.
 _LARGE_BYTES: Final = 8_192
 
 _PROBE_TOPIC: Final = b"probe/"
@@ -194,5 +194,5 @@ class _Apart:
         return True
 
 
-#: One for all: a generator for each would cost a lone line more than its ring does.
+# One for all: a generator for each would cost a lone line more than its ring does.
 _apart: Final = _Apart()

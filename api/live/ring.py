@@ -15,7 +15,7 @@ from api.websocket.frames import payloads, text_frame
 from bus.wire import Kind
 from mist import messages
 
-#: What a cursor gives at once: enough for one system call to fill a socket's buffer.
+# What a cursor gives at once: enough for one system call to fill a socket's buffer.
 TAKE_BUFFERS: Final = 64
 TAKE_BYTES: Final = 262_144
 

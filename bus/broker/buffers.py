@@ -17,7 +17,7 @@ from bus.replay import Position
 from bus.wire import Flag, Header, Kind
 from mist.settings import Settings
 
-#: What Python and the header need for a kept message, beside its body.
+# What Python and the header need for a kept message, beside its body.
 OVERHEAD_BYTES: Final = 320
 
 

@@ -39,18 +39,18 @@ from mist.settings import Settings
 if TYPE_CHECKING:
     from bus.broker.tap import Tap
 
-#: Messages that one round takes from a socket before it looks at the others.
+# Messages that one round takes from a socket before it looks at the others.
 _ROUND: Final = 256
-#: Replays in one round; each may be as large as a whole buffer.
+# Replays in one round; each may be as large as a whole buffer.
 _REPLAYS: Final = 8
-#: The longest topic; a longer one is a mistake.
+# The longest topic; a longer one is a mistake.
 MAX_TOPIC_BYTES: Final = 128
-#: Subscriptions and replay requests are short; whoever sends more is cut off.
-#: (A CURVE handshake needs about 400 bytes.)
+# Subscriptions and replay requests are short; whoever sends more is cut off.
+# (A CURVE handshake needs about 400 bytes.)
 _REQUEST_BYTES: Final = 1024
-#: Reports in one message to the supervisor; a writable pipe takes that many without blocking.
+# Reports in one message to the supervisor; a writable pipe takes that many without blocking.
 _REPORTS: Final = 128
-#: Malformed messages are counted, and told at most this often.
+# Malformed messages are counted, and told at most this often.
 _COMPLAIN_SECONDS: Final = 10.0
 
 Context = zmq.Context[zmq.Socket[bytes]]
