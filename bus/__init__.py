@@ -1,1 +1,1 @@
-"""The data plane: topics, wire format, ordering, sockets and the broker."""
+"""The data plane: topics, wire format, reordering, sockets and the broker."""

@@ -1,9 +1,9 @@
-"""Decides when a loop rests so that small messages share a round, without I/O.
+"""Rests for a loop, so that small messages share a round.
 
-Two other loops let lines gather, and each of them by a measure of its own.  A
-collector's reads have a rate, which the collectors of a host share, and the engine's
-socket must not fill up in between (``workers/container/pacing.py``).  A web worker
-rests for a multiple of what its last writes cost (``api/live/hub.py``).
+Two other loops coalesce lines, each by its own measure.  A collector paces its reads,
+shares that rate with the host's other collectors, and must not let the engine's socket
+fill up (``workers/container/pacing.py``).  A web worker rests for a multiple of the time
+that its last writes took (``api/live/hub.py``).
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: So many rounds that follow each other at once are a flood of small messages.
+# More than this many consecutive rounds without a pause are a flood of small messages.
 _FLOOD_ROUNDS: Final = 8
 
 
 class Coalescer:
-    """Lets small messages gather while they come faster than one in ``seconds``.
+    """Coalesce small messages while they arrive faster than one per ``seconds``.
 
-    Each message alone wakes the broker, and the broker every subscriber; those
-    that gather for a moment share the wake-ups.  A message after a pause finds
-    the broker waiting for it, and so do the first few of a flood.
+    The first message after a pause is never delayed, nor are the first few of a flood.
     """
 
     def __init__(
@@ -37,8 +35,10 @@ class Coalescer:
         self._last = clock()
 
     def rest(self) -> None:
-        """Sleep after a round if several have followed each other at once."""
+        """Sleep after a round if many rounds have followed each other without a pause."""
         self._quick = self._quick + 1 if self._clock() - self._last < self._seconds else 0
         if self._quick > _FLOOD_ROUNDS:
+            # A lone message wakes the broker, and the broker wakes every subscriber.
+            # Messages that arrive during the sleep share these wake-ups.
             self._sleep(self._seconds)
         self._last = self._clock()

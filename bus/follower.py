@@ -1,9 +1,9 @@
-"""Follows one topic of the bus, blocking: what the terminal commands read.
+"""A blocking reader of one topic of the bus, for the terminal commands.
 
-A follower subscribes (which is the demand that starts a collector), asks the
-broker for what the topic carried before, and asks again whenever a number is
-missing or nothing was heard for a while: the loss of a last message shows in no
-later number.
+A follower subscribes, which is the demand that starts a collector, and asks the broker
+for the topic's earlier messages.  It asks again when a number is missing, and when the
+topic has been quiet for a while, because no later number reveals the loss of the last
+message.
 """
 
 from __future__ import annotations
@@ -27,16 +27,15 @@ from mist.settings import Settings
 
 Item = Message | Gap
 
-#: How many messages one look at the socket takes, so that a flood does not starve replays.
+# The most messages taken from the socket at once, so that a flood does not starve replays.
 _BATCH: Final = 256
 
 
 class Follower:
-    """The messages of ``topic`` in order, each once; a Gap where some are lost for ever.
+    """The messages of ``topic`` in order, each once, with a Gap in place of lost ones.
 
-    ``output``, a file descriptor, is watched as well: when nobody reads it any
-    more ``take`` raises BrokenPipeError, so that ``mist logs APP | head`` on a
-    silent container does not keep its collector alive.
+    ``output`` is a file descriptor to watch.  ``take`` raises BrokenPipeError once its
+    reader has gone.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Follower:
         self._output = output
         self._sequence = ReorderBuffer(settings.bus.subscriber_queue)
         self._events = events_socket(context, paths, settings)
-        self._events.subscribe(topic)
+        self._events.subscribe(topic)  # before the first replay, so that nothing falls between
         self._replay = ReplayClient(topic, settings.streams.reconcile_seconds)
         self._replay_socket = replay_socket(context, paths)
         self._unsent = False
@@ -70,20 +69,20 @@ class Follower:
         self.close()
 
     def close(self) -> None:
-        """End the subscription, and with it the demand."""
+        """End the subscription and thereby the demand."""
         self._events.close()
         self._replay_socket.close()
 
     @property
     def answered(self) -> bool:
-        """Return True if the broker has said what the topic carried before."""
+        """Return True if the broker has answered the request for earlier messages."""
         return self._replay.answered
 
     def take(self, timeout: float) -> list[Item]:
-        """What arrives next, as soon as something does; empty after ``timeout`` seconds.
+        """Return what arrives next; an empty list after ``timeout`` seconds.
 
-        Raises BusError if there is no broker when the following begins; one that
-        goes away later is waited for.
+        Raise BusError if no broker answers at the beginning.  Wait for a broker that goes
+        away later.
         """
         deadline = time.monotonic() + timeout
         self._patience = min(self._patience, time.monotonic() + ANSWER_SECONDS)
@@ -108,7 +107,7 @@ class Follower:
             request = self._replay.ask(now, self._sequence.position)
             self._replay_socket.send_multipart(request, zmq.NOBLOCK)
         except zmq.Again:
-            # No broker at the other end (yet): _wait wakes up when one is there.
+            # No broker is connected; _wait returns when the socket becomes writable.
             self._replay.withdraw()
             self._unsent = True
         else:
@@ -120,21 +119,24 @@ class Follower:
         wanted = zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN
         poller.register(self._replay_socket, wanted)
         if self._output is not None:
+            # Otherwise `mist logs APP | head` on a silent container would keep the collector
+            # alive, because only a write would notice that head has gone (poll(2), POLLERR).
             poller.register(self._output, zmq.POLLERR)
         pause = min([deadline, *self._next_steps()]) - time.monotonic()
+        # Rounded up, so that the time has come when the poll returns.
         ready = dict(poller.poll(max(0, int(pause * 1000) + 1)))
         if self._output is not None and ready.get(self._output):
             raise BrokenPipeError
 
     def _next_steps(self) -> Iterator[float]:
-        """The moments at which the follower has to act though nothing arrives."""
+        """Yield the times at which the follower has to act even if nothing arrives."""
         if not self._unsent:
             yield self._replay.next_step(missing=self._sequence.missing)
         if not self.answered:
             yield self._patience
 
     def _live(self) -> tuple[list[Item], bool]:
-        """What is there of the topic, and whether it is all of it."""
+        """Return the messages that have arrived, and True if the socket is drained."""
         found: list[Item] = []
         for _ in range(_BATCH):
             try:
@@ -143,9 +145,10 @@ class Follower:
             except zmq.Again:
                 return found, True
             except WireError:
-                # Not ours; should a message of ours be damaged, its number is missed and asked for.
+                # Not a message of ours.  Should one of ours be damaged, its missing number
+                # leads to a replay.
                 continue
-            # The subscription is a prefix, the order that of a single topic.
+            # A subscription is a prefix, so it may match other topics.
             if message.topic == self.topic:
                 self._replay.hear(time.monotonic())
                 found += self._sequence.feed(message)

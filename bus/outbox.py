@@ -1,4 +1,4 @@
-"""What a collector sends: numbers, a claim, and the messages for a new broker; without I/O."""
+"""The outbox of a collector: numbering, the claim, and messages to resend; without I/O."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Packet = tuple[bytes, bytes]
 
 
 class Outbox:
-    """Numbers the messages of one topic, and keeps the newest for a new broker.
+    """Number the messages of one topic, and keep the newest for a new broker.
 
-    What is kept is bounded by ``keep_bytes`` of bodies, but one message at least.
+    Keep at most ``keep_bytes`` of bodies, but at least one message.
     """
 
     def __init__(self, topic: bytes, term: int, keep_bytes: int) -> None:
@@ -32,10 +32,10 @@ class Outbox:
         self._claimed = False
 
     def claim(self, *, resume: bool) -> Packet:
-        """Return the message that takes the topic over.
+        """Return the message that claims the topic.
 
-        Without ``resume`` the broker forgets the topic, and a new epoch begins.
-        With it, ``adopt`` what the broker remembers before anything is published.
+        Without ``resume``, the broker forgets the topic and a new epoch begins.  With it,
+        call ``adopt`` with the broker's snapshot before publishing anything.
         """
         self._epoch, self._next = self.term, 1
         self._kept.clear()
@@ -44,20 +44,20 @@ class Outbox:
         return self._claim(wire.NO_FLAGS if resume else Flag.RESET)
 
     def adopt(self, snapshot: Snapshot) -> None:
-        """Go on with the numbering of a collector that died.
-
-        The next broker is to have what the predecessor published, too.
-        """
+        """Continue the numbering of a collector that died."""
+        # Without an epoch the broker knows nothing of the topic, and the new epoch stands.
         if snapshot.epoch:
             self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
+        # The next broker needs the predecessor's messages, too.
         for message in snapshot.messages:
+            # The broker drops messages of an older token than the last claim's.
             header = structs.replace(message.header, term=self.term)
             self._keep((wire.pack(header), message.body))
 
     def number(
         self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = wire.NO_FLAGS, code: int = 0
     ) -> Packet:
-        """Return the next message, which is kept as well."""
+        """Number, keep and return the next message."""
         header = wire.pack(Header(kind, self._epoch, self.term, self._next, count, flags, code))
         self._next += count
         packet = (header, body)
@@ -65,12 +65,13 @@ class Outbox:
         return packet
 
     def resend(self) -> Iterator[Packet]:
-        """Yield what a new broker gets: what was last, and the claim, which says that this is all.
+        """Yield the kept messages and then a claim, for a new broker.
 
-        Nothing at the start, when nothing was claimed or published yet.
+        Yield nothing if nothing has been claimed or published yet.
         """
         if self._claimed or self._kept:
             yield from list(self._kept)
+            # Last, because the claim tells the broker that it has all messages now.
             yield self._claim(wire.NO_FLAGS)
 
     def _claim(self, flags: Flag) -> Packet:

@@ -1,4 +1,4 @@
-"""A collector's socket on the bus; what it sends is in its outbox."""
+"""A collector's socket on the bus.  Its outbox holds the messages."""
 
 from __future__ import annotations
 
@@ -18,27 +18,25 @@ from mist.errors import BusError
 from mist.paths import Paths
 from mist.settings import Settings
 
-#: How long a claim may be under way before it is asked again whether it has come.
+# The pause between two requests that ask whether the broker has the claim.
 _CLAIM_SLICE_MS: Final = 5
 
-#: How long a collector leaves the subscribers of an old broker to come to the new one.
+# The time that subscribers of an old broker get to reconnect to the new one.
 _RETURN_SECONDS: Final = 0.25
 
-#: How long a blocking send waits before it looks whether the broker has gone.
+# The time after which a blocking send tries again, so that signals are handled.
 _SEND_SLICE_MS: Final = 500
 
-# Plain numbers: arithmetic with an enumeration takes longer than the call that it is for.
+# Plain integers: arithmetic with an enumeration takes longer than the call that needs it.
 _POLLIN: Final = int(zmq.POLLIN)
 _MORE: Final = int(zmq.SNDMORE)
 
 
 class Publisher:
-    """A collector's end of the bus, which loses no message to a restarted broker.
+    """A collector's end of the bus, which loses no message when the broker restarts.
 
-    It sends on an XPUB socket, which is told when the broker comes (it
-    subscribes to everything) and goes.  What the outbox keeps is sent again to a
-    new broker: what the old one had not forwarded is not lost, and subscribers
-    drop by number what they have.
+    It resends the outbox to a new broker, because the old one may not have forwarded all
+    of it.  Subscribers drop by number the messages that they have.
     """
 
     def __init__(
@@ -54,29 +52,33 @@ class Publisher:
         self._paths = paths
         self._context = context
         self._connected = False
+        # XPUB receives subscriptions: the broker subscribes to everything when it connects,
+        # and libzmq reports an unsubscription when it goes.
         self.socket = context.socket(zmq.XPUB)
         self.socket.linger = 1_000
         self.socket.immediate = True
         self.socket.sndhwm = settings.bus.collector_queue
         self.socket.sndtimeo = _SEND_SLICE_MS
+        # Block at the high-water mark instead of dropping messages (zmq_setsockopt(3)).
         self.socket.setsockopt(zmq.XPUB_NODROP, 1)
+        # Report a new broker's subscription even if the old broker's is still registered.
         self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self.socket.connect(paths.endpoint("ingest"))
         self.descriptor = self.socket.fileno()
 
     def claim(self, *, resume: bool, timeout: float = 10.0) -> Snapshot:
-        """Take the topic over, and return what the broker remembers of it.
+        """Claim the topic, and return what the broker remembers of it.
 
-        With ``resume`` the numbering goes on where a collector that died left
-        it; otherwise the broker forgets the topic and a new epoch begins.  The
-        claim travels the same way as messages do, so once the broker has it
-        nothing that an earlier collector sent can follow.  A collector that begins
-        a new epoch has nothing to learn from the broker and does not wait for it,
-        and may do so after it has looked at what there was.
+        With ``resume``, continue the numbering of a collector that died.  Otherwise the
+        broker forgets the topic and a new epoch begins.  A collector that has claimed with
+        ``resume`` may still begin a new epoch by a second claim without it.
         """
         self._await_broker(timeout)
+        # The claim carries the fencing token: once the broker has it, the broker drops
+        # whatever an earlier collector still sends.
         self._send(self._outbox.claim(resume=resume))
         if not resume:
+            # A new epoch needs nothing from the broker, so do not wait for an answer.
             term = self._outbox.term
             return Snapshot(self.topic, term, term, 0, [])
         snapshot = self._await_term(timeout)
@@ -86,16 +88,16 @@ class Publisher:
     def publish(
         self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = wire.NO_FLAGS, code: int = 0
     ) -> None:
-        """Send one message; blocks while the broker is slow, for the source keeps the rest."""
+        """Send one message.  Block while the broker is slow; the source keeps the rest."""
         self._send(self._outbox.number(kind, body, count=count, flags=flags, code=code))
 
     def service(self) -> bool:
-        """Handle the broker's coming and going without blocking; return True if it is there.
+        """Handle arrivals and departures of the broker.  Return True if it is connected.
 
-        Call it when ``descriptor`` is readable.  While the broker is away, do not
-        publish: leave what follows with its source.
+        Call this when ``descriptor`` is readable.  Do not publish while the broker is
+        away; leave further messages with their source.
         """
-        # Collectors ask before each message, and Socket.poll would make a Poller each time.
+        # Collectors call this before each message, and Socket.poll would create a Poller each time.
         while int(self.socket.get(zmq.EVENTS)) & _POLLIN:
             self._connected = self.socket.recv()[:1] == b"\x01"
             if self._connected:
@@ -103,28 +105,28 @@ class Publisher:
         return self._connected
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until ``service`` has something to do; return False when the time is over."""
+        """Wait until ``service`` has something to do.  Return False at the timeout."""
         return bool(self.socket.poll(None if seconds is None else math.ceil(seconds * 1000)))
 
     def close(self) -> None:
-        """Hand what is queued to the broker, a second at most, and close."""
+        """Close the socket; libzmq sends queued messages for up to a second."""
         self.socket.close()
 
     def _send_again(self) -> None:
-        """Give a new broker what was last, and the word that this is all."""
+        """Resend the outbox to a new broker, and claim the topic again."""
         packets = list(self._outbox.resend())
         for packet in packets:
             self._send(packet)
         if len(packets) > 1:
-            # What came next could be more than the new broker remembers before
-            # the first subscriber is back; with its source it is safe.
+            # Before the first subscriber is back, the broker might receive more new messages
+            # than it remembers.  They are safe with their source for now.
             time.sleep(_RETURN_SECONDS)
 
     def _send(self, packet: Packet) -> None:
         header, body = packet
         while True:
             try:
-                # What send_multipart does, without its three calls of an enumeration.
+                # The same as send_multipart, without its three conversions to an enumeration.
                 self.socket.send(self.topic, _MORE)
                 self.socket.send(header, _MORE)
                 self.socket.send(body)
@@ -138,11 +140,12 @@ class Publisher:
         self.service()
 
     def _await_term(self, timeout: float) -> Snapshot:
-        """Ask until the broker has seen the claim; one that is restarted meanwhile gets it again.
+        """Ask for a replay until the broker has seen the claim.
 
-        A broker answers at once and takes the claim a moment later, so a few
-        requests do; one whose broker died is never answered.
+        A broker that is restarted meanwhile receives the claim again.
         """
+        # Claim and request use different sockets, so the answer may overtake the claim.
+        # The broker takes the claim a moment later, so a few requests are enough.
         deadline = time.monotonic() + timeout
         replay = ReplayClient(self.topic)
         with replay_socket(self._context, self._paths, immediate=False) as socket:
@@ -157,7 +160,7 @@ class Publisher:
                 ready = dict(poller.poll(math.ceil((min(due, deadline) - now) * 1000)))
                 if self.socket in ready:
                     self.service()
-                    # The broker that came, or is to come, has no request yet.
+                    # The request died with the old broker; send another one to the new broker.
                     replay.withdraw()
                 elif socket in ready:
                     snapshot = parse_replay_reply(socket.recv_multipart())

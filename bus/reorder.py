@@ -1,8 +1,8 @@
-"""Puts the messages of one topic in order, without I/O.
+"""The reorder buffer, which puts the messages of one topic in order, without I/O.
 
-Feed what arrives, live or as a replay, and take what may be passed on: each
-message once and in the order of its numbers.  When ``missing`` is true, ask the
-broker for a replay after ``position`` and feed the answer to ``fill``.
+Give live messages to ``feed`` and replays to ``fill``.  Both yield the messages that may
+be passed on, each once and in the order of the numbers.  While ``missing`` is true, ask
+the broker for a replay after ``position``.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from bus.replay import Position, Snapshot
 from bus.wire import Kind, Message
 from mist import messages
 
-#: As many messages as wait at the most in a subscriber's own queue, by default.
+# The default of ``bus.subscriber_queue``: the most messages in a subscriber's own queue.
 _HOLD: Final = 512
 
 
 class Gap(NamedTuple):
-    """In place of messages that nobody remembers any more: how many there were."""
+    """A gap in the stream, where messages are lost."""
 
     lost: int
+    """The number of lost messages."""
 
 
 class ReorderBuffer:
     """The order of one topic, from the first snapshot on and across epochs.
 
-    Events come in order, so what precedes one that has arrived and is not there
-    was lost on the way; only then is it looked for in a replay, and a Gap stands
-    for what that does not bring.  A replay overtakes the events that are still
-    under way: what it holds beyond the first of its own gaps is left to them.
+    Live messages arrive in order.  Messages that are missing before one that has arrived
+    are therefore lost in transit.  A replay may bring them; a Gap stands for those that it
+    does not bring.  A replay may also overtake live messages in transit, so its messages
+    behind its own first gap are left to them.
 
-    A new epoch means that broker and collector both forgot the numbering.  The
-    new collector begins with a history that overlaps with what was passed on
-    before; its lines up to the time stamp of the last one are left out.
+    A new epoch means that broker and collector have both forgotten the numbering.  The
+    new collector begins with a history that overlaps with the messages passed on before.
+    Lines of that history up to the time stamp of the last passed line are left out.
     """
 
     def __init__(self, hold: int = _HOLD) -> None:
@@ -49,36 +50,39 @@ class ReorderBuffer:
         self._overlap = ""
 
     def feed(self, message: Message) -> Iterator[Message | Gap]:
-        """Take one live message."""
+        """Take one live message, and yield what may be passed on."""
         if not self.missing and self._joins(message):
             return self._pass(message)
+        # Messages of an older epoch come from a collector that was replaced.
         if message.header.epoch >= self.position.epoch:
             self._hold(message)
         return iter(())
 
     def fill(self, snapshot: Snapshot, *, settled: bool) -> Iterator[Message | Gap]:
-        """Take a replay.
+        """Take a replay, and yield what may be passed on.
 
-        ``settled`` says that what the broker forwarded before the last replay has
-        arrived or is lost.
+        ``settled`` means that the messages that the broker forwarded before the last
+        replay have arrived or are lost.
 
-        The broker remembers each message before it forwards it, so what was held
-        because of a gap and lies beyond a replay that was under way before stays
-        held: ``missing`` stays true, and the next replay is waited for.
+        Live messages behind a gap stay held if the replay was sent before them.  Then
+        ``missing`` stays true, and the caller has to ask again.
         """
+        # The broker remembers each message before it forwards it.  A replay that was sent
+        # after a held message therefore includes that message.
         lost_before = self._lost_before(snapshot, settled=settled)
         was_missing, self.missing = self.missing, False
         held, self._held = self._held, []
         late = False
         for message in sorted([*snapshot.messages, *held], key=_place):
             if not self.position.epoch and message.header.epoch >= snapshot.epoch:
-                # Who comes late does not wait for what the broker has forgotten.
+                # A late subscriber starts at the oldest message that the broker remembers.
                 self._begin(message.header.epoch, message.header.seq - 1)
             if self._joins(message):
                 yield from self._pass(message)
             elif message.header.epoch < max(self.position.epoch, snapshot.epoch):
-                continue
+                continue  # from a collector that was replaced
             elif _place(message) > lost_before:
+                # The messages before this one may still be in transit.
                 late = True
                 break
             elif self._may_still_come(snapshot, message):
@@ -90,9 +94,9 @@ class ReorderBuffer:
     def _lost_before(self, snapshot: Snapshot, *, settled: bool) -> Position:
         """The position before which missing messages can no longer arrive.
 
-        Events come in order, so what precedes one that arrived is lost.  Where none
-        arrived, a replay that finds the topic where the last one left it tells the
-        same of all that it brings, if it was asked for late enough.
+        It is the last live message that arrived.  If none arrived, a replay can show the
+        same, provided that it was requested late enough and that the topic has not moved
+        since the last replay.
         """
         arrived = self._held
         if settled and self._stuck == self.position and not self.missing:
@@ -100,45 +104,47 @@ class ReorderBuffer:
         return max((_place(message) for message in arrived), default=Position())
 
     def _joins(self, message: Message) -> bool:
-        """Whether nothing is missing before a message, or nothing ever will be."""
+        """Return True if no message is missing between the position and this one."""
         epoch, seq = _place(message)
         if epoch == self.position.epoch:
             return seq <= self.position.seq + 1
         return epoch > self.position.epoch and seq == 1
 
     def _may_still_come(self, snapshot: Snapshot, message: Message) -> bool:
-        """Whether a later replay than this one may bring what precedes the message.
-
-        A broker that knows nothing has just been started: the collector is about
-        to send it again what was last.
-        """
+        """Return True if a later replay may bring the messages before this one."""
         epoch, seq = _place(message)
+        # A broker without an epoch has just started; the collector is about to resend.
         return not snapshot.epoch or (snapshot.epoch, snapshot.seq + 1) < (epoch, seq)
 
     def _leap(self, message: Message) -> Iterator[Message | Gap]:
-        """Pass a message on though what precedes it is gone for ever."""
+        """Pass a message on although the messages before it are lost for good."""
         before = self.position
         epoch, seq = _place(message)
         if epoch > before.epoch:
             self._begin(epoch, 0)
+        # A history that overlaps with known lines proves that no line is lost in between.
         if epoch == before.epoch or not self._overlaps(message):
             yield Gap(seq - self.position.seq - 1)
         yield from self._pass(message)
 
     def _overlaps(self, message: Message) -> bool:
-        """Whether a message holds what was passed on before its epoch, and so do those before."""
+        """Return True if a message's first line was passed on in an earlier epoch.
+
+        The messages before it then hold earlier lines, which were passed on as well.
+        """
         header = message.header
         known = header.history and header.kind is Kind.LOG
         return known and messages.log_timestamp(message.body) <= self._overlap
 
     def _hold(self, message: Message) -> None:
-        """Keep a message until a replay is there; beyond the limit it is as good as lost."""
+        """Keep a message until a replay arrives, or drop it beyond the limit."""
         self.missing = True
+        # A dropped message is like one lost in transit: a replay brings it.
         if len(self._held) < self._hold_at_most:
             self._held.append(message)
 
     def _begin(self, epoch: int, seq: int) -> None:
-        """Enter an epoch behind ``seq``."""
+        """Enter an epoch at the position behind ``seq``."""
         self._overlap = self._last_line
         self.position = Position(epoch, seq)
 
@@ -147,19 +153,21 @@ class ReorderBuffer:
         if header.epoch > self.position.epoch:
             self._begin(header.epoch, header.seq - 1)
         if header.last <= self.position.seq:
-            return
+            return  # a resend, or both live and in a replay
         self.position = Position(header.epoch, header.last)
         if header.kind is Kind.LOG:
             if header.history and self._overlap:
                 message = self._without_overlap(message)
             if message.body:
                 self._last_line = messages.log_timestamp(message.body.rpartition(b"\n")[2])
+        # Without its overlap, a message may have no lines left.  READY never has a body.
         if message.body or header.kind is Kind.READY:
             yield message
 
     def _without_overlap(self, message: Message) -> Message:
         lines = message.body.split(b"\n")
         fresh = [line for line in lines if messages.log_timestamp(line) > self._overlap]
+        # The numbers of the remaining lines stay those that the collector gave them.
         return message._replace(
             header=structs.replace(
                 message.header, seq=message.header.last - len(fresh) + 1, count=max(1, len(fresh))

@@ -1,4 +1,4 @@
-"""The replay protocol: what a subscriber asks the broker for, and how it answers; no I/O."""
+"""The replay protocol: the requests of subscribers and the broker's answers, without I/O."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from bus.wire import Kind, Message
 from mist.errors import WireError
 
 _POSITION: Final = struct.Struct("!QQ")
+# Epoch, term and last number of the topic, then the position that was asked for.
 _STATE: Final = struct.Struct("!QQQQQ")
 _NUMBER: Final = struct.Struct("!Q")
 
 
 class Position(NamedTuple):
-    """How far a subscriber has come: everything up to ``seq`` of ``epoch``."""
+    """The progress of a subscriber: everything up to ``seq`` of ``epoch``."""
 
     epoch: int = 0
     seq: int = 0
@@ -28,25 +29,26 @@ START: Final = Position()
 class Snapshot(NamedTuple):
     """The broker's answer to a replay request.
 
-    ``epoch``, ``term`` and ``seq`` say where the topic's buffer ends (zeros when
-    there is none); ``messages`` are those after the position that was asked for.
-    ``number`` is that of the request, 0 if it had none.
+    ``epoch``, ``term`` and ``seq`` are those of the end of the topic's buffer, or zeros
+    if the broker has no buffer.
     """
 
     topic: bytes
     epoch: int
     term: int
+    """The fencing token of the topic's collector."""
     seq: int
     messages: list[Message]
+    """The messages after the position that was asked for."""
     number: int = 0
+    """The number of the request; 0 if it had none."""
 
     @property
     def tells_where_to_resume(self) -> bool:
-        """Return True if a new collector can tell from it which lines were published.
-
-        A memory that was cut off and holds no line, but only states, does not tell it.
-        Going on in its epoch would publish lines again that subscribers take for new ones.
-        """
+        """Return True if a new collector can tell from it which lines were published."""
+        # A buffer that lost its oldest messages and holds only states does not show the last
+        # line.  A collector that continued its epoch would publish lines again, and
+        # subscribers would take them for new ones.
         headers = [message.header for message in self.messages]
         if not headers or headers[0].seq == 1:
             return True
@@ -54,7 +56,7 @@ class Snapshot(NamedTuple):
 
 
 class ReplayRequest(NamedTuple):
-    """What a subscriber asks for; ``mark`` is empty or 8 bytes, which the answer repeats."""
+    """A subscriber's request; ``mark`` is empty or 8 bytes, which the answer repeats."""
 
     topic: bytes
     after: Position
@@ -62,17 +64,18 @@ class ReplayRequest(NamedTuple):
 
 
 def replay_request(topic: bytes, after: Position, number: int) -> list[bytes]:
-    """The frames that ask for what ``topic`` carried after a position.
+    """Return the frames of a request for the messages of ``topic`` after a position.
 
-    The answer carries the same ``number``, from 1 on, and so answers this request only.
+    The answer repeats ``number``, which is 1 or more, so that it matches this request only.
     """
     return [topic, _POSITION.pack(*after) + _NUMBER.pack(number)]
 
 
 def parse_replay_request(frames: list[bytes]) -> ReplayRequest:
-    """The request that ``frames`` hold, or WireError."""
+    """Return the request in ``frames``, or raise WireError."""
     if len(frames) == 2:
         topic, position = frames
+        # Other people's programs may leave out the number (docs/taps.md).
         mark = position[_POSITION.size :]
         if len(position) >= _POSITION.size and len(mark) in {0, _NUMBER.size}:
             return ReplayRequest(topic, Position(*_POSITION.unpack_from(position)), mark)
@@ -82,9 +85,10 @@ def parse_replay_request(frames: list[bytes]) -> ReplayRequest:
 def replay_reply(
     request: ReplayRequest, state: tuple[int, int, int], messages: Iterable[tuple[bytes, bytes]]
 ) -> list[bytes]:
-    """The frames of an answer: epoch, term and last number of the topic, and what it holds.
+    """Return the frames of an answer.
 
-    ``messages`` are pairs of packed header and body.
+    ``state`` is the epoch, the term and the last number of the topic.  ``messages`` are
+    pairs of packed header and body.
     """
     frames = [request.topic, _STATE.pack(*state, *request.after) + request.mark]
     for header, body in messages:
@@ -93,7 +97,7 @@ def replay_reply(
 
 
 def parse_replay_reply(frames: list[bytes]) -> Snapshot:
-    """The snapshot that an answer holds, or WireError."""
+    """Return the snapshot in the frames of an answer, or raise WireError."""
     if len(frames) < 2 or len(frames) % 2 or len(frames[1]) < _STATE.size:
         raise WireError("a replay reply has a topic, a state and pairs of header and body")
     topic, state, *rest = frames

@@ -1,4 +1,4 @@
-"""Where a stream stands, by the messages that it carried; without I/O."""
+"""The state of a stream, derived from its messages, without I/O."""
 
 from __future__ import annotations
 
@@ -9,19 +9,13 @@ from bus.wire import Header, Kind
 
 
 class StreamState:
-    """The one rule for "the history is complete" and for "the stream is over".
-
-    READY says that the history is complete.  Where READY itself is no longer
-    remembered, any later message that is not part of the history says it as well.
-    Only an ``error`` does not: it may come instead of the history, or before its
-    end.  Another epoch begins with another history.
-    """
+    """The single rule for "the history is complete" and "the stream is over"."""
 
     def __init__(self) -> None:
         self.complete = False
         """The history is complete."""
         self.final = False
-        """The stream is over, until its next message."""
+        """The stream is over, unless another message follows."""
         self._epoch = 0
 
     @classmethod
@@ -35,8 +29,11 @@ class StreamState:
     def take(self, header: Header) -> None:
         """Take the next message of the stream."""
         if header.epoch != self._epoch:
-            self._epoch, self.complete = header.epoch, False
+            self._epoch, self.complete = header.epoch, False  # each epoch has its own history
         if header.kind is not Kind.READY:
             self.final = header.final
+        # READY marks the history as complete.  The broker may have forgotten READY, but then
+        # any later message outside the history shows the same.  An error does not, because it
+        # may come instead of the history or in the middle of it.
         if header.kind is not Kind.ERROR and not header.history:
             self.complete = True

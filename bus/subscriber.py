@@ -1,7 +1,7 @@
-"""A subscriber's sockets: live messages, and the replay of missed ones.
+"""A subscriber's sockets, for live messages and for replays of missed ones.
 
-The ZeroMQ context is handed in, so that the web tier can bring gevent's.  It is made
-after the fork, never before it.
+The caller passes the ZeroMQ context, because the web tier uses gevent's.  Create it
+after the fork, never before.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from mist.errors import BusError
 from mist.paths import Paths, out_of_reach
 from mist.settings import Settings
 
-#: How soon a subscriber tries again to reach a broker that is restarted.
+# The interval at which a subscriber tries to reconnect to a broker that restarts.
 _RECONNECT_MS: Final = 20
 
 
 def events_socket(
     context: zmq.Context[zmq.Socket[bytes]], paths: Paths, settings: Settings
 ) -> zmq.Socket[bytes]:
-    """A SUB socket on the broker's ``events``, subscribed to nothing yet."""
+    """Return a SUB socket on the broker's ``events``, without subscriptions."""
     socket = context.socket(zmq.SUB)
     socket.linger = 0
     socket.rcvhwm = settings.bus.subscriber_queue
@@ -38,14 +38,15 @@ def events_socket(
 def replay_socket(
     context: zmq.Context[zmq.Socket[bytes]], paths: Paths, *, immediate: bool = True
 ) -> zmq.Socket[bytes]:
-    """A DEALER socket on the broker's ``replay``.
+    """Return a DEALER socket on the broker's ``replay``.
 
-    While the broker is away it takes no request; unless ``immediate`` is false:
-    then it keeps requests for a broker that comes.
+    With ``immediate``, the socket accepts no request while the broker is away.  Without,
+    it queues requests for the next broker.
     """
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
-    socket.immediate = immediate  # holds for connections that are made from here on
+    # Before connect(), because the option applies to later connections only.
+    socket.immediate = immediate
     socket.connect(paths.endpoint("replay"))
     return socket
 
@@ -57,25 +58,29 @@ def ask_replay(
     after: Position = START,
     timeout: float = 5.0,
 ) -> Snapshot:
-    """One replay, blocking; BusError if the broker does not answer in ``timeout`` seconds."""
+    """Request one replay and wait for it.
+
+    Raise BusError if the broker does not answer within ``timeout`` seconds.
+    """
     with replay_socket(context, paths, immediate=False) as socket:
         socket.send_multipart(ReplayClient(topic).ask(time.monotonic(), after))
-        # Not RCVTIMEO, which gevent's sockets do not know.
+        # Poll instead of setting RCVTIMEO, which gevent's sockets do not support.
         if not socket.poll(int(timeout * 1000), zmq.POLLIN):
             endpoint = paths.endpoint("replay")
             raise unanswered(paths, "replay", f"no broker answers on {endpoint}; is mist up?")
-        # The socket is new and asks once, so there is no other answer to tell this one from.
+        # The socket is new and asks once, so any answer belongs to this request.
         return parse_replay_reply(socket.recv_multipart())
 
 
 def unanswered(paths: Paths, name: str, text: str) -> BusError:
-    """Why nobody answers at an endpoint: ``text``, unless this user may not connect to it.
+    """Return the error for an endpoint without an answer.
 
-    ZeroMQ tries for ever to connect, and tells no reason.
+    Its text is ``text``, unless this user has no permission to connect.
     """
+    # libzmq retries forever and does not report why it cannot connect.
     if out_of_reach(paths.runtime / name):
         text = (
             f"this user may not connect to {paths.endpoint(name)}; "
-            "run this as root or as the user that the service runs as"
+            "run this command as root or as the service's user"
         )
     return BusError(text)

@@ -1,8 +1,8 @@
-"""Topics of the bus, and what a subscription demands.
+"""The topics of the bus, and the demand that a subscription expresses.
 
-A topic is ``kind/id/what`` and a subscription is a prefix of topics, so the
-slash after the id is part of every useful prefix: ``container/1/`` is no prefix
-of ``container/10/log``.
+A topic is ``kind/id/what``, and a subscription is a prefix of topics.  Every useful
+prefix includes the slash after the id: ``container/1/`` is not a prefix of
+``container/10/log``.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ TopicKind = Literal["container", "deployment", "metrics"]
 
 METRICS: Final = b"metrics/system"
 
+# The ids of the store: at most 19 digits (mist/ids.py), without leading zeros.
 _DEMAND = re.compile(rb"(container|deployment)/([1-9][0-9]{0,18})/")
 
 
 class Demand(NamedTuple):
-    """The one thing that a subscription asks to be collected."""
+    """The container or deployment whose log a subscription asks for."""
 
     kind: TopicKind
     id: int
 
 
 def container_log(app_id: int) -> bytes:
-    """The topic of an application's container log."""
+    """Return the topic of an application's container log."""
     return b"container/%d/log" % app_id
 
 
 def deployment_log(deployment_id: int) -> bytes:
-    """The topic of a deployment's log and status."""
+    """Return the topic of a deployment's log and status."""
     return b"deployment/%d/log" % deployment_id
 
 
 def demand(subscription: bytes) -> Demand | None:
-    """What ``subscription`` (a prefix of topics) demands, or None.
+    """Return the demand of ``subscription``, a prefix of topics; None if it demands nothing.
 
-    A prefix that names no single container or deployment, such as
-    ``container/`` or the empty one, listens to whatever is there and starts
-    nothing: otherwise one curious tap would start a collector for everything.
+    A prefix that does not name one container or deployment, such as ``container/`` or the
+    empty prefix, receives whatever is published.
     """
+    # Otherwise one curious tap would start a collector for every container.
     match = _DEMAND.match(subscription)
     if match is None:
         return None

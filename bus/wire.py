@@ -1,14 +1,14 @@
 """The format of a bus message: ``[topic, header, body]``.
 
-The topic is plain text, the header 36 bytes in network order, the body
-newline-delimited JSON: the very messages that a WebSocket client receives, so
-that they are encoded once, in the collector, and never again.
+The topic is plain text.  The header has 36 bytes in network order.  The body is
+newline-delimited JSON: the messages that a WebSocket client receives.  The collector
+encodes them, and no other process encodes them again.
 
-Every message of a topic covers the sequence numbers ``seq`` to ``seq + count -
-1`` of its *epoch*.  A new epoch starts the numbering anew (nobody remembers the
-old one); epochs are times in nanoseconds, so a later one is larger.  The *term*
-is the time at which the collector was started: the broker drops what an earlier
-term still had under way when a later one has taken over.
+A message covers the sequence numbers ``seq`` to ``seq + count - 1`` of its *epoch*.  A
+new epoch restarts the numbering when the old one is forgotten.  Epochs are times in
+nanoseconds, so a later epoch is larger.  The *term* is the fencing token: the start time
+of the collector.  The broker drops messages of an older term that are still in transit
+when a newer collector has claimed the topic.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ VERSION: Final = 1
 _HEADER = struct.Struct("!BBBxHxxIQQQ")
 HEADER_BYTES: Final = _HEADER.size
 
-#: No number of a message is larger: epochs and terms are nanoseconds since 1970, and
-#: what counts on from here must still fit the header.
+# The largest number in a header.  Epochs and terms are nanoseconds since 1970, and
+# numbers that continue from here must still fit into 64 bits.
 _MAX_NUMBER: Final = 2**63 - 1
 
-#: The WebSocket close codes that a header may carry, and none.
+# The WebSocket close codes that a header may carry; 0 stands for none.
 _CODES: Final = {0, *close_codes.SENDABLE}
 
-#: A message larger than this is nobody's: one line of 1 MiB whose every byte
-#: needs a six-byte JSON escape stays below it.
+# No collector sends a larger message: a line of 1 MiB stays below this even if every
+# byte needs a six-byte JSON escape.
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 
 
 class Kind(IntEnum):
-    """What the body of a message holds; the broker tells them apart by nothing else."""
+    """The kind of a message's body, by which alone the broker tells messages apart."""
 
     LOG = 1
-    """Log lines, ``count`` of them."""
+    """``count`` log lines."""
     STATUS = 2
     """One ``status`` message."""
     END = 3
@@ -53,29 +53,29 @@ class Kind(IntEnum):
     METRICS = 5
     """One sample of the system's metrics."""
     READY = 6
-    """No body: the history that a collector starts with is complete."""
+    """No body: the history with which a collector starts is complete."""
     CLAIM = 7
-    """No body, not forwarded: the collector of this term takes the topic over."""
+    """No body, not forwarded: the collector with this term claims the topic."""
 
 
 class Flag(IntFlag):
-    """Properties of a message beside its kind."""
+    """Properties of a message besides its kind."""
 
     HISTORY = 1
-    """Published while a collector loads what was there before it started."""
+    """Part of the log from before the collector started."""
     RESET = 2
-    """With CLAIM: forget what the topic's buffer holds, a new epoch begins."""
+    """With CLAIM: empty the topic's buffer, because a new epoch begins."""
 
 
 NO_FLAGS: Final = Flag(0)
 
-# Looked up, for calling an enumeration takes as long as all the rest of a header.
+# Lookup tables, because calling an enumeration takes as long as the rest of unpack().
 _KINDS: Final = {int(kind): kind for kind in Kind}
 _FLAGS: Final = {number: Flag(number) for number in range(int(Flag.HISTORY | Flag.RESET) + 1)}
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The fixed part of a bus message.  ``code`` is a WebSocket close code or 0."""
+    """The fixed part of a bus message."""
 
     kind: Kind
     epoch: int
@@ -84,6 +84,7 @@ class Header(msgspec.Struct, frozen=True):
     count: int = 1
     flags: Flag = NO_FLAGS
     code: int = 0
+    """A WebSocket close code, or 0."""
 
     @property
     def last(self) -> int:
@@ -92,17 +93,17 @@ class Header(msgspec.Struct, frozen=True):
 
     @property
     def lines(self) -> int:
-        """How many log lines the body holds."""
+        """The number of log lines in the body."""
         return self.count if self.kind is Kind.LOG else 0
 
     @property
     def history(self) -> bool:
-        """Whether the message is part of what a collector starts with."""
+        """Return True if the message is part of the collector's initial history."""
         return bool(self.flags & Flag.HISTORY)
 
     @property
     def final(self) -> bool:
-        """Whether the stream is over with this message."""
+        """Return True if the stream is over with this message."""
         return self.code != 0 and self.kind in {Kind.END, Kind.ERROR}
 
 
@@ -115,7 +116,7 @@ class Message(NamedTuple):
 
 
 def pack(header: Header) -> bytes:
-    """The header's 36 bytes."""
+    """Return the 36 bytes of a header."""
     return _HEADER.pack(
         VERSION,
         header.kind,
@@ -129,7 +130,7 @@ def pack(header: Header) -> bytes:
 
 
 def unpack(data: bytes) -> Header:
-    """The header that ``data`` holds; WireError if it holds none of ours."""
+    """Return the header in ``data``, or raise WireError."""
     if len(data) != HEADER_BYTES:
         raise WireError(f"a header has {HEADER_BYTES} bytes, not {len(data)}")
     version, kind, flags, code, count, term, epoch, seq = _HEADER.unpack(data)
@@ -140,17 +141,18 @@ def unpack(data: bytes) -> Header:
     if max(term, epoch, seq) > _MAX_NUMBER:
         raise WireError(f"a number is larger than {_MAX_NUMBER}")
     if code not in _CODES:
-        raise WireError(f"{code} is no WebSocket close code that may be sent")
+        raise WireError(f"{code} is not a WebSocket close code that may be sent")
     if kind not in _KINDS:
-        raise WireError(f"no message has kind {kind}")
+        raise WireError(f"a message cannot have kind {kind}")
     known = _FLAGS.get(flags)
+    # Keep unknown flags, so that a newer program may add some.
     return Header(
         _KINDS[kind], epoch, term, seq, count, Flag(flags) if known is None else known, code
     )
 
 
 def parse(frames: list[bytes]) -> Message:
-    """The message that the ``frames`` of one multipart message hold, or WireError."""
+    """Return the message in the frames of one multipart message, or raise WireError."""
     if len(frames) != 3:
         raise WireError(f"a message has three parts, not {len(frames)}")
     topic, header, body = frames

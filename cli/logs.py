@@ -22,7 +22,7 @@ from mist.log_range import LogRange, log_range
 from mist.paths import resolve_paths
 from mist.settings import Settings, load_settings
 
-# States of a container in which it writes nothing; its stream is about to end.
+# The engine's states in which a container writes nothing, so that its stream is about to end.
 _STILL: Final = frozenset({"created", "exited", "dead", "removing"})
 
 
@@ -35,8 +35,8 @@ _STILL: Final = frozenset({"created", "exited", "dead", "removing"})
 def command(app: str, tail: str | None, since: str | None, stopped: bool, timestamps: bool) -> None:
     """Follow the container log of APP (its name or id) until it ends.
 
-    Lines go where the container wrote them, to standard output or standard
-    error; what is said about the stream goes to standard error.
+    Lines go to the stream that the container wrote them to, standard output or
+    standard error.  Notes about the stream go to standard error.
     """
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
@@ -44,17 +44,18 @@ def command(app: str, tail: str | None, since: str | None, stopped: bool, timest
         wanted = Wanted(lines, settings.replay.lines, stopped)
         with opened_store() as store:
             topic = topics.container_log(management.find_app(store, app).id)
+        # Closing the follower ends the demand, so the collector may stop.
         with Follower(context, paths, settings, topic, terminal.STDOUT) as follower:
             status = follow(follower, settings, wanted, Printer(timestamps))
     raise SystemExit(status)
 
 
 class Wanted:
-    """Which part of a log's beginning is printed, without I/O.
+    """The part of a log's beginning to print, without I/O.
 
-    ``hold`` takes what arrives until it is known how the stream begins; then
-    ``beginning`` are the messages to print first.  A container that does not run
-    shows its lines only with ``stopped``.  ``reach`` is ``replay.lines``.
+    Give the arriving messages to ``hold`` until the beginning is complete.  Then print the
+    messages of ``beginning``.  Lines of a container that is not running are shown only
+    with ``stopped``.  ``reach`` is the setting ``replay.lines``.
     """
 
     def __init__(self, lines: LogRange, reach: int, stopped: bool = False) -> None:
@@ -66,28 +67,29 @@ class Wanted:
         self._stream = StreamState()
 
     def hold(self, items: Iterable[Item]) -> bool:
-        """Take what arrived; return True once the beginning is complete.
+        """Take what arrived.  Return True once the beginning is complete.
 
-        It is when the stream is over or the history is complete.  The collector of
-        a container that does not run still owes the error that says so.
+        It is complete when the stream is over or the history is complete.
         """
         for message in items:
             if isinstance(message, Message):
                 self._hold(message)
         if not self._held:
             return False
+        # The collector of a container that is not running has yet to send the error about it.
         running = self._stream.complete and self._engine_state not in _STILL
         return running or self._held[-1].header.final
 
     def _hold(self, message: Message) -> None:
         self._stream.take(message.header)
-        if message.body:
+        if message.body:  # READY has none
             self._held.append(message)
         if message.header.kind is Kind.STATUS:
             self._engine_state = messages.read_status(message.body).state
 
     def beginning(self) -> list[Item]:
-        """Status, then the last lines, then how it ended if it did."""
+        """Return the status, the last lines, and the message that ended the stream, if any."""
+        # The newest status is enough: the container may have changed its state in between.
         statuses = [held for held in self._held if held.header.kind is Kind.STATUS]
         last = self._held[-1]
         ended = [last] if last.header.final else []
@@ -99,22 +101,25 @@ class Wanted:
             return []
         logs = [held for held in self._held if held.header.kind is Kind.LOG]
         count = sum(held.header.count for held in logs)
+        # With fewer lines than the collector reads at most, and from number 1 on, the log
+        # has no older lines, so none can be reported as skipped.
         complete = count < self._reach and self._held[0].header.seq == 1
         chosen = self._lines.select(_timestamps(logs), self._reach)
         skipped = chosen.skipped(complete=complete)
         notice: list[Item] = [Gap(skipped)] if skipped else []
+        # _last yields the newest first.
         return notice + [*_last(logs, chosen.lines)][::-1]
 
 
 def _timestamps(logs: list[Message]) -> Iterator[str]:
-    """The times of the lines, the newest first."""
+    """Yield the times of the lines, the newest first."""
     for message in reversed(logs):
         for line in reversed(message.body.split(b"\n")):
             yield messages.log_timestamp(line)
 
 
 def _last(logs: list[Message], missing: int) -> Iterator[Message]:
-    """The messages of the last lines, the newest first."""
+    """Yield messages with the last ``missing`` lines, the newest first."""
     for message in reversed(logs):
         if missing <= 0:
             return
@@ -124,14 +129,15 @@ def _last(logs: list[Message], missing: int) -> Iterator[Message]:
 
 
 class Printer:
-    """Writes messages for people; ``final`` is the exit status once the stream is over."""
+    """Print messages for a human reader."""
 
     def __init__(self, timestamps: bool) -> None:
         self._timestamps = timestamps
         self.final: int | None = None
+        """The exit status, once the stream is over."""
 
     def show(self, item: Item) -> None:
-        """Print one message, or how many are lost."""
+        """Print one message, or the number of lost lines."""
         if isinstance(item, Gap):
             noun = "line" if item.lost == 1 else "lines"
             terminal.note(f"mist: {item.lost} {noun} skipped: no longer kept")
@@ -163,6 +169,7 @@ class Printer:
         if header.kind is Kind.END:
             self.final = Exit.OK
         elif header.code:
+            # An error without a code does not end the stream (bus/wire.py).
             self.final = (
                 Exit.UNAVAILABLE if header.code == close_codes.TRY_AGAIN_LATER else Exit.FAILURE
             )
@@ -173,9 +180,10 @@ def follow(follower: Follower, settings: Settings, wanted: Wanted, printer: Prin
     patience = time.monotonic() + settings.streams.start_seconds
     while not wanted.hold(follower.take(max(0.0, patience - time.monotonic()))):
         if time.monotonic() >= patience:
-            raise BusError("no collector sends this log; `mist status` may tell why")
+            raise BusError("no collector sends this log; run `mist status` to see why")
     _show(printer, wanted.beginning())
     while printer.final is None:
+        # Any timeout will do: the follower waits again, also for a broker that is away.
         _show(printer, follower.take(60.0))
     return printer.final
 
@@ -185,4 +193,5 @@ def _show(printer: Printer, items: Iterable[Item]) -> None:
         printer.show(item)
         if printer.final is not None:
             break
+    # Once per batch, so that a flood costs few system calls.
     terminal.flush()

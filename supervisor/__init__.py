@@ -1,1 +1,1 @@
-"""Starts, watches, restarts and stops processes; the broker of the bus."""
+"""The control plane: starts, watches, restarts and stops the processes of the service."""

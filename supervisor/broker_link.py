@@ -12,7 +12,7 @@ from bus.broker.control import Command, Report
 
 
 class BrokerLink:
-    """The pipe to the broker that was started last, if its end was not seen yet."""
+    """The pipe to the broker that was started last, until that broker ends."""
 
     def __init__(self) -> None:
         self._pipe: Connection | None = None
@@ -25,22 +25,23 @@ class BrokerLink:
 
     @property
     def descriptor(self) -> int | None:
-        """What becomes readable when the broker reports, or ends; None while it is away."""
+        """A descriptor that is readable when the broker reports or ends; None without a broker."""
         return None if self._pipe is None else self._pipe.fileno()
 
     def renew(self) -> Connection:
-        """Make a new pipe, and return the end for the broker that is about to start."""
-        self.close()
+        """Make a new pipe and return the end for the broker that is about to start."""
+        self.close()  # reports of the old broker do not apply to the new one
         self._pipe, theirs = Pipe()
         return theirs
 
     def reports(self) -> list[Report]:
-        """Return what has arrived; the end of the pipe is the end of the broker."""
+        """Return the reports that have arrived.  Close the link if the broker has ended."""
         arrived: list[Report] = []
         try:
             while self._pipe is not None and self._pipe.poll():
                 arrived += self._pipe.recv()
         except (EOFError, OSError):
+            # The broker held the other end alone, so it has ended.  The reports before stay valid.
             self.close()
         return arrived
 
@@ -55,20 +56,20 @@ class BrokerLink:
             self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as the pipe has room."""
+        """Send waiting commands while the pipe has room."""
         if self._pipe is None:
-            return
+            return  # a new broker starts empty, with nothing to drop or reject
         poller = select.poll()
         poller.register(self._pipe.fileno(), select.POLLOUT)
         with suppress(OSError):
-            # A socket is writable while three quarters of its buffer are free (unix(7)),
-            # far more than a command, so sending one never blocks the loop.
+            # A broker that does not read must not block the supervisor's loop.  A Unix socket is
+            # writable while most of its buffer is free, which is far more than one command.
             while self._unsent and poller.poll(0):
                 self._pipe.send(self._unsent[0])
                 self._unsent.popleft()
 
     def close(self) -> None:
-        """Close this end."""
+        """Close the supervisor's end of the pipe."""
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None

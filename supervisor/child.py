@@ -1,7 +1,7 @@
 """One row of the supervisor's table: a child, its state, and its timer.
 
-The clock and what starts a process are handed in, so that its whole life can be
-replayed in a test without a process and without waiting.
+The clock and the function that starts a process are injected, so that a test can replay
+a child's whole life without processes and without waiting.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from mist.settings import SupervisorSettings
 from supervisor.specs import Policy, Spec
 from supervisor.states import Move, State, moved
 
-#: Exit statuses that mean "cannot start": trying again at once would change nothing.
+# Exit statuses that mean "cannot start".  An immediate restart would fail in the same way.
 CANNOT_START: Final = frozenset(Exit) - {Exit.OK, Exit.FAILURE}
 
 
 class Process(Protocol):
-    """A process that was started, of whatever kind."""
+    """A running process of any kind."""
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """The process id."""
 
     @property
     def sentinel(self) -> int:
         """A file descriptor that becomes readable when the process ends."""
 
     def exit_code(self) -> int | None:
-        """None while it runs; a signal's number is negative."""
+        """Return the exit code, negative for a signal; None while the process runs."""
 
     def send_signal(self, number: int) -> None:
-        """Nothing happens if it has ended."""
+        """Send a signal; do nothing if the process has ended."""
 
     def close(self) -> None:
         """Release the descriptors of a process that has ended."""
@@ -46,16 +46,19 @@ Clock = Callable[[], float]
 
 
 class Child:
-    """``since`` and ``due`` are the clock's seconds; ``why`` says how the state came about."""
+    """A child of the supervisor: its specification, its state and its process, if any."""
 
     def __init__(self, spec: Spec, limits: SupervisorSettings, start: Start, clock: Clock) -> None:
         self.spec = spec
         self.state = State.IDLE
         self.since = clock()
+        """The time of the last move, in the clock's seconds."""
         self.due: float | None = None
+        """The time at which ``tick`` has to act, in the clock's seconds."""
         self.why = ""
+        """The cause of the last move, as shown by ``mist status``."""
         self.reason = ""
-        """What the child has said when it gave up; it is not started again at once."""
+        """The child's own explanation for giving up; it is not restarted at once."""
         self.restarts = 0
         self.exit_status = 0
         self.process: Process | None = None
@@ -66,34 +69,34 @@ class Child:
 
     @property
     def active(self) -> bool:
-        """Whether a process is there."""
+        """Return True if the child has a process."""
         return self.process is not None
 
     @property
     def pid(self) -> int | None:
-        """The process's number, if one is there."""
+        """The process id; None without a process."""
         return None if self.process is None else self.process.pid
 
     def start(self, why: str, *, resume: bool = False) -> None:
-        """Start a process; that it cannot even be started counts as a crash."""
+        """Start a process.  A failure to start one counts as a crash."""
         self._move(Move.START, why)
         self.reason = ""
         try:
             self.process = self._start(self.spec, resume)
-        except (OSError, EOFError) as error:  # EOFError: the fork server died at this moment
+        except (OSError, EOFError) as error:  # EOFError: the fork server died during the request
             self._crashed(f"cannot be started: {error}")
 
     def stop(self, why: str) -> None:
-        """Ask it to end, within the specification's ``stop_seconds``."""
+        """Ask the process to end within the specification's ``stop_seconds``."""
         if self.state in {State.IDLE, State.STOPPING, State.KILLING}:
-            return
+            return  # a second request must not extend the deadline
         self._move(Move.STOP, why)
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
             self.due = self.since + self.spec.stop_seconds
 
     def kill(self) -> None:
-        """Do not ask."""
+        """Kill the process without waiting for it to stop."""
         if self.state is State.RUNNING:
             self.stop("killed")
         if self.state is State.STOPPING and self.process is not None:
@@ -101,7 +104,7 @@ class Child:
             self.process.send_signal(signal.SIGKILL)
 
     def reap(self) -> bool:
-        """Look whether the process has ended, and move on if so."""
+        """Handle the end of the process.  Return True if it has ended."""
         if self.process is None:
             return False
         code = self.process.exit_code()
@@ -113,21 +116,27 @@ class Child:
         return True
 
     def tick(self) -> bool:
-        """Do what is due: kill what does not stop, start what has waited."""
+        """Kill a child that did not stop in time, or restart one whose pause is over.
+
+        Return True if the state has changed.
+        """
         if self.due is None or self._clock() < self.due:
             return False
         if self.state is State.STOPPING:
             self.kill()
         else:
             self.restarts += 1
+            # A child that is due and not stopping has crashed or failed, so resume its work.
             self.start(self.why, resume=True)
         return True
 
     def _ended(self, code: int) -> None:
         if self.state in {State.STOPPING, State.KILLING}:
+            # Any exit status will do: the supervisor asked for the end.
             self._move(Move.GONE, self.why)
         elif code == 0 and self.spec.policy is Policy.ONE_SHOT:
             self._move(Move.FINISH, "finished")
+        # The web tier announces why it gives up; its exit status does not say as much.
         elif self.reason:
             self._give_up(f"gave up: {describe(code)}", code)
         elif code in CANNOT_START:
@@ -146,7 +155,7 @@ class Child:
         self.due = now + self._crashes.pause
 
     def _give_up(self, why: str, status: int) -> None:
-        """Leave it alone for a window's time; what is to happen once is not tried again."""
+        """Wait for one crash window before the next attempt; never retry a one-shot child."""
         self._move(Move.GIVE_UP, why)
         self.exit_status = status
         if self.spec.policy is not Policy.ONE_SHOT:

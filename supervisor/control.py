@@ -1,6 +1,6 @@
-"""The control socket: who runs, with which pid, since when and why.
+"""The control socket, which reports the processes with their pid, state, age and cause.
 
-One request is one frame, ``hello`` or ``status``; the answer is one JSON object.
+A request is one frame, ``hello`` or ``status``.  The answer is one JSON object.
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ from mist.paths import Paths
 from mist.process import for_this_user_alone
 from supervisor.child import Child
 
-#: A request is a word; who sends more is cut off.
+# A request is one word.  libzmq disconnects a peer that sends more (ZMQ_MAXMSGSIZE).
 _REQUEST_BYTES: Final = 256
 
 Context = zmq.Context[zmq.Socket[bytes]]
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of ``mist status``; ``since`` is RFC 3339, ``pid`` None without a process."""
+    """One line of ``mist status``."""
 
     process: str
     pid: int | None
+    """None without a process."""
     state: str
     since: str
+    """The time of the last change of state (RFC 3339)."""
     restarts: int
     why: str
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The whole answer to ``status``."""
+    """The answer to ``status``."""
 
     version: str
     pid: int
@@ -57,13 +59,13 @@ class Hello(msgspec.Struct, frozen=True):
 
 
 class ControlProblem(msgspec.Struct, frozen=True):
-    """The answer to anything else."""
+    """The answer to any other request."""
 
     error: str
 
 
 class Control:
-    """The supervisor's end."""
+    """The supervisor's end of the control socket."""
 
     def __init__(self, context: Context, paths: Paths, status: Callable[[], Status]) -> None:
         self._status = status
@@ -72,6 +74,7 @@ class Control:
         self.socket.maxmsgsize = _REQUEST_BYTES
         endpoint = paths.endpoint("control")
         try:
+            # libzmq creates the socket's file, so only the umask can restrict it from the start.
             with for_this_user_alone():
                 self.socket.bind(endpoint)
             Path(endpoint.removeprefix("ipc://")).chmod(0o600)
@@ -79,9 +82,10 @@ class Control:
             raise BusError(f"cannot listen on {endpoint}: {error}") from None
 
     def answer(self) -> None:
-        """Answer what has arrived; an answer that its asker does not take is dropped."""
+        """Answer all requests that have arrived."""
         while self.socket.poll(0, zmq.POLLIN):
             *envelope, request = self.socket.recv_multipart()
+            # A ROUTER never blocks; it drops what the client does not take (zmq_socket(3)).
             self.socket.send_multipart([*envelope, msgspec.json.encode(self._reply(request))])
 
     def _reply(self, request: bytes) -> Status | Hello | ControlProblem:
@@ -89,16 +93,17 @@ class Control:
             return self._status()
         if request == b"hello":
             return Hello(mist.__version__, os.getpid())
-        return ControlProblem("the supervisor knows hello and status")
+        return ControlProblem("unknown request; the supervisor answers hello and status")
 
 
 def rows(children: Iterable[Child], now: float) -> list[Row]:
-    """The table's children, ``now`` being the time of the children's clock."""
+    """Return the rows for ``children``; ``now`` is the time of the children's clock."""
     return [
         Row(
             child.spec.name,
             child.pid,
             str(child.state),
+            # Children count monotonic seconds; the age converts them to wall-clock time.
             clock.rfc3339(time.time_ns() - int((now - child.since) * 1e9)),
             child.restarts,
             child.why,
@@ -108,7 +113,10 @@ def rows(children: Iterable[Child], now: float) -> list[Row]:
 
 
 def ask_status(context: Context, paths: Paths, timeout: float = 3.0) -> Status:
-    """The status of the supervisor of ``paths``; BusError if none answers in ``timeout`` s."""
+    """Return the status of the supervisor of ``paths``.
+
+    Raise BusError if no supervisor answers within ``timeout`` seconds.
+    """
     endpoint = paths.endpoint("control")
     with context.socket(zmq.REQ) as socket:
         socket.linger = 0
@@ -120,6 +128,6 @@ def ask_status(context: Context, paths: Paths, timeout: float = 3.0) -> Status:
         except (zmq.Again, msgspec.DecodeError):
             text = (
                 f"no supervisor answers on {endpoint}; start it with `mist up`, "
-                "or set MIST_RUNTIME to where it runs"
+                "or set MIST_RUNTIME to the directory in which it runs"
             )
             raise unanswered(paths, "control", text) from None

@@ -1,4 +1,4 @@
-"""Who is listened to, and since when nobody does: the edges of the broker, summed up."""
+"""The current demands, summed up from the subscription changes that the broker reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from bus.topics import Demand
 
 
 class Demands:
-    """The subscriptions of each demand; without any it lingers ``linger_seconds``."""
+    """The subscriptions of each demand.
+
+    A demand without subscriptions lingers for ``linger_seconds`` before it expires.
+    """
 
     def __init__(self, linger_seconds: float) -> None:
         self._linger = linger_seconds
@@ -16,10 +19,11 @@ class Demands:
         self._idle_since: dict[Demand, float] = {}
 
     def apply(self, edge: SubscriptionChanged, now: float) -> Demand | None:
-        """Take one edge; returns the demand that got a subscriber, if one did."""
+        """Apply one change.  Return the demand that gained a subscriber, if any."""
         demand = topics.demand(edge.prefix)
         if demand is None:
             return None
+        # Several prefixes can express one demand, such as container/1/ and container/1/log.
         prefixes = self._prefixes.setdefault(demand, set())
         if edge.subscribed:
             prefixes.add(edge.prefix)
@@ -31,27 +35,30 @@ class Demands:
         return None
 
     def wanted(self, demand: Demand) -> bool:
-        """Whether somebody listens."""
+        """Return True if the demand has a subscriber."""
         return bool(self._prefixes.get(demand))
 
     def known(self, demand: Demand) -> bool:
-        """Whether somebody listens, or did so a moment ago."""
+        """Return True if the demand has a subscriber or still lingers."""
         return demand in self._prefixes
 
     def expire(self, now: float) -> list[Demand]:
-        """Forget the demands that lingered long enough, and return them."""
+        """Forget and return the demands whose linger time is over."""
         over = [demand for demand, since in self._idle_since.items() if now >= since + self._linger]
         for demand in over:
             del self._prefixes[demand], self._idle_since[demand]
         return over
 
     def due(self) -> float | None:
-        """When the next one expires."""
-        first = next(iter(self._idle_since.values()), None)  # in the order in which they went idle
+        """Return the time at which the next demand expires; None if none lingers."""
+        # A dict keeps insertion order, so the first entry has been idle for the longest time.
+        first = next(iter(self._idle_since.values()), None)
         return None if first is None else first + self._linger
 
     def restart(self, now: float) -> None:
-        """The broker starts anew, and subscribers come back to it or do not."""
+        """Forget all subscriptions after a restart of the broker."""
         for demand, prefixes in self._prefixes.items():
+            # Subscribers reconnect and subscribe again.  A demand whose subscribers do not
+            # come back expires after the linger time.
             prefixes.clear()
             self._idle_since.setdefault(demand, now)

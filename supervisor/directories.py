@@ -1,4 +1,4 @@
-"""The directories that a service works in, and the locks that keep a second one out."""
+"""The directories of a service, and the locks that keep a second service out of them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from typing import IO, Final
 from mist.errors import AlreadyRunning, Exit, MistError, UnsafePath
 from mist.paths import Paths, owner_of_new, refuse_unsafe
 
-#: An ``ipc`` address is the name of a Unix socket: sun_path has 108 bytes with its zero (unix(7)).
+# An ``ipc`` address is the path of a Unix socket.  sun_path has 108 bytes including the
+# terminating zero (unix(7)).
 _SOCKET_NAME_BYTES: Final = 107
 
 _SOCKETS: Final = ("events", "ingest", "replay", "control", "notify")
 
 
 class UnsafeDirectory(MistError):
-    """A directory that cannot be used, or that somebody else could tamper with."""
+    """A directory that cannot be used, or that another user could tamper with."""
 
     exit_status = Exit.CANNOT_CREATE
 
 
 def prepare(paths: Paths) -> None:
-    """Make the directories, for this user and group alone; UnsafePlace if that cannot be."""
+    """Create the directories for this user and group alone, or raise UnsafeDirectory."""
     longest = max(len(os.fsencode(paths.runtime / name)) for name in _SOCKETS)
     if longest > _SOCKET_NAME_BYTES:
         raise UnsafeDirectory(
-            f"{paths.runtime} is too long a name for sockets; set MIST_RUNTIME to a shorter one"
+            f"{paths.runtime} is too long a path for sockets; set MIST_RUNTIME to a shorter one"
         )
     for directory, variable in ((paths.home, "MIST_HOME"), (paths.runtime, "MIST_RUNTIME")):
         _make(directory, variable, 0o750)
@@ -38,32 +39,38 @@ def prepare(paths: Paths) -> None:
             refuse_unsafe(directory, variable, paths.home)
         except UnsafePath as error:
             raise UnsafeDirectory(str(error)) from None
-        # Root may serve on the state of the service's user, with the sockets of the same user.
+        # Root may run the service on the state of the service's user.  The sockets then
+        # belong to that user, too.
         owner = paths.home.stat().st_uid if os.geteuid() == 0 else os.geteuid()
         _check(directory, variable, owner)
+    # Another user who can rename the runtime directory could put one of their own in its place.
     _check(paths.runtime.parent, "MIST_RUNTIME", os.geteuid())
     for folder, mode in (
         (paths.deployment_log(1).parent, 0o750),
         (paths.work_folder(1).parent, 0o700),
     ):
         if folder.is_symlink():
-            raise UnsafeDirectory(f"{folder} is a symbolic link: refused; move it away")
+            raise UnsafeDirectory(f"{folder} is a symbolic link; replace it by a directory")
         _make(folder, "MIST_HOME", mode)
         _check(folder, "MIST_HOME", paths.home.stat().st_uid)
 
 
 def lock(paths: Paths) -> ExitStack:
-    """Hold state and sockets for this process until it ends; AlreadyRunning if another does."""
+    """Lock state and sockets for this process, or raise AlreadyRunning.
+
+    The returned context holds the locks and removes the sockets at its end.
+    """
     held = ExitStack()
+    # Two locks, because two services may share either directory and not the other.
     for name, place in ((paths.lock, paths.home), (paths.runtime / "lock", paths.runtime)):
         held.enter_context(_locked(name, place))
-    # libzmq leaves the files of its sockets; what is gone should look gone.
+    # libzmq leaves the files of its sockets behind, which would look like a running service.
     held.callback(_remove_sockets, paths)
     return held
 
 
 def _remove_sockets(paths: Paths) -> None:
-    """Remove the sockets of the service, and no others that MIST_RUNTIME may hold."""
+    """Remove the sockets of the service, but no other files in MIST_RUNTIME."""
     for name in _SOCKETS:
         path = paths.runtime / name
         if path.is_socket():
@@ -75,9 +82,11 @@ def _locked(name: Path, place: Path) -> IO[str]:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _unwritable(name, error) from None
+    # A lock that root created must not keep out the service's user later.
     os.fchown(descriptor, *owner_of_new(name.parent))
     file = os.fdopen(descriptor, "r+")
     try:
+        # The kernel releases the lock when the process ends, however it ends (flock(2)).
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         holder = file.read().strip()
@@ -93,7 +102,7 @@ def _locked(name: Path, place: Path) -> IO[str]:
 
 
 def _unwritable(name: Path, error: OSError) -> UnsafeDirectory:
-    advice = "free some space on its disk" if error.errno == errno.ENOSPC else "see to its rights"
+    advice = "free some space on its disk" if error.errno == errno.ENOSPC else "check its mode"
     return UnsafeDirectory(f"cannot write {name}: {error.strerror}; {advice}")
 
 
@@ -104,11 +113,11 @@ def _make(directory: Path, variable: str, mode: int) -> None:
             os.chown(directory, *owner_of_new(directory.parent))
             directory.chmod(mode)
         elif directory.stat().st_uid == os.geteuid():
-            # The last version let the group write where only this user may now.
+            # Earlier versions gave the group write access, which now only this user has.
             directory.chmod(stat.S_IMODE(directory.stat().st_mode) & ~stat.S_IWGRP)
     except OSError as error:
         raise UnsafeDirectory(
-            f"cannot make {directory}: {error.strerror}; set {variable} to another directory"
+            f"cannot create {directory}: {error.strerror}; set {variable} to another directory"
         ) from None
     if not os.access(directory, os.W_OK | os.X_OK):
         raise UnsafeDirectory(
@@ -120,6 +129,7 @@ def _check(directory: Path, variable: str, owner: int) -> None:
     """Refuse a directory in which a user other than root and ``owner`` could replace files."""
     found = directory.stat()
     theirs = found.st_uid not in {0, os.geteuid(), owner}
+    # In a sticky directory, users cannot remove or rename the files of others (unlink(2)).
     open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
     if theirs or open_to_all:
         raise UnsafeDirectory(

@@ -1,9 +1,10 @@
-"""Fencing tokens, also called terms: the broker tells a collector from its predecessor by them.
+"""Fencing tokens ("terms"), by which the broker tells a collector from its replacement.
 
-A token is a time in nanoseconds.  Epochs of the bus begin with one, so tokens also order
-what subscribers receive before and after a restart.  They have to grow when the clock is
-set back, and across restarts of the supervisor: web workers that outlive it would take
-everything that the new collectors send for old messages.
+A token is a time in nanoseconds, so a later supervisor's tokens are larger.  Epochs of
+the bus are tokens, too, so they also order what subscribers receive across a restart.
+Tokens grow when the clock is set back, also while no supervisor runs.  Otherwise the
+broker would refuse a new collector's claim, and web workers that outlive the supervisor
+would drop new messages as old ones.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mist import logs
 
 
 class FencingTokens:
-    """Each call returns a larger number: the time, or the last number plus one.
+    """Return a larger number at each call: the time, or the last number plus one.
 
     ``file`` keeps the last number for the next supervisor.
     """
@@ -41,18 +42,18 @@ class FencingTokens:
             return 0
 
     def _store(self) -> None:
-        # Replaced as a whole: a file that is cut off would hold a smaller number.
+        # Replace the file as a whole: a truncated one would hold a smaller number.
         new = self._file.with_suffix(".new")
         try:
             new.write_text(f"{self._last}\n", "ascii")
             new.replace(self._file)
             self._failing = False
         except OSError as error:
-            # The disk is full: tokens still grow as long as this process runs.
+            # The disk may be full.  Tokens still grow as long as this process runs.
             if not self._failing:
                 logs.logger().warning("fencing_token_not_stored", reason=str(error))
             self._failing = True
 
 
-# A token has to fit into the header of a bus message, which has 63 bits for it.
+# A token of this length fits into the 63 bits of a bus message's header.
 _DIGITS = 19

@@ -1,7 +1,7 @@
-"""Starts workers from a preloaded fork server.
+"""Start workers from a preloaded fork server.
 
-A worker forked from it costs some milliseconds and few private pages, where a
-fresh interpreter costs a quarter of a second and 26 MB.
+A forked worker costs a few milliseconds and few private pages.  A fresh interpreter
+costs a quarter of a second and 26 MB.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Final
 
 from supervisor.programs import Handle
 
-#: The modules that the fork server loads once, for all children.  Those of deployments
-#: are not among them: docker-py and the store's library would double the memory that
-#: each fork copies the tables of, and a deployment takes its time anyway.
+# The modules that the fork server loads once for all children.  The modules of deployments
+# are left out: docker-py and SQLAlchemy would double the memory whose page tables each
+# fork copies, and their load time hardly matters next to a build.
 PRELOAD: Final = (
     "mist.process",
     "bus.broker.main",
@@ -28,14 +28,14 @@ PRELOAD: Final = (
     "workers.metrics.main",
 )
 
-#: What multiprocessing reports when the fork server itself was killed.
+# The exit code that multiprocessing reports when the fork server itself was killed.
 _UNKNOWN: Final = 255
-#: How long a child is waited for that was killed because its fork server was.
+# The time that a killed orphan of a dead fork server gets to end.
 _KILL_MS: Final = 1_000
 
 
 def _nothing() -> None:
-    """Most workers leave nothing to be given back."""
+    """Do nothing: most workers hold no resources of the supervisor."""
 
 
 class Worker(Handle):
@@ -49,16 +49,14 @@ class Worker(Handle):
 
     @property
     def sentinel(self) -> int:
-        """The fork server's word that the process ended."""
+        """The fork server's pipe, which is readable once the process has ended."""
         return self._process.sentinel
 
     def exit_code(self) -> int | None:
-        """None while it runs.
-
-        A fork server that dies takes the exit codes with it and leaves its
-        children behind; such a child is killed, for nobody could watch it.
-        """
+        """Return the exit code, negative for a signal; None while the process runs."""
         code = self._process.exitcode
+        # A dead fork server takes the exit codes with it and leaves its children running.
+        # Kill such an orphan, because the supervisor could not see it end.
         if code == _UNKNOWN and not self.ended():
             self.send_signal(signal.SIGKILL)
             self.ended(_KILL_MS)
@@ -73,7 +71,10 @@ class Worker(Handle):
 
 
 class ForkServer:
-    """The fork server of this process; it starts with its first worker, and again if it dies."""
+    """The fork server of this process.
+
+    It starts with the first worker, and again with the next worker if it has died.
+    """
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
@@ -86,40 +87,38 @@ class ForkServer:
         args: tuple[object, ...],
         closed: Callable[[], None] = _nothing,
     ) -> Worker:
-        """Start one worker; OSError or EOFError if that fails.
+        """Start one worker, or raise OSError or EOFError.
 
-        ``closed`` is called when it has ended and its descriptors are released.
+        Call ``closed`` when the worker has ended and its descriptors are released.
         """
         child = self._context.Process(
             target=target,
             args=args,
             name=name,
-            daemon=True,  # should this process end by an exception, it does not wait for children
+            daemon=True,  # if an exception ends this process, it must not wait for its children
         )
         with _no_main_module():
-            resource_tracker.ensure_running()  # first: it would let go of what is held back
+            # Start the tracker first.  The fork server's start would do so inside _held_back,
+            # and the tracker's start ends with unblocking SIGTERM.
+            resource_tracker.ensure_running()
             with _held_back(signal.SIGTERM):
                 forkserver.ensure_running()
             child.start()
         return Worker(child, closed)
 
     def close(self) -> None:
-        """End the fork server, once all its children have ended.
-
-        It would end by itself a moment after this process; waiting for it here
-        means that nothing of the service is left when this process is gone.
-        """
+        """End the fork server.  Call this once all its children have ended."""
+        # It would also end by itself, but only a moment after this process.  Waiting for it
+        # leaves no process of the service behind.  multiprocessing has no public way to do so.
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
         resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 @contextmanager
 def _no_main_module() -> Iterator[None]:
-    """Keep multiprocessing from running this program's ``__main__`` again in each child.
-
-    It does so to unpickle what ``__main__`` defines; here that is nothing, and
-    the modules of the command line would cost each child time and memory.
-    """
+    """Keep multiprocessing from importing this program's ``__main__`` in each child."""
+    # multiprocessing imports it to unpickle objects that ``__main__`` defines.  There are
+    # none here, and the modules of the command line would cost each child time and memory.
     real = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -130,11 +129,9 @@ def _no_main_module() -> Iterator[None]:
 
 @contextmanager
 def _held_back(number: signal.Signals) -> Iterator[None]:
-    """Block a signal for what is started meanwhile; it inherits the mask, and keeps it.
-
-    A SIGTERM to the whole process group or control group must not end the fork
-    server, which would take the exit codes of all children with it.
-    """
+    """Block a signal for the processes started in this context, which inherit the mask."""
+    # A SIGTERM to the whole process group or control group must not end the fork server:
+    # the exit codes of all children would be lost with it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield

@@ -1,4 +1,4 @@
-"""The supervisor's one loop: sockets, sentinels, signals and timers."""
+"""The supervisor's event loop over sockets, process sentinels, signals and timers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from supervisor.supervisor import Effects, Supervisor
 
 
 class Loop:
-    """Runs one service until it has ended; ``web`` is gunicorn's command, or empty."""
+    """Run one service until it has ended; ``web`` is gunicorn's command, or empty."""
 
     def __init__(
         self, settings: Settings, paths: Paths, store: Store, web: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Loop:
         }
 
     def run(self) -> int:
-        """The exit status of the service; 0 if it was asked to end."""
+        """Serve, and return the exit status: 0 if the service was asked to end."""
         try:
             self._supervisor.add(specs.broker(self._settings))
             while not self._supervisor.stopped:
@@ -78,11 +78,11 @@ class Loop:
 
     @property
     def reason(self) -> str:
-        """Why the service ended although nobody asked it to, or nothing."""
+        """Why the service ended without being asked to; empty if it was asked."""
         return self._supervisor.reason
 
     def _turn(self) -> None:
-        """Sleep until something happens, and do what follows from it."""
+        """Wait for the next event and handle whatever is ready."""
         ready = self._wait()
         for number in self._signals.take() if self._signals.descriptor in ready else ():
             self._handlers.get(number, _ignore)()
@@ -92,7 +92,9 @@ class Loop:
             for report in self._link.reports():
                 self._take(report)
         if self._from_web is not None:
-            self._hear_web(self._from_web)  # before it is reaped: it may have said why it ends
+            # Before reaping: a web tier that has ended may have left the reason in its socket.
+            self._hear_web(self._from_web)
+        # Check every child instead of mapping ready sentinels back to children.
         self._supervisor.reap()
         if self._control.socket in ready:
             self._control.answer()
@@ -100,6 +102,7 @@ class Loop:
         self._tell_systemd()
 
     def _wait(self) -> dict[object, int]:
+        # A new poller each time, because the descriptors change with every child.
         poller = zmq.Poller()
         poller.register(self._control.socket, zmq.POLLIN)
         poller.register(self._signals.descriptor, zmq.POLLIN)
@@ -114,11 +117,12 @@ class Loop:
         return dict(poller.poll(self._timeout_ms()))
 
     def _timeout_ms(self) -> int | None:
-        """Until the next timer, rounded up: waking early would only mean to sleep again."""
+        """Return the time until the next timer; None without one."""
         times = [self._supervisor.due()]
         if self._notifier.watchdog_seconds is not None:
             times.append(self._next_watchdog)
         due = min((at for at in times if at is not None), default=None)
+        # Rounded up: a loop that wakes early would only have to sleep again.
         return None if due is None else max(0, int((due - time.monotonic()) * 1000) + 1)
 
     def _take(self, report: Report) -> None:
@@ -128,10 +132,10 @@ class Loop:
             self._supervisor.edge(report)
 
     def _broker_is_ready(self) -> None:
-        """Start what needs the bus, the first time; after a restart all of it is there."""
+        """Start the processes that need the bus when the broker is ready for the first time."""
         self._supervisor.broker_restarted()
         if self._supervisor.stopping or "metrics" in self._supervisor.children:
-            return
+            return  # a restarted broker: those processes are in the table already
         self._supervisor.add(specs.metrics(self._settings))
         if self._web:
             self._supervisor.add(specs.web(self._settings))
@@ -139,7 +143,7 @@ class Loop:
             self._say_ready()
 
     def _hear_web(self, notices: NotifySocket) -> None:
-        """Take what the web tier says: that it serves, or why it gives up."""
+        """Handle the web tier's notices: that it serves, or why it gives up."""
         web = self._supervisor.children.get(specs.WEB)
         for notice in notices.take():
             if "READY" in notice:
@@ -148,14 +152,15 @@ class Loop:
                 web.reason = notice.get("STATUS", "")
 
     def _say_ready(self) -> None:
-        """Tell the service manager, once: a web tier that comes back is no news."""
+        """Tell the service manager that the service is ready, once."""
+        # A restarted web tier reports READY again, which changes nothing for the manager.
         if not self._ready:
             self._ready = True
             self._notifier.ready()
             logs.logger().info("ready", pid=os.getpid(), version=mist.__version__)
 
     def _handle_stop(self) -> None:
-        """Asked once: the orderly way; asked again: at once."""
+        """Stop in order at the first signal; kill everything at the second."""
         if self._supervisor.stopping:
             self._supervisor.kill()
             return
@@ -163,8 +168,9 @@ class Loop:
         self._supervisor.stop()
 
     def _handle_hup(self) -> None:
-        """Have gunicorn load its configuration and application anew."""
+        """Make gunicorn reload its configuration and application."""
         web = self._supervisor.children.get(specs.WEB)
+        # A web tier that starts later reads the new configuration anyway.
         if web is not None and web.process is not None and web.state is State.RUNNING:
             web.process.send_signal(signal.SIGHUP)
 
@@ -184,6 +190,7 @@ class Loop:
         return Status(mist.__version__, os.getpid(), state, self._began, rows(children, now))
 
     def _close(self) -> None:
+        # The spawner before the notices, because its children share the notices' memory.
         self._signals.close()
         self._link.close()
         self._spawner.close()
@@ -195,4 +202,4 @@ class Loop:
 
 
 def _ignore() -> None:
-    """A signal that nobody handles."""
+    """Ignore a signal without a handler."""

@@ -1,4 +1,4 @@
-"""The supervisor as a program: takes the place, opens the store, and runs the loop."""
+"""The supervisor as a program: locks the directories, opens the store and runs the loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supervisor.loop import Loop
 
 
 class ServiceEnded(MistError):
-    """A process without which the service is none could not be kept running."""
+    """An essential process could not be kept running."""
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
@@ -33,22 +33,23 @@ def serve(
     web: tuple[str, ...] = (),
     before: Callable[[Store], None] | None = None,
 ) -> None:
-    """Run a service until it is asked to end; MistError if it cannot start or go on.
+    """Run a service until it is asked to end; raise MistError if it cannot start or go on.
 
-    ``before`` is called when the place is taken and the store has its tables,
-    and before any process is started.
+    ``before`` is called when the directories are locked and the store has its tables,
+    before any process starts.
     """
     process.raise_file_limit()
     logs.configure(settings)
     logs.name_process("supervisor")
-    # No Python that is started from here on takes modules from the current directory: in one
-    # with a folder ``api`` or ``workers`` of its own that would be the code that runs.
+    # Keep Python processes started from here on from importing modules of the current
+    # directory.  A folder named ``api`` or ``workers`` there would replace our packages.
     os.environ["PYTHONSAFEPATH"] = "1"
     directories.prepare(paths)
     with directories.lock(paths):
         if not settings.store.url:
-            location.move(paths)
+            location.move(paths)  # earlier versions kept the database elsewhere
         store = open_store(settings, paths)
+        # Under the lock, so that no two supervisors migrate one store at a time.
         store.migrate()
         if before is not None:
             before(store)

@@ -1,4 +1,4 @@
-"""What the collectors are told of their applications, kept in step with the store."""
+"""The facts about applications that the collectors see, kept in step with the store."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class AppLookup(Protocol):
     """The part of the store's ``apps`` that collectors depend on."""
 
     def containers(self, app_ids: Collection[int]) -> dict[int, str]:
-        """Return the container of each of these applications that exists, or StoreError."""
+        """Return the container of each of these applications that exists; may raise StoreError."""
 
 
 class Notices:
-    """The notices of the collectors that run, one for each application."""
+    """The notices of the running collectors, one for each application."""
 
     def __init__(self, apps: AppLookup) -> None:
         self._apps = apps
@@ -34,6 +34,7 @@ class Notices:
         try:
             facts = self._read([app_id])[app_id]
         except StoreError as error:
+            # The collector starts all the same, and tells its clients about the error.
             facts = AppFacts(error=str(error))
         self._pages[app_id], notice = self._board.take(facts)
         self._posted[app_id] = facts
@@ -45,14 +46,15 @@ class Notices:
         del self._posted[app_id]
 
     def update(self, deploying: Collection[int]) -> None:
-        """Tell what has changed; ``deploying`` are the applications that are being deployed.
+        """Post what has changed.
 
-        One query serves all collectors.  While the store fails, what it said last holds.
+        ``deploying`` holds the applications that are being deployed.
         """
         self._deploying = deploying
         known = self._posted
+        # While the store fails, the facts that it returned last remain valid.
         with suppress(StoreError):
-            known = self._read(self._posted)
+            known = self._read(self._posted)  # one query for all collectors
         for app_id, facts in known.items():
             changed = msgspec.structs.replace(facts, deploying=app_id in deploying)
             if changed != self._posted[app_id]:
@@ -60,7 +62,7 @@ class Notices:
                 self._board.post(self._pages[app_id], changed)
 
     def end(self) -> None:
-        """Release the memory when all collectors have ended."""
+        """Release the shared memory.  Call this when all collectors have ended."""
         self._board.close()
 
     def _read(self, app_ids: Collection[int]) -> dict[int, AppFacts]:

@@ -1,4 +1,4 @@
-"""The end of sd_notify(3) that listens: how the web tier of ``mist up`` says how it is."""
+"""The listening end of sd_notify(3), on which the web tier of ``mist up`` reports its state."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Final
 from mist.errors import BusError
 from mist.process import for_this_user_alone
 
-#: Longer than any message that :mod:`mist.notify` sends.
+# Larger than any message that :mod:`mist.notify` sends; recv(2) would truncate a longer one.
 _MESSAGE_BYTES: Final = 65_536
 
 
 class NotifySocket:
-    """A socket that NOTIFY_SOCKET may name; only this user can write to it."""
+    """A socket for NOTIFY_SOCKET.  Only this user can write to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -24,6 +24,7 @@ class NotifySocket:
             socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )
         try:
+            # A supervisor that was killed leaves its socket; bind(2) would fail with EADDRINUSE.
             path.unlink(missing_ok=True)
             with for_this_user_alone():
                 self._socket.bind(str(path))
@@ -31,11 +32,11 @@ class NotifySocket:
             raise BusError(f"cannot listen on {path}: {error.strerror}") from None
 
     def fileno(self) -> int:
-        """Readable when the service has said something."""
+        """Return a descriptor that is readable when a message has arrived."""
         return self._socket.fileno()
 
     def take(self) -> Iterator[dict[str, str]]:
-        """The messages that have arrived, as variables and their values."""
+        """Yield the messages that have arrived, as variables and their values."""
         with suppress(BlockingIOError):
             while True:
                 message = self._socket.recv(_MESSAGE_BYTES).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Processes by their descriptors, and programs of their own."""
+"""Processes referred to by descriptor, and programs that run outside the fork server."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from contextlib import suppress
 
 
 class Handle:
-    """A process by its descriptor (pidfd_open(2)): a number that was reused is never hit."""
+    """A process referred to by its descriptor (pidfd_open(2)).
+
+    A signal never reaches another process that was given the same pid later.
+    """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._pidfd: int | None = None
-        with suppress(ProcessLookupError):  # it has ended, and somebody else has reaped it
+        with suppress(ProcessLookupError):  # it has ended, and the fork server has reaped it
             self._pidfd = os.pidfd_open(pid)
 
     def send_signal(self, number: int) -> None:
-        """Nothing happens if the process has ended."""
+        """Send a signal; do nothing if the process has ended."""
         if self._pidfd is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def ended(self, timeout_ms: int = 0) -> bool:
-        """Whether the process has ended, at the latest after ``timeout_ms``."""
+        """Wait for up to ``timeout_ms``.  Return True if the process has ended."""
         if self._pidfd is None:
             return True
         poller = select.poll()
@@ -35,7 +38,7 @@ class Handle:
 
     @property
     def descriptor(self) -> int:
-        """Readable once the process has ended."""
+        """A descriptor that is readable once the process has ended; -1 without one."""
         return -1 if self._pidfd is None else self._pidfd
 
     def close(self) -> None:
@@ -46,33 +49,35 @@ class Handle:
 
 
 class Program(Handle):
-    """A program of its own, which is told by the kernel when the supervisor dies."""
+    """A separate program, to which the kernel sends SIGTERM when the supervisor dies."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         self._popen = subprocess.Popen(  # noqa: S603 - our own command
             ["setpriv", "--pdeathsig", "TERM", *command],  # noqa: S607 - util-linux, on any Debian
             env=environ,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # a terminal's ^C is the supervisor's to handle
+            start_new_session=True,  # only the supervisor handles a terminal's ^C
         )
         super().__init__(self._popen.pid)
 
     def send_signal(self, number: int) -> None:
-        """Nothing happens if the program has ended; SIGKILL takes its own children along.
+        """Send a signal; do nothing if the program has ended.
 
-        gunicorn's workers would otherwise hold the port for some moments more.
+        SIGKILL also goes to the program's own children.
         """
+        # gunicorn's workers would otherwise hold the port for a few moments longer.
         if number == signal.SIGKILL and self._popen.returncode is None:
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, number)  # its number is not given away before it is reaped
+                # The pid cannot belong to another group: it stays taken until it is reaped.
+                os.killpg(self.pid, number)
         else:
             super().send_signal(number)
 
     @property
     def sentinel(self) -> int:
-        """The descriptor of the process."""
+        """A descriptor that is readable once the program has ended."""
         return self.descriptor
 
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """Return the exit code, negative for a signal; None while the program runs."""
         return self._popen.poll()

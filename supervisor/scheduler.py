@@ -1,6 +1,6 @@
-"""The queue of deployments: what may start, what waits, and what the others wait for.
+"""The queue of deployments: which may start, which wait, and for what they wait.
 
-``plan`` decides without I/O: rows of the store go in, actions come out.
+``plan`` decides without I/O: it turns rows of the store into actions.
 """
 
 from __future__ import annotations
@@ -16,38 +16,40 @@ _INTERRUPTED = "Interrupted by a restart"
 
 
 class Start(NamedTuple):
-    """Start a runner; with ``resume`` it only cleans up what an earlier one left."""
+    """Start a runner; with ``resume`` it only cleans up what an earlier runner left."""
 
     deployment_id: int
     resume: bool
 
 
 class Wait(NamedTuple):
-    """Leave the deployment in the queue, with this ``message`` about its place."""
+    """Leave the deployment in the queue, with this ``message`` about its position."""
 
     deployment_id: int
     message: str
 
 
 class Plan(NamedTuple):
-    """The ``actions`` in their order; ``deploying`` are the applications that are deployed then."""
+    """The decisions about the queue."""
 
     actions: list[Start | Wait]
+    """To be carried out in this order."""
     deploying: frozenset[int]
+    """The applications that are being deployed once the actions are carried out."""
 
 
 class Rows(Protocol):
     """The part of the store's ``deployments`` that the queue needs."""
 
     def unfinished(self) -> list[Deployment]:
-        """Return the queue and what runs, in order of arrival."""
+        """Return the waiting and running deployments, in order of arrival."""
 
     def update(self, deployment_id: int, **changes: Unpack[DeploymentChanges]) -> bool:
-        """Write fields of a deployment that is not over."""
+        """Update fields of an unfinished deployment."""
 
 
 class Scheduler:
-    """Reads the queue and carries out the plan; a store that fails is read again later."""
+    """Read the queue and carry out the plan; retry later while the store fails."""
 
     def __init__(self, rows: Rows, concurrency: int) -> None:
         self._rows = rows
@@ -57,10 +59,10 @@ class Scheduler:
     def look(
         self, running: Collection[int], start: Callable[[Start], None]
     ) -> frozenset[int] | None:
-        """Start what may start and tell the others their place.
+        """Start what may start, and tell the others their position in the queue.
 
-        ``running`` are the deployments that have a runner.  Returns the
-        applications that are being deployed, or None if the store does not say.
+        ``running`` holds the deployments that have a runner.  Return the applications that
+        are being deployed, or None if the store fails.
         """
         try:
             rows = self._rows.unfinished()
@@ -68,6 +70,7 @@ class Scheduler:
             self._failed(error)
             return None
         actions, deploying = plan(rows, running, self._concurrency)
+        # Starts come first: they need no store, and a failing write must not hold them up.
         for action in actions:
             if isinstance(action, Start):
                 start(action)
@@ -79,7 +82,7 @@ class Scheduler:
         return deploying
 
     def lost(self, deployment_id: int) -> None:
-        """No runner could clean up: at least the row does not stay unfinished for ever."""
+        """Mark a deployment as failed when no runner could clean it up."""
         try:
             self._rows.update(
                 deployment_id,
@@ -88,29 +91,29 @@ class Scheduler:
                 finished_at=clock.now(),
             )
         except StoreError as error:
-            logs.logger().error("deployment stays open", id=deployment_id, reason=str(error))
+            logs.logger().error("deployment_not_closed", id=deployment_id, reason=str(error))
 
     def _tell(self, told: dict[int, str], actions: list[Start | Wait]) -> None:
         for action in actions:
+            # Write only what differs: the queue is read every second, by default.
             if isinstance(action, Wait) and action.message != told[action.deployment_id]:
                 self._rows.update(action.deployment_id, message=action.message)
 
     def _failed(self, error: StoreError) -> None:
-        """Log the first of several failures in a row."""
+        """Log the first of several consecutive failures."""
         if not self._failing:
-            logs.logger().error("the queue of deployments is not read", reason=str(error))
+            logs.logger().error("deployment_queue_not_read", reason=str(error))
         self._failing = True
 
 
 def plan(rows: Collection[Deployment], running: Collection[int], concurrency: int) -> Plan:
     """Return what to do about the unfinished ``rows``, which are in order of arrival.
 
-    ``running`` are the deployments that have a runner.  One that was begun and has
-    none was interrupted, and is cleaned up at once.  Otherwise one at a time runs
-    for an application, ``concurrency`` in all; a deployment that waits for its
-    application lets those of others pass.  One that was cancelled is started
-    whatever runs: all its runner does is to say so.
+    ``running`` holds the deployments that have a runner.  One deployment runs at a time
+    for each application, and ``concurrency`` in all.  A deployment that waits for its
+    application lets deployments of other applications pass.
     """
+    # A deployment that has begun and has no runner was interrupted; clean it up at once.
     begun = [row for row in rows if row.id in running or row.status != "pending"]
     taken = {row.id for row in begun}
     busy = {row.app_id: row.id for row in begun}
@@ -119,6 +122,7 @@ def plan(rows: Collection[Deployment], running: Collection[int], concurrency: in
     waiting: list[tuple[Deployment, str]] = []
     for row in (row for row in rows if row.id not in taken):
         if row.cancelled_by is not None:
+            # Start it regardless of the limits: its runner only records the cancellation.
             actions.append(Start(row.id, False))
         elif row.app_id in busy:
             waiting.append((row, f"deployment {busy[row.app_id]} of this app"))
@@ -146,7 +150,7 @@ def _for_a_place(concurrency: int) -> str:
 
 
 def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, … 11th, 12th, 13th, … 21st."""
+    """Return 1st, 2nd, 3rd, 4th, … 11th, 12th, 13th, … 21st."""
     if number % 100 in {11, 12, 13}:
         return f"{number}th"
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"

@@ -1,4 +1,4 @@
-"""Makes a process of a specification: a worker, or a program of its own."""
+"""Start the process of a specification: a forked worker or a separate program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from supervisor.specs import Spec
 
 
 class Spawner:
-    """Starts what a specification names."""
+    """Start processes by their specifications."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - each is a different part of a process's start
         self,
@@ -39,12 +39,15 @@ class Spawner:
         self._fork_server = ForkServer()
 
     def __call__(self, spec: Spec, resume: bool) -> Process:
-        """Start one process; OSError or EOFError if that fails."""
+        """Start one process, or raise OSError or EOFError."""
         if spec.kind is None:
             return Program(self._web, self._environ())
+        # A new token for each start, so that the broker drops what a predecessor still sends.
         assignment = Assignment(spec.kind, spec.target, self._next_token(), resume)
         arguments = (spec.entry, assignment, self._settings, self._paths)
         if spec.kind == "broker":
+            # Close the supervisor's copy of the broker's end.  Otherwise the link would not
+            # see the end of the broker.
             with self._link.renew() as pipe:
                 return self._fork_server.start(spec.name, process.run, (*arguments, pipe))
         if spec.kind == "container":
@@ -52,7 +55,7 @@ class Spawner:
         return self._fork_server.start(spec.name, process.run, arguments)
 
     def close(self) -> None:
-        """End the fork server too, once all its children have ended."""
+        """End the fork server.  Call this once all its children have ended."""
         self._fork_server.close()
 
     def _collector(self, spec: Spec, arguments: tuple[object, ...]) -> Worker:
@@ -65,11 +68,12 @@ class Spawner:
                 spec.name, process.run, (*arguments, notice), closed=closed
             )
         except (OSError, EOFError):
-            closed()
+            closed()  # no process that could end will release the notice
             raise
 
     def _environ(self) -> dict[str, str]:
-        """The settings in force, the command line's included, for a program that loads its own."""
+        """Return the environment for a program that loads the settings itself."""
+        # Options of the command line are in no file that the program reads.
         server = self._settings.server
         return os.environ | {
             "MIST_HOME": str(self._paths.home),
@@ -81,5 +85,5 @@ class Spawner:
 
 
 def gunicorn(configuration: str) -> list[str]:
-    """The command of the web tier."""
+    """Return the command of the web tier."""
     return [sys.executable, "-m", "api.server.serve", "-c", configuration]

@@ -1,4 +1,4 @@
-"""The child specifications: what runs, under which policy, and how it is stopped."""
+"""The child specifications: what to run, under which policy, and how to stop it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mist.settings import Settings
 
 
 class Policy(Enum):
-    """What the end of a child means."""
+    """When to run a child."""
 
     PERMANENT = "permanent"
-    """It is started again whenever it ends, until the supervisor stops it."""
+    """Until the supervisor stops it; even a clean exit is a crash."""
     ONE_SHOT = "one-shot"
-    """It has finished when it ends with status 0."""
+    """Until it succeeds or is given up; never again."""
 
 
 class Phase(IntEnum):
-    """The order of the shutdown: who depends on somebody ends before him."""
+    """Shutdown order: a process stops before the processes it depends on."""
 
     WEB = 1
     COLLECTORS = 2
@@ -29,7 +29,7 @@ class Phase(IntEnum):
     BROKER = 4
 
 
-#: The name of the web tier in the table; it is the only child that is no worker.
+# The name of the web tier in the table.  It is the only child that is not a forked worker.
 WEB: Final = "gunicorn"
 
 
@@ -39,7 +39,7 @@ class Spec(NamedTuple):
     name: str
     """The key of the table, such as ``container/12``."""
     kind: process.ProcessKind | None
-    """What the assignment says; None for a program of its own."""
+    """The kind in the assignment; None for a separate program."""
     target: int
     entry: str
     policy: Policy
@@ -47,22 +47,23 @@ class Spec(NamedTuple):
     stop_seconds: float
     crash_limit: int
     essential: bool = False
-    """Whether the whole service ends when this child cannot run."""
+    """The whole service ends when this child cannot run."""
 
 
 def broker(settings: Settings) -> Spec:
-    """The broker: nothing works without it."""
+    """Return the specification of the broker, without which nothing works."""
     return _worker(settings, "broker", 0, Policy.PERMANENT, Phase.BROKER)._replace(essential=True)
 
 
 def metrics(settings: Settings) -> Spec:
-    """The sampler of the host's metrics."""
+    """Return the specification of the sampler of the host's metrics."""
     return _worker(settings, "metrics", 0, Policy.PERMANENT, Phase.SAMPLER)
 
 
 def web(settings: Settings) -> Spec:
-    """gunicorn, in ``mist up``; it gets the time that it grants its own workers, and a bit."""
+    """Return the specification of gunicorn, which ``mist up`` runs as a child."""
     limits = settings.supervisor
+    # gunicorn grants its workers graceful_timeout; killing it earlier would cut them off.
     patience = max(limits.stop_seconds, settings.server.graceful_timeout + 3.0)
     return Spec(
         WEB, None, 0, "", Policy.PERMANENT, Phase.WEB, patience, limits.crash_limit, essential=True
@@ -70,23 +71,24 @@ def web(settings: Settings) -> Spec:
 
 
 def container(settings: Settings, app_id: int) -> Spec:
-    """The collector of an application's container log."""
+    """Return the specification of the collector of an application's container log."""
     return _worker(settings, "container", app_id, Policy.PERMANENT, Phase.COLLECTORS)
 
 
 def deployment(settings: Settings, deployment_id: int) -> Spec:
-    """The runner of a deployment: after a crash it is started once more, to clean up."""
+    """Return the specification of the runner of a deployment."""
     spec = _worker(settings, "deployment", deployment_id, Policy.ONE_SHOT, Phase.COLLECTORS)
+    # After a crash the runner is started once more, to clean up.
     return spec._replace(crash_limit=2)
 
 
 def name(demand: Demand) -> str:
-    """The name of the child that a demand is for."""
+    """Return the name of the child that serves a demand."""
     return f"{demand.kind}/{demand.id}"
 
 
 def topic(spec: Spec) -> bytes:
-    """The topic that a child publishes, or nothing."""
+    """Return the topic that a child publishes; empty if it publishes none."""
     if spec.kind == "container":
         return topics.container_log(spec.target)
     if spec.kind == "deployment":

@@ -7,38 +7,38 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a child stands; the value is what ``mist status`` shows."""
+    """The state of a child; ``mist status`` shows the value."""
 
     IDLE = "idle"
-    """No process, and none is wanted."""
+    """It has no process and needs none."""
     RUNNING = "running"
     STOPPING = "stopping"
-    """Asked to end by SIGTERM."""
+    """It was sent SIGTERM."""
     KILLING = "killing"
-    """Did not end in time and was sent SIGKILL."""
+    """It did not end in time and was sent SIGKILL."""
     BACKOFF = "backoff"
-    """Crashed; is started again when its time has come."""
+    """It crashed and is restarted after a pause."""
     FAILED = "failed"
-    """Cannot start, or crashed too often: is left alone for a good while."""
+    """It cannot start, or crashed too often; the next attempt is a crash window away."""
     FINISHED = "finished"
-    """Ended by itself, its work done."""
+    """It completed its work and exited."""
 
 
 class Move(StrEnum):
-    """What happens to a child."""
+    """An event in the life of a child."""
 
     START = "start"
     STOP = "stop"
     KILL = "kill"
     GONE = "gone"
-    """The process that was asked to end has ended."""
+    """A process that was asked to end has ended."""
     FINISH = "finish"
     CRASH = "crash"
     GIVE_UP = "give up"
 
 
 class IllegalMove(RuntimeError):
-    """A bug of the supervisor: the move is not one that the state has."""
+    """A bug in the supervisor: the state does not allow the move."""
 
     def __init__(self, state: State, move: Move) -> None:
         super().__init__(state, move)
@@ -49,6 +49,8 @@ class IllegalMove(RuntimeError):
         return f"a child that is {self.state} cannot {self.move}"
 
 
+# Stopping a child without a process takes effect at once, so those rows lead to IDLE.
+# Whatever way a process ends after STOP or KILL, the move is GONE.
 TRANSITIONS: Final[dict[tuple[State, Move], State]] = {
     (State.IDLE, Move.START): State.RUNNING,
     (State.RUNNING, Move.STOP): State.STOPPING,
@@ -66,7 +68,7 @@ TRANSITIONS: Final[dict[tuple[State, Move], State]] = {
 
 
 def moved(state: State, move: Move) -> State:
-    """The state that a move leads to; IllegalMove if it has none."""
+    """Return the state that a move leads to, or raise IllegalMove."""
     try:
         return TRANSITIONS[state, move]
     except KeyError:

@@ -1,8 +1,8 @@
-"""The supervisor: a table of children, and what is done about each event.
+"""The supervisor: a table of children, and the reaction to each event.
 
-It does no I/O of its own: the loop hands it edges, ended processes and the
-passing of time, and it starts and stops processes and tells the broker through
-what was handed in.
+It does no I/O of its own.  The loop calls it with changed subscriptions, ended
+processes and the passing of time.  It starts and stops processes and sends commands to
+the broker through the injected :class:`Effects`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from supervisor.states import State
 
 
 class Effects(NamedTuple):
-    """What the supervisor acts through."""
+    """The functions and objects through which the supervisor acts."""
 
     start: StartProcess
     clock: Clock
     tell: Callable[[Command], None]
-    """Send the broker a command; one that is away is not told, it starts anew."""
+    """Send the broker a command; dropped while the broker is away, because it starts empty."""
     next_token: Callable[[], int]
-    """Return a fencing token that is larger than every one before."""
+    """Return a fencing token that is larger than all before."""
     scheduler: Scheduler | None
     refresh: Callable[[frozenset[int]], None]
-    """Bring up to date what collectors are told; the applications are those being deployed."""
+    """Update the collectors' notices; takes the applications that are being deployed."""
 
 
 class Supervisor:
@@ -46,14 +46,14 @@ class Supervisor:
         self.stopping = False
         self.exit_status = 0
         self.reason = ""
-        """Why the service ends although nobody asked it to."""
+        """Why the service ends without being asked to."""
         self._settings = settings
         self._effects = effects
         self._demands = Demands(settings.collector.linger_seconds)
         self._refused: dict[Demand, None] = {}
         self._next_look = effects.clock()
 
-    # What is to run
+    # Adding children
 
     def add(self, spec: Spec, why: str = "always", *, resume: bool = False) -> Child:
         """Put a child into the table and start it."""
@@ -63,7 +63,7 @@ class Supervisor:
         return child
 
     def running_deployments(self) -> set[int]:
-        """The deployments in the table, whatever their state."""
+        """Return the deployments in the table, in any state."""
         return {c.spec.target for c in self.children.values() if c.spec.kind == "deployment"}
 
     def run_deployment(self, action: Start) -> None:
@@ -75,27 +75,28 @@ class Supervisor:
     # Events
 
     def edge(self, edge: SubscriptionChanged) -> None:
-        """The broker tells that somebody subscribed, or that nobody is left."""
+        """Handle a subscription, or the end of the last subscription to a prefix."""
         demand = self._demands.apply(edge, self._effects.clock())
         if demand is None or self.stopping:
             return
         if demand.kind == "deployment":
+            # A client may watch a deployment that was just created; read the queue at once.
             self._next_look = self._effects.clock()
         elif demand.kind == "container":
             self._want(demand)
 
     def broker_restarted(self) -> None:
-        """Subscribers of the old broker come to the new one now, or are gone."""
+        """Expect the subscribers of the old broker to reconnect to the new one."""
         self._demands.restart(self._effects.clock())
 
     def reap(self) -> None:
-        """Look at every process that may have ended."""
-        for child in list(self.children.values()):
+        """Handle every process that has ended."""
+        for child in list(self.children.values()):  # a copy: settling may remove children
             if child.reap():
                 self._settle(child)
 
     def tick(self) -> None:
-        """Do what is due by now."""
+        """Do everything that is due."""
         for child in list(self.children.values()):
             if child.tick():
                 self._settle(child)
@@ -107,7 +108,7 @@ class Supervisor:
             self._look(now)
 
     def due(self) -> float | None:
-        """When ``tick`` has something to do next, by the clock; None for never."""
+        """Return the clock's time at which ``tick`` has to be called next; None for never."""
         times = [child.due for child in self.children.values() if child.due is not None]
         lingering = self._demands.due()
         if lingering is not None:
@@ -119,40 +120,41 @@ class Supervisor:
     # Shutdown
 
     def stop(self, exit_status: int = 0) -> None:
-        """Begin the orderly end: phase after phase, each bounded in time."""
+        """Begin an orderly shutdown, phase by phase, each bounded in time."""
         if self.stopping:
             return
         self.stopping = True
         self.exit_status = exit_status
+        # Children in backoff or failed have no process whose end would remove them.
         for child in list(self.children.values()):
             if not child.active:
                 self._drop(child)
         self._stop_phase()
 
     def kill(self) -> None:
-        """End everything at once."""
+        """Kill all processes at once."""
         self.stop()
-        for child in self.children.values():
+        for child in self.children.values():  # of all phases, not only the current one
             child.kill()
 
     @property
     def stopped(self) -> bool:
-        """Whether the shutdown is complete."""
+        """Return True if the shutdown is complete."""
         return self.stopping and not self.children
 
-    # How
+    # Internals
 
     def _begin(self, child: Child, why: str, *, resume: bool = False) -> None:
         child.start(why, resume=resume)
         self._settle(child)
 
     def _settle(self, child: Child) -> None:
-        """Draw the conclusions from a child's new state."""
+        """React to a child's new state."""
         if self.stopping:
             if not child.active:
                 self._drop(child)
             _report(child, quiet=True)
-            self._stop_phase()
+            self._stop_phase()  # this end may have completed a phase
             return
         _report(child, quiet=False)
         if child.state is State.FAILED:
@@ -161,6 +163,7 @@ class Supervisor:
             self._remove(child)
 
     def _failed(self, child: Child) -> None:
+        # A failed collector stays in the table, so that new subscribers do not restart it.
         spec = child.spec
         if spec.essential:
             self.reason = child.reason or f"{spec.name} {child.why}; the log above says more"
@@ -174,15 +177,17 @@ class Supervisor:
         spec = child.spec
         del self.children[spec.name]
         if spec.kind == "deployment":
-            self._next_look = self._effects.clock()
+            self._next_look = self._effects.clock()  # the next deployment may start
+            # Viewers may still ask for replays; _unwanted drops the topic after the last one.
             if not self._demands.known(Demand("deployment", spec.target)):
                 self._forget(specs.topic(spec))
         elif spec.kind == "container":
+            # Without a collector, the log moves on and the broker's memory becomes outdated.
             self._forget(specs.topic(spec))
             self._want_again(Demand("container", spec.target))
 
     def _want(self, demand: Demand) -> None:
-        """Somebody subscribed to a container's log."""
+        """Handle a new subscription to a container's log."""
         if specs.name(demand) not in self.children:
             self._collect(demand)
 
@@ -193,11 +198,13 @@ class Supervisor:
             self._refused.pop(demand, None)
             self.add(specs.container(self._settings, demand.id), "subscribed")
         elif demand not in self._refused:
+            # Once for each demand: later subscribers find the error in the broker's replay.
             self._refused[demand] = None
             self._refuse(topics.container_log(demand.id), "Too many collectors")
 
     def _want_again(self, freed: Demand) -> None:
-        """A collector made room: for its own new subscribers, or for who waits for longest."""
+        """Give the place of a collector that has ended to another demand."""
+        # First to new subscribers of the same log, then to the demand refused first.
         waiting = [freed, *self._refused]
         for demand in waiting:
             if self._demands.wanted(demand):
@@ -205,16 +212,17 @@ class Supervisor:
                 return
 
     def _unwanted(self, demand: Demand) -> None:
-        """Nobody has listened for the time of the linger."""
+        """Stop the collector of a demand whose linger time is over."""
         self._refused.pop(demand, None)
         child = self.children.get(specs.name(demand))
         if child is None:
             self._forget(specs.topic(_spec(self._settings, demand)))
-        elif demand.kind == "container":
-            child.stop("nobody listens")
+        elif demand.kind == "container":  # a deployment runs to its end without viewers
+            child.stop("no subscribers")
             self._settle(child)
 
     def _forget(self, topic: bytes) -> None:
+        # With a token of now, so that the claim of a collector started later survives.
         self._effects.tell(DropTopic(topic, self._effects.next_token()))
 
     def _refuse(self, topic: bytes, text: str) -> None:
@@ -230,7 +238,7 @@ class Supervisor:
             self._effects.refresh(deploying)
 
     def _forget_old_failures(self, now: float) -> None:
-        """A failed runner is shown for a while, and then makes room."""
+        """Remove failed runners that ``mist status`` has shown for one crash window."""
         window = self._settings.supervisor.crash_window_seconds
         for child in list(self.children.values()):
             one_shot = child.spec.policy is Policy.ONE_SHOT
@@ -239,12 +247,12 @@ class Supervisor:
                 self._settle(child)
 
     def _drop(self, child: Child) -> None:
-        """In a shutdown what has no process is not waited for, nor started again."""
+        """Remove a child without a process during a shutdown."""
         child.stop("shutdown")
         del self.children[child.spec.name]
 
     def _stop_phase(self) -> None:
-        """Stop the children whose turn it is: the earliest phase that has any."""
+        """Stop the children of the earliest phase that has any."""
         phase = min((child.spec.phase for child in self.children.values()), default=None)
         for child in self.children.values():
             if child.spec.phase is phase:
@@ -257,7 +265,10 @@ def _spec(settings: Settings, demand: Demand) -> Spec:
 
 
 def _report(child: Child, *, quiet: bool) -> None:
-    """Log a child's new state: trouble as such, but in a shutdown every end is a good one."""
+    """Log a child's new state, as a warning if it is trouble.
+
+    With ``quiet``, during a shutdown, no end is trouble.
+    """
     trouble = child.state in {State.BACKOFF, State.FAILED, State.KILLING} and not quiet
     say = logs.logger().warning if trouble else logs.logger().info
     say(str(child.state), child=child.spec.name, why=child.why, pid=child.pid)

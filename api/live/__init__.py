@@ -1,1 +1,1 @@
-"""The live streams: from the bus, through one shared ring for each topic, to the clients."""
+"""The live streams, which lead from the bus through a shared ring per topic to the clients."""

@@ -1,7 +1,7 @@
 """One topic in a gunicorn worker: its order, its ring, its state and its clients.
 
-Clients that come before the collector has loaded the history wait for it; those
-that come later start from the ring.  Nothing here blocks or switches greenlets.
+Clients that arrive before the collector has loaded the history wait for it.  Later
+clients start from the ring.  Nothing here blocks or switches greenlets.
 """
 
 from __future__ import annotations
@@ -28,25 +28,24 @@ from mist.settings import Settings
 
 NO_COLLECTOR = "The collector does not start; see `mist status` on the server"
 
-#: Calls a function with an argument after some seconds, as gevent.spawn_later does.
+# A function that calls another one after some seconds, with the signature of
+# gevent.spawn_later.
 Later = Callable[[float, Callable[[Connection], None], Connection], object]
 
 
 class SubscribeOptions(NamedTuple):
-    """What a client wants to see first.
-
-    ``tail`` are the last messages of the kind that the topic carries, ``since``
-    limits them to what followed a time stamp, ``stopped`` asks for the tail of a
-    container that does not run, too.
-    """
+    """The messages that a client wants to see first."""
 
     tail: int | None
+    """The number of last messages of the kind that the topic carries."""
     since: str | None = None
+    """Only messages after this time stamp."""
     stopped: bool = False
+    """Send the tail even if the container is not running."""
 
 
 class StreamEnd(NamedTuple):
-    """The message that ended a stream, and the code that its clients are closed with."""
+    """The message that ended a stream, and the close code for its clients."""
 
     kind: Kind
     body: bytes
@@ -54,7 +53,7 @@ class StreamEnd(NamedTuple):
 
 
 class Channel(Listener):
-    """The clients of one topic and what they share."""
+    """The clients of one topic, and the state that they share."""
 
     def __init__(
         self, settings: Settings, kind: Kind = Kind.LOG, later: Later = spawn_later
@@ -75,27 +74,28 @@ class Channel(Listener):
 
     @property
     def clients(self) -> int:
-        """How many clients the channel has."""
+        """The number of clients."""
         return len(self._waiting) + len(self._joined)
 
     @property
     def position(self) -> Position:
-        """Up to where the topic was passed on."""
+        """The position up to which the topic was passed on."""
         return self._sequence.position
 
     @property
     def missing(self) -> bool:
-        """Whether messages between that and later ones are not there."""
+        """Return True if messages after the position are missing."""
         return self._sequence.missing
 
     def add(self, connection: Connection, wish: SubscribeOptions) -> None:
-        """Take a client in; it is served as soon as the history is there."""
+        """Add a client, and serve it as soon as the history is complete."""
         self._waiting[connection] = wish
+        # No collector may ever start; do not leave the client without an answer.
         self._later(self._settings.streams.start_seconds, self.give_up, connection)
         self._settle_known()
 
     def remove(self, connection: Connection) -> None:
-        """Let a client go."""
+        """Remove a client."""
         self._waiting.pop(connection, None)
         self._doubting.discard(connection)
         self._joined.pop(connection, None)
@@ -103,32 +103,34 @@ class Channel(Listener):
     def feed(self, message: Message) -> None:
         """Take a live message from the bus."""
         self._apply(self._sequence.feed(message))
+        # A live message shows the present state, so not even an ending needs confirmation.
         if self._ready():
             self.settle_all()
 
     def fill(self, snapshot: Snapshot, *, settled: bool) -> None:
-        """Take what the broker remembers."""
+        """Take a replay of the broker's memory."""
+        # The first replay shows whether the broker still has the topic's beginning.
         if not self.ring.head and snapshot.messages:
             self._truncated = snapshot.messages[0].header.seq > 1
         self._apply(self._sequence.fill(snapshot, settled=settled))
         self._settle_known()
 
     def flush(self) -> None:
-        """Send every client what it has not yet got, as far as its socket takes it."""
+        """Send every client its pending messages, as far as its socket takes them."""
         for connection in self._joined:
             connection.flush()
 
     def settle_all(self) -> None:
-        """Serve every client that waits."""
+        """Serve every waiting client."""
         for connection in list(self._waiting):
             self.settle(connection)
 
     def settle(self, connection: Connection) -> None:
-        """Serve a client that waits, by what is known now."""
+        """Serve a waiting client according to the present state."""
         self._doubting.discard(connection)
         wish = self._waiting.pop(connection, None)
         if wish is None:
-            return
+            return  # served or gone before its timer fired
         if self.ending is not None:
             self._refuse(connection, wish, self.ending)
         else:
@@ -137,28 +139,28 @@ class Channel(Listener):
     def give_up(self, connection: Connection) -> None:
         """Close a client that has waited too long."""
         self._doubting.discard(connection)
+        # The timer also fires for clients that were served in the meantime.
         if self._waiting.pop(connection, None) is not None:
             refuse(connection, NO_COLLECTOR, close_codes.TRY_AGAIN_LATER)
 
     def _settle_known(self) -> None:
-        """Serve those who wait by what is known without a live message.
-
-        An ending that is only remembered may be out of date: the container may
-        just have been started.  A collector that is there would say so within
-        ``collector.retry_seconds``, so the clients wait for that long.
-        """
+        """Serve the waiting clients according to what is known without a live message."""
         if not self._ready():
             return
         if self.ending is None:
             self.settle_all()
         else:
-            # Once for each: many who come at once must not set timers for one another.
+            # A remembered ending may be outdated, because the container may just have been
+            # started.  A running collector reports that within ``collector.retry_seconds``,
+            # so wait twice as long before using the ending.
+            # One timer for each client: clients that arrive together must not set timers
+            # for one another.
             for connection in self._waiting.keys() - self._doubting:
                 self._later(2 * self._settings.collector.retry_seconds, self.settle, connection)
             self._doubting.update(self._waiting)
 
     def _ready(self) -> bool:
-        """Return True if clients can be served: with the history, or with why there is none."""
+        """Return True if clients can be served, with the history or with why there is none."""
         return self._state.complete or self.ending is not None
 
     def _apply(self, ordered: Iterable[Message | Gap]) -> None:
@@ -172,19 +174,22 @@ class Channel(Listener):
         header, body = message.header, message.body
         self._state.take(header)
         if header.kind is Kind.LOG:
+            # A time stamp lies in the first 64 bytes of a line; do not copy the whole line.
             last = messages.log_timestamp(body[body.rfind(b"\n") + 1 :][:64])
             self.ring.append(text_frames(body), Kind.LOG, header.count, last)
         elif header.kind is not Kind.READY:
             self.ring.append(text_frame(body), header.kind)
         if header.kind is Kind.STATUS:
+            # A status after an ending means that the container runs again.
             self._status, self.ending = body, None
         elif header.final:
             self._end(StreamEnd(header.kind, body, header.code))
 
     def _end(self, ending: StreamEnd) -> None:
-        """Close everybody once they have what came before the end."""
+        """Close all clients once they have received everything before the end."""
         self.ending = ending
         for connection, cursor in self._joined.items():
+            # The container may be started again, and its lines go to the same ring.
             cursor.stop_here()
             connection.finish(ending.code)
         self._joined.clear()
@@ -196,7 +201,7 @@ class Channel(Listener):
         connection.flush()
 
     def _prelude(self, wish: SubscribeOptions) -> list[bytes]:
-        """The status, and of what was there before the client what it wishes."""
+        """Return the frames of the status and of the earlier messages that the client wants."""
         status = [text_frame(self._status)] if self._status else []
         wanted = LogRange(wish.tail, wish.since)
         chosen = wanted.select(rings.timestamps(self.ring), self._reach)
@@ -205,15 +210,18 @@ class Channel(Listener):
         return status + notice + rings.tail(self.ring, chosen.lines, self._kind)
 
     def _complete(self) -> bool:
-        """Return True if all that the container ever wrote is here."""
+        """Return True if the ring holds everything that the container ever wrote."""
+        # A collector reads at most ``replay.lines`` lines of history, so with that many the
+        # log may have begun earlier.
         return not (self._truncated or self.ring.tail > 0 or self.ring.lines >= self._reach)
 
     def _refuse(self, connection: Connection, wish: SubscribeOptions, ending: StreamEnd) -> None:
-        """Tell a client that came after the end why there is nothing to follow."""
+        """Tell a client that arrived after the end why there is nothing to follow."""
         code = ending.code
         body = ending.body
         parts: list[bytes] = []
         if ending.kind is Kind.END:
+            # The end was news for earlier clients only; this one came to a stopped container.
             code = close_codes.NOT_RUNNING
             body = messages.error(f"Container is not running (state: {self._engine_state()})")
         if code == close_codes.NOT_RUNNING:

@@ -1,9 +1,9 @@
-"""A gunicorn worker's end of the bus: one subscription for each topic that it shows.
+"""A gunicorn worker's end of the bus, with one subscription for each topic in use.
 
-Three greenlets: one reads the events and fans them out, one takes the broker's
-replays, and one compares every topic with the broker's memory each
-``streams.reconcile_seconds``, because the loss of a topic's last message shows
-nowhere else.
+The hub has three greenlets.  One reads live messages and fans them out.  One takes the
+broker's replays.  One compares every topic with the broker's memory every
+``streams.reconcile_seconds``, because nothing else reveals the loss of a topic's last
+message.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: A worker that lines reach one by one spends a tenth of its time on sending them,
-#: unless that would keep them longer than ``streams.gather_seconds``.
+# Rest nine times as long as sending took, so that sending lone lines takes a tenth of a
+# worker's time.  ``streams.gather_seconds`` limits the rest and thereby the delay.
 _REST_FACTOR: Final = 9
 
-#: A shorter rest is not worth a timer, which libev counts in milliseconds.
+# A shorter rest is not worth a timer, because libev counts in milliseconds.
 _REST_SECONDS: Final = 0.001
 
-#: With this much at once lines need not gather any more: each write is large already.
+# With this many bytes at once, writes are large already and need not be coalesced.
 _LARGE_BYTES: Final = 8_192
 
+# No collector publishes this topic, so the answer is short.
 _PROBE_TOPIC: Final = b"probe/"
 
 ListenerT = TypeVar("ListenerT", bound=Listener)
 
 
 class Hub:
-    """The topics that a worker is subscribed to, and who listens to them."""
+    """The topics to which a worker is subscribed, and their listeners."""
 
     def __init__(self, paths: Paths, settings: Settings) -> None:
         self._paths = paths
@@ -57,34 +58,35 @@ class Hub:
         self._replays: dict[bytes, ReplayClient] = {}
 
     def start(self) -> None:
-        """Begin to read the bus."""
+        """Start reading the bus."""
         for loop in (self._read_events, self._read_replays, self._reconcile):
             gevent.spawn(loop)
 
     @property
     def topics(self) -> int:
-        """How many topics the worker is subscribed to."""
+        """The number of subscribed topics."""
         return len(self._listeners)
 
     def open(self, topic: bytes, make: Callable[[], ListenerT]) -> ListenerT:
-        """The listener of a topic; the first to ask for it subscribes."""
+        """Return the listener of a topic; subscribe to the topic if it is new."""
         listener = self._listeners.get(topic)
         if listener is None:
             listener = self._listeners[topic] = make()
             self._replays[topic] = ReplayClient(topic, self._settings.streams.reconcile_seconds)
+            # Subscribe before asking for a replay, so that no message falls between the two.
             self._events.subscribe(topic)
             self._ask(topic, listener)
         return cast(ListenerT, listener)
 
     def leave(self, topic: bytes) -> None:
-        """Unsubscribe if the topic has no client any more."""
+        """Unsubscribe from a topic that has no clients left."""
         listener = self._listeners.get(topic)
         if listener is not None and not listener.clients:
             del self._listeners[topic], self._replays[topic]
             self._events.unsubscribe(topic)
 
     def problem(self) -> str | None:
-        """Why the broker does not answer; None if it does."""
+        """Return why the broker does not answer; None if it answers."""
         try:
             ask_replay(self._context, self._paths, _PROBE_TOPIC, timeout=ANSWER_SECONDS)
         except BusError as error:
@@ -95,24 +97,22 @@ class Hub:
         while True:
             touched, size = self._receive()
             begin = time.monotonic()
+            # Once per listener and round, however many messages it received.
             for listener in touched:
                 with _apart:
                     listener.flush()
-            # A bus that always has more must not keep the clients' greenlets waiting.
+            # Sleep even for zero seconds: a busy bus must not starve the other greenlets.
             gevent.sleep(self._rest(time.monotonic() - begin, size))
 
     def _receive(self) -> tuple[set[Listener], int]:
-        """Take what the bus has, at least one message: whom it concerns, and its bytes."""
+        """Take at least one message.  Return the listeners concerned and the size in bytes."""
         arrived, size = self._events.receive()
         touched = {listener for frames in arrived if (listener := self._take(frames)) is not None}
         return touched, size
 
     def _rest(self, spent: float, size: int) -> float:
-        """How long to let lines gather after sending ``size`` bytes to clients took ``spent``.
-
-        What a small write costs is the system call, and the same call takes
-        several lines as well as one.
-        """
+        """Return how long to coalesce lines after sending ``size`` bytes took ``spent`` seconds."""
+        # The cost of a small write is the system call, which can take several lines as well.
         rest = min(_REST_FACTOR * spent, self._settings.streams.gather_seconds)
         return rest if size < _LARGE_BYTES and rest >= _REST_SECONDS else 0.0
 
@@ -123,7 +123,7 @@ class Hub:
             log.warning("bus_message_dropped", reason=str(error))
             return None
         listener = self._listeners.get(message.topic)
-        if listener is not None:
+        if listener is not None:  # None: the last client left while the message was in transit
             knew = listener.missing
             with _apart:
                 listener.feed(message)
@@ -141,46 +141,45 @@ class Hub:
             self._fill(snapshot)
 
     def _fill(self, snapshot: Snapshot) -> None:
-        """Give a replay to the topic's listener, if it was asked for on its behalf."""
+        """Pass a replay to the topic's listener, if it answers a request for this listener."""
         replay = self._replays.get(snapshot.topic)
         if replay is None or not replay.take(snapshot, time.monotonic()):
             return
         listener = self._listeners[snapshot.topic]
         with _apart:
+            # With unread messages in the socket, a missing one may still be among them.
             listener.fill(snapshot, settled=replay.settled and self._events.drained)
             listener.flush()
         if listener.missing and snapshot.epoch:
-            # More was lost while this replay was in transit.  (A broker that
-            # knows nothing of the topic yet is asked in the next turn.)
+            # More was lost while this replay was in transit.  (A broker that does not know
+            # the topic yet is asked again in the next turn.)
             self._ask(snapshot.topic, listener)
 
     def _reconcile(self) -> None:
         while True:
             gevent.sleep(self._settings.streams.reconcile_seconds)
+            # A copy, because closing a connection may remove its topic.
             for topic, listener in list(self._listeners.items()):
                 with _apart:
                     listener.reconcile()
                 self._ask(topic, listener)
 
     def _ask(self, topic: bytes, listener: Listener) -> None:
-        """Ask for what followed, unless an answer is awaited already.
-
-        A broker that is away is asked again in the next turn.
-        """
+        """Ask for the messages after the listener's position, unless a request is pending."""
         replay, now = self._replays[topic], time.monotonic()
         if listener.position is None or not replay.free(now):
             return
         try:
             self._replay.send_multipart(replay.ask(now, listener.position), zmq.NOBLOCK)
         except zmq.Again:
-            replay.withdraw()
+            replay.withdraw()  # the broker is away; ask again in the next turn
 
 
 class _Apart:
-    """What fails in one topic is logged, and ends nothing that serves the others."""
+    """Log the failure of one topic, and keep the greenlets that serve the others running."""
 
     def __enter__(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def __exit__(
         self,
@@ -194,5 +193,6 @@ class _Apart:
         return True
 
 
-#: One for all: a generator for each would cost a lone line more than its ring does.
+# One shared object, because a generator-based context manager per use would cost more than
+# the ring does for a lone line.
 _apart: Final = _Apart()

@@ -1,4 +1,4 @@
-"""What the hub brings the messages of a topic to."""
+"""The interface to which the hub delivers the messages of a topic."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class Listener(ABC):
     @property
     @abstractmethod
     def clients(self) -> int:
-        """How many clients still want the topic."""
+        """The number of clients; the hub unsubscribes when there are none."""
 
     @property
     def position(self) -> Position | None:
-        """What a replay is to begin after; None where no replay is wanted."""
+        """The position after which a replay has to begin; None if no replay is needed."""
         return None
 
     @property
     def missing(self) -> bool:
-        """Whether a replay is needed before anything can go on."""
+        """Return True if messages are missing, so that a replay is needed."""
         return False
 
     @abstractmethod
     def remove(self, connection: Connection) -> None:
-        """Let a client go."""
+        """Remove a client."""
 
     @abstractmethod
     def feed(self, message: Message) -> None:
@@ -42,7 +42,7 @@ class Listener(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Send every client what it has not got yet, as far as its socket takes it."""
+        """Send every client its pending messages, as far as its socket takes them."""
 
     def reconcile(self) -> None:  # noqa: B027 - what a replay finds needs nothing more
-        """Look, every ``streams.reconcile_seconds``, whether something was missed."""
+        """Check for missed messages; called every ``streams.reconcile_seconds``."""

@@ -1,4 +1,4 @@
-"""The query parameters of the streams: what is wrong is said, with the reason."""
+"""The query parameters of the streams.  An invalid one is an HTTP 400 with the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mist.log_range import LogRange, log_range
 
 
 def identifier(req: falcon.Request, name: str) -> int:
-    """A positive integer that must be there."""
+    """Return a required parameter that is a positive integer."""
     text = req.get_param(name)
     if text is None:
         raise falcon.HTTPBadRequest(description=f"{name} is missing: add ?{name}=… to the address")
@@ -19,23 +19,23 @@ def identifier(req: falcon.Request, name: str) -> int:
 
 
 def count(req: falcon.Request, name: str, most: int) -> int | None:
-    """An integer from 0 to ``most``, or None if the parameter is not there."""
+    """Return an integer from 0 to ``most``, or None if the parameter is absent."""
     text = req.get_param(name)
     return None if text is None else _integer(name, text, 0, most)
 
 
 def lines(req: falcon.Request, default: int) -> LogRange:
-    """What ``tail`` and ``since`` ask for; without both the last ``default`` lines."""
+    """Return the range of ``tail`` and ``since``; the last ``default`` lines without both."""
     since = req.get_param("since")
     try:
-        # An unescaped "+01:00" arrives as " 01:00": the query's encoding of a blank.
+        # In a query, "+" encodes a space.  An unescaped "+01:00" therefore arrives as " 01:00".
         return log_range(req.get_param("tail"), since and since.replace(" ", "+"), default)
     except UsageError as error:
         raise falcon.HTTPBadRequest(description=str(error)) from None
 
 
 def switch(req: falcon.Request, name: str) -> bool:
-    """Whether ``name=1`` was given; 0 and absence mean no."""
+    """Return True for ``name=1``, and False for ``name=0`` or if the parameter is absent."""
     text = req.get_param(name)
     if text not in (None, "0", "1"):
         raise falcon.HTTPBadRequest(description=f"{name} must be 0 or 1, not {text!r}")

@@ -1,4 +1,4 @@
-"""The one way to end a stream with a reason: an ``error`` message, then the close frame."""
+"""Ending a stream with a reason: an ``error`` message and then the close frame."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mist import messages
 
 
 def refuse(connection: Connection, message: str, code: int) -> None:
-    """Say on the open WebSocket why there is no stream, or none any more, and close it."""
+    """Send the reason for ending or refusing the stream, then close the WebSocket."""
+    # Replacing the source drops whatever the client has not been sent yet.
     connection.source = Parts(text_frame(messages.error(message)))
     connection.finish(code)

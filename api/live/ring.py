@@ -1,9 +1,9 @@
 """One shared ring of WebSocket frames for each topic, and a cursor for each client.
 
-Lines become frames once, when they arrive from the bus; every client is sent
-the very same buffers.  The ring is bounded in lines and bytes, so memory does
-not grow with slow clients: one whose cursor has fallen off the ring's end is
-told how many lines it missed and goes on from there.
+Lines are turned into frames once, when they arrive from the bus, and every client is sent
+the same buffers.  The ring is bounded in lines and bytes, so memory does not grow with
+slow clients.  A client whose cursor has fallen off the ring's end is told how many lines
+it missed, and continues from there.
 """
 
 from __future__ import annotations
@@ -15,37 +15,36 @@ from api.websocket.frames import payloads, text_frame
 from bus.wire import Kind
 from mist import messages
 
-#: What a cursor gives at once: enough for one system call to fill a socket's buffer.
+# The most that a cursor returns at once: enough for one system call to fill a socket's buffer.
 TAKE_BUFFERS: Final = 64
 TAKE_BYTES: Final = 262_144
 
 
 class Chunk(NamedTuple):
-    """The frames of one bus message, and where its lines stand among all of the topic.
-
-    ``offset`` is where they begin in the file, if the topic is kept in one.
-    """
+    """The frames of one bus message, and the position of its lines in the topic."""
 
     frames: bytes
     kind: Kind
     lines: int
     lines_before: int
+    """The number of the topic's lines before this chunk."""
     last_timestamp: str
     offset: int
+    """The position of the lines in the file, if the topic has one."""
 
 
 class Ring:
-    """Chunks by their running number; ``tail`` is the oldest, ``head`` the next to come.
-
-    ``lines`` counts the topic's lines up to the head, and ``offset`` the bytes that
-    they take in the file, if the topic is kept in one.
-    """
+    """The newest chunks of a topic, by consecutive numbers."""
 
     def __init__(self, max_lines: int, max_bytes: int) -> None:
         self.head = 0
+        """The number of the next chunk to come."""
         self.tail = 0
+        """The number of the oldest chunk."""
         self.lines = 0
+        """The number of the topic's lines up to the head."""
         self.offset = 0
+        """The size of these lines in the file in bytes, if the topic has one."""
         self._bytes = 0
         self._weight = 0
         self._chunks: dict[int, Chunk] = {}
@@ -55,9 +54,9 @@ class Ring:
     def append(
         self, frames: bytes, kind: Kind, lines: int = 0, last_timestamp: str = "", size: int = 0
     ) -> None:
-        """Add the frames of one message, and drop what is beyond the bounds.
+        """Add the frames of one message, and drop the oldest chunks beyond the bounds.
 
-        ``size`` is how many bytes of a file the message takes.
+        ``size`` is the number of bytes that the message takes in the topic's file.
         """
         self._chunks[self.head] = Chunk(
             frames, kind, lines, self.lines, last_timestamp, self.offset
@@ -66,28 +65,29 @@ class Ring:
         self.lines += lines
         self.offset += size
         self._bytes += len(frames)
-        self._weight += lines or 1
+        self._weight += lines or 1  # messages without lines take memory, too
         while self._beyond_bounds():
             self._drop()
 
     def __getitem__(self, number: int) -> Chunk:
-        """The chunk of that number; KeyError if the ring has it no more."""
+        """Return the chunk with this number; raise KeyError if the ring no longer has it."""
         return self._chunks[number]
 
     def newest_first(self) -> Iterator[Chunk]:
-        """All chunks, the last one first."""
+        """Return all chunks, the newest first."""
         return (self._chunks[number] for number in range(self.head - 1, self.tail - 1, -1))
 
     def lines_up_to(self, number: int) -> int:
-        """How many lines of the topic came before the chunk of that number."""
+        """Return the number of the topic's lines before the chunk with this number."""
         return self._chunks[number].lines_before if number < self.head else self.lines
 
     def offset_of(self, number: int) -> int:
-        """Return where in the file the chunk of that number begins, or is going to begin."""
+        """Return the position in the file at which the chunk with this number begins."""
         return self._chunks[number].offset if number < self.head else self.offset
 
     def _beyond_bounds(self) -> bool:
         too_much = self._weight > self._max_lines or self._bytes > self._max_bytes
+        # The newest chunk always stays, however large it is.
         return too_much and self.head - self.tail > 1
 
     def _drop(self) -> None:
@@ -98,9 +98,9 @@ class Ring:
 
 
 class Cursor:
-    """A client's place in a ring: the ``Source`` of its connection.
+    """A client's position in a ring, and the ``Source`` of its connection.
 
-    ``prelude`` is what this client alone gets first: the status and the tail.
+    ``prelude`` holds the frames that only this client gets first: the status and the tail.
     """
 
     __slots__ = ("_line", "_next", "_prelude", "_ring", "_stop")
@@ -113,11 +113,11 @@ class Cursor:
         self._stop: int | None = None
 
     def stop_here(self) -> None:
-        """Give nothing that comes to the ring from now on: the client's stream is over."""
+        """Return no chunks that are appended from now on, because the stream is over."""
         self._stop = self._ring.head
 
     def take(self) -> list[bytes]:
-        """The next buffers of whole frames; none when the client has everything."""
+        """Return the next buffers of whole frames; none if the client has everything."""
         if self._prelude:
             prelude, self._prelude = self._prelude, []
             return prelude
@@ -126,6 +126,7 @@ class Cursor:
         last = ring.head if self._stop is None else self._stop
         if first >= last:
             return []
+        # The usual case is a single new chunk, so handle it without building a batch.
         if first + 1 == last and first >= ring.tail:
             self._next = last
             self._line = ring.lines if last == ring.head else ring.lines_up_to(last)
@@ -145,7 +146,10 @@ class Cursor:
         return buffers
 
     def _catch_up(self) -> list[bytes]:
-        """Go on at the ring's end if the client fell off it, and tell it what it missed."""
+        """Continue at the ring's end if the client fell off it.
+
+        Return the notice of how many lines it missed.
+        """
         ring = self._ring
         if self._next >= ring.tail:
             return []
@@ -155,7 +159,7 @@ class Cursor:
 
 
 class Parts:
-    """A source that holds a few buffers and then nothing."""
+    """A source with a fixed list of buffers."""
 
     __slots__ = ("_parts",)
 
@@ -163,13 +167,13 @@ class Parts:
         self._parts = list(parts)
 
     def take(self) -> list[bytes]:
-        """All parts, once."""
+        """Return all buffers at the first call, and nothing later."""
         parts, self._parts = self._parts, []
         return parts
 
 
 def tail(ring: Ring, lines: int, kind: Kind = Kind.LOG) -> list[bytes]:
-    """The frames of the last ``lines`` messages of a kind, in order."""
+    """Return the frames of the last ``lines`` messages of a kind, in order."""
     found: list[bytes] = []
     for chunk in ring.newest_first():
         if lines <= 0:
@@ -184,7 +188,7 @@ def tail(ring: Ring, lines: int, kind: Kind = Kind.LOG) -> list[bytes]:
 
 
 def _last_frames(frames: bytes, leave_out: int) -> bytes:
-    """``frames`` without the first ``leave_out`` of them."""
+    """Return ``frames`` without the first ``leave_out`` frames."""
     for number, (start, _, _) in enumerate(payloads(frames)):
         if number == leave_out:
             return frames[start:]
@@ -192,10 +196,10 @@ def _last_frames(frames: bytes, leave_out: int) -> bytes:
 
 
 def timestamps(ring: Ring) -> Iterator[str]:
-    """The times of the log lines, the newest first."""
+    """Yield the times of the log lines, the newest first."""
     for chunk in ring.newest_first():
         if chunk.kind is Kind.LOG:
-            # Known without a look into the frames, and often all that a client needs.
+            # This one is known without parsing frames, and a client often needs no others.
             yield chunk.last_timestamp
             for _, payload, _ in [*payloads(chunk.frames)][-2::-1]:
                 yield messages.log_timestamp(chunk.frames[payload : payload + 64])

@@ -1,8 +1,8 @@
 """The three WebSocket routes of the public contract.
 
-A refusal that the contract wants before the upgrade is an ordinary HTTP answer;
-what concerns the stream itself is said on the open WebSocket, because browsers
-show their scripts nothing of a refused handshake.
+Where the contract refuses a request before the upgrade, the answer is an ordinary HTTP
+response.  Errors of the stream itself are sent on the open WebSocket, because browsers do
+not show scripts why a handshake was refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mist.store import Store
 
 
 class Live(NamedTuple):
-    """What the routes work with."""
+    """The objects that the routes share."""
 
     store: Store
     settings: Settings
@@ -39,7 +39,11 @@ class Live(NamedTuple):
     sessions: SessionWatch
 
     def accept(self, req: falcon.Request, identity: Identity) -> Connection | None:
-        """The open connection; None, with the client told why, when there are too many."""
+        """Open the connection.
+
+        If there are too many clients, refuse this one and return None.
+        """
+        # After the upgrade, so that a browser's script can read the reason.
         connection: Connection = req.env["mist.accept"]()
         if self.sessions.connections >= self.settings.streams.max_clients:
             refuse(connection, "Too many clients", close_codes.TRY_AGAIN_LATER)
@@ -55,9 +59,10 @@ class Live(NamedTuple):
         make: Callable[[], ListenerT],
         add: Callable[[ListenerT], None],
     ) -> None:
-        """Bring a topic to a connection for as long as it is open."""
+        """Stream a topic to a connection for as long as it is open."""
         listener = self.hub.open(topic, make)
 
+        # Replaces the handler that accept() has set, so it removes the session as well.
         def leave(gone: Connection) -> None:
             self.sessions.remove(gone)
             listener.remove(gone)
@@ -68,7 +73,7 @@ class Live(NamedTuple):
 
 
 def enter(req: falcon.Request) -> Identity:
-    """Who asks; raises the HTTP error that the contract has for a handshake that is refused."""
+    """Return the client's identity, or raise the HTTP error for a refused handshake."""
     identity = authenticate(req)
     check_origin(req)
     problem = req.env.get("mist.websocket_problem")
@@ -81,7 +86,8 @@ def enter(req: falcon.Request) -> Identity:
 
 
 def refuse_absent(connection: Connection, identity: Identity, what: str) -> None:
-    """Refuse what is not there; only an admin is told that it is not."""
+    """Refuse a target that does not exist or that the client may not see."""
+    # Only an admin is told that it does not exist; others must not learn which ids are in use.
     if identity.admin:
         refuse(connection, f"{what} not found", close_codes.NOT_FOUND)
     else:
@@ -170,7 +176,7 @@ class MetricsRoute:
 
 
 def add_routes(app: falcon.App[falcon.Request, falcon.Response], live: Live) -> None:
-    """The routes as the public contract names them."""
+    """Add the routes of the public contract."""
     app.add_route("/ws/container/logs", ContainerLogRoute(live))
     app.add_route("/ws/deployment/logs", DeploymentRoute(live))
     app.add_route("/ws/metrics", MetricsRoute(live))

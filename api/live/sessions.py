@@ -1,4 +1,4 @@
-"""Open streams end with their client's session, when that expires or is revoked."""
+"""Ends open streams when their client's session expires or is revoked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class SessionWatch:
-    """Who holds the open connections of this worker."""
+    """The open connections of this worker and their sessions."""
 
     def __init__(self, store: Store, check_seconds: float) -> None:
         self._store = store
@@ -24,27 +24,29 @@ class SessionWatch:
         self._holders: dict[Connection, Identity] = {}
 
     def start(self) -> None:
-        """Begin to look after the sessions."""
+        """Start checking the sessions."""
         gevent.spawn(self._watch)
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._holders)
 
     def add(self, connection: Connection, identity: Identity) -> None:
-        """Look after a connection."""
+        """Register an open connection."""
         self._holders[connection] = identity
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Forget a closed connection."""
         self._holders.pop(connection, None)
 
     def check(self) -> None:
-        """Close the connections whose session has ended; a store that is away ends none."""
+        """Close the connections whose session has ended."""
         try:
+            # One query for all sessions of the worker.
             ended = set(self._holders.values()) - still_valid(self._store, self._holders.values())
         except StoreError as error:
+            # A failing store must not end every stream; the next check catches up.
             log.warning("sessions_not_checked", reason=str(error))
             return
         for connection, identity in self._holders.items():

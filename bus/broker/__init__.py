@@ -1,1 +1,1 @@
-"""The broker: forwards what collectors publish, remembers some of it, and tells of demand."""
+"""The broker: forwards messages, remembers the newest, and reports demand."""

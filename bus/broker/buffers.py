@@ -1,8 +1,7 @@
-"""What the broker remembers of each topic, without I/O.
+"""The broker's memory of each topic, without I/O.
 
-A buffer holds the newest messages of one topic, bounded in lines and in bytes,
-and decides by the numbers in the headers what is new; it never looks into a
-body.
+A buffer holds the newest messages of one topic, bounded in lines and in bytes.  It
+decides by the numbers in the headers which messages are new, and never reads a body.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from bus.replay import Position
 from bus.wire import Flag, Header, Kind
 from mist.settings import Settings
 
-#: What Python and the header need for a kept message, beside its body.
+# The memory that Python and the header take for a kept message, besides its body.
 OVERHEAD_BYTES: Final = 320
 
 
@@ -35,11 +34,9 @@ class _Kept(NamedTuple):
 class Buffer:
     """The newest messages of one topic.
 
-    ``epoch``, ``term`` and ``seq`` are those of the last message or claim.
-    ``whole`` tells that the last message is the last one that was ever numbered:
-    a new broker cannot know before a collector has sent everything again.  At
-    least ``max_weight`` lines (or samples) stay as long as the bytes allow it;
-    whole messages are dropped, the oldest first.
+    ``epoch``, ``term`` and ``seq`` are those of the last message or claim.  At least
+    ``max_weight`` lines (or samples) stay as long as the bytes allow it.  Whole messages
+    are dropped, the oldest first.
     """
 
     def __init__(self, epoch: int, term: int, max_weight: int, max_bytes: int) -> None:
@@ -47,6 +44,10 @@ class Buffer:
         self.term = term
         self.seq = 0
         self.whole = True
+        """The last message is the last one that the collector numbered.
+
+        A new broker cannot know this until the collector has resent everything.
+        """
         self._max_weight = max_weight
         self._max_bytes = max_bytes
         self._kept: deque[_Kept] = deque()
@@ -54,7 +55,7 @@ class Buffer:
         self._bytes = 0
 
     def append(self, packed: bytes, header: Header, body: bytes) -> None:
-        """Remember a message that the buffer's owner found to be new."""
+        """Keep a message that the caller has found to be new."""
         self.seq = header.last
         kept = _Kept(packed, body, header.last, _weight(header))
         self._kept.append(kept)
@@ -66,20 +67,22 @@ class Buffer:
             self._bytes -= oldest.size
 
     def after(self, position: Position) -> Iterator[tuple[bytes, bytes]]:
-        """Header and body of each message that reaches beyond a position."""
+        """Return header and body of each message that reaches beyond a position."""
+        # A position in another epoch says nothing about the numbers of this one.
         seq = position.seq if position.epoch == self.epoch else 0
         return ((kept.header, kept.body) for kept in self._kept if kept.last > seq)
 
     def _too_much(self) -> bool:
         if len(self._kept) <= 1:
-            return False
+            return False  # a single message may exceed all bounds
         too_long = self._weight > self._max_weight
+        # Enough lines remain without the oldest message.
         spare = self._weight - self._kept[0].weight >= self._max_weight
         return self._bytes > self._max_bytes or (too_long and spare)
 
 
 class Buffers:
-    """The buffers of all topics; the one that was silent for longest goes first."""
+    """The buffers of all topics; the one that has been silent longest is dropped first."""
 
     def __init__(self, settings: Settings, now: Callable[[], int] = time.time_ns) -> None:
         self._replay = settings.replay
@@ -95,16 +98,16 @@ class Buffers:
         return self._buffers.get(topic)
 
     def accept(self, topic: bytes, packed: bytes, header: Header, body: bytes) -> bool:
-        """Take one message from a collector; whether subscribers are to have it."""
+        """Take a message from a collector.  Return True if it is to be forwarded."""
         if header.kind is Kind.CLAIM:
             self._claim(topic, header)
             return False
         buffer = self._buffers.get(topic)
         if buffer is None or header.epoch > buffer.epoch:
             if buffer is not None and header.term < buffer.term:
-                return False
+                return False  # from a collector that was replaced
             buffer = self._new(topic, header)
-            buffer.whole = False
+            buffer.whole = False  # until the claim that follows the resent messages
         if not _is_next(buffer, header):
             return False
         buffer.term = header.term
@@ -113,7 +116,7 @@ class Buffers:
         return True
 
     def refuse(self, topic: bytes, body: bytes, code: int) -> bytes:
-        """Number an ``error`` that no collector sends; returns its packed header."""
+        """Number and keep an ``error`` of the supervisor's.  Return its packed header."""
         buffer = self._buffers.get(topic)
         if buffer is None:
             buffer = self._new(topic, Header(Kind.ERROR, self._now(), 0, 1))
@@ -135,6 +138,7 @@ class Buffers:
         if buffer is None or header.flags & Flag.RESET or _may_have_ended_early(buffer, header):
             self._new(topic, header)
         else:
+            # The claim follows everything that its collector had to resend.
             buffer.term, buffer.whole = header.term, True
 
     def _new(self, topic: bytes, header: Header) -> Buffer:
@@ -148,18 +152,16 @@ class Buffers:
 
 
 def _weight(header: Header) -> int:
-    """What counts against the bound in lines: log lines, and each sample as one."""
+    """Return what counts against the bound in lines: log lines, or one for a sample."""
     return 1 if header.kind is Kind.METRICS else header.lines
 
 
 def _may_have_ended_early(buffer: Buffer, claim: Header) -> bool:
-    """Whether a collector died before a new broker had all of its messages again.
-
-    Subscribers may have numbers that its successor would give to other messages.
-    """
+    """Return True if a collector may have died before it had resent all of its messages."""
+    # Subscribers may have received numbers that the successor would give to other messages.
     return not buffer.whole and claim.term > buffer.term
 
 
 def _is_next(buffer: Buffer, header: Header) -> bool:
-    """Whether a message is neither a resend nor from a collector that was replaced."""
+    """Return True if a message is neither a resend nor from a collector that was replaced."""
     return header.term >= buffer.term and header.epoch == buffer.epoch and header.seq > buffer.seq

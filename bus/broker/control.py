@@ -1,4 +1,4 @@
-"""What the broker and the supervisor tell each other, over a pipe that only they hold."""
+"""The control messages between broker and supervisor, sent over a private pipe."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class SubscriptionChanged(NamedTuple):
-    """Broker to supervisor: somebody subscribed to a prefix, or nobody is left who does.
+    """Broker to supervisor: a subscriber joined a prefix, or the last one left.
 
-    Each new subscriber is told, also of a prefix that others have; that the
-    last one left is told once.
+    Each new subscriber is reported, even if the prefix has others.  The departure of the
+    last subscriber is reported once.
     """
 
     subscribed: bool
@@ -26,9 +26,9 @@ Report = SubscriptionChanged | BrokerReady
 
 
 class DropTopic(NamedTuple):
-    """Supervisor to broker: the topic's collector of this term is gone, drop the buffer.
+    """Supervisor to broker: drop the topic's buffer, because its collector has gone.
 
-    What a later collector has claimed in the meantime stays.
+    The buffer stays if a collector with a later ``term`` (fencing token) has claimed it.
     """
 
     topic: bytes
@@ -36,14 +36,13 @@ class DropTopic(NamedTuple):
 
 
 class RejectTopic(NamedTuple):
-    """Supervisor to broker: tell the topic's subscribers why nothing will come.
-
-    ``body`` is an ``error`` message, ``code`` the WebSocket close code.
-    """
+    """Supervisor to broker: tell the topic's subscribers why it has no collector."""
 
     topic: bytes
     body: bytes
+    """An ``error`` message."""
     code: int
+    """The WebSocket close code."""
 
 
 Command = DropTopic | RejectTopic

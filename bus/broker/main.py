@@ -13,7 +13,8 @@ from mist.settings import Settings
 
 
 def main(_assignment: Assignment, settings: Settings, paths: Paths, pipe: Connection) -> None:
-    """Serve until the supervisor is gone or asks to end."""
+    """Serve until the supervisor has gone or stops the broker."""
+    # Created here, after the fork: a ZeroMQ context does not survive one.
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     broker = Broker(context, settings, paths, pipe)
     try:

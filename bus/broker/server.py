@@ -1,9 +1,9 @@
-"""The broker's sockets and its one loop.
+"""The broker's sockets and its loop.
 
-Collectors publish to ``ingest``, subscribers read ``events``, and whoever missed
-something asks ``replay``.  Each round takes a bounded number of messages from
-each socket, so that none of them starves.  The broker waits for nobody: a
-subscriber that is too slow loses messages, sees it by their numbers, and asks.
+Collectors publish to ``ingest``, subscribers read ``events``, and subscribers that missed
+messages ask ``replay``.  Each round takes a bounded number of messages from each socket,
+so that none of them starves.  The broker never waits for a subscriber: one that is too
+slow loses messages, notices the gap in the numbers, and asks for a replay.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from mist.settings import Settings
 if TYPE_CHECKING:
     from bus.broker.tap import Tap
 
-#: Messages that one round takes from a socket before it looks at the others.
+# The most messages that one round takes from one socket.
 _ROUND: Final = 256
-#: Replays in one round; each may be as large as a whole buffer.
+# The most replays in one round.  Each may be as large as a whole buffer.
 _REPLAYS: Final = 8
-#: The longest topic; a longer one is a mistake.
+# No topic is longer.
 MAX_TOPIC_BYTES: Final = 128
-#: Subscriptions and replay requests are short; whoever sends more is cut off.
-#: (A CURVE handshake needs about 400 bytes.)
+# Subscriptions and replay requests are short; libzmq disconnects a peer that sends more.
+# A CURVE handshake needs about 400 bytes.
 _REQUEST_BYTES: Final = 1024
-#: Reports in one message to the supervisor; a writable pipe takes that many without blocking.
+# The most reports in one message.  A writable pipe takes that many without blocking.
 _REPORTS: Final = 128
-#: Malformed messages are counted, and told at most this often.
+# The interval between two log entries about malformed messages.
 _COMPLAIN_SECONDS: Final = 10.0
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -58,7 +58,7 @@ Socket = zmq.Socket[bytes]
 
 
 class Broker:
-    """Binds the sockets under ``paths.runtime`` and serves until the pipe closes."""
+    """Bind the sockets under ``paths.runtime``, and serve until the pipe closes."""
 
     def __init__(self, context: Context, settings: Settings, paths: Paths, pipe: Connection):
         self._settings = settings
@@ -70,12 +70,13 @@ class Broker:
         self._ingest = self._bound(context.socket(zmq.XSUB), paths, "ingest", 0o600)
         self._events = self._bound(context.socket(zmq.XPUB), paths, "events", 0o660)
         self._replay = self._bound(context.socket(zmq.ROUTER), paths, "replay", 0o660)
-        self._ingest.send(b"\x01")  # everything; libzmq tells it to each collector that comes
+        # Subscribe to everything; libzmq repeats it to each collector that connects.
+        self._ingest.send(b"\x01")
         self._poller.register(pipe.fileno(), zmq.POLLIN | zmq.POLLOUT)
         self._tap = self._tapped(context, settings, paths)
 
     def serve(self) -> None:
-        """Work until the supervisor is gone."""
+        """Serve until the supervisor closes the pipe or dies."""
         coalescer = Coalescer(self._settings.bus.gather_seconds)
         with suppress(EOFError, BrokenPipeError, ConnectionResetError):
             while True:
@@ -83,7 +84,7 @@ class Broker:
                 coalescer.rest()
 
     def step(self, timeout_ms: int | None) -> None:
-        """One round: wait until something is there, and work it off."""
+        """Poll once and handle whatever is ready."""
         ready = dict(self._poller.poll(timeout_ms))
         if self._events in ready:
             self._take_subscriptions()
@@ -94,14 +95,14 @@ class Broker:
         self._exchange(ready.get(self._pipe.fileno(), 0))
 
     def close(self) -> None:
-        """Hand over what is queued, as far as peers still take it at once."""
+        """Close the sockets; libzmq sends queued messages for up to 200 ms."""
         if self._tap is not None:
             self._tap.close()
         for socket in (self._ingest, self._events, self._replay):
             socket.close(linger=200)
 
     def _bound(self, socket: Socket, paths: Paths, name: str, mode: int) -> Socket:
-        """Bind an endpoint with the right of access that ``mode`` gives."""
+        """Bind an endpoint whose socket file has this ``mode``."""
         socket.linger = 0
         if name == "ingest":
             socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
@@ -110,11 +111,13 @@ class Broker:
             socket.maxmsgsize = _REQUEST_BYTES
         if name == "events":
             socket.sndhwm = self._settings.bus.subscriber_queue
+            # Report each new subscriber, even if others have the same subscription.
             socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         if name == "replay":
             socket.sndhwm = self._settings.bus.replay_queue
         endpoint = paths.endpoint(name)
         try:
+            # Restrict access from the start; the group gets its rights only by chmod().
             with for_this_user_alone():
                 socket.bind(endpoint)
             Path(endpoint.removeprefix("ipc://")).chmod(mode)
@@ -138,10 +141,12 @@ class Broker:
                 message = self._events.recv(zmq.DONTWAIT)
             except zmq.Again:
                 return
+            # A message that is not a subscription is passed up as it is; ignore it.
             if message[:1] in {b"\x00", b"\x01"}:
                 self._reports.append(SubscriptionChanged(message[:1] == b"\x01", message[1:]))
 
     def _forward(self) -> None:
+        # Local names, because this loop handles every message of the bus.
         receive, send, accept = (
             self._ingest.recv_multipart,
             self._events.send_multipart,
@@ -159,6 +164,7 @@ class Broker:
             except WireError as error:
                 self._complaints.note("ingest", error)
                 continue
+            # Remember, then forward: a replay that follows must include the message.
             if accept(topic, frames[1], header, body):
                 send(frames)
 
@@ -183,13 +189,15 @@ class Broker:
         return replay_reply(request, state, buffer.after(request.after))
 
     def _exchange(self, ready: int) -> None:
-        """Read the supervisor's commands, and report while it takes them."""
+        """Obey the supervisor's commands, and send it reports while the pipe is writable."""
+        # At POLLERR the read raises EOFError, which ends serve().
         if ready & (zmq.POLLIN | zmq.POLLERR):
             while self._pipe.poll():
                 self._obey(self._pipe.recv())
         if ready & zmq.POLLOUT:
             batch = min(len(self._reports), _REPORTS)
             self._pipe.send([self._reports.popleft() for _ in range(batch)])
+        # Wait for POLLOUT only with reports to send; a pipe is almost always writable.
         wanted = zmq.POLLIN | zmq.POLLOUT if self._reports else zmq.POLLIN
         self._poller.register(self._pipe.fileno(), wanted)
 
@@ -203,18 +211,18 @@ class Broker:
 
 
 class Complaints:
-    """Counts messages that are malformed, and logs them at a bounded rate."""
+    """Count malformed messages, and log them at a bounded rate."""
 
     def __init__(self) -> None:
         self.count = 0
         self._quiet_until = 0.0
 
     def note(self, socket: str, error: WireError) -> None:
-        """Count one, and log it unless that was done a moment ago."""
+        """Count one, and log it unless another one was logged a moment ago."""
         self.count += 1
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + _COMPLAIN_SECONDS
             logs.logger().warning(
-                "malformed message dropped", socket=socket, reason=str(error), total=self.count
+                "malformed_message_dropped", socket=socket, reason=str(error), total=self.count
             )

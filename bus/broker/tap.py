@@ -1,10 +1,9 @@
-"""The tap over TCP: the broker's ``events``, encrypted, for the keys on a list.
+"""The tap: the broker's ``events`` over TCP, encrypted, for clients with a listed key.
 
-Off unless ``bus.tap_bind`` names an address; nobody imports this module before.
-The server's key pair is made at the first use; the clients' public keys are the
-``*.key`` files (CURVE certificates as pyzmq writes them) of ``bus.tap_keys``, or
-of ``tap/clients`` in MIST_HOME.  The list is read at each handshake, so that a
-key added or removed needs no restart.
+The tap is off unless ``bus.tap_bind`` names an address, and only then is this module
+imported.  The server's key pair is created at the first use.  The clients' public keys
+are the ``*.key`` files (CURVE certificates as pyzmq writes them) in ``bus.tap_keys``, or
+in ``tap/clients`` in MIST_HOME.
 """
 
 from __future__ import annotations
@@ -24,18 +23,19 @@ from mist.settings import Settings
 
 
 class AllowList:
-    """Says which client keys may connect; what ThreadAuthenticator asks at a handshake."""
+    """The client keys that may connect, checked by ThreadAuthenticator at each handshake."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002 - pyzmq's signature
-        """Whether ``key`` (Z85) is on the list; a file that cannot be read lists nobody."""
+        """Return True if ``key`` (Z85) is on the list.  Skip files that cannot be read."""
+        # Read the files at each handshake, so that a new or removed key needs no restart.
         for path in sorted(self._directory.glob("*.key")):
             try:
                 public, _secret = load_certificate(path)
             except (OSError, ValueError) as error:
-                logs.logger().warning("unusable tap key", file=str(path), reason=str(error))
+                logs.logger().warning("tap_key_unusable", file=str(path), reason=str(error))
                 continue
             if public == key:
                 return True
@@ -43,7 +43,7 @@ class AllowList:
 
 
 class Tap:
-    """CURVE on the TCP side of ``events``; the ``ipc`` side is guarded by its file's mode."""
+    """CURVE on the TCP side of ``events``; file modes protect the ``ipc`` side."""
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, paths: Paths
@@ -60,11 +60,9 @@ class Tap:
         self._authenticator: ThreadAuthenticator | None = None
 
     def bind(self, events: zmq.Socket[bytes]) -> None:
-        """Add the TCP endpoint to a socket that is already bound to ``ipc``.
-
-        libzmq copies a socket's options at each bind: those set here hold for
-        TCP alone, so TCP is never without CURVE and ``ipc`` never with it.
-        """
+        """Add the TCP endpoint to a socket that is already bound to ``ipc``."""
+        # libzmq copies a socket's options at each bind.  Options set here apply to TCP alone:
+        # TCP is never without CURVE, and ``ipc`` never with it.
         self._allowed.mkdir(parents=True, exist_ok=True, mode=0o750)
         events.curve_publickey, events.curve_secretkey = self._key_pair()
         events.curve_server = True
@@ -73,7 +71,7 @@ class Tap:
             events.bind(f"tcp://{self._address}")
         except zmq.ZMQError as error:
             raise BusError(f"bus.tap_bind: cannot listen on {self._address}: {error}") from None
-        logs.logger().info("tap listens", address=self._address, keys=str(self._allowed))
+        logs.logger().info("tap_listening", address=self._address, keys=str(self._allowed))
 
     def close(self) -> None:
         """Stop answering handshakes."""
@@ -89,6 +87,7 @@ class Tap:
         secret = self._home / "server.key_secret"
         if not secret.exists():
             self._home.mkdir(parents=True, exist_ok=True, mode=0o750)
+            # pyzmq creates the files with the process's umask; the secret key is for this user.
             mask = os.umask(0o077)
             try:
                 create_certificates(self._home, "server")
