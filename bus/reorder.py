@@ -53,7 +53,7 @@ class ReorderBuffer:
         """Take one live message, and yield what may be passed on."""
         if not self.missing and self._joins(message):
             return self._pass(message)
-        # Messages of an older epoch come from a collector that was replaced.
+        # Drop messages of an older epoch, which come from a collector that was replaced.
         if message.header.epoch >= self.position.epoch:
             self._hold(message)
         return iter(())

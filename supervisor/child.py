@@ -155,7 +155,7 @@ class Child:
         self.due = now + self._crashes.pause
 
     def _give_up(self, why: str, status: int) -> None:
-        """Wait for one crash window before the next attempt; never retry a one-shot child."""
+        """Move to FAILED.  The next attempt is a crash window away; a one-shot has none."""
         self._move(Move.GIVE_UP, why)
         self.exit_status = status
         if self.spec.policy is not Policy.ONE_SHOT:

@@ -102,7 +102,9 @@ def _locked(name: Path, place: Path) -> IO[str]:
 
 
 def _unwritable(name: Path, error: OSError) -> UnsafeDirectory:
-    advice = "free some space on its disk" if error.errno == errno.ENOSPC else "check its mode"
+    advice = (
+        "free some space on its disk" if error.errno == errno.ENOSPC else "check its permissions"
+    )
     return UnsafeDirectory(f"cannot write {name}: {error.strerror}; {advice}")
 
 

@@ -95,7 +95,7 @@ class ForkServer:
             target=target,
             args=args,
             name=name,
-            daemon=True,  # if an exception ends this process, it must not wait for its children
+            daemon=True,  # an exit by an exception terminates the children, then joins them
         )
         with _no_main_module():
             # Start the tracker first.  The fork server's start would do so inside _held_back,

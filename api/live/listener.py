@@ -44,5 +44,5 @@ class Listener(ABC):
     def flush(self) -> None:
         """Send every client its pending messages, as far as its socket takes them."""
 
-    def reconcile(self) -> None:  # noqa: B027 - what a replay finds needs nothing more
+    def reconcile(self) -> None:  # noqa: B027 - replays are enough for most topics
         """Check for missed messages; called every ``streams.reconcile_seconds``."""

@@ -34,9 +34,9 @@ class _Kept(NamedTuple):
 class Buffer:
     """The newest messages of one topic.
 
-    ``epoch``, ``term`` and ``seq`` are those of the last message or claim.  At least
-    ``max_weight`` lines (or samples) stay as long as the bytes allow it.  Whole messages
-    are dropped, the oldest first.
+    ``epoch``, ``term`` (the fencing token) and ``seq`` are those of the last message or
+    claim.  At least ``max_weight`` lines (or samples) stay as long as the bytes allow it.
+    Whole messages are dropped, the oldest first.
     """
 
     def __init__(self, epoch: int, term: int, max_weight: int, max_bytes: int) -> None:
