@@ -392,7 +392,7 @@ def test_a_worker_that_hangs_while_it_starts(web: Web) -> None:
     web.follow("hangs")
     assert web.run() == Exit.FAILURE
     (said,) = web.said
-    assert "does not serve within 1 s" in said
+    assert "did not serve within 1 s" in said
     assert "server.start_seconds" in said
 
 
