@@ -130,7 +130,7 @@ def test_a_new_password_ends_every_session(store: Store) -> None:
 
 
 def test_ended_names_the_sessions_that_are_over(store: Store) -> None:
-    """A session ends when its user logs out, gets a new password or is deleted, or when it expires."""
+    """A session ends by log-out, by expiry, or by its user's new password or deletion."""
     add_user(store, ADA)
     bob = add_user(store, "bob@example.com")
     going, out = (_identify(store, _log_in(store).token.text) for _ in range(2))
