@@ -1,4 +1,4 @@
-"""docker-py's client, whatever the user's Docker configuration holds."""
+"""Tests of docker-py's client with any user configuration of Docker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.deployment.client import connect
 
 
 class _Engine(BaseHTTPRequestHandler):
-    """An engine that only tells its version."""
+    """An engine that only reports its version."""
 
     def do_GET(self) -> None:
         body = b'{"ApiVersion": "1.41"}'
@@ -25,7 +25,7 @@ class _Engine(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Stay silent."""
+        """Suppress the log."""
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def settings() -> Iterator[Settings]:
 def test_odd_configuration_fails_no_deployment(
     settings: Settings, configuration: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The logins that a build needs are read elsewhere, and their trouble is told."""
+    """An invalid Docker configuration fails no deployment, because logins are read elsewhere."""
     (tmp_path / "config.json").write_text(configuration)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     client = connect(settings)
