@@ -204,7 +204,7 @@ def engine_at(path: Path) -> Settings:
 
 
 def test_no_engine(paths: Paths, tmp_path: Path) -> None:
-    """Without a socket, the advice is to install Docker or to set DOCKER_HOST."""
+    """Without an engine's socket, the advice names DOCKER_HOST."""
     finding = only(doctor.check_engine(engine_at(tmp_path / "d.sock"), paths))
     assert finding.verdict == "fail"
     assert "DOCKER_HOST" in finding.advice

@@ -77,7 +77,7 @@ def test_nobody_waits_longer_than_the_limit() -> None:
 
 @pytest.mark.parametrize(("lines", "size"), [(300, 300 * LINE), (4, 65_536)])
 def test_a_flood_does_not_fill_the_engines_socket(lines: int, size: int) -> None:
-    """Waits are short enough for the socket's buffer, including overhead for short lines."""
+    """Waits in a flood are short, so that neither long nor many short lines fill the socket."""
     stream = Stream(sharers=50)
     stream.read(1.0, 1)
     stream.read(0.01, 1)
@@ -92,7 +92,7 @@ def test_a_flood_does_not_fill_the_engines_socket(lines: int, size: int) -> None
 
 
 def test_a_stream_that_keeps_coming_is_not_waited_for() -> None:
-    """A steady stream's reader sleeps without polling; a stream that has stopped is polled."""
+    """The reader sleeps before it polls a steady stream, but not one that has stopped."""
     stream = Stream()
     for _ in range(3):
         stream.read(0.0001, 3)

@@ -154,7 +154,7 @@ def test_old_lines_of_a_log_in_one_file_are_not(log: Stream) -> None:
 
 
 def test_the_end_and_every_read_after_it(log: Stream) -> None:
-    """A broken connection is an end without a failure, at every later read as well."""
+    """A broken connection is an end without a failure, and so is every later read."""
     stream = log.open()
     log.engine.close()
     assert stream.read() == Idle()

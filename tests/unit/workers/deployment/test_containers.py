@@ -165,7 +165,7 @@ def test_volumes_go_along(rig: Rig) -> None:
     ],
 )
 def test_one_that_does_not_stay(rig: Rig, state: dict[str, Any], text: str) -> None:
-    """The last lines of a container that exits can be read for the log."""
+    """A container that does not stay up is reported, and its last lines can be read."""
     rig.engine.on_start = state
     swap = rig.deploy()
     with pytest.raises(DidNotStay, match=text):

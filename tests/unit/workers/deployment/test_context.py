@@ -265,7 +265,7 @@ class TestModes:
     def test_are_not_those_of_the_file_system(
         self, repository: Repository, tmp_path: Path, mode: int
     ) -> None:
-        """Modes do not depend on a file system that keeps none; Git can ignore them as well."""
+        """Modes come from Git even if the file system does not keep them (core.fileMode)."""
         checkout = tmp_path / "checkout"
         git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
         run("git", "config", "core.fileMode", "false", cwd=checkout)

@@ -272,7 +272,7 @@ class TestEnding:
             clone(silent, tmp_path, cancellation)
 
     def test_leftovers_of_a_killed_runner_end(self, tmp_path: Path) -> None:
-        """The processes of a killed runner's folder are ended, and no others."""
+        """Processes that work in a killed runner's folder are killed, and no others."""
         (tmp_path / "work").mkdir()
         inside = subprocess.Popen(["sleep", "60"], cwd=tmp_path / "work")
         outside = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
@@ -401,7 +401,7 @@ class TestSafety:
     def test_submodules_that_lead_out_are_refused(
         self, module: str, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """Submodules that lead outside, by path or name, or run a program are refused."""
+        """Submodules that lead out by path, name or a program's address are refused."""
         repository.commit({".gitmodules": module}, "A submodule")
         with pytest.raises(RepositoryRefused, match="submodule"):
             clone(repository.url, tmp_path, cancellation)
