@@ -42,7 +42,7 @@ class Peer:
         return code, payload[2:].decode()
 
     def at_end(self) -> bool:
-        """Return True if the server closes the connection without a reset."""
+        """Return True if the server has closed the connection, without a reset."""
         with gevent.Timeout(_DEADLINE_SECONDS):
             return bool(self.sock.recv(1) == b"")
 

@@ -31,7 +31,7 @@ class FakeProcess:
         return -1
 
     def exit_code(self) -> int | None:
-        """The status that the test has set."""
+        """Return the status that the test has set."""
         return self.code
 
     def send_signal(self, number: int) -> None:

@@ -82,7 +82,7 @@ class Collecting:
         return self.collector
 
     def take(self, timeout: float) -> list[Message]:
-        """Return and record the next items."""
+        """Return and record the next messages; count gaps."""
         items = self.follower.take(timeout)
         self.gaps += sum(isinstance(item, Gap) for item in items)
         fresh = [item for item in items if isinstance(item, Message)]

@@ -23,7 +23,7 @@ class Daemon:
 
     @property
     def running(self) -> bool:
-        """Return True from its start until its end."""
+        """Return True while the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, command: Sequence[str]) -> None:
