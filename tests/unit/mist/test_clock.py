@@ -62,7 +62,7 @@ def test_normalize(text: str, normal: str) -> None:
         "0001-01-01T00:00:00+23:59",
     ],
 )
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     """An invalid time raises ValueError, which the API answers with 400."""
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         clock.normalize(text)

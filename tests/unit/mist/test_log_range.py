@@ -30,7 +30,7 @@ def test_without_parameters_the_default_tail() -> None:
 
 
 @pytest.mark.parametrize("tail", ["", "x", "-1", "1.5", "٣", " 1", "9" * 400, str(2**63)])
-def test_what_is_no_tail(tail: str) -> None:
+def test_an_invalid_tail_is_refused(tail: str) -> None:
     """An invalid tail is reported with the parameter and the value, however long."""
     with pytest.raises(UsageError, match=r"^--tail must be .*, not ") as caught:
         log_range(tail, None, 100, prefix="--")
@@ -40,7 +40,7 @@ def test_what_is_no_tail(tail: str) -> None:
 @pytest.mark.parametrize(
     "since", ["", "yesterday", "2h", "2025-02-30T00:00:00Z", "2025-13-01T00:00:00Z", "x" * 5_000]
 )
-def test_what_is_no_since(since: str) -> None:
+def test_an_invalid_since_is_refused(since: str) -> None:
     """An invalid since is reported with the parameter, the value and the right form."""
     with pytest.raises(UsageError, match=r"^since: .*RFC 3339") as caught:
         log_range(None, since, 100)

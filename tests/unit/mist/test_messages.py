@@ -95,7 +95,7 @@ def test_metrics() -> None:
     }
 
 
-def test_the_time_stamp_of_what_is_no_message() -> None:
+def test_foreign_bytes_have_no_time_stamp() -> None:
     """Looking for a time stamp in foreign bytes raises nothing."""
     assert messages.log_timestamp(b"") == ""
     assert messages.log_timestamp(b"\xff" * 80) == "\ufffd" * 30

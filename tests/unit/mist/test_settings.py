@@ -117,7 +117,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         settings.load_settings({"MIST_CONFIG": str(tmp_path / "gone.toml")})
 
 
-def test_what_is_no_text_is_told(file: Path) -> None:
+def test_a_binary_file_is_refused(file: Path) -> None:
     """A binary file is refused."""
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="not a TOML file"):

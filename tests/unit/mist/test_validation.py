@@ -35,7 +35,7 @@ def test_addresses(text: str) -> None:
         "\udcff@b.c",
     ],
 )
-def test_what_is_no_address(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     """An invalid address is refused with an example of a valid one."""
     with pytest.raises(UsageError, match=r"ada@example\.com"):
         validation.email(text)
@@ -55,14 +55,14 @@ def test_names(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "17", "-web", ".web", "a b", "a/b", "é", "web\n", "x" * 65])
-def test_what_is_no_name(text: str) -> None:
+def test_an_invalid_name_is_refused(text: str) -> None:
     """An invalid name is refused; one of digits would look like an id."""
     with pytest.raises(UsageError, match="is not a valid application name"):
         validation.name(text)
 
 
 @pytest.mark.parametrize("text", ["a", "", "-f", "/web", "a b", "web\n", "x" * 129])
-def test_what_is_no_container(text: str) -> None:
+def test_an_invalid_container_is_refused(text: str) -> None:
     """Invalid container names are refused by the engine's rules."""
     with pytest.raises(UsageError, match="not a container name"):
         validation.container(text)
@@ -179,7 +179,7 @@ def test_branches(text: str) -> None:
         "a\n",
     ],
 )
-def test_what_is_no_branch(text: str) -> None:
+def test_an_invalid_branch_is_refused(text: str) -> None:
     """Options, ranges and whatever git refuses are not branches."""
     with pytest.raises(UsageError, match="is not a branch name"):
         validation.branch(text)
@@ -194,7 +194,7 @@ def test_dockerfiles(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", ".", "/etc/passwd", "../x", "a/../../x", "a\x00", "x" * 1025]
 )
-def test_what_is_no_dockerfile(text: str) -> None:
+def test_an_invalid_dockerfile_is_refused(text: str) -> None:
     """Paths outside the repository are refused."""
     with pytest.raises(UsageError, match="inside the repository"):
         validation.dockerfile(text)

@@ -67,13 +67,13 @@ def test_a_refusal_without_words(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 200", b"SSH-2.0-OpenSSH\r\n\r\n"])
-def test_what_is_no_engine_is_unreachable(serve: Serve, answer: bytes) -> None:
+def test_a_server_that_is_not_an_engine_is_unreachable(serve: Serve, answer: bytes) -> None:
     """A server that closes the connection, or does not speak HTTP, is unreachable."""
     with pytest.raises(EngineUnreachable):
         engine.get_json(serve(answer), "/x")
 
 
-def test_what_is_no_json_is_an_error(serve: Serve) -> None:
+def test_an_answer_that_is_not_json_is_an_error(serve: Serve) -> None:
     """An answer that is not JSON, such as a proxy's page, is an error."""
     with pytest.raises(EngineError, match="no JSON"):
         engine.get_json(serve(b"HTTP/1.0 200 OK\r\n\r\n<html>"), "/x")

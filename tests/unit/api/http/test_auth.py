@@ -96,7 +96,7 @@ def test_an_address_has_one_form(api: Api, bob: User, client: str, proxy: str) -
 
 
 @pytest.mark.parametrize("client", ["unknown", "_hidden", "\x1b[31m", "a" * 300, "192.0.2.7.8", ""])
-def test_what_is_no_address_is_not_believed(api: Api, bob: User, client: str) -> None:
+def test_an_invalid_forwarded_address_is_ignored(api: Api, bob: User, client: str) -> None:
     """An invalid forwarded address counts as the proxy that wrote it."""
     for _ in range(10):
         api.services.store.sessions.attempt(["address:127.0.0.1"], 10, 300)

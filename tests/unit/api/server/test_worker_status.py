@@ -66,7 +66,7 @@ def test_an_installation_that_is_broken(error: Exception) -> None:
     assert "reinstall Mist" in failure.reason
 
 
-def test_an_error_that_nobody_has_foreseen() -> None:
+def test_an_unexpected_error() -> None:
     """An unexpected error is reported with its traceback."""
     failure = explain(RuntimeError("a bug"))
     assert (failure.status, failure.reason) == (Exit.FAILURE, "RuntimeError: a bug")

@@ -100,7 +100,7 @@ def test_a_success_forgives_the_failures_of_the_account(store: Store) -> None:
     assert _log_in(store, address="198.51.100.1", limit=1)
 
 
-def test_a_weak_hash_is_made_anew(store: Store) -> None:
+def test_a_weak_hash_is_replaced(store: Store) -> None:
     """A log-in replaces an outdated hash, because the password is known then."""
     user = store.users.add(ADA, PasswordHasher.from_parameters(CHEAPEST).hash(PASSWORD))
     _log_in(store)

@@ -89,7 +89,7 @@ def test_a_token_of_a_mist_installation_is_understood() -> None:
     ],
     ids=lambda text: text[:24],
 )
-def test_what_is_no_valid_token(text: str) -> None:
+def test_an_invalid_token_is_refused(text: str) -> None:
     """An unsigned token, or one with a foreign signature, algorithm or claims, is refused."""
     with pytest.raises(NotLoggedIn, match="Invalid session"):
         tokens.decode(SECRET, text)

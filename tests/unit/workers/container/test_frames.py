@@ -58,7 +58,7 @@ def test_a_character_split_between_pieces_is_whole() -> None:
     assert Multiplexed(LIMIT).feed(framed(text))[0].text == "x" * (PIECE_BYTES - 1) + "é"
 
 
-def test_what_is_no_utf8_is_replaced() -> None:
+def test_invalid_utf8_is_replaced() -> None:
     """Invalid bytes become U+FFFD; control sequences pass."""
     data = frame(b"\x1b[31m\xff\xfered\x1b[0m\n")
     assert Multiplexed(LIMIT).feed(data)[0].text == "\x1b[31m��red\x1b[0m"

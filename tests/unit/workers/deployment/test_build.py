@@ -131,7 +131,7 @@ def test_a_stream_without_an_end_is_a_failure(stream: bytes) -> None:
         outcome(stream)
 
 
-def test_what_is_no_json_is_shown_as_it_is() -> None:
+def test_output_that_is_not_json_is_shown_unchanged() -> None:
     """Output that is not JSON is shown unchanged."""
     seen = Seen()
     progress = Progress(seen, 1_000)

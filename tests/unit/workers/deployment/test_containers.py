@@ -265,7 +265,7 @@ class TestOwnership:
         assert owner == (rig.app.id if same_moment else None)
 
     @pytest.mark.parametrize("text", ["", "0", "x", "²", "9" * 40])
-    def test_labels_that_are_no_numbers(self, rig: Rig, text: str) -> None:
+    def test_labels_that_are_not_numbers(self, rig: Rig, text: str) -> None:
         """Labels with invalid numbers are ignored, because any user can write labels."""
         labels = {ownership.INSTALLATION: rig.store.installation, ownership.APP: text}
         assert ownership.owner(rig.store, rig.engine.add(OLD, labels=labels)) is None
