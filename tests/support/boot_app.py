@@ -1,4 +1,4 @@
-"""A WSGI application whose workers start as a plan says, or do not."""
+"""A WSGI application whose workers start, or fail to start, according to a plan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def next_step(plan: Path) -> str:
-    """Take the first line off the plan; a worker that finds none serves."""
+    """Remove and return the plan's first line; without one, the worker serves."""
     with plan.open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         step, *rest = file.read().split("\n")
@@ -27,7 +27,7 @@ def next_step(plan: Path) -> str:
 
 
 def start(step: str) -> None:
-    """Do as the plan says; the names are those of the ends."""
+    """Follow the plan; each step is named after how the worker ends."""
     if step == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     elif step == "exits":
@@ -46,7 +46,7 @@ def start(step: str) -> None:
 
 
 def app(_environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """Say which worker this is."""
+    """Answer with this worker's process id."""
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]

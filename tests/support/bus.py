@@ -1,4 +1,4 @@
-"""A real broker in a process of its own, for tests of what talks to it."""
+"""A real broker in a process of its own, for tests of its clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENCE = 20.0
 
 
 class Rig:
-    """A broker, and collectors' ends of the bus that a test plays."""
+    """A broker, and collectors' publishers that the test plays."""
 
     def __init__(self, stack: ExitStack, paths: Paths, settings: Settings) -> None:
         self.stack, self.paths, self.settings = stack, paths, settings
@@ -37,11 +37,11 @@ class Rig:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells the ``mist`` command of this broker."""
+        """The environment that leads the ``mist`` command to this broker."""
         return {"MIST_HOME": str(self.paths.home), "MIST_RUNTIME": str(self.paths.runtime)}
 
     def start(self) -> None:
-        """Start a broker, the first or one after a crash."""
+        """Start a broker, also after a crash."""
         spawn = multiprocessing.get_context("forkserver")
         self.pipe, theirs = spawn.Pipe()
         self.broker = self.run("bus.broker.main:main", "broker", theirs)
@@ -61,13 +61,13 @@ class Rig:
         return child
 
     def publisher(self, topic: bytes, term: int = 0) -> Publisher:
-        """A collector's end of the bus, its claim made."""
+        """Return a collector's publisher after its claim."""
         made = Publisher(self.context, self.paths, self.settings, topic, term or time.time_ns())
         made.claim(resume=False)
         return made
 
     def await_seq(self, topic: bytes, seq: int) -> None:
-        """Ask until the broker remembers that many messages of the topic."""
+        """Poll until the broker has stored this many messages of the topic."""
         wait_until(
             lambda: ask_replay(self.context, self.paths, topic).seq >= seq,
             f"{topic!r} to reach {seq}",
@@ -77,7 +77,7 @@ class Rig:
 
 @contextmanager
 def running(settings: Settings | None = None) -> Iterator[Rig]:
-    """A broker below a directory whose name is short enough for sockets."""
+    """Run a broker in a directory with a path short enough for sockets."""
     quick = settings or Settings(streams=StreamSettings(reconcile_seconds=0.1, start_seconds=5.0))
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mist-", dir="/tmp")))
@@ -85,7 +85,7 @@ def running(settings: Settings | None = None) -> Iterator[Rig]:
 
 
 def history(publisher: Publisher, bodies: list[bytes]) -> None:
-    """What a collector begins with, and the word that it is complete."""
+    """Return a collector's history, including READY."""
     for body in bodies:
         kind = Kind.STATUS if body.startswith(b'{"type":"status"') else Kind.LOG
         publisher.publish(kind, body, count=body.count(b"\n") + 1, flags=Flag.HISTORY)

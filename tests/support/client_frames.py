@@ -1,4 +1,4 @@
-"""What a client sends, as bytes."""
+"""Frames as clients send them, valid and invalid."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def frame(
     masked: bool = True,
     length: int | None = None,
 ) -> bytes:
-    """A client's frame; the options make it wrong in one way each.
+    """Return a client's frame; each option makes it invalid in one way.
 
-    ``length`` is what the header announces, whatever the payload has.
+    ``length`` replaces the payload's length in the header.
     """
     announced = len(payload) if length is None else length
     first = (0x80 if final else 0) | reserved | opcode
@@ -36,5 +36,5 @@ def frame(
 
 
 def close(code: int, reason: bytes = b"") -> bytes:
-    """A client's close frame."""
+    """Return a client's close frame."""
     return frame(0x8, struct.pack("!H", code) + reason)

@@ -1,4 +1,4 @@
-"""An engine and a bus that a test plays, for histories of a collector of container logs."""
+"""An engine and a bus that a test plays, for histories of a log collector."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def stopped(name: str = "a", **changes: Any) -> Container:
 
 
 class Clock:
-    """A time that passes while somebody waits."""
+    """A clock that advances when the collector waits."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -65,7 +65,7 @@ class Clock:
 
 
 class FakeBus:
-    """Remembers what was published; the broker is always there."""
+    """A bus that stores what is published; its broker is present by default."""
 
     descriptor = -1
 
@@ -76,12 +76,12 @@ class FakeBus:
         self.absences = 0
 
     def service(self) -> bool:
-        """Return True unless the broker is to be away for another question."""
+        """Return True unless the script says that the broker is away."""
         self.absences -= self.absences > 0
         return not self.absences
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Let the time pass at once."""
+        """Advance the time without sleeping."""
         self.waits.append(seconds or 0.0)
         self.clock.now += seconds or 0.0
         return seconds is None
@@ -89,15 +89,15 @@ class FakeBus:
     def publish(
         self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = NO_FLAGS, code: int = 0
     ) -> None:
-        """Remember a message."""
+        """Store a message."""
         assert count == len(body.split(b"\n"))
         self.published.append((kind, flags, code, body))
 
 
 class FakeStream(LogStream):
-    """Gives the events of a script, or the lines of a log that is read to its end."""
+    """A stream that gives scripted events, or the lines of a whole log."""
 
-    def __init__(  # the stream that it stands in for needs a connection
+    def __init__(  # the real stream needs a connection
         self, script: Iterable[StreamEvent | Callable[[], object]], *, joined: bool = True
     ) -> None:
         self._script = iter(script)
@@ -112,21 +112,21 @@ class FakeStream(LogStream):
 
     @property
     def joined(self) -> bool:
-        """Return True unless the script says that the resume point is not found."""
+        """Return True unless the script says that the resume point was not found."""
         return self._known
 
     @property
     def entries(self) -> int:
-        """Nothing here counts them."""
+        """Return 0, because entries are not counted here."""
         return 0
 
     @property
     def failure(self) -> str:
-        """Return the engine's words."""
+        """Return the engine's complaint."""
         return self._failure
 
     def read(self) -> StreamEvent:
-        """Return the script's next event; a function in it happens between two events."""
+        """Return the script's next event; a function in the script runs between two events."""
         for event in self._script:
             if not isinstance(event, Lines | Idle | CheckDue | Suspect | Ended):
                 event()
@@ -135,7 +135,7 @@ class FakeStream(LogStream):
         return Ended()
 
     def all(self, *, whole: bool) -> Iterator[list[Line]]:
-        """Yield the script's lines; those of a request that was not deep enough are not new."""
+        """Yield the script's lines; a request that was not deep enough gives no new ones."""
         for event in self._script:
             if isinstance(event, Ended):
                 self._failure = event.failure
@@ -144,7 +144,7 @@ class FakeStream(LogStream):
 
 
 class FakeEngine:
-    """The engine's side: one name, the container behind it, and logs by the container's id."""
+    """An engine with one name, the container behind it, and logs by container id."""
 
     def __init__(self) -> None:
         self.container: Container | None = container()
@@ -158,14 +158,14 @@ class FakeEngine:
         self.log_failure = ""
 
     def look(self, _name: str) -> Container | None:
-        """Return the container of the next look, or the one that is there."""
+        """Return the scripted container of the next look, or else the current one."""
         self._answer()
         if self.looks:
             self.container = self.looks.pop(0)
         return self.container
 
     def words(self, one: Container) -> str:
-        """Return the engine's phrase."""
+        """Return the engine's description of the state."""
         self._answer()
         return "Up 2 hours" if one.running else "Exited (0)"
 
@@ -199,12 +199,12 @@ class FakeEngine:
             raise self.fails
 
     def go_away(self) -> None:
-        """Be unreachable from now on."""
+        """Become unreachable."""
         self.fails = EngineUnreachable("unix:///var/run/docker.sock", "connection refused")
 
 
 class FakeApp:
-    """The application as the store knows it."""
+    """The application as the store describes it."""
 
     name: str | None = "web"
     replaced = False
@@ -219,7 +219,7 @@ class FakeApp:
 
 
 class History:
-    """One collector, and everything around it."""
+    """A collector and its surroundings."""
 
     def __init__(self, *, opened: bool = False, settings: Settings = SETTINGS) -> None:
         self.clock = Clock()
@@ -236,13 +236,13 @@ class History:
         self.engine.streams.append(FakeStream(script, joined=joined))
 
     def steps(self, count: int = 1) -> State:
-        """Let the collector work; return the state that it is in afterwards."""
+        """Let the collector take steps; return its state."""
         for _ in range(count):
             self.collector.step()
         return self.collector.state
 
     def until(self, state: State, most: int = 100) -> None:
-        """Let the collector work until it is in a state."""
+        """Let the collector take steps until it reaches a state."""
         for _ in range(most):
             if self.collector.state is state:
                 return
@@ -250,33 +250,33 @@ class History:
         raise AssertionError(f"{state} is not reached, but {self.collector.state}")
 
     def following(self) -> None:
-        """Begin with a complete history and a container that runs."""
+        """Start with a complete history of a running container."""
         self.steps()
         assert self.collector.state is State.FOLLOWING
         self.bus.published.clear()
 
     @property
     def kinds(self) -> list[Kind]:
-        """The kinds that were published, a row of lines counted once."""
+        """Return the published kinds, collapsing consecutive lines."""
         return [kind for kind, _ in itertools.groupby(kind for kind, *_ in self.bus.published)]
 
     @property
     def codes(self) -> list[int]:
-        """The close codes that were published."""
+        """Return the published close codes."""
         return [code for _, _, code, _ in self.bus.published if code]
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What a client would have read."""
+        """Return what a client would have received."""
         bodies = [body for *_, body in self.bus.published if body]
         return [msgspec.json.decode(one) for body in bodies for one in body.split(b"\n")]
 
     @property
     def lines(self) -> list[str]:
-        """The text of the lines."""
+        """Return the text of the lines."""
         return [event["data"]["line"] for event in self.events if event["type"] == "log"]
 
     @property
     def messages(self) -> list[str]:
-        """The texts of errors and ends."""
+        """Return the texts of errors and ends."""
         return [event["data"]["message"] for event in self.events if "message" in event["data"]]

@@ -1,4 +1,4 @@
-"""A connection with a client at its other end."""
+"""A connection and its client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEADLINE_SECONDS: Final = 10.0
 
 
 class Peer:
-    """The client's end of a connection, as raw as it gets; its waits have a deadline."""
+    """The client's end of a connection as a raw socket; every wait has a deadline."""
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -25,7 +25,7 @@ class Peer:
         self.sock.sendall(data)
 
     def frame(self) -> tuple[int, bytes]:
-        """The opcode and payload of the next frame."""
+        """Return the opcode and payload of the next frame."""
         head = self._exactly(2)
         head += self._exactly({126: 2, 127: 8}.get(head[1] & 0x7F, 0))
         header = frames.read_header(head)
@@ -35,14 +35,14 @@ class Peer:
         return header.opcode, self._exactly(header.length)
 
     def close_frame(self) -> tuple[int | None, str]:
-        """Code and reason of the next frame, which is a close frame."""
+        """Return the code and reason of the next frame, which must be a close frame."""
         opcode, payload = self.frame()
         assert opcode == frames.Opcode.CLOSE
         code = int.from_bytes(payload[:2], "big") if payload else None
         return code, payload[2:].decode()
 
     def at_end(self) -> bool:
-        """Whether the other side has ended, as it should, without a reset."""
+        """Return True if the server has closed the connection, without a reset."""
         with gevent.Timeout(_DEADLINE_SECONDS):
             return bool(self.sock.recv(1) == b"")
 
@@ -57,22 +57,22 @@ class Peer:
 
 
 class Source:
-    """Gives one list of buffers after the other."""
+    """A source that gives one list of buffers after another."""
 
     def __init__(self, *turns: list[bytes]) -> None:
         self._turns = list(turns)
 
     def take(self) -> list[bytes]:
-        """The next list."""
+        """Return the next list."""
         return self._turns.pop(0) if self._turns else []
 
     def give(self, turn: list[bytes]) -> None:
-        """Have one more."""
+        """Add a list."""
         self._turns.append(turn)
 
 
 class Pair(NamedTuple):
-    """A connection, the registry of its worker, and its client."""
+    """A connection, its worker's registry, and its client."""
 
     connection: Connection
     registry: ConnectionRegistry

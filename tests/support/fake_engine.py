@@ -1,4 +1,4 @@
-"""A Docker Engine in memory: as much of it as the replacement of a container asks for."""
+"""A Docker Engine in memory, as far as replacing a container needs it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from workers.references import Inspection
 
 
 class FakeEngine:
-    """Stands in for docker-py's client, and for the plain one.  ``calls`` are its changes.
+    """A fake of both docker-py's client and the plain one; ``calls`` records changes.
 
-    A container that is started runs; ``on_start`` can change what becomes of it.
+    A started container runs unless ``on_start`` changes its state.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ class FakeEngine:
         monkeypatch.setattr(engine, "get_json", self._get_json)
 
     def add(self, name: str, *, running: bool = True, **more: Any) -> Inspection:
-        """Put a container there; ``more`` are ``labels``, ``auto_remove`` and ``mounts``."""
+        """Add a container; ``more`` can be ``labels``, ``auto_remove`` and ``mounts``."""
         full_id = f"{next(self._numbers):064x}"
         found: Inspection = {
             "Id": full_id,
@@ -48,18 +48,18 @@ class FakeEngine:
         return found
 
     def named(self, name: str) -> Inspection | None:
-        """The container of this name."""
+        """Return the container with this name."""
         found = [each for each in self.containers_by_id.values() if each["Name"] == f"/{name}"]
         return found[0] if found else None
 
-    # What docker-py offers
+    # docker-py's interface
 
     def create_host_config(self, **options: Any) -> HostConfig:
-        """As docker-py makes it."""
+        """Return a host configuration as docker-py does."""
         return HostConfig(version="1.41", **options)
 
     def create_container(self, *, name: str, **options: Any) -> Inspection:
-        """Make one without starting it."""
+        """Create a container without starting it."""
         self._call("create", name)
         given = [
             _mounted(mount["Type"], mount["Source"], mount["Target"])
@@ -71,51 +71,51 @@ class FakeEngine:
         return made
 
     def inspect_container(self, full_id: str) -> Inspection:
-        """Raise NotFound if there is none."""
+        """Return a container; raise NotFound if it is missing."""
         if full_id not in self.containers_by_id:
             raise NotFound(f"No such container: {full_id}")
         return self.containers_by_id[full_id]
 
     def containers(self, *, all: bool, filters: dict[str, list[str]]) -> list[Inspection]:  # noqa: A002
-        """Those that have all the labels."""
+        """Return the containers that have all the labels."""
         wanted = {tuple(label.split("=", 1)) for label in filters["label"]}
         found = self.containers_by_id.values()
         return [each for each in found if wanted <= set(each["Config"]["Labels"].items())]
 
     def rename(self, full_id: str, name: str) -> None:
-        """Refuse a name that is taken."""
+        """Rename a container; refuse a name that is taken."""
         self._call("rename", name)
         if self.named(name):
             raise APIError(f"Conflict: {name}")
         self.inspect_container(full_id)["Name"] = f"/{name}"
 
     def start(self, full_id: str) -> None:
-        """Run it, unless ``on_start`` says otherwise."""
+        """Start a container, unless ``on_start`` says otherwise."""
         found = self._call("start", full_id)
         found["State"] |= {"Running": True, "Status": "running"} | self.on_start
 
     def stop(self, full_id: str, timeout: int) -> None:
-        """Stop it; one with AutoRemove is gone."""
+        """Stop a container, and remove it if it has AutoRemove."""
         found = self._call("stop", full_id)
         found["State"] |= {"Running": False, "Status": "exited"}
         if found["HostConfig"]["AutoRemove"]:
             del self.containers_by_id[full_id]
 
     def remove_container(self, full_id: str, force: bool) -> None:
-        """Remove it, running or not."""
+        """Remove a container, running or not."""
         self._call("remove", full_id)
         self.inspect_container(full_id)
         del self.containers_by_id[full_id]
 
     def update_container(self, full_id: str, restart_policy: dict[str, Any]) -> None:
-        """Note the restart policy."""
+        """Record the restart policy."""
         self.inspect_container(full_id)["HostConfig"]["RestartPolicy"] = restart_policy
 
     def logs(self, full_id: str, tail: int) -> bytes:
-        """Two lines, whatever ``tail``."""
+        """Return two lines, whatever ``tail`` is."""
         return b"first\nlast \xff"
 
-    # What the plain client offers
+    # The plain client's interface
 
     def _get_json(self, _settings: object, path: str, **_options: object) -> Any:
         if path == "/containers/json":
@@ -127,7 +127,7 @@ class FakeEngine:
         return found
 
     def _call(self, method: str, target: str) -> Inspection:
-        """Note a change by the container's name; APIError if it is to fail."""
+        """Record a change by the container's name; raise APIError if it is to fail."""
         found = self.containers_by_id.get(target, {"Name": f"/{target}"})
         self.calls.append((method, found["Name"].removeprefix("/")))
         if method in self.fails_on:
@@ -136,7 +136,7 @@ class FakeEngine:
 
 
 def _mounted(kind: str, source: str, path: str) -> dict[str, Any]:
-    """An entry of ``Mounts``."""
+    """Return an entry of ``Mounts``."""
     return {
         "Type": kind,
         "Name": source,

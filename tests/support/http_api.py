@@ -1,4 +1,4 @@
-"""The application on a real store, asked without a server."""
+"""The application on a real store, called without a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = Settings(
 
 
 class Api(falcon.testing.TestClient):
-    """A client that can be somebody."""
+    """A client that can act as any user."""
 
     def __init__(self, services: Services) -> None:
         super().__init__(create_app(services))
@@ -29,11 +29,11 @@ class Api(falcon.testing.TestClient):
         self.bus_problem: str | None = None
 
     def with_(self, **changes: Any) -> Api:
-        """The same application with some of its services changed."""
+        """Return the same application with other services."""
         return Api(self.services._replace(registry=CollectorRegistry(), **changes))
 
     def ask(self, method: str, path: str, user: User | None = None, **options: Any) -> Any:
-        """The answer to a request of ``user``."""
+        """Return the answer to a request of ``user``."""
         headers = dict(options.pop("headers", {}))
         if user is not None:
             token = tokens.issue(SECRET, self.installation, user, 1.0)

@@ -1,6 +1,6 @@
-"""Keep what surrounds a test run out of it.
+"""Isolate a test run from its environment.
 
-``isolate`` is called before anything is started: by the tests' conftest and by the bench.
+The tests' conftest and the bench call ``isolate`` before they start anything.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 
 from tests.support.service.janitor import scratch
 
-#: Variables that would reach the service, its engine, Git or gunicorn, such as the
-#: GIT_DIR of a hook that runs the tests, or the NOTIFY_SOCKET of a systemd unit. Where the
-#: tests keep their machines, and whose certificates Git trusts, is for the tests themselves.
+#: Variables that would affect the service, its engine, Git or gunicorn, such as the GIT_DIR of a
+#: hook that runs the tests, or the NOTIFY_SOCKET of a systemd unit. Variables of the tests
+#: themselves stay: where they keep machines, and which certificates Git trusts.
 _LEAKS: Final = re.compile(
     "(?!MIST_MACHINES|GIT_SSL_)(MIST|DOCKER|CONTAINERD|GIT|GUNICORN)_.*"
     "|NOTIFY_SOCKET|WATCHDOG_(USEC|PID)|LISTEN_(FDS|PID)"
@@ -27,11 +27,11 @@ _SIGNALS: Final = (
 
 
 def isolate() -> None:
-    """Drop foreign settings from the environment, and give children the default signals."""
+    """Remove foreign settings from the environment, and give children the default signals."""
     for name in filter(_LEAKS.fullmatch, list(os.environ)):
         del os.environ[name]
-    # The user's configuration is neither read nor written. Without this file the
-    # engine's clients take the one in the home directory: proxies, credential helpers.
+    # The user's configuration is neither read nor written. Without this file the engine's clients
+    # use the one in the home directory, with its proxies and credential helpers.
     docker = scratch("mist-docker-")
     (docker / "config.json").write_text("{}", "utf-8")
     os.environ["DOCKER_CONFIG"] = str(docker)
@@ -40,12 +40,11 @@ def isolate() -> None:
 
 
 def _reset_signals_of_children() -> None:
-    """Replace "ignore" by a handler that does nothing, and block nothing.
+    """Replace ignored signals by a handler that does nothing, and unblock all signals.
 
-    A shell script starts its background jobs with SIGINT and SIGQUIT ignored, and
-    ``nohup`` ignores SIGHUP. Children inherit that, but they do not inherit a
-    handler. So this process goes on as it was started, and its children begin
-    with the defaults, however they are started.
+    A shell script starts its background jobs with SIGINT and SIGQUIT ignored, and ``nohup``
+    ignores SIGHUP. Children inherit ignored signals but not handlers, so this process behaves
+    as before, and its children start with the defaults.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) == signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""A real store in a directory of its own, and people to put into it."""
+"""A real store in a directory of its own, and users for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PASSWORD = "correct horse"
 
 @contextmanager
 def opened(directory: Path, settings: Settings | None = None) -> Iterator[Store]:
-    """A store with its tables, copied from one that was made once."""
+    """Open a store with its tables, copied from a template."""
     file = Paths(directory, directory).database
     location.create(file)
     shutil.copyfile(_template(), file)
@@ -33,7 +33,7 @@ def opened(directory: Path, settings: Settings | None = None) -> Iterator[Store]
 
 @cache
 def _template() -> Path:
-    """The database file of an empty store; its log is part of it once it is closed."""
+    """Return the path of an empty store's database, closed so that its log is merged."""
     directory = Path(tempfile.mkdtemp(prefix="mist-store-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     store = open_store(Settings(), Paths(directory, directory))
@@ -44,10 +44,10 @@ def _template() -> Path:
 
 @cache
 def password_hash() -> str:
-    """The hash of PASSWORD, made once: it costs a tenth of a second."""
+    """Return the hash of PASSWORD, computed once because it takes a tenth of a second."""
     return passwords.make_hash(PASSWORD)
 
 
 def add_user(store: Store, email: str, role: Role = "user") -> User:
-    """A user whose password is PASSWORD."""
+    """Add a user whose password is PASSWORD."""
     return store.users.add(email, password_hash(), role)

@@ -1,4 +1,4 @@
-"""A world without processes: a clock that is set, and processes that end when told to."""
+"""A supervisor's surroundings without processes: a clock and fake processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supervisor.supervisor import Effects, Supervisor
 
 
 class FakeProcess:
-    """Ends with the status that a test gives it; notes the signals that it gets."""
+    """A process that ends with the status that the test sets; records its signals."""
 
     def __init__(self, pid: int, spec: Spec, resume: bool) -> None:
         self.pid = pid
@@ -27,24 +27,24 @@ class FakeProcess:
 
     @property
     def sentinel(self) -> int:
-        """Nobody waits for it."""
+        """Return a descriptor that is not waited for."""
         return -1
 
     def exit_code(self) -> int | None:
-        """What the test has set."""
+        """Return the status that the test has set."""
         return self.code
 
     def send_signal(self, number: int) -> None:
-        """Note it; the test decides what follows."""
+        """Record the signal; the test decides what follows."""
         self.signals.append(number)
 
     def close(self) -> None:
-        """Note it."""
+        """Record that it was closed."""
         self.closed = True
 
 
 class World:
-    """The clock, every process that was started, and what broker and collectors were told."""
+    """The clock, every started process, and what the broker and the collectors were told."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -55,11 +55,11 @@ class World:
         self._pids = itertools.count(100)
 
     def clock(self) -> float:
-        """The time that the test has set."""
+        """Return the time that the test has set."""
         return self.now
 
     def start(self, spec: Spec, resume: bool) -> FakeProcess:
-        """Start a process that does nothing."""
+        """Start a fake process."""
         if self.refuse_to_start is not None:
             raise self.refuse_to_start
         process = FakeProcess(next(self._pids), spec, resume)
@@ -72,7 +72,7 @@ class World:
         return self.started[-1]
 
     def supervisor(self, settings: Settings, rows: Rows | None = None) -> Supervisor:
-        """A supervisor in this world."""
+        """Return a supervisor in this world."""
         scheduler = Scheduler(rows, settings.deployments.concurrency) if rows else None
         return Supervisor(
             settings,
@@ -88,28 +88,28 @@ class World:
 
 
 class History:
-    """Lets time pass for a supervisor, and tells it what happens."""
+    """A supervisor with passing time and events."""
 
     def __init__(self, settings: Settings, rows: Rows | None = None) -> None:
         self.world = World()
         self.supervisor = self.world.supervisor(settings, rows)
 
     def subscribe(self, prefix: bytes) -> None:
-        """Somebody subscribes."""
+        """Report a topic's first subscriber."""
         self.supervisor.edge(SubscriptionChanged(True, prefix))
 
     def unsubscribe(self, prefix: bytes) -> None:
-        """The last one who had subscribed goes."""
+        """Report the end of a topic's last subscription."""
         self.supervisor.edge(SubscriptionChanged(False, prefix))
 
     def ends(self, process: FakeProcess, code: int) -> None:
-        """A process ends."""
+        """End a process."""
         process.code = code
         self.supervisor.reap()
         assert process.closed
 
     def passes(self, seconds: float) -> None:
-        """Time passes, and the loop wakes for each timer on the way."""
+        """Advance the time, and let the loop handle each timer on the way."""
         end = self.world.now + seconds
         while (due := self.supervisor.due()) is not None and due <= end:
             self.world.now = max(self.world.now, due)
@@ -118,17 +118,17 @@ class History:
         self.supervisor.tick()
 
     def running(self) -> list[str]:
-        """The names of the children that have a process."""
+        """Return the names of the children that have a process."""
         return [child.spec.name for child in self.supervisor.children.values() if child.active]
 
     def obeys(self, process: FakeProcess) -> None:
-        """A process ends as it was asked to."""
+        """Let a process end as it was asked to."""
         assert signal.SIGTERM in process.signals
         self.ends(process, 0)
 
 
 class FakeRows:
-    """The store's deployments, in memory."""
+    """The store's deployments in memory."""
 
     def __init__(self, *rows: Deployment) -> None:
         self.rows = {row.id: row for row in rows}
@@ -136,7 +136,7 @@ class FakeRows:
         self.before_update: Callable[[], None] = lambda: None
 
     def unfinished(self) -> list[Deployment]:
-        """Those that are not over."""
+        """Return the deployments that have not ended."""
         self.before()
         return [row for row in self.rows.values() if not row.finished]
 
@@ -150,7 +150,7 @@ class FakeRows:
 
 
 def deployment(number: int, app: int, **fields: object) -> Deployment:
-    """A pending deployment."""
+    """Return a pending deployment."""
     values: dict[str, object] = {
         "status": "pending",
         "stage": "",

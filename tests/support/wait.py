@@ -1,4 +1,4 @@
-"""Waiting for what a test has caused, with a bound."""
+"""Bounded waiting for an effect of the test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 _T = TypeVar("_T")
 
-#: How much of a value a failure shows.
+#: The maximum length of a value in a failure's message.
 _SHOWN: Final = 500
 
 
@@ -19,9 +19,9 @@ def wait_until(
     every: float = 0.02,
     sleep: Callable[[float], object] = time.sleep,
 ) -> _T:
-    """Poll until ``condition`` returns something true, and return that.
+    """Poll until ``condition`` returns a true value, and return it.
 
-    AssertionError with ``what`` and the last value after ``seconds``.  A test whose
+    After ``seconds``, raise AssertionError with ``what`` and the last value. A test whose
     greenlets have to run meanwhile passes ``gevent.sleep``.
     """
     deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""The smallest WSGI application that uses all of the worker's WebSocket interface."""
+"""A minimal WSGI application that uses the worker's whole WebSocket interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Numbers:
-    """A source of ``count`` numbered text frames of about ``size`` bytes; 0 is without end."""
+    """A source of ``count`` numbered text frames of about ``size`` bytes; 0 means endless."""
 
     def __init__(self, count: int, size: int) -> None:
         self.next = 0
@@ -26,7 +26,7 @@ class Numbers:
         self.fill = "x" * size
 
     def take(self) -> list[bytes]:
-        """The next numbers."""
+        """Return the next frames."""
         last = min(self.next + 32, self.count) if self.count else self.next + 32
         numbers = range(self.next, last)
         self.next = last
@@ -34,7 +34,7 @@ class Numbers:
 
 
 class Echo:
-    """A source of what the client says; sent back before its next message is read."""
+    """A source of the client's messages; each is sent back before the next one is read."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -43,7 +43,7 @@ class Echo:
         connection.on_message = self._answer
 
     def take(self) -> list[bytes]:
-        """What has not been sent back yet."""
+        """Return the messages that were not sent back yet."""
         frames, self._frames = self._frames, []
         return frames
 
@@ -51,16 +51,16 @@ class Echo:
         if isinstance(message, str):
             self._frames.append(text_frame(message.encode()))
         else:
-            # The same but for the opcode, which is in the first byte.
+            # An echo differs only in the opcode, which is in the first byte.
             self._frames.append(b"\x82" + text_frame(message)[1:])
         self._connection.flush()
 
 
 class Failing:
-    """A source with a bug."""
+    """A source with a defect."""
 
     def take(self) -> list[bytes]:
-        """Fail."""
+        """Raise an error."""
         raise ValueError("a bug in a source")
 
 
@@ -73,7 +73,7 @@ def answer(start_response: StartResponse, status: str, message: str) -> list[byt
 
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """Everything under ``/ws/`` is a WebSocket, the rest is plain HTTP."""
+    """Treat everything under ``/ws/`` as a WebSocket, and the rest as plain HTTP."""
     path = environ["PATH_INFO"]
     query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
     if not path.startswith("/ws/"):
@@ -91,7 +91,7 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
 def http(
     path: str, query: dict[str, str], environ: WSGIEnvironment, start_response: StartResponse
 ) -> list[bytes]:
-    """Answer a request; with the worker's process id where it asks for nothing else."""
+    """Answer a request, by default with the worker's process id."""
     if path == "/slow":
         write = start_response("200 OK", [("Content-Length", "10")])
         write(b"begun ")
@@ -105,14 +105,14 @@ def http(
 
 
 def memory() -> str:
-    """The worker's share of memory in KiB."""
+    """Return the worker's share of memory in KiB."""
     with open("/proc/self/smaps_rollup") as file:
         fields = dict(line.split(":") for line in file.read().splitlines()[1:])
     return fields["Pss"].split()[0]
 
 
 def websocket(path: str, query: dict[str, str], connection: Connection) -> None:
-    """Serve an open connection; ``/ws/idle`` gets nothing."""
+    """Serve an open connection; ``/ws/idle`` gets no frames."""
     count, size = int(query.get("count", 0)), int(query.get("size", 10))
     if path == "/ws/numbers":
         connection.source = Numbers(count, size)

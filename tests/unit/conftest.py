@@ -1,4 +1,4 @@
-"""A store, and a broker, for the tests that want one."""
+"""Fixtures: a store and a broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.bus import Rig
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    """A broker, and the means to play collectors."""
+    """A broker, and helpers that play collectors."""
     with bus_rig.running() as rig:
         yield rig
 

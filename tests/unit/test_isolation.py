@@ -1,4 +1,4 @@
-"""What surrounds a test run stays out of it."""
+"""Tests that the environment of a test run does not affect it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ print(json.dumps([dict(os.environ), masks, load_general_config(), git]))
 
 
 def _isolated(home: Path, **environment: str) -> list[Any]:
-    """The environment, a child's signals, Docker's and Git's configuration after ``isolate``.
+    """Return the environment, a child's signals and both configurations after ``isolate``.
 
-    The program is started by a shell that ignores signals, and sends itself some of them.
+    A shell that ignores signals starts the program, which sends itself some of them.
     """
     surroundings = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     shell = ("sh", "-c", 'trap "" INT QUIT HUP TERM CHLD; exec "$@"', "sh")
@@ -42,13 +42,13 @@ def _isolated(home: Path, **environment: str) -> list[Any]:
 
 
 def test_children_begin_with_the_default_signals(tmp_path: Path) -> None:
-    """Where a shell ignores signals the run does so, too, but what it starts does not."""
+    """A child starts with the default signals even if the run ignores some."""
     masks = _isolated(tmp_path)[1]
     assert masks == {"SigIgn": 0, "SigBlk": 0}
 
 
 def test_variables_do_not_leak_in(tmp_path: Path) -> None:
-    """Those of other programs stay."""
+    """Variables that affect the service are dropped; those of other programs stay."""
     leaks = {
         "MIST_HOME": "/var/lib/mist",
         "DOCKER_HOST": "tcp://example.com:2375",
@@ -63,7 +63,7 @@ def test_variables_do_not_leak_in(tmp_path: Path) -> None:
 
 
 def test_the_users_configuration_is_not_read(tmp_path: Path) -> None:
-    """Neither Docker's nor Git's."""
+    """Neither Docker's nor Git's user configuration is read."""
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker/config.json").write_text('{"proxies": {"default": {}}}', "utf-8")
     (tmp_path / ".gitconfig").write_text("[user]\nname = me\n", "utf-8")

@@ -1,4 +1,4 @@
-"""A test that hangs ends: it fails alone if that can be, and with the whole run if not."""
+"""Tests of time limits: a hanging test fails alone if possible, otherwise it ends the run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_last():
 
 
 def _tested(folder: Path, *names: str) -> tuple[int, str]:
-    """Exit status and output of a run of some of the tests, with limits of a second each."""
+    """Return the exit status and output of a run of these tests with limits of one second."""
     (folder / "test_hang.py").write_text(_TESTS, "utf-8")
     limits = ("timeout=1", "teardown_timeout=1", "timeout_grace=1")
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", f"--rootdir={ROOT}"]
@@ -69,7 +69,7 @@ def _tested(folder: Path, *names: str) -> tuple[int, str]:
     ],
 )
 def test_the_run_goes_on(tmp_path: Path, name: str, outcomes: str) -> None:
-    """After a test that hangs, and after a fixture that does not end."""
+    """The run continues after a hanging test and after a hanging fixture."""
     status, output = _tested(tmp_path, name, "last")
     assert status == pytest.ExitCode.TESTS_FAILED, output
     assert re.search(rf"=+ {outcomes} in", output), output
@@ -77,7 +77,7 @@ def test_the_run_goes_on(tmp_path: Path, name: str, outcomes: str) -> None:
 
 
 def test_the_run_ends_and_says_where(tmp_path: Path) -> None:
-    """If a test swallows whatever is raised."""
+    """A test that swallows every exception ends the run, which reports where."""
     status, output = _tested(tmp_path, "swallows", "last")
     assert status == pytest.ExitCode.TESTS_FAILED, output
     assert re.search(r'test_hang.py", line \d+ in test_swallows', output), output

@@ -1,8 +1,8 @@
-"""Try everything that leads from the web tier to the engine; runs in a machine.
+"""Try every way from the web tier to the engine; runs in a machine.
 
 Standard input is ``{"sockets": […], "paths": […], "pids": […]}``: what belongs to
-the engine and to the supervisor.  An attempt that is not refused is printed with
-what it brought, and so is every file and folder that can be written.
+the engine and to the supervisor. Every attempt that succeeds is printed with its
+result, and so is every writable file and folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 
 def connect(path: str) -> str:
-    """Talk to a socket of the engine."""
+    """Connect to a socket of the engine."""
     name = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(5)
@@ -32,7 +32,7 @@ def connect(path: str) -> str:
 
 
 def rename(path: str) -> str:
-    """Put something else in its place; undone if that was possible."""
+    """Replace a path; undone if it succeeds."""
     Path(path).rename(f"{path}.taken")
     Path(f"{path}.taken").rename(path)
     return "renamed"
@@ -50,13 +50,13 @@ def enter(folder: str) -> str:
 
 
 def stop(pid: int) -> str:
-    """Send a signal to a process with power."""
+    """Send a signal to a privileged process."""
     os.kill(pid, signal.SIGCONT)
     return "signalled"
 
 
 def trace(pid: int) -> str:
-    """Attach to a process with power (ptrace(2), PTRACE_ATTACH)."""
+    """Attach to a privileged process (ptrace(2), PTRACE_ATTACH)."""
     library = ctypes.CDLL(None, use_errno=True)
     if library.ptrace(16, pid, None, None) != 0:
         raise OSError(ctypes.get_errno(), "ptrace")
@@ -70,7 +70,7 @@ def peek(pid: int) -> str:
 
 
 def join(group: str) -> str:
-    """Take the engine's group."""
+    """Join the engine's group."""
     os.setgid(grp.getgrnam(group).gr_gid)
     return "joined"
 
@@ -82,7 +82,7 @@ def become(user: int) -> str:
 
 
 def run(command: str) -> str:
-    """Run a program that has power or takes it."""
+    """Run a privileged or setuid program."""
     done = subprocess.run(
         ["sh", "-c", command],
         check=False,
@@ -115,7 +115,7 @@ COMMANDS = (
 
 
 def writable() -> Iterator[str]:
-    """Yield what this user may write, except what everybody may."""
+    """Yield what this user may write, except what is world-writable."""
     for top in ("/boot", "/etc", "/home", "/opt", "/root", "/run", "/srv", "/usr", "/var"):
         for folder, _, files in os.walk(top):
             for path in (folder, *(f"{folder}/{file}" for file in files)):
@@ -127,7 +127,7 @@ def writable() -> Iterator[str]:
 
 
 def main() -> None:
-    """Try it all."""
+    """Make every attempt."""
     targets = json.load(sys.stdin)
     attempts: list[tuple[Callable[..., str], Any]] = []
     attempts += [(connect, path) for path in targets["sockets"]]

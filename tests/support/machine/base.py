@@ -1,4 +1,4 @@
-"""The base system that every machine is a copy of: Debian as it is installed, with systemd."""
+"""The base system that every machine copies: a standard Debian with systemd."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Final
 
 from tests.support.machine.host import RELEASE, MachineMissing, mirror
 
-#: Base systems and running machines lie here; not /tmp, which may be in memory.
+#: The place of base systems and running machines; not /tmp, which may be in memory.
 STATE: Final = Path(os.environ.get("MIST_MACHINES", "/var/tmp/mist-machines"))
-#: Change the number when the base system is made in another way.
+#: Change the number whenever the base system is made differently.
 _RECIPE: Final = 1
 _PACKAGES: Final = "systemd,systemd-sysv,dbus,ca-certificates,iproute2,procps"
 _SECONDS: Final = 900
 
-# systemd-nspawn mounts the hierarchies of version 1 read-only; a Docker Engine writes them.
+# systemd-nspawn mounts the version 1 hierarchies read-only, but a Docker Engine writes to them.
 _WRITABLE_CGROUPS: Final = """\
 [Unit]
 Description=Control groups that a Docker Engine can write
@@ -35,7 +35,7 @@ StandardError=null
 
 
 def base_system() -> Path:
-    """Return the base system's folder, making it if it is not there: about 40 s."""
+    """Return the base system's folder; make it first if it is missing (about 40 s)."""
     STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = STATE / f"base-{RELEASE}-{_RECIPE}"
     with _locked(STATE / "base.lock"):
@@ -77,10 +77,10 @@ def _configure(root: Path) -> None:
     _write(units / "writable-cgroups.service", _WRITABLE_CGROUPS)
     _enable(units, "sysinit.target.wants/writable-cgroups.service", "/etc/systemd/system")
     _enable(units, "multi-user.target.wants/systemd-networkd.service")
-    # A machine has booted when it reaches its network.
+    # A machine has booted when it reaches its network target.
     _enable(units, "network-online.target.wants/systemd-networkd-wait-online.service")
     _enable(units, "multi-user.target.wants/network-online.target")
-    # The journal has to outlive a reboot.
+    # The journal has to survive a reboot.
     (root / "var/log/journal").mkdir(exist_ok=True)
 
 

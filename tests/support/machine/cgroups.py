@@ -1,4 +1,4 @@
-"""The control groups that a machine's processes run in, apart from everything else.
+"""Control groups of a machine's own.
 
 systemd-nspawn uses fixed names below the group that it is started in, so two
 machines started in one group would share one tree.
@@ -16,14 +16,14 @@ from tests.support.wait import wait_until
 
 
 class Cgroups:
-    """A scope where systemd runs; otherwise a group in each hierarchy, below the caller's."""
+    """A scope if systemd is running; otherwise a group in each hierarchy, below the caller's."""
 
     def __init__(self, name: str) -> None:
         self._scope = f"{name}.scope" if Path("/run/systemd/system").is_dir() else ""
         self._directories = [] if self._scope else [each / name for each in _own_groups()]
 
     def make(self) -> None:
-        """Make the groups; a hierarchy that cannot be written is left out."""
+        """Make the groups; skip hierarchies that are not writable."""
         for directory in list(self._directories):
             try:
                 directory.mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ class Cgroups:
 
     @property
     def prefix(self) -> list[str]:
-        """The command that runs the command after it in the scope."""
+        """The command prefix that runs a command in the scope."""
         if not self._scope:
             return []
         options = ["--scope", "--quiet", "--collect", "--slice=machine", "--property=Delegate=yes"]
@@ -45,7 +45,7 @@ class Cgroups:
             (directory / "cgroup.procs").write_text("0")
 
     def remove(self) -> None:
-        """Remove the groups, when their last process has ended."""
+        """Remove the groups once their last process has ended."""
         if self._scope:
             stop = ["systemctl", "stop", "--quiet", self._scope]
             subprocess.run(stop, check=False, capture_output=True, timeout=60)
@@ -77,7 +77,7 @@ def _own_groups() -> Iterator[Path]:
 
 
 def _copy_cpuset(directory: Path) -> None:
-    """Fill in what a group of the cpuset hierarchy needs before it takes a process (cpuset(7))."""
+    """Initialise a cpuset group, because it cannot take a process before (cpuset(7))."""
     for name in ("cpuset.cpus", "cpuset.mems"):
         file = directory / name
         if file.exists() and not file.read_text().strip():

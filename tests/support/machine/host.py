@@ -1,4 +1,4 @@
-"""What a fresh machine takes from its host: how to reach the package registries.
+"""A machine's access to the package registries, taken from its host.
 
 All of it is read when a machine is made, and removed with the machine: neither
 the repository nor the cached base system holds a proxy, a mirror or a password.
@@ -18,7 +18,7 @@ RELEASE: Final = "bookworm"
 _TOOLS: Final = ("debootstrap", "systemd-nspawn", "iptables", "ip", "nsenter", "setpriv")
 _PACKAGES: Final = "debootstrap systemd-container iptables iproute2"
 
-#: Settings of pip that say how to reach an index; the others name folders of the host.
+#: Settings of pip that configure access to an index; the others name folders of the host.
 _PIP: Final = ("cert", "index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
 _PIP_FILES: Final = ("/etc/xdg/pip/pip.conf", "/etc/pip.conf", "~/.pip/pip.conf")
 _VARIABLES: Final = re.compile(
@@ -32,7 +32,7 @@ _CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class MachineMissing(Exception):
-    """This host cannot boot a machine; the text says what it lacks."""
+    """This host cannot boot a machine; the text says what is missing."""
 
 
 def require() -> None:
@@ -67,7 +67,7 @@ def apt_sources() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables that a login on a machine has, with the host's proxies."""
+    """Return a machine's login environment with the host's proxies."""
     carried = {key: value for key, value in os.environ.items() if _VARIABLES.fullmatch(key)}
     return carried | {
         "HOME": "/root",
@@ -80,7 +80,7 @@ def environment() -> dict[str, str]:
 
 
 def copy_settings(root: Path) -> None:
-    """Give the file system at ``root`` the host's way to the package registries."""
+    """Give the file system at ``root`` the host's access to the package registries."""
     apt = root / "etc/apt"
     (apt / "sources.list").write_text("".join(f"{line}\n" for line in apt_sources()), "utf-8")
     (apt / "apt.conf.d/90host").write_text(_apt_settings(), "utf-8")
@@ -115,7 +115,7 @@ def _pip_settings() -> str:
 
 
 def _copy_name_servers(root: Path) -> None:
-    """Name the host's servers; a resolver on its loopback interface is out of reach."""
+    """Copy the host's name servers, except a resolver on its loopback interface."""
     of_resolved = Path("/run/systemd/resolve/resolv.conf")
     source = of_resolved if of_resolved.exists() else Path("/etc/resolv.conf")
     target = root / "etc/resolv.conf"

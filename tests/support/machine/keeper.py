@@ -1,8 +1,8 @@
 """The process that owns one machine: ``python -m tests.support.machine.keeper BASE``.
 
-It makes the machine, boots it, boots it again when it reboots, and removes it
-when standard input ends.  That also happens when the tests are interrupted or
-killed, so that nothing is left behind then either.
+It makes the machine, boots it, boots it again when it reboots, and removes it when
+standard input ends. This also happens when the tests are interrupted or killed, so
+that nothing is left behind.
 """
 
 from __future__ import annotations
@@ -23,28 +23,27 @@ from tests.support.machine.cgroups import Cgroups
 from tests.support.machine.host import copy_settings
 from tests.support.machine.network import Network
 
-#: systemd-nspawn ends with it under --keep-unit when the machine reboots.
+#: The exit status of systemd-nspawn under --keep-unit when the machine reboots.
 _REBOOT: Final = 133
-#: For a copy of the base system, or its removal, on a slow disk.
+#: The time to copy or remove the base system on a slow disk.
 _DISK_SECONDS: Final = 300
-#: From above, because other users of 10.77.0.0/16 may begin with 1.
+#: Counted down, because other users of 10.77.0.0/16 may start with 1.
 _NUMBERS: Final = range(250, 200, -1)
 _NSPAWN: Final = (
     "systemd-nspawn",
     *("--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no"),
     *("--resolv-conf=off", "--notify-ready=yes"),
-    # SIGTERM ends the machine at once: its files are removed with it.
+    # SIGTERM ends the machine at once, because its files are about to be removed.
     "--kill-signal=SIGKILL",
-    # As the machine's own Docker Engine needs it.
+    # The machine's own Docker Engine needs this.
     *("--capability=all", "--system-call-filter=@keyring bpf @mount"),
 )
 
 
 class Keeper:
-    """Everything of the machine with this number; ``directory`` holds its files.
+    """A machine with this number; ``directory`` holds its files.
 
-    The file ``leader`` in it is the id of the machine's first process, as seen
-    from the host, while the machine is booted.
+    While the machine is booted, the file ``leader`` holds the host's id of its first process.
     """
 
     def __init__(self, number: int) -> None:
@@ -68,11 +67,11 @@ class Keeper:
             pass
 
     def remove(self) -> None:
-        """Remove whatever there is of it, also what a keeper that was killed has left."""
+        """Remove everything of the machine, including the remains of a killed keeper."""
         self._leader.unlink(missing_ok=True)
         self._network.remove()
         self._cgroups.remove()
-        # systemd-nspawn leaves it when it is killed.
+        # systemd-nspawn leaves this behind when it is killed.
         with contextlib.suppress(OSError):
             Path(f"/run/systemd/nspawn/propagate/{self.name}").rmdir()
         subprocess.run(
@@ -96,7 +95,7 @@ class Keeper:
                     process.wait(30)
 
     def _spawn(self, notify_socket: str) -> subprocess.Popen[bytes]:
-        # The machine ends with this process, even if that is killed.
+        # The machine ends with this process, even if this process is killed.
         command = ["setpriv", "--pdeathsig=TERM", *self._cgroups.prefix, *_NSPAWN]
         command += [f"--machine={self.name}", f"--directory={self._root}"]
         command += [f"--network-bridge={self._network.bridge}"]
@@ -137,7 +136,7 @@ class Keeper:
 
 @contextlib.contextmanager
 def _claimed() -> Iterator[Keeper]:
-    """The keeper of a number that no other process has; what is left under it is removed."""
+    """Return the keeper of a free number, after removing what is left under that number."""
     with (STATE / "numbers.lock").open("w") as locks:
         for number in _NUMBERS:
             try:
@@ -157,7 +156,7 @@ def _claimed() -> Iterator[Keeper]:
 
 
 def main() -> None:
-    """Keep one machine; the first line on standard output is its directory."""
+    """Keep one machine; print its directory as the first line."""
     with _claimed() as keeper:
         print(keeper.directory, flush=True)
         keeper.keep(Path(sys.argv[1]))

@@ -1,7 +1,7 @@
-"""A fresh Debian 12 with a real systemd, a network and nothing of Mist.
+"""A fresh Debian 12 with a real systemd and a network, but without Mist.
 
-It shares the host's kernel and nothing else: it has its own processes, mounts,
-network, control groups and, if one is installed, Docker Engine.
+It shares only the kernel with the host: it has its own processes, mounts, network, control
+groups and, if one is installed, Docker Engine.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _LINES_SHOWN: Final = 60
 
 
 class Result(NamedTuple):
-    """How a command ended, and everything that it printed on both streams."""
+    """A command's exit status and its output on both streams."""
 
     status: int
     output: str
 
 
 class Machine:
-    """One machine, booted in the ``with`` block.  ``root`` is its file system, seen from here."""
+    """A machine, booted in the ``with`` block; ``root`` is its file system as seen by the host."""
 
     def __init__(self) -> None:
         self._environment = host.environment()
         self._units = itertools.count(1)
 
     def __enter__(self) -> Self:
-        """Make and boot it: some seconds, plus the time to make the base system once."""
+        """Make and boot the machine: some seconds, plus the base system the first time."""
         keeper = [sys.executable, "-m", "tests.support.machine.keeper", str(base_system())]
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         self._keeper = subprocess.Popen(
@@ -60,7 +60,7 @@ class Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Switch it off as if by pulling the plug, and remove everything of it."""
+        """Power the machine off without a shutdown, and remove everything of it."""
         assert self._keeper.stdin is not None
         assert self._keeper.stdout is not None
         self._keeper.stdin.close()
@@ -71,13 +71,13 @@ class Machine:
         finally:
             self._errors.close()
 
-    # ------------------------------------------------------------- commands
+    # ---------------------------------------------------------------- commands
 
     def run(self, script: str, seconds: float = 60.0, *, check: bool = True) -> Result:
         """Run ``script`` in a shell, as root in /root, and wait for its end.
 
-        Raise AssertionError with the output when it takes longer than
-        ``seconds``, or with ``check`` when it fails.
+        Raise AssertionError with the output if it takes longer than
+        ``seconds``, or if it fails and ``check`` is set.
         """
         with self.start(script) as command:
             status = command.wait(seconds)
@@ -85,12 +85,12 @@ class Machine:
             return Result(status, command.output)
 
     def start(self, script: str, *, terminal: bool = False) -> Command:
-        """Start ``script`` in a shell, with ``terminal`` in a terminal of its own."""
+        """Start ``script`` in a shell; with ``terminal``, in a terminal of its own."""
         unit = f"command-{next(self._units)}.scope"
         shell = ["bash", "-c", script]
         if terminal:
             shell = ["script", "--quiet", "--return", "--flush", "--command", script, "/dev/null"]
-        # In a scope of its own, as a login is: its processes can be counted and ended.
+        # A scope of its own, like a login's, lets its processes be counted and ended.
         scope = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit={unit}", "--"]
         return Command(
             self, unit, [*scope, "env", "--unset=INVOCATION_ID", "--chdir=/root", *shell]
@@ -107,15 +107,15 @@ class Machine:
             start_new_session=True,
         )
 
-    # ---------------------------------------------------------- the machine
+    # ------------------------------------------------------------- the machine
 
     def copy_in(self, source: Path, target: str) -> None:
-        """Copy a file or a folder to the absolute path ``target``, on the machine's disk."""
+        """Copy a file or a folder to the absolute path ``target`` on the machine's disk."""
         command = ["cp", "-a", "--no-target-directory", str(source), f"{self.root}{target}"]
         subprocess.run(command, check=True, timeout=60)
 
     def reboot(self) -> None:
-        """Reboot it, as ``systemctl reboot`` does, and wait until it has booted."""
+        """Reboot with ``systemctl reboot``, and wait until the machine has booted."""
         before = self._leader()
         self.run("systemctl reboot", check=False)
         self._wait_until_booted(other_than=before)
@@ -135,18 +135,18 @@ class Machine:
             return ""
 
     def _said(self) -> str:
-        """What the keeper has written to standard error."""
+        """Return the keeper's standard error."""
         self._errors.seek(0)
         return f"the machine's keeper has ended:\n{self._errors.read().decode()}"
 
 
 class Command:
-    """A command in a machine; ended with all its processes at the end of the ``with`` block."""
+    """A command in a machine; its processes end with the ``with`` block."""
 
     def __init__(self, machine: Machine, unit: str, command: list[str]) -> None:
         self._machine = machine
         self._unit = unit
-        # Appended to, because both sides share the position in the file.
+        # Opened for appending, because both sides share the file position.
         self._output: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - see __exit__
         self._process = machine.popen(command, self._output)
 
@@ -164,14 +164,14 @@ class Command:
 
     @property
     def output(self) -> str:
-        """Everything it has printed so far, on both streams."""
+        """Return the command's output so far, on both streams."""
         size = self._output.seek(0, 2)
         self._output.seek(0)
         return self._output.read(size).decode("utf-8", "replace")
 
     @property
     def tail(self) -> str:
-        """The last lines that it has printed."""
+        """Return the last lines of the output."""
         return "\n".join(self.output.splitlines()[-_LINES_SHOWN:])
 
     def poll(self) -> int | None:
@@ -179,7 +179,7 @@ class Command:
         return self._process.poll()
 
     def press(self, keys: str) -> None:
-        """Type ``keys`` into its terminal."""
+        """Type ``keys`` into the terminal."""
         assert self._process.stdin is not None
         self._process.stdin.write(keys.encode())
         self._process.stdin.flush()
@@ -189,7 +189,7 @@ class Command:
         self.press("\x03")
 
     def wait(self, seconds: float) -> int:
-        """Wait for its end; return the exit status."""
+        """Wait for the command's end; return its exit status."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -197,10 +197,10 @@ class Command:
             raise AssertionError(message) from None
 
     def wait_for(self, pattern: str, seconds: float = 30.0) -> re.Match[str]:
-        """Wait until the output matches ``pattern``; AssertionError if it ends before."""
+        """Wait until the output matches ``pattern``; AssertionError if the command ends first."""
 
         def matched_or_ended() -> tuple[re.Match[str] | None] | None:
-            # Looked at before the output is read, so that the last of it is seen.
+            # Polled before the output is read, so that the last output is not missed.
             ended = self.poll() is not None
             found = re.search(pattern, self.output)
             return (found,) if found or ended else None
@@ -214,7 +214,7 @@ class Command:
 
     @property
     def processes(self) -> str:
-        """Its processes, as systemd lists them; empty when none is left."""
+        """Return the command's processes as systemd lists them."""
         unit = self._unit
         listed = f"systemctl --quiet is-active {unit} && systemd-cgls --full --unit {unit}"
         return self._machine.run(listed, check=False).output

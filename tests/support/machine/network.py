@@ -1,4 +1,4 @@
-"""A machine's network: a bridge of its own, and a way out behind the host's address."""
+"""A machine's network: its own bridge, and address translation to the outside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from tests.support.machine.base import STATE
 
 _FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
-#: Present while a machine has switched forwarding on; the last machine switches it off.
+#: Exists while machines have forwarding switched on; the last machine switches it off.
 _WAS_OFF: Final = STATE / "forwarding-was-off"
 _MACHINE: Final = """\
 [Match]
@@ -36,7 +36,7 @@ class Network:
 
     def make(self, root: Path) -> None:
         """Make the host's side, and configure the machine whose file system is ``root``."""
-        # The name of the file that configures host0 in any container, to replace it.
+        # systemd's file with this name configures host0 in any container; this one replaces it.
         file = root / "etc/systemd/network/80-container-host0.network"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_MACHINE.format(number=self._number), "utf-8")
@@ -50,7 +50,7 @@ class Network:
             _FORWARDING.write_text("1")
 
     def remove(self) -> None:
-        """Remove whatever of it is there."""
+        """Remove whatever exists of the network."""
         for table, chain, *rule in self._rules():
             while _run("iptables", "--wait", "-t", table, "-D", chain, *rule).returncode == 0:
                 pass

@@ -1,4 +1,4 @@
-"""The installed service of a machine, as its administrator meets it."""
+"""A machine's installed service, as its administrator sees it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.wait import wait_until
 
 MIST: Final = "/opt/mist/bin/mist"
 UNITS: Final = ("mist-supervisor.service", "mist-api.service")
-#: What no journal of a service in good health has in it.
+#: Text that a healthy service's journal does not contain.
 _CRASH: Final = re.compile(
     r"Traceback|dumped core|\bFailed\b|status=|Operation not permitted|Permission denied"
     r"|timed out|Assertion|SIG(ABRT|SEGV|SYS)|level=(error|critical)|\[(ERROR|CRITICAL)\]"
@@ -23,7 +23,7 @@ _OPERATIONS: Final = ROOT / "docs/operations.md"
 _ENGINE: Final = re.compile(r'"(dockerd|containerd|containerd-shim)')
 _ATTACK: Final = Path(__file__).with_name("attack.py")
 _PYTHON: Final = "/opt/mist/bin/python -I"
-#: What makes the web tier's unit a service; all the rest says what it may do.
+#: The lines that make the web tier's unit a service; all others restrict it.
 _OF_THE_SERVICE: Final = re.compile(
     r"(?m)^(Type|NotifyAccess|ExecStart|ExecReload|Restart\w*|WatchdogSec|PartOf)=.*\n"
 )
@@ -43,7 +43,7 @@ class InstalledService:
         self._visitor = Visitor(machine)
 
     def install(self) -> None:
-        """Do what docs/operations.md says in the clone, and wait until it runs."""
+        """Follow docs/operations.md in the clone, and wait until the service runs."""
         section = _OPERATIONS.read_text("utf-8").partition("## As a service\n")[2]
         printed = re.search(r"```console\n(.*?)```", section, flags=re.DOTALL)
         assert printed, "docs/operations.md does not say how to install the service"
@@ -56,31 +56,31 @@ class InstalledService:
         wait_until(self._active, "both units to be active", 60)
 
     def crashes(self, boot: int = 0) -> str:
-        """Return the lines of a boot's journal that look like a crash; -1 is the boot before."""
+        """Return the lines of a boot's journal that look like a crash; -1 is the previous boot."""
         units = " ".join(f"--unit={unit}" for unit in UNITS)
         journal = f"journalctl --boot={boot} --no-pager {units}"
         lines = self._machine.run(journal).output.splitlines()
         return "\n".join(line for line in lines if _CRASH.search(line))
 
     def processes(self, unit: str) -> set[str]:
-        """Return the ids of a unit's main process and the children of that."""
+        """Return the ids of a unit's main process and its children."""
         pid = self._show(unit, "MainPID")
         return {pid, *self._machine.run(f"pgrep --parent {pid}", check=False).output.split()}
 
     def restarts(self) -> list[str]:
-        """Return how often systemd has restarted each unit by itself."""
+        """Return how often systemd has restarted each unit."""
         return [self._show(unit, "NRestarts") for unit in UNITS]
 
     def left(self) -> str:
-        """Return what is left of a stopped service: processes, sockets, its port."""
+        """Return what a stopped service left: processes, sockets, its port."""
         processes = "ps --no-headers -o user,pid,args -u mist,mist-api; true"
         return self._machine.run(f"{processes}; {LEFT}").output
 
     def attack(self, *, sandboxed: bool) -> list[str]:
-        """Try all ways from the web tier to the engine; return those that are open.
+        """Try every way from the web tier to the engine; return those that succeed.
 
-        The attacker is the web tier's user, ``sandboxed`` in everything that its
-        unit says.
+        The attacker is the web tier's user, with ``sandboxed`` under all restrictions of
+        its unit.
         """
         self._machine.copy_in(_ATTACK, "/opt/attack.py")
         (self._machine.root / "opt/targets.json").write_text(json.dumps(self._targets()), "utf-8")

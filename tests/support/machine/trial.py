@@ -1,4 +1,4 @@
-"""Somebody who tries Mist in two terminals: ``make up`` in one, commands in the other."""
+"""A user who tries Mist in two terminals: ``make up`` in one, commands in the other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.support.machine.machine import Command, Machine
 from tests.support.machine.visitor import Visitor
 from tests.support.service.readme import README
 
-#: Lists what should not be there when Mist does not run.
+#: Lists what should not exist when Mist is not running.
 LEFT: Final = "find /run/mist -type s; ss --no-header --listening --tcp --numeric 'sport = :8420'"
 
 
 class Trial:
-    """``folder`` holds the sources; ``password`` is the one that the first ``make up`` prints."""
+    """A trial in ``folder`` with the sources; the first ``make up`` prints ``password``."""
 
     def __init__(self, machine: Machine, folder: str = "mist") -> None:
         self._machine = machine
@@ -25,7 +25,7 @@ class Trial:
         self.password = ""
 
     def clone(self, sources: Path) -> None:
-        """Install what the README says, and clone the repository."""
+        """Install what the README lists, and clone the repository."""
         named = re.search(r"`apt-get install ([a-z ]+)`", README.read_text("utf-8"))
         assert named, "the README does not say what to install"
         self._machine.run(f"apt-get update -q && apt-get install -qy {named[1]}", 180)
@@ -33,7 +33,7 @@ class Trial:
         self._machine.run(f"git clone --quiet /root/origin {self._folder}")
 
     def make_up(self, seconds: float = 60.0) -> str:
-        """Start it; return what it has printed when the service is ready."""
+        """Run ``make up``; return its output once the service is ready."""
         self._terminal = self._machine.start(f"cd {self._folder} && make up", terminal=True)
         self._visitor.wait_ready(seconds, self._terminal)
         printed = re.search(r"one-time password: (\S+)", self._terminal.output)
@@ -41,9 +41,9 @@ class Trial:
         return self._terminal.output
 
     def interrupt(self) -> str:
-        """Type ^C and wait for the end; return everything that it has printed.
+        """Type ^C and wait for the end; return the whole output.
 
-        AssertionError if a process, a socket or the port is left.
+        Raise AssertionError if a process, a socket or the port is left.
         """
         assert self._terminal is not None
         with self._terminal as terminal:
@@ -55,7 +55,7 @@ class Trial:
             return terminal.output
 
     def close(self) -> None:
-        """Close the first terminal, whatever runs in it."""
+        """Close the first terminal, whatever is running in it."""
         if self._terminal is not None:
             self._terminal.__exit__()
 

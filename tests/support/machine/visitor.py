@@ -1,4 +1,4 @@
-"""What people do with the Mist of a machine: log in, watch, deploy."""
+"""A user of the Mist on a machine, who logs in, watches and deploys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.support.wait import wait_until
 
 URL: Final = "http://127.0.0.1:8420"
 ADMIN: Final = "admin@localhost"
-#: A WebSocket client that nobody here wrote, in an environment of its own.
+#: A third-party WebSocket client in an environment of its own.
 _WSDUMP: Final = "/root/client/bin/wsdump"
-# A request that needs no program that a fresh machine lacks.
+# A request without programs that a fresh machine lacks.
 _IS_READY: Final = r"""
 exec 3<>/dev/tcp/127.0.0.1/8420 || exit
 printf 'GET /readyz HTTP/1.0\r\nHost: 127.0.0.1:8420\r\n\r\n' >&3
@@ -39,7 +39,7 @@ tar --create . | docker import - busybox:1
 
 
 class Visitor:
-    """Somebody on this machine with a browser's means; ``cookie`` is the session."""
+    """A user on this machine, with a browser's abilities; ``cookie`` is the session."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -48,7 +48,7 @@ class Visitor:
     def wait_ready(self, seconds: float = 60.0, command: Command | None = None) -> None:
         """Wait until /readyz says that bus and store are reachable.
 
-        AssertionError if ``command``, which is to make it ready, ends before.
+        Raise AssertionError if ``command``, which starts the service, ends first.
         """
 
         def ready() -> bool:
@@ -62,7 +62,7 @@ class Visitor:
             raise AssertionError(f"{error}:\n{said}") from None
 
     def open_page(self) -> None:
-        """Load the page and everything that it names, as a browser does."""
+        """Load the page and every file that it names, as a browser does."""
         page = self._machine.run(f"curl -sSi {URL}/").output
         assert "200 OK" in page, page
         assert "content-security-policy: default-src 'none'" in page, page
@@ -82,17 +82,17 @@ class Visitor:
         self._machine.run(_IMAGE)
 
     def run_container(self, name: str, *options: str) -> None:
-        """Start a container that prints its name and a number each second."""
+        """Run a container that prints its name and a number each second."""
         says = f'i=0; while :; do i=$((i+1)); echo "{name} $i"; sleep 1; done'
         command = ["docker", "run", "-d", "--name", name, *options, "busybox:1", "sh", "-c", says]
         self._machine.run(shlex.join(command))
 
     def serve_repository(self, name: str, says: str) -> None:
-        """Serve a repository, whose container says the same again and again, to git."""
+        """Serve a repository by git; its container prints one line again and again."""
         self._machine.run(_REPOSITORY.format(name=name, says=says))
 
     def log_in(self, password: str, email: str = ADMIN) -> None:
-        """Log in over HTTP; what follows has this session."""
+        """Log in over HTTP and keep the session."""
         body = {"email": email, "password": password}
         answer = self.request("POST", "/api/auth/login", body, "--include")
         found = re.search(r"(?im)^set-cookie: (mist_token=[^;\s]+)", answer)
@@ -100,19 +100,19 @@ class Visitor:
         self.cookie = found[1]
 
     def request(self, method: str, path: str, body: object = None, *options: str) -> str:
-        """Send a request with the session; return the body, AssertionError if it is refused."""
+        """Send a request with the session; return the body, AssertionError if refused."""
         command = ["curl", "-sS", "--fail-with-body", "-X", method, *options]
         command += ["--cookie", self.cookie, "-H", "Content-Type: application/json"]
         command += [] if body is None else ["--data", json.dumps(body)]
         return self._machine.run(shlex.join([*command, f"{URL}{path}"])).output
 
     def app(self, name: str) -> int:
-        """Return the id of an application that the user may see."""
+        """Return the id of one of the user's applications."""
         apps = json.loads(self.request("GET", "/api/apps"))["data"]
         return next(int(app["id"]) for app in apps if app["name"] == name)
 
     def deploy(self, name: str) -> str:
-        """Deploy an application; return how the deployment has ended."""
+        """Deploy an application and return the final status."""
         path = f"/api/apps/{self.app(name)}/deployments"
         deployment = json.loads(self.request("POST", path))["data"]["id"]
 
@@ -123,13 +123,13 @@ class Visitor:
         return status()
 
     def watch(self, name: str, says: str = "") -> None:
-        """Watch the log of an application's container, until two lines have come."""
+        """Watch an application's container log until two lines have arrived."""
         says = says or rf"{name} \d+"
         url = f"ws://127.0.0.1:8420/ws/container/logs?appId={self.app(name)}&tail=1"
         self._follow(url, rf'(?s)"line":"{says}".*"line":"{says}"')
 
     def watch_deployment(self, deployment: int) -> None:
-        """Watch a deployment's log from its beginning to its success."""
+        """Watch a deployment's log from its start until its success."""
         url = f"ws://127.0.0.1:8420/ws/deployment/logs?deploymentId={deployment}"
         self._follow(url, '"status":"success"')
 

@@ -1,4 +1,4 @@
-"""Debian's Chromium, and what it is started with."""
+"""Debian's Chromium and its arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ARGUMENTS: Final = (
 
 
 def chromium() -> str:
-    """Return its path; LookupError, which says what to do, if there is none."""
+    """Return Chromium's path; raise LookupError with advice if it is missing."""
     found = shutil.which("chromium")
     if found is None:
         raise LookupError("Chromium is not installed (Debian: apt-get install chromium)")

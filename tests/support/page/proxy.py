@@ -1,4 +1,4 @@
-"""A reverse proxy that knows nothing of WebSockets, as a wrong configuration has it."""
+"""A misconfigured reverse proxy that does not pass WebSockets on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HOP_BY_HOP: Final = {"connection", "transfer-encoding", "content-length", "cont
 
 
 class DeafProxy:
-    """Passes ordinary requests on to ``target``, and answers every upgrade with 502."""
+    """A proxy that forwards ordinary requests to ``target`` and answers every upgrade with 502."""
 
     def __init__(self, target: str) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(target))
@@ -47,7 +47,7 @@ def _handler(target: str) -> type[BaseHTTPRequestHandler]:
             self._pass_on()
 
         def log_message(self, *_: object) -> None:
-            """Write nothing."""
+            """Suppress the log."""
 
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

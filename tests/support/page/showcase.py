@@ -1,4 +1,4 @@
-"""A small installation as somebody might run it: applications, deployments, busy logs."""
+"""A realistic small installation: applications, deployments, busy logs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
-#: Requests of a shop: an access log of JSON, now and then with trouble.
+#: A shop's requests: an access log in JSON with occasional errors.
 _SHOP: Final = r"""
 i=0
 while :; do i=$((i + 1)); ms=$((3 + i * 37 % 190)); user=$((4000 + i * 13 % 700))
@@ -77,7 +77,7 @@ class Showcase:
         self.backup = service.add_app("backup", "backup")
 
     def deploy(self) -> int:
-        """Deploy the shop and wait for the end; the deployment's number."""
+        """Deploy the shop, wait for the end, and return the deployment's number."""
         data = self._request("POST", f"apps/{self.shop}/deployments")
         number = int(data["id"])
         wait_until(
@@ -99,6 +99,6 @@ class Showcase:
 
 
 def _files(*more: str) -> dict[str, str]:
-    """The files of the shop's repository; ``more`` are steps that come last."""
+    """Return the files of the shop's repository; ``more`` are additional last steps."""
     steps = ("COPY shop.sh /shop.sh", *_STEPS, *more)
     return {"Dockerfile": dockerfile(*steps, run="exec sh /shop.sh"), "shop.sh": _SHOP}

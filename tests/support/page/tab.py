@@ -1,4 +1,4 @@
-"""A tab of a real browser, as a person uses it, and what must never happen in one."""
+"""A tab of a real browser, and checks for errors in it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Response, expect
 
 from tests.support.service.service import ADMIN, Service
 
-#: What the browser itself says of an answer or a WebSocket that a test has made fail.
+#: The browser's own messages about an answer or a WebSocket that a test makes fail.
 _NETWORK: Final = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
-#: Violations of the Content-Security-Policy are errors, wherever they come from.
+#: Violations of the Content-Security-Policy are errors, whatever their source.
 _REPORT_VIOLATIONS: Final = """
 addEventListener('securitypolicyviolation', (event) => {
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
@@ -26,8 +26,8 @@ addEventListener('securitypolicyviolation', (event) => {
 class Tab:
     """A page and the service that it shows.
 
-    ``problems`` are what the page should never do: console errors, uncaught errors,
-    violations of its policy, dialogs, files that are missing.
+    ``problems`` holds console errors, uncaught errors, violations of the page's policy,
+    dialogs, and missing files.
     """
 
     def __init__(self, page: Page, service: Service) -> None:
@@ -40,46 +40,46 @@ class Tab:
         page.on("response", self._on_response)
         page.on("dialog", self._on_dialog)
 
-    # ------------------------------------------------------------- going places
+    # -------------------------------------------------------------- navigation
 
     def open(self, address: str = "") -> None:
-        """Open an address of the page in this tab, as if it were typed."""
+        """Open an address of the page in this tab."""
         self.page.goto(f"{self.service.url}/{address}")
 
     def sign_in(self, address: str = "", email: str = ADMIN, password: str | None = None) -> None:
-        """Open an address, and sign in where the page asks for it."""
+        """Open an address, and sign in if the page asks for it."""
         self.open(address)
         self.fill_in(email, self.service.password if password is None else password)
         expect(self.page.get_by_role("navigation", name="Main")).to_be_visible()
 
     def fill_in(self, email: str, password: str) -> None:
-        """Fill in the form of the sign-in, and send it."""
+        """Fill in and submit the sign-in form."""
         self.page.get_by_role("textbox", name="Email").fill(email)
         self.page.get_by_label("Password").fill(password)
         self.button("Sign in").click()
 
-    # --------------------------------------------------------------- what it has
+    # ----------------------------------------------------------------- content
 
     def button(self, name: str) -> Locator:
-        """The button of exactly this name."""
+        """Return the button with exactly this name."""
         return self.page.get_by_role("button", name=name, exact=True)
 
     def status(self, name: str) -> Locator:
-        """The element with role ``status`` and this name."""
+        """Return the element with role ``status`` and this name."""
         return self.page.get_by_role("status", name=name, exact=True)
 
     @property
     def log(self) -> Locator:
-        """The log that is shown."""
+        """The visible log."""
         return self.page.get_by_role("log")
 
     def line(self, text: str) -> Locator:
-        """The rows in sight that contain ``text``."""
+        """Return the visible rows that contain ``text``."""
         return self.log.locator("[data-time]").filter(has_text=text)
 
     @property
     def marks(self) -> Locator:
-        """The dividers between lines that are in sight."""
+        """Return the visible dividers between lines."""
         return self.log.locator("[data-mark]")
 
     def expect_state(self, text: str | re.Pattern[str], seconds: float = 20.0) -> None:
@@ -87,11 +87,11 @@ class Tab:
         expect(self.status("Stream state")).to_have_text(text, timeout=seconds * 1000)
 
     def expect_line(self, text: str, seconds: float = 20.0) -> None:
-        """Wait until a row with the text is in sight."""
+        """Wait until a row with the text is visible."""
         expect(self.line(text).first).to_be_visible(timeout=seconds * 1000)
 
     def first_in_sight(self) -> str:
-        """The text of the topmost row that is wholly in sight."""
+        """Return the text of the topmost row that is completely visible."""
         return str(
             self.log.evaluate(
                 """(log) => [...log.querySelectorAll('[data-time]')].find((row) =>
@@ -101,29 +101,29 @@ class Tab:
         )
 
     def held(self) -> list[str]:
-        """Every line that the page holds, as the Download button gives them, without times."""
+        """Return every line that the page holds, as downloaded, without times."""
         texts = [line.partition(" ")[2] for line in self.download().splitlines()]
         return [text for text in texts if not text.startswith("--- ")]
 
     def download(self) -> str:
-        """What the Download button gives: lines and dividers, each behind its time."""
+        """Return what the Download button gives: lines and dividers, each after its time."""
         with self.page.expect_download() as download:
             self.button("Download").click()
         return Path(download.value.path()).read_text("utf-8")
 
     def picture(self, name: str) -> None:
-        """Take a picture, if PAGE_PICTURES names a folder for those who want to look."""
+        """Take a screenshot if PAGE_PICTURES names a folder for them."""
         if folder := os.environ.get("PAGE_PICTURES"):
             self.page.screenshot(path=f"{folder}/{name}.png")
 
-    # ------------------------------------------------------------------- checks
+    # ------------------------------------------------------------------ checks
 
     def check(self) -> None:
-        """AssertionError if something happened that never should."""
+        """Raise AssertionError if the page had a problem."""
         assert not self.problems, "\n".join(self.problems)
 
     def axe(self, source: str) -> list[str]:
-        """Run axe-core, and return its violations, one text each."""
+        """Run axe-core and return the text of each violation."""
         self.page.evaluate(source)
         found: dict[str, Sequence[dict[str, Any]]] = self.page.evaluate(
             "async () => { const {violations} = await axe.run(); return {violations}; }"

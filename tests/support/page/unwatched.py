@@ -1,7 +1,7 @@
-"""A browser that nothing watches, to measure the page's own speed.
+"""A browser without Playwright, to measure the page's own speed.
 
-Playwright has the browser report every WebSocket frame to it, which at thousands of lines
-a second costs more than the page itself. Here only what a test asks for is sent.
+Playwright has the browser report every WebSocket frame, which at thousands of lines a second
+costs more than the page itself. Here the browser sends only what a test asks for.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SECONDS: Final = 60.0
 
 
 class NoPage(Exception):
-    """There is none at this moment: another one is being loaded."""
+    """There is no page at the moment, because another one is being loaded."""
 
 
 class UnwatchedPage:
-    """A page of a Chromium of its own, driven by the DevTools protocol."""
+    """A page in a Chromium of its own, controlled by the DevTools protocol."""
 
     def __init__(self, profile: Path, url: str) -> None:
         command = [chromium(), "--headless", "--remote-debugging-port=0", *ARGUMENTS]
@@ -57,7 +57,7 @@ class UnwatchedPage:
         self._process.wait(30)
 
     def send(self, method: str, **parameters: object) -> dict[str, Any]:
-        """Call a method of the protocol; return its result."""
+        """Call a method of the protocol and return its result."""
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
@@ -69,7 +69,7 @@ class UnwatchedPage:
                 return result
 
     def evaluate(self, expression: str) -> Any:
-        """Return the value of an expression, awaited."""
+        """Return an expression's awaited value."""
         result = self.send(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
@@ -77,7 +77,7 @@ class UnwatchedPage:
         return result["result"].get("value")
 
     def wait_for(self, expression: str, seconds: float = _SECONDS) -> None:
-        """Wait until an expression is true; one that cannot be computed yet is not."""
+        """Wait until an expression is true; one that cannot be evaluated yet is not."""
         guarded = f"(() => {{ try {{ return !!({expression}) }} catch {{ return false }} }})()"
 
         def true() -> bool:
@@ -89,6 +89,6 @@ class UnwatchedPage:
         wait_until(true, expression, seconds, every=0.1)
 
     def heap(self) -> float:
-        """Return the bytes of the page's objects that are left after all garbage is collected."""
+        """Return the size of the page's objects in bytes after a garbage collection."""
         self.send("HeapProfiler.collectGarbage")
         return float(self.send("Runtime.getHeapUsage")["usedSize"])

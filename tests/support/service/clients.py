@@ -1,8 +1,7 @@
-"""WebSocket clients that nobody here wrote, behind one way of collecting.
+"""Third-party WebSocket clients with a common interface.
 
-Each of them runs in a thread (Node's ``ws`` in a process with a thread that
-reads it) and collects whatever arrives, so that a test only says what it waits
-for.
+Each client runs in a thread and collects everything that arrives, so that a test only says
+what it waits for. Node's ``ws`` is a process with a thread that reads its output.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from tests.support.service.programs import program
 from tests.support.wait import wait_until
 
 _NODE_CLIENT: Final = Path(__file__).with_name("client.mjs")
-#: A line of 1 MiB, each of whose bytes JSON may write as six.
+#: A line of 1 MiB, in which JSON may write each byte as six.
 _LARGEST: Final = 8 * 1024 * 1024
-#: How long a client may be open, in seconds: longer than any test.
+#: The maximum lifetime of a client in seconds, longer than any test.
 _LONGEST: Final = 300.0
-#: ws:// to a loopback address; an HTTP proxy of the environment is not meant for it.
+#: ws:// to a loopback address must not use an HTTP proxy of the environment.
 _LOCAL: Final = "127.0.0.1"
 
 
@@ -41,17 +40,17 @@ class Refusal(NamedTuple):
 
     @property
     def message(self) -> str:
-        """What the body's JSON object says."""
+        """The message of the body's JSON object."""
         return str(json.loads(self.body)["message"])
 
 
 class Client:
-    """Connects when it is made and collects until it is closed, from either side.
+    """A client that connects when it is made and collects until either side closes.
 
-    ``texts`` are the messages as they arrived, ``messages`` the same decoded,
-    ``lines`` the text of the log messages, ``arrivals`` the moments
-    (``time.monotonic``); ``code`` and ``reason`` those of the server's close
-    frame (``None`` and "" while open; 1006 when the connection just broke).
+    ``texts`` holds the messages as they arrived, ``messages`` the decoded ones, ``lines``
+    the text of the log messages, and ``arrivals`` the times of arrival (``time.monotonic``).
+    ``code`` and ``reason`` are those of the server's close frame: None and "" while open, and
+    1006 if the connection broke.
     """
 
     kind: ClassVar[str]
@@ -74,17 +73,17 @@ class Client:
         self._thread.daemon = True
         self._thread.start()
 
-    # -------------------------------------------------------- what tests wait for
+    # ----------------------------------------------------------------- waiting
 
     def wait_open(self, seconds: float = 30.0) -> None:
-        """Until the handshake is accepted; AssertionError if it is refused."""
+        """Wait until the handshake is accepted; raise AssertionError if it is refused."""
         wait_until(lambda: self.opened.is_set() or self.closed.is_set(), "the handshake", seconds)
         assert self.opened.is_set(), f"refused: {self.refusal} {self.reason}"
 
     def wait_for(
         self, condition: Callable[[list[dict[str, Any]]], object], seconds: float = 30.0
     ) -> None:
-        """Until the messages so far fulfil ``condition``."""
+        """Wait until the received messages satisfy ``condition``."""
         try:
             wait_until(lambda: condition(self.messages), "messages", seconds)
         except AssertionError as error:
@@ -95,33 +94,33 @@ class Client:
             ) from None
 
     def wait_lines(self, count: int, seconds: float = 60.0) -> list[str]:
-        """Until at least ``count`` log lines are there; the lines."""
+        """Wait for at least ``count`` log lines and return them."""
         self.wait_for(lambda _: len(self.lines) >= count, seconds)
         return self.lines
 
     def wait_closed(self, seconds: float = 30.0) -> int:
-        """Until the server has closed the connection; its close code."""
+        """Wait until the server has closed the connection and return its close code."""
         self.wait_for(lambda _: self.closed.is_set(), seconds)
         assert self.code is not None, f"refused: {self.refusal}"
         return self.code
 
     @property
     def types(self) -> list[str]:
-        """The messages' types; metrics have none."""
+        """Return the messages' types, None for metrics."""
         return [message.get("type", "") for message in list(self.messages)]
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
-        """The messages of one type."""
+        """Return the messages of one type."""
         return list(self._by_type.get(kind, ()))
 
     def close(self) -> None:
-        """Close from our side, and wait until that is done."""
+        """Close the connection from our side and wait until it is closed."""
         wait_until(lambda: self.opened.is_set() or self.closed.is_set(), "the handshake", 60)
         self._close()
         self._thread.join(30)
         assert not self._thread.is_alive(), "the client does not end"
 
-    # ------------------------------------------------------------ what clients do
+    # -------------------------------------------------------------- subclasses
 
     def _note(self, text: str | bytes) -> None:
         self.arrivals.append(time.monotonic())
@@ -151,7 +150,7 @@ class Client:
 
 
 class WebsocketsClient(Client):
-    """``websockets``, the threading client."""
+    """The threading client of ``websockets``."""
 
     kind = "websockets"
 
@@ -173,7 +172,7 @@ class WebsocketsClient(Client):
 
     def _read(self, connection: ClientConnection) -> None:
         self.opened.set()
-        # Codes other than 1000 and 1001 raise; they are noted below as those are.
+        # Codes other than 1000 and 1001 raise; all are recorded below.
         with contextlib.suppress(ConnectionClosed):
             for text in connection:
                 self._note(text)
@@ -185,7 +184,7 @@ class WebsocketsClient(Client):
 
 
 class WebsocketClientClient(Client):
-    """``websocket-client``."""
+    """The client of ``websocket-client``."""
 
     kind = "websocket-client"
 
@@ -222,12 +221,12 @@ class WebsocketClientClient(Client):
 
     def _close(self) -> None:
         if self.opened.is_set() and not self.closed.is_set():
-            # Only the close frame: the thread that receives reads the answer to it.
+            # Send only the close frame; the receiving thread reads the answer.
             self._connection.send_close()
 
 
 class NodeClient(Client):
-    """Node's ``ws``, in a process of its own that reports in newline-delimited JSON."""
+    """Node's ``ws`` in a process of its own that reports in newline-delimited JSON."""
 
     kind = "ws"
 
@@ -251,7 +250,7 @@ class NodeClient(Client):
                 self._ended(None if self.refusal else code, reason)
 
     def _close(self) -> None:
-        """End of input is what the script closes on."""
+        """End the script's input, on which it closes the connection."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 

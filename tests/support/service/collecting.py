@@ -1,4 +1,4 @@
-"""A broker and collectors of container logs as processes, without supervisor and web tier."""
+"""A broker and log collectors as processes, without a supervisor or a web tier."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Events = list[dict[str, Any]]
 
 
 class Collecting:
-    """One application's collector, with a broker, and a subscriber that remembers everything."""
+    """A broker, one application's collector, and a subscriber that records everything."""
 
     def __init__(self, settings: Settings, container: str) -> None:
         self.settings = settings
@@ -60,11 +60,11 @@ class Collecting:
         self.collector: BaseProcess | None = None
 
     def close(self) -> None:
-        """End the processes and forget the state."""
+        """End the processes and delete the state."""
         self._stack.close()
 
     def start_broker(self) -> BaseProcess:
-        """Start the broker, at the beginning or after a kill."""
+        """Start the broker, also after a kill."""
         self._pipe, theirs = self._spawn.Pipe()
         assignment = Assignment("broker", 0, time.time_ns(), False)
         arguments = (assignment, self.settings, self.paths, theirs)
@@ -75,14 +75,14 @@ class Collecting:
         return self.broker
 
     def start(self, *, resume: bool = False) -> BaseProcess:
-        """Start a collector, the first one or one that follows a crash."""
+        """Start a collector, also after a crash."""
         assignment = Assignment("container", self.app.id, time.time_ns(), resume)
         arguments = (assignment, self.settings, self.paths, self._notice)
         self.collector = self._start("workers.container.main:main", *arguments)
         return self.collector
 
     def take(self, timeout: float) -> list[Message]:
-        """What arrives next; remembered too."""
+        """Return and record the next messages; count gaps."""
         items = self.follower.take(timeout)
         self.gaps += sum(isinstance(item, Gap) for item in items)
         fresh = [item for item in items if isinstance(item, Message)]
@@ -102,16 +102,16 @@ class Collecting:
             raise AssertionError(f"{error}; this is what came: {self.events()[-20:]}") from None
 
     def events(self) -> Events:
-        """Everything that clients would have read, decoded."""
+        """Return everything that clients would have received, decoded."""
         bodies = [message.body for message in self.got if message.body]
         return [msgspec.json.decode(one) for body in bodies for one in body.split(b"\n")]
 
     def lines(self) -> list[str]:
-        """The text of every line."""
+        """Return the text of every line."""
         return [event["data"]["line"] for event in self.events() if event["type"] == "log"]
 
     def kinds(self) -> list[Kind]:
-        """The kinds of the messages, lines in a row counted once."""
+        """Return the messages' kinds, collapsing consecutive lines."""
         found: list[Kind] = []
         for message in self.got:
             if message.header.kind is not Kind.LOG or found[-1:] != [Kind.LOG]:
@@ -119,7 +119,7 @@ class Collecting:
         return found
 
     def count(self, kind: Kind) -> int:
-        """How many messages of a kind came."""
+        """Return the number of messages of a kind."""
         return sum(message.header.kind is kind for message in self.got)
 
     def _start(self, entry: str, *arguments: object) -> BaseProcess:

@@ -1,4 +1,4 @@
-"""A daemon of a private engine: started, ended and started again as often as a test wants."""
+"""A private engine's daemon, which a test can start and end repeatedly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Daemon:
-    """One process at a time, which writes to ``log``."""
+    """A daemon with at most one process at a time, which writes to ``log``."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -17,13 +17,13 @@ class Daemon:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process's id."""
         assert self._process is not None, f"{self.log.stem} is not started"
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Return True from its start until its end."""
+        """Return True while the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, command: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ class Daemon:
             )
 
     def end(self, number: signal.Signals, seconds: float = 30.0) -> None:
-        """Send a signal and wait for the end; kill a daemon that does not end in time."""
+        """Send a signal and wait for the end; kill the daemon if it takes too long."""
         if self._process is None:
             return
         self._process.send_signal(number)

@@ -1,4 +1,4 @@
-"""What holds of a deployment, however it ended, and of what it leaves."""
+"""Checks that apply to every deployment, however it ended, and to what it leaves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RANGES = {"pending": (0, 0), "building": (25, 75), "deploying": (75, 90), "succe
 
 
 def container_id(deployer: Deployer, name: str) -> str:
-    """The id of the container of this name, which must run."""
+    """Return the id of the container with this name, which must be running."""
     found = deployer.engine.client.inspect_container(name)
     assert found["State"]["Running"]
     return str(found["Id"])
@@ -30,7 +30,7 @@ def change(deployer: Deployer, content: str) -> None:
 
 
 def check_log(deployer: Deployer, row: Deployment) -> None:
-    """The rules that the log of every deployment keeps."""
+    """Check the rules for every deployment's log."""
     statuses = deployer.statuses(row.id)
     assert statuses[-1]["status"] == row.status
     assert statuses[-1]["error_message"] == row.error_message
@@ -45,21 +45,21 @@ def check_log(deployer: Deployer, row: Deployment) -> None:
 
 
 def check_clean(deployer: Deployer, app: App, containers: int) -> None:
-    """No files, containers or half-built images are left of a deployment."""
+    """Check that a deployment left no files, containers or half-built images."""
     assert not list(deployer.paths.home.glob("work/*"))
     wait_until(lambda: no_build(deployer), "the engine to give the build up")
     check_containers(deployer, app, containers)
 
 
 def check_containers(deployer: Deployer, app: App, count: int) -> None:
-    """The application has so many containers, under whatever names."""
+    """Check that the application has this many containers."""
     everything = deployer.engine.client.containers(all=True)
     own = [c for c in everything if any(app.container in name for name in c["Names"])]
     assert len(own) == count
 
 
 def failed(deployer: Deployer, row: Deployment, error: str) -> None:
-    """The deployment failed with an error that matches."""
+    """Check that the deployment failed with a matching error."""
     assert row.status == "failed"
     assert re.search(error, row.error_message), row.error_message
     assert row.finished_at is not None
@@ -67,7 +67,7 @@ def failed(deployer: Deployer, row: Deployment, error: str) -> None:
 
 
 def no_build(deployer: Deployer) -> bool:
-    """Whether no container of a build is left."""
+    """Return True if no build container is left."""
     return not [
         c for c in deployer.engine.client.containers(all=True) if "never-ends" in c["Command"]
     ]

@@ -1,4 +1,4 @@
-"""Deployments without the service: repositories, a store, and a runner as a real process."""
+"""Deployments without the service: repositories, a store, and runners as real processes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from tests.support.service.janitor import scratch
 from tests.support.service.programs import kill, run
 from tests.support.wait import wait_until
 
-#: Where runners are forked from, as the supervisor does it.
+#: The fork server of the runners, as in the supervisor.
 _FORKS: Final = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["workers.deployment.main"])
 
-#: A program that serves until it is stopped, at once.
+#: A program that serves until SIGTERM, on which it ends at once.
 SERVE: Final = "trap exit TERM; echo serving; while :; do sleep 0.1; done"
 
 
 def dockerfile(*steps: str, run: str = SERVE) -> str:
-    """A Dockerfile on the tests' image whose container runs ``run`` in a shell."""
+    """Return a Dockerfile, based on the tests' image, that runs ``run`` in a shell."""
     return "\n".join([f"FROM {IMAGE}", *steps, f'CMD ["/bin/sh", "-c", "{run}"]', ""])
 
 
@@ -43,7 +43,7 @@ Files = Mapping[str, str | Path]
 
 
 class Repository:
-    """A real Git repository; ``files`` are texts by name, a Path value is a symbolic link."""
+    """A real Git repository; ``files`` maps names to texts, or to a Path for a symbolic link."""
 
     def __init__(self, folder: Path, files: Files) -> None:
         self.folder = folder
@@ -53,7 +53,7 @@ class Repository:
         self.commit(files, "First commit")
 
     def commit(self, files: Files, subject: str) -> str:
-        """Commit files beside those that are there; the commit's hash."""
+        """Commit additional files and return the commit's hash."""
         for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,10 +96,10 @@ def _run(umask: int, assignment: Assignment, settings: Settings, paths: Paths) -
 
 
 class Deployer:
-    """A store and a home of their own, and runners that work on them.
+    """A store and a home of their own, and runners that use them.
 
-    ``limits`` are settings of the section ``deployments``, to be changed at any time,
-    as is ``umask``, the runners' (by default that of ``mist up``).
+    ``limits`` are settings of the section ``deployments``. They can be changed at any time,
+    as can ``umask``, the runners' umask (by default that of ``mist up``).
     """
 
     def __init__(self, engine: PrivateEngine, **limits: object) -> None:
@@ -116,28 +116,28 @@ class Deployer:
         self.processes: list[BaseProcess] = []
 
     def repository(self, files: Files, name: str = "repo") -> Repository:
-        """A repository below this deployer's directory."""
+        """Return a repository below this deployer's directory."""
         return Repository(self.directory / name, files)
 
     def app(self, git_url: str, **fields: Any) -> App:
-        """An application; its name is made up."""
+        """Add an application with a generated name."""
         return self.store.apps.add(f"app-{len(self.store.apps.all())}", git_url=git_url, **fields)
 
     def tag(self, app: App, deployment: int) -> str:
-        """The name of a deployment's image."""
+        """Return the name of a deployment's image."""
         return f"mist-app-{app.id}-{self.store.installation[:12]}:{deployment}"
 
     def tags(self) -> set[str]:
-        """The names of all images that deployments of this store made."""
+        """Return the names of all images that deployments of this store made."""
         tags = {tag for image in self.engine.client.images() for tag in image["RepoTags"] or ()}
         return {tag for tag in tags if f"-{self.store.installation[:12]}:" in tag}
 
     def create(self, app: App, rollback_to: int | None = None) -> int:
-        """A pending deployment."""
+        """Add a pending deployment."""
         return self.store.deployments.create(app.id, "somebody@example.com", rollback_to).id
 
     def start(self, deployment: int, *, resume: bool = False) -> BaseProcess:
-        """A runner, as a process of its own."""
+        """Start a runner as a process of its own."""
         assignment = Assignment("deployment", deployment, time.time_ns(), resume)
         raw = {"deployments": self.limits, "engine": {"host": self.engine.host}}
         arguments = (assignment, msgspec.convert(raw, Settings), self.paths)
@@ -147,48 +147,48 @@ class Deployer:
         return runner
 
     def join(self, seconds: float = 60.0) -> None:
-        """Wait until the newest runner has ended well."""
+        """Wait until the newest runner has ended with status 0."""
         self.processes[-1].join(seconds)
         assert self.processes[-1].exitcode == 0
 
     def kill(self) -> None:
-        """SIGKILL to the newest runner."""
+        """Send SIGKILL to the newest runner."""
         kill(self.processes[-1])
 
     def run(self, deployment: int, *, resume: bool = False) -> Deployment:
-        """Run it to its end."""
+        """Run a deployment to its end."""
         self.start(deployment, resume=resume)
         self.join()
         return self.row(deployment)
 
     def deploy(self, app: App, rollback_to: int | None = None) -> Deployment:
-        """A deployment from the queue to its end."""
+        """Queue a deployment and run it to its end."""
         return self.run(self.create(app, rollback_to))
 
     def row(self, deployment: int) -> Deployment:
-        """What the store says."""
+        """Return the deployment's row."""
         found = self.store.deployments.get(deployment)
         assert found is not None
         return found
 
     def log(self, deployment: int) -> list[dict[str, Any]]:
-        """The messages of the log's file."""
+        """Return the messages of the log's file."""
         path = self.paths.deployment_log(deployment)
         if not path.exists():
             return []
         return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
 
     def text(self, deployment: int) -> str:
-        """The log lines."""
+        """Return the log lines."""
         messages = self.log(deployment)
         return "\n".join(m["data"]["line"] for m in messages if m["type"] == "log")
 
     def statuses(self, deployment: int) -> list[dict[str, Any]]:
-        """The data of the log's status messages."""
+        """Return the data of the log's status messages."""
         return [m["data"] for m in self.log(deployment) if m["type"] == "status"]
 
     def wait_for(self, deployment: int, stage: str, line: str = "") -> None:
-        """Wait until the log shows the stage, and then a line that begins with ``line``."""
+        """Wait until the log has the stage and then a line that starts with ``line``."""
 
         def shown() -> bool:
             stages = [status["stage"] for status in self.statuses(deployment)]
@@ -200,13 +200,13 @@ class Deployer:
         wait_until(shown, f"deployment {deployment} to reach {stage} {line!r}")
 
     def destroy(self) -> None:
-        """End what runs, and remove every container, image and file that was made."""
+        """End every runner, and remove all containers, images and files."""
         for runner in self.processes:
             kill(runner)
         self.close()
         remove_deployed(self.engine)
 
     def close(self) -> None:
-        """Forget the state; what was deployed stays."""
+        """Delete the state, but keep what was deployed."""
         self.store.close()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,9 +1,9 @@
-"""A private Docker Engine for the tests: own sockets, own state, own containerd, own network.
+"""A private Docker Engine for the tests, with its own sockets, state, containerd and network.
 
-It disturbs nothing on the machine. In particular it does not use a containerd that
-systemd has started, and it lives in a network namespace of its own: a daemon with
-``--bridge=none`` deletes the ``docker0`` that it finds, and turns on IP forwarding.
-``--live-restore`` lets its containers outlive a restart of it.
+It must not disturb the machine. It does not use a containerd that systemd has started, and
+it runs in a network namespace of its own, because a daemon with ``--bridge=none`` deletes
+an existing ``docker0`` and turns on IP forwarding. With ``--live-restore`` its containers
+survive its restart.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from tests.support.wait import wait_until
 IMAGE: Final = "mist-test/busybox:1"
 _BUSYBOX: Final = ("/usr/bin/busybox", "/bin/busybox")
 _APPLETS: Final = ("sh", "echo", "sleep", "seq", "cat", "printf", "date", "kill", "true", "false")
-#: Without the plugins that work outside ``root`` and ``state``: Kubernetes, and /opt/containerd.
+#: Without the plugins that use paths outside ``root`` and ``state``: Kubernetes and
+#: /opt/containerd.
 _CONTAINERD: Final = """version = 2
 root = "{directory}/containerd/root"
 state = "{directory}/containerd/state"
@@ -42,7 +43,7 @@ address = "{directory}/c.sock"
 
 
 class EngineMissing(Exception):
-    """This machine cannot run a private engine; the text says what it lacks."""
+    """This machine cannot run a private engine; the text says what is missing."""
 
 
 def require() -> None:
@@ -56,9 +57,9 @@ def require() -> None:
 
 
 class PrivateEngine:
-    """One ``dockerd`` and one ``containerd`` with all they own below a directory of their own.
+    """One ``dockerd`` and one ``containerd``, with everything below one directory.
 
-    ``host`` is what DOCKER_HOST wants.  ``client`` is a docker-py APIClient.
+    ``host`` is a value for DOCKER_HOST. ``client`` is a docker-py APIClient.
     """
 
     flags: tuple[str, ...] = ("--bridge=none", "--iptables=false", "--ip6tables=false")
@@ -73,52 +74,52 @@ class PrivateEngine:
 
     @property
     def pid(self) -> int:
-        """The daemon's process."""
+        """The daemon's process id."""
         return self._dockerd.pid
 
-    # ----------------------------------------------------------- the daemons
+    # ------------------------------------------------------------- the daemons
 
     def start(self, seconds: float = 90.0) -> None:
-        """Start what does not run of both daemons, and wait until the engine answers."""
+        """Start whichever daemon is not running, and wait until the engine answers."""
         inside = self._network()
         if not self._containerd.running:
             self._containerd.start([*inside, *self._containerd_command()])
         self._await(self._containerd, self._containerd_listens, seconds)
         if not self._dockerd.running:
-            # A daemon that was killed leaves its pid file, and refuses to start
-            # when another process has come to that number since.
+            # A killed daemon leaves its pid file, and refuses to start if another process has got
+            # that pid since.
             (self.directory / "d.pid").unlink(missing_ok=True)
             self._dockerd.start([*inside, *self._dockerd_command()])
         self._await(self._dockerd, self.answers, seconds)
 
     def stop(self, seconds: float = 30.0) -> None:
-        """SIGTERM to the daemon; its containerd and the containers live on."""
+        """Send SIGTERM to the daemon; containerd and the containers keep running."""
         self._dockerd.end(signal.SIGTERM, seconds)
 
     def kill(self) -> None:
-        """SIGKILL to the daemon and its containerd; containers live on."""
+        """Kill the daemon and its containerd; the containers keep running."""
         self._dockerd.end(signal.SIGKILL)
         self._containerd.end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """What ``systemctl restart docker`` does, with live-restore."""
+        """Restart the daemon as ``systemctl restart docker`` does with live-restore."""
         self.stop()
         self.start()
 
     def answers(self) -> bool:
-        """Whether the daemon answers a ping."""
+        """Return True if the daemon answers a ping."""
         try:
             return bool(self.client.ping())
         except (docker.errors.DockerException, OSError):
             return False
         except Exception as error:
-            # requests and urllib3 each have a tree of exceptions for "nobody is there".
+            # requests and urllib3 have different exceptions for a refused connection.
             if type(error).__module__.partition(".")[0] in {"requests", "urllib3"}:
                 return False
             raise
 
     def destroy(self) -> None:
-        """End everything that was started, and leave nothing behind, mounts included."""
+        """End everything that was started, and remove everything, including mounts."""
         if self.answers():
             for container in self.client.containers(all=True, quiet=True):
                 with contextlib.suppress(docker.errors.APIError):
@@ -128,10 +129,10 @@ class PrivateEngine:
         self._containerd.end(signal.SIGTERM)
         clean(self.directory)
 
-    # -------------------------------------------------------- its containers
+    # -------------------------------------------------------------- containers
 
     def load_image(self) -> None:
-        """Import the one image, made from the statically linked busybox of this machine."""
+        """Import the tests' only image, made from this machine's statically linked busybox."""
         repository, _, tag = IMAGE.partition(":")
         reply = self.client.import_image_from_data(_root_file_system(), repository, tag)
         assert "error" not in reply, reply
@@ -166,36 +167,36 @@ class PrivateEngine:
         return str(created["Id"])
 
     def say(self, name: str, script: str) -> None:
-        """Run ``script`` in a running container with its output going to the container's log."""
+        """Run ``script`` in a running container, with its output in the container's log."""
         command = ["/bin/sh", "-c", f"{{ {script}\n}} >/proc/1/fd/1 2>/proc/1/fd/2"]
         execution = self.client.exec_create(name, command)["Id"]
         output = self.client.exec_start(execution)
         assert self.client.exec_inspect(execution)["ExitCode"] == 0, output
 
     def remove(self, name: str) -> None:
-        """Remove a container, running or not, if there is one."""
+        """Remove a container, running or not, if it exists."""
         with contextlib.suppress(docker.errors.NotFound):
             self.client.remove_container(name, force=True, v=True)
 
     def lines(self, name: str) -> list[str]:
-        """The whole log as ``docker logs`` has it, without time stamps."""
+        """Return the whole log as ``docker logs`` prints it, without time stamps."""
         raw: bytes = self.client.logs(name, stdout=True, stderr=True, stream=False)
         return raw.decode().splitlines()
 
     def state(self, name: str) -> str:
-        """``running``, ``exited``, ... or ``missing``."""
+        """Return ``running``, ``exited``, ... or ``missing``."""
         try:
             return str(self.client.inspect_container(name)["State"]["Status"])
         except docker.errors.NotFound:
             return "missing"
 
-    # ---------------------------------------------------------------- within
+    # --------------------------------------------------------------- internals
 
     def _network(self) -> list[str]:
         """Return the command that runs another one in the engine's network namespace.
 
-        The namespace is a file, so that both daemons find it whenever they are
-        started. ``ip netns exec`` would do the same, but hides the cgroups.
+        The namespace is a file, so that both daemons find it at every start.
+        ``ip netns exec`` would do the same, but hides the cgroups.
         """
         file = self.directory / "net"
         if not file.exists():
@@ -210,7 +211,7 @@ class PrivateEngine:
 
     def _dockerd_command(self) -> list[str]:
         directory = self.directory
-        # Without these it reads the machine's /etc/docker/daemon.json and writes a key beside it.
+        # Otherwise dockerd reads the machine's /etc/docker/daemon.json and writes a key next to it.
         settings = {"deprecated-key-path": f"{directory}/key.json"}
         (directory / "daemon.json").write_text(json.dumps(settings), "utf-8")
         command = ["dockerd", "--host", self.host, "--config-file", f"{directory}/daemon.json"]
@@ -238,7 +239,7 @@ def _busybox() -> Path:
 
 
 def _root_file_system() -> bytes:
-    """A tar archive with busybox, a link for each applet in use, and a /tmp."""
+    """Return a tar archive with busybox, a link for each applet in use, and a /tmp."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         archive.add(_busybox().resolve(), "bin/busybox")

@@ -1,9 +1,9 @@
-"""Remove what a test run cannot remove itself, because it was killed.
+"""Clean up after a test run that was killed.
 
-``scratch`` makes a directory that belongs to the run. A process of its own, which
-outlives the run, waits for the end of the run. It then ends everything that still
-works in one of those directories, and removes the directory. This happens after a
-SIGKILL, after a test that hung, and after ^C in ``tox``, which gives a run little time.
+``scratch`` makes a directory that belongs to the run. A separate process outlives the run and
+waits for its end. It then ends every process that still works in such a directory, and
+removes the directory. This covers SIGKILL, a test that hung, and ^C in ``tox``, which gives
+a run little time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 
 import psutil
 
-#: A process that is forked while the others are killed is found in the next round.
+#: A process forked while the others are killed is found in the next round.
 _ROUNDS: Final = 5
 _SECONDS: Final = 10.0
 
@@ -29,8 +29,8 @@ _janitor: subprocess.Popen[str] | None = None
 
 
 def scratch(prefix: str) -> Path:
-    """Make a directory that does not outlive this process, nor does what works in it."""
-    # Below /tmp whatever TMPDIR says: the path of a Unix socket has 107 bytes at most.
+    """Make a directory that is removed, with its processes, at the end of this process."""
+    # Always below /tmp, whatever TMPDIR is: a Unix socket's path has at most 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
     pipe = _started().stdin
     assert pipe is not None
@@ -39,7 +39,7 @@ def scratch(prefix: str) -> Path:
 
 
 def clean(directory: Path) -> None:
-    """End everything that works in ``directory``, and remove it with its mounts."""
+    """End every process that works in ``directory``, and remove it with its mounts."""
     for _ in range(_ROUNDS):
         if not (found := list(processes(directory))):
             break
@@ -58,10 +58,10 @@ def clean(directory: Path) -> None:
 def processes(directory: Path) -> Iterator[psutil.Process]:
     """Yield the daemons of ``directory``, the services with their home in it, and descendants.
 
-    The command line of a daemon or a shim names the directory. What runs inside a
-    container does not, but is a child of its shim.
+    The command line of a daemon or a shim names the directory. A process inside a
+    container does not name it, but is a child of its shim.
     """
-    # With a slash, because the name of another directory may begin with this one.
+    # With a slash, because another directory's name may start with this one.
     below = f"{directory}/"
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -82,8 +82,8 @@ def mounts_below(directory: Path) -> list[str]:
 
 
 def _remove_traces(directory: Path) -> None:
-    """Remove what an engine keeps outside its directory for containers that were killed."""
-    # The path of a shim's socket is built in: /run/containerd/s/HASH.
+    """Remove what an engine keeps outside its directory for killed containers."""
+    # The path of a shim's socket is fixed: /run/containerd/s/HASH.
     for address in directory.glob("containerd/state/io.containerd.runtime.v2.task/moby/*/address"):
         with contextlib.suppress(OSError):
             Path(address.read_text("utf-8").removeprefix("unix://")).unlink(missing_ok=True)
@@ -103,7 +103,7 @@ def _started() -> subprocess.Popen[str]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             text=True,
-            start_new_session=True,  # a terminal's ^C is for the run
+            start_new_session=True,  # a terminal's ^C is for the run only
         )
         atexit.register(_janitor.communicate, timeout=60)
     return _janitor

@@ -1,4 +1,4 @@
-"""A proxy in front of an engine, whose log streams can be made to fall silent."""
+"""A proxy for an engine whose log streams can fall silent."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 class MutableEngine:
-    """``host`` is the engine's stand-in; what is asked of it, the engine answers.
+    """A proxy for an engine; ``host`` is its address.
 
-    After :meth:`mute` the streams that are open give nothing any more and stay
-    open, as some of the engine's do after a rotation of the log; new ones do.
+    After :meth:`mute` the open streams stay open without giving anything, as some of the
+    engine's do after a rotation of the log. New streams work.
     """
 
     def __init__(self, engine: Path, path: Path) -> None:
@@ -24,11 +24,11 @@ class MutableEngine:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def mute(self) -> None:
-        """Let every stream that is open now fall silent."""
+        """Silence every stream that is open now."""
         self._muted += 1
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Stop accepting connections."""
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
@@ -41,7 +41,7 @@ class MutableEngine:
             threading.Thread(target=self._relay, args=(client,), daemon=True).start()
 
     def _relay(self, client: socket.socket) -> None:
-        """One request: they are in HTTP/1.0, so the answer ends with the connection."""
+        """Relay one request and its answer, which ends with the HTTP/1.0 connection."""
         begun = self._muted
         with client, socket.socket(socket.AF_UNIX) as engine:
             engine.connect(self._engine)
@@ -57,4 +57,4 @@ class MutableEngine:
                     if b"follow=1" not in request or self._muted == begun:
                         client.sendall(data)
             except OSError:
-                return  # whoever asked has enough
+                return  # the client has closed the connection

@@ -1,8 +1,8 @@
-"""An engine that is in use on a machine, for tests of what the harness does to it.
+"""Another engine on the machine, for tests of the harness's effects on it.
 
-The machine is played by a network namespace and a mount namespace: its /run is empty, and
-changes to its /etc stay within it. The engine is what Debian's docker.io makes of it: a
-containerd at its usual address, a bridge ``docker0``, and rules in the firewall.
+A network namespace and a mount namespace stand for the machine: its /run is empty, and
+changes to its /etc stay within it. The engine is set up like Debian's docker.io, with a
+containerd at its default address, a bridge ``docker0``, and firewall rules.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ ln -s "$1/c.sock" /run/containerd/containerd.sock
 touch "$1/made"
 exec sleep 600
 """
-#: An engine that took these for its own would not start.
+#: A test's engine that used these by mistake would not start.
 _SETTINGS: Final = {"hosts": ["unix:///run/docker.sock"], "bridge": "docker0"}
 _GATEWAY: Final = "172.30.77.1"
 _PING: Final = "/bin/busybox ping -c 1 -W 5"
 
 
 class Neighbour(PrivateEngine):
-    """The engine of a machine, with its usual network."""
+    """The engine of a machine with its default network."""
 
     flags = ("--ip6tables=false", f"--bip={_GATEWAY}/24")
 
@@ -55,7 +55,7 @@ class Neighbour(PrivateEngine):
         assert self._holder.poll() is None, "the machine's namespaces cannot be made"
 
     def execute(self, *command: str) -> str:
-        """Run a command on the machine, and return what it prints."""
+        """Run a command on the machine and return its output."""
         return run(*self._network(), *command)
 
     def start_python(
@@ -72,7 +72,7 @@ class Neighbour(PrivateEngine):
         self.client.start(self.client.create_container(IMAGE, command, name=name))
 
     def facts(self) -> dict[str, object]:
-        """Return what has to be the same after somebody else has used the machine."""
+        """Return the facts that the harness must not change."""
         bundles = self.directory / "containerd/state/io.containerd.runtime.v2.task/moby"
         rules = self.execute("iptables-save")
         return {
@@ -85,12 +85,12 @@ class Neighbour(PrivateEngine):
         }
 
     def reach(self, name: str, other: str) -> None:
-        """AssertionError unless a container reaches another one, and ``docker0``."""
+        """Raise AssertionError unless a container can reach another one and ``docker0``."""
         address = self._facts_of(other)[1]
         self.say(name, f"{_PING} {address} && {_PING} {_GATEWAY}")
 
     def destroy(self) -> None:
-        """End the engine, and the machine with it."""
+        """End the engine and remove the machine."""
         super().destroy()
         self._holder.kill()
         self._holder.wait(30)

@@ -1,4 +1,4 @@
-"""Programs that a test starts, reads from and ends; no read from them waits for ever."""
+"""Programs that a test starts, reads from and ends; every read is bounded."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-#: How long a process may take to go after SIGKILL.
+#: The time a process may take to end after SIGKILL.
 KILL_SECONDS = 30.0
 
 
 def run(*command: str | Path, **options: Any) -> str:
-    """Run a program that ends soon and must succeed; return what it prints."""
+    """Run a short program that must succeed, and return its output."""
     options = {"timeout": 60, "stdout": subprocess.PIPE, "text": True} | options
     return str(subprocess.run(command, check=True, **options).stdout)
 
 
 def kill(process: BaseProcess) -> None:
-    """End a process as a crash would, and wait until it is gone."""
+    """Kill a process, as in a crash, and wait until it is gone."""
     process.kill()
     process.join(KILL_SECONDS)
     assert process.exitcode is not None, f"{process} does not end"
@@ -36,8 +36,8 @@ def program(
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a program in a session of its own, and end it with the block.
 
-    ``options`` go to Popen. After ``seconds`` everything in the session is killed,
-    so that whoever reads from the program reads to the end, and the test fails.
+    ``options`` are passed to Popen. After ``seconds`` the whole session is killed, so that
+    a pending read ends and the test fails.
     """
     options = {"stdin": subprocess.DEVNULL, "text": True, "start_new_session": True} | options
     process: subprocess.Popen[str] = subprocess.Popen(command, **options)

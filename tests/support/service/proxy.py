@@ -1,4 +1,4 @@
-"""A TCP proxy that treats its connections badly."""
+"""A TCP proxy that breaks connections in various ways."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import threading
 from typing import Final
 
 _CHUNK: Final = 65536
-#: SO_LINGER with no time to linger: closing sends a reset.
+#: SO_LINGER with a timeout of zero: closing sends a reset.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class CuttingProxy:
-    """Passes connections on to a port of this machine until it is told otherwise.
+    """A proxy to a port of this machine that can break its connections.
 
-    Each of its verbs concerns the connections that are open now. New ones are
-    passed on as before, unless ``refuse`` or ``swallow`` was called.
+    Each method affects the connections that are open now. New ones are passed on as
+    before, unless ``refuse`` or ``swallow`` was called.
     """
 
     def __init__(self, port: int) -> None:
@@ -35,7 +35,7 @@ class CuttingProxy:
 
     @property
     def url(self) -> str:
-        """The address for clients."""
+        """Return the address for clients."""
         return f"http://127.0.0.1:{self.port}"
 
     def reset(self) -> None:
@@ -49,30 +49,30 @@ class CuttingProxy:
             pair.close()
 
     def half_close(self) -> None:
-        """Send the client no more, but keep its connection open."""
+        """Send nothing more to the client, but keep its connection open."""
         for pair in self._open():
             pair.half_close()
 
     def stall(self) -> None:
-        """Keep everything open and pass nothing on, as a network does that has gone."""
+        """Keep the connections open and pass nothing on, like a network that is down."""
         for pair in self._open():
             pair.flowing.clear()
 
     def flow(self) -> None:
-        """Pass everything on again that was stalled."""
+        """Resume the stalled connections."""
         for pair in self._open():
             pair.flowing.set()
 
     def refuse(self, refusing: bool) -> None:
-        """Reset new connections at once, or no longer."""
+        """Reset new connections at once, or stop doing so."""
         self._refusing = refusing
 
     def swallow(self, swallowing: bool) -> None:
-        """Accept new connections and pass nothing on, or no longer."""
+        """Accept new connections without passing anything on, or stop doing so."""
         self._swallowing = swallowing
 
     def close(self) -> None:
-        """End everything."""
+        """Close everything."""
         self._closed = True
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
@@ -99,7 +99,7 @@ class CuttingProxy:
     def _pass_on(self, client: socket.socket) -> None:
         try:
             service = socket.create_connection(("127.0.0.1", self._target), 10)
-            # What a slow client has not read does not pile up here.
+            # Data that a slow client has not read must not accumulate here.
             service.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)
         except OSError:
             client.close()
@@ -124,7 +124,7 @@ class _Pair:
         self._over = False
 
     def run(self) -> None:
-        """Pass on what comes from either side until one of them ends."""
+        """Relay data in both directions until one side ends."""
         other = {self._client: self._service, self._service: self._client}
         try:
             while not self._over:
@@ -137,7 +137,7 @@ class _Pair:
                         return
                     other[side].sendall(data)
         except (OSError, ValueError):
-            pass  # one of the two is gone
+            pass  # one side is gone
         finally:
             self.close()
 

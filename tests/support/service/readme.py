@@ -1,4 +1,4 @@
-"""The commands that the README prints, and a reader who types them."""
+"""The README's commands, and a reader who types them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Protocol, Self
 
 README: Final = Path(__file__).parents[3] / "README.md"
 
-#: Commands that go on until ^C, and what each of them has to show before it.
+#: Commands that run until ^C, and the output to wait for before ^C.
 _FOLLOWERS: Final = {
     "mist logs hello": r"hello \d+",
     "mist logs site": "at your service",
@@ -16,7 +16,7 @@ _FOLLOWERS: Final = {
     "mist top": r"containers running|GiB",
     "mist tap": r'"docker":\{',
 }
-#: And what some of those that end by themselves have to say.
+#: The expected output of some commands that end by themselves.
 _SAYS: Final = {
     "mist app add hello": "id 1",
     "mist status": "container/1",
@@ -26,7 +26,7 @@ _SAYS: Final = {
 
 
 class Command(Protocol):
-    """A command that runs; it is ended at the end of the ``with`` block."""
+    """A running command, ended at the end of the ``with`` block."""
 
     def __enter__(self) -> Self: ...
 
@@ -34,26 +34,26 @@ class Command(Protocol):
 
     @property
     def output(self) -> str:
-        """Everything it has printed so far, on both streams."""
+        """Return the command's output so far, on both streams."""
 
     def poll(self) -> int | None:
         """Return the exit status, or None while it runs."""
 
     def wait(self, seconds: float) -> int:
-        """Wait for its end; return the exit status."""
+        """Wait for the command's end and return its exit status."""
 
     def wait_for(self, pattern: str, seconds: float = 30.0) -> object:
-        """Wait until the output matches; AssertionError if it does not."""
+        """Wait until the output matches; raise AssertionError if it does not."""
 
     def interrupt(self) -> None:
-        """Do what ^C does."""
+        """Interrupt the command as ^C does."""
 
 
 class Shell(Protocol):
-    """Starts a script in the directory in which the reader begins."""
+    """A shell that starts scripts in the reader's directory."""
 
     def start(self, script: str, *, follow: bool) -> Command:
-        """``follow``: it is a command that goes on until ^C."""
+        """Start a script; ``follow`` means that it runs until ^C."""
 
 
 def tour() -> list[str]:
@@ -64,14 +64,14 @@ def tour() -> list[str]:
 
 
 class Reader:
-    """A reader at a shell: directory, assignments and exports stay for what follows."""
+    """A reader at a shell; directory, assignments and exports persist between lines."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._before: list[str] = []
 
     def run(self, command: str) -> None:
-        """Do what the line says; AssertionError with the output if it fails."""
+        """Run a line; raise AssertionError with the output if it fails."""
         if re.match(r"mkdir .* && cd |(export )?[A-Z]+=", command):
             self._before.append(command)
             return
@@ -87,10 +87,10 @@ class Reader:
             assert told in running.output, f"{command}\n{running.output}"
 
     def _follow(self, command: str, script: str, pattern: str) -> None:
-        """Run it until it shows the pattern, then interrupt it."""
+        """Run a command until it prints the pattern, then interrupt it."""
         with self._shell.start(script, follow=True) as running:
             running.wait_for(pattern)
-            # Without a terminal `mist top` shows one sample and ends by itself, in its own time.
+            # Without a terminal `mist top` prints one sample and exits, which takes a while.
             by_itself = {0} if command == "mist top" else set()
             assert running.poll() in {None, *by_itself}, f"{command}\n{running.output}"
             running.interrupt()

@@ -1,4 +1,4 @@
-"""The real service: ``mist up`` as a subprocess on a state of its own."""
+"""The real service: ``mist up`` as a subprocess with a state of its own."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ ADMIN: Final = "admin@localhost"
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
+    """Return a free TCP port of the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 class Service:
-    """One ``mist up``; ``settings`` are ``{"section.key": value}`` beside the defaults.
+    """A ``mist up``; ``settings`` are ``{"section.key": value}`` in addition to the defaults.
 
-    ``runtime`` and ``home`` are made, and removed by :meth:`destroy`.  The
-    password of the first administrator is taken from what ``mist up`` prints,
-    as a person would.
+    :meth:`destroy` removes ``runtime`` and ``home``. The password of the first administrator is
+    taken from the output of ``mist up``.
     """
 
     def __init__(
@@ -57,27 +56,27 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """The supervisor's process."""
+        """The supervisor's process id."""
         assert self._process is not None, "the service is not started"
         return self._process.pid
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What :meth:`start` runs."""
+        """Return the command that :meth:`start` runs."""
         bind = f"127.0.0.1:{self.port}"
         return (str(self.program), "up", "--bind", bind, "--workers", str(self.workers))
 
     @property
     def output(self) -> str:
-        """Everything that ``mist up`` has printed so far, on both streams."""
+        """Return the output of ``mist up`` so far, on both streams."""
         return (self.directory / "output").read_text("utf-8", "replace")
 
-    # ------------------------------------------------------------ start, stop
+    # ------------------------------------------------------------- start, stop
 
     def start(self, seconds: float = 60.0, command: Sequence[str] = ()) -> None:
-        """Start, and wait until ``/readyz`` says that bus and store are reachable.
+        """Start the service and wait until ``/readyz`` says that bus and store are reachable.
 
-        ``command`` starts it in another way than ``mist up``.
+        ``command`` replaces ``mist up``.
         """
         with (self.directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
@@ -94,7 +93,7 @@ class Service:
         self.password = printed[1] if printed else self.password
 
     def stop(self, seconds: float = 30.0) -> int:
-        """SIGTERM; the exit status.  No process may be left."""
+        """Send SIGTERM, check that no process is left, and return the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         status = self._process.wait(seconds)
@@ -103,13 +102,13 @@ class Service:
         return status
 
     def kill(self) -> None:
-        """SIGKILL to the supervisor; whatever hangs on its life has to end by itself."""
+        """Kill the supervisor; the processes that depend on it have to end by themselves."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(KILL_SECONDS)
 
     def destroy(self) -> None:
-        """Stop if running, end what is left, remove the state."""
+        """Stop the service if it is running, end what is left, and remove the state."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -122,7 +121,7 @@ class Service:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of this service, by the state that its environment names."""
+        """Return every process of this service, found by the state in its environment."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -132,12 +131,12 @@ class Service:
                     found.append(process)
         return found
 
-    # -------------------------------------------------------------- as a user
+    # ------------------------------------------------------------ user actions
 
     def mist(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run the ``mist`` command on this state, and expect it to succeed.
+        """Run the ``mist`` command with this state; it must succeed.
 
-        ``options`` go to subprocess.run; ``check=False`` expects nothing.
+        ``options`` are passed to subprocess.run; ``check=False`` allows a failure.
         """
         check = bool(options.pop("check", True))
         options = {"timeout": 60, "capture_output": True, "text": True} | options
@@ -150,7 +149,7 @@ class Service:
         return done
 
     def add_app(self, name: str, container: str | None = None, *arguments: str) -> int:
-        """Add an application; its id."""
+        """Add an application and return its id."""
         target = ("--container", container) if container else ()
         self.mist("app", "add", name, *target, *arguments)
         apps: list[dict[str, Any]] = json.loads(self.mist("app", "list", "--json").stdout)
@@ -162,37 +161,37 @@ class Service:
         self.mist("user", "add", email, *flags, "--password-stdin", input=f"{password}\n")
 
     def login(self, email: str = ADMIN, password: str | None = None) -> str:
-        """Log in as a browser does; the ``Cookie`` header's value."""
+        """Log in as a browser does and return the ``Cookie`` header's value."""
         body = {"email": email, "password": self.password if password is None else password}
         answer = requests.post(f"{self.url}/api/auth/login", json=body, timeout=30)
         assert answer.status_code == 200, answer.text
         return f"mist_token={answer.cookies['mist_token']}"
 
     def ws_url(self, route: str, **parameters: object) -> str:
-        """``ws_url("container/logs", appId=1, tail=5)``."""
+        """Return a WebSocket URL, as in ``ws_url("container/logs", appId=1, tail=5)``."""
         query = "&".join(f"{name}={value}" for name, value in parameters.items())
         return f"ws://127.0.0.1:{self.port}/ws/{route}" + (f"?{query}" if query else "")
 
     def status(self) -> list[dict[str, Any]]:
-        """The supervisor's table, a row for each process."""
+        """Return the supervisor's table, with a row for each process."""
         table = json.loads(self.mist("status", "--json").stdout)
         rows: list[dict[str, Any]] = table["processes"] if isinstance(table, dict) else table
         return rows
 
     def running(self, prefix: str) -> list[dict[str, Any]]:
-        """The rows with a living process whose name begins with ``prefix``."""
+        """Return the rows with a running process whose name starts with ``prefix``."""
         return [
             row for row in self.status() if row["process"].startswith(prefix) and row.get("pid")
         ]
 
     def answers(self, path: str) -> bool:
-        """Whether a request is answered with 200."""
+        """Return True if a request is answered with 200."""
         try:
             return requests.get(f"{self.url}{path}", timeout=5).status_code == 200
         except requests.RequestException:
             return False
 
-    # ----------------------------------------------------------------- within
+    # --------------------------------------------------------------- internals
 
     def _ready_or_ended(self) -> bool:
         assert self._process is not None
@@ -200,7 +199,7 @@ class Service:
 
 
 def _environment(docker_host: str, paths: Paths, settings: Mapping[str, object]) -> dict[str, str]:
-    """This process's environment without its own settings, and with those of the service."""
+    """Return this process's environment with the service's settings instead of its own."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MIST_")}
     environment["MIST_HOME"] = str(paths.home)
     environment["MIST_RUNTIME"] = str(paths.runtime)

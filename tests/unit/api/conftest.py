@@ -1,4 +1,4 @@
-"""Connections to a client, and the application without a server."""
+"""Fixtures: connections to a client, and the application without a server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.http_api import SECRET, SETTINGS, Api
 
 @pytest.fixture
 def connect() -> Iterator[MakePair]:
-    """Makes pairs; the arguments are settings of the section ``[streams]``."""
+    """Return a function that makes pairs; its arguments are settings of ``[streams]``."""
     made: list[Pair] = []
 
     def make(early: bytes = b"", **limits: Any) -> Pair:

@@ -1,4 +1,4 @@
-"""Health, figures, and errors of every kind, all in the envelope."""
+"""Tests of health, metrics and errors in the envelope."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.support.http_api import Api
 
 
 def test_alive_is_without_condition(api: Api) -> None:
-    """It says that the process answers, nothing else."""
+    """``/healthz`` says that the process answers, and nothing else."""
     api.bus_problem = "no broker"
     assert api.ask("GET", "/healthz").status_code == 200
 
 
 def test_ready_is_when_store_and_bus_are(api: Api) -> None:
-    """Either one that is not is named."""
+    """The service is ready when both the store and the bus are; a failing one is named."""
     assert api.ask("GET", "/readyz").json["data"] == {"store": None, "bus": None}
     api.bus_problem = "no broker answers"
     answer = api.ask("GET", "/readyz")
@@ -27,7 +27,7 @@ def test_ready_is_when_store_and_bus_are(api: Api) -> None:
 
 
 def test_a_store_that_is_gone_is_not_ready(api: Api, tmp_path: Path) -> None:
-    """Its text says what to do."""
+    """A missing store makes the service not ready, and the text says what to do."""
     api.services.store.close()
     for file in (tmp_path / "store").glob("mist.db*"):
         file.unlink()
@@ -37,7 +37,7 @@ def test_a_store_that_is_gone_is_not_ready(api: Api, tmp_path: Path) -> None:
 
 
 def test_figures_are_in_the_format_of_prometheus(api: Api) -> None:
-    """Paths that do not exist count as one."""
+    """Metrics have Prometheus' format; all unknown paths count as one."""
     api.ask("GET", "/healthz")
     api.ask("GET", "/nothing/here")
     api.ask("HEAD", "/healthz")
@@ -61,7 +61,7 @@ def test_figures_are_in_the_format_of_prometheus(api: Api) -> None:
     ],
 )
 def test_what_does_not_exist(api: Api, method: str, path: str, status: int) -> None:
-    """In the envelope, whatever the client accepts, and never a page."""
+    """An unknown address gets the envelope and never a page, whatever the client accepts."""
     answer = api.ask(method, path, headers={"Accept": "text/html"})
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/json"
@@ -70,14 +70,14 @@ def test_what_does_not_exist(api: Api, method: str, path: str, status: int) -> N
 
 
 def test_answers_are_not_kept(api: Api) -> None:
-    """By no cache, and nobody guesses what they are."""
+    """Answers are neither cached nor sniffed."""
     answer = api.ask("GET", "/healthz")
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_store_that_fails_is_503(api: Api, ada: User, tmp_path: Path) -> None:
-    """With the reason, not a traceback."""
+    """A failing store is answered with 503 and the reason, without a traceback."""
     (tmp_path / "store" / "mist.db").unlink()
     api.services.store.close()
     answer = api.ask("GET", "/api/apps", ada)
@@ -86,7 +86,7 @@ def test_a_store_that_fails_is_503(api: Api, ada: User, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_507(api: Api, ada: User, tmp_path: Path) -> None:
-    """What was asked for is not done, and the text says why."""
+    """A full disk is answered with 507 and the reason."""
     data = database.connect("", tmp_path / "store" / "mist.db", 1)
 
     @event.listens_for(data.engine, "connect")
@@ -104,7 +104,7 @@ def test_a_full_disk_is_507(api: Api, ada: User, tmp_path: Path) -> None:
 def test_a_defect_is_500_without_its_details(
     api: Api, ada: User, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The log has them, the client does not."""
+    """A defect is answered with 500; its details go to the log only."""
 
     def fail() -> str | None:
         raise RuntimeError("the secret is 42")

@@ -1,4 +1,4 @@
-"""What the master may import before it forks."""
+"""Tests of what the master may import before it forks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ print(get_hub_if_exists(), threading.active_count(), "zmq" in sys.modules, "falc
 
 
 def test_importing_the_worker_starts_nothing() -> None:
-    """No event loop, no thread, no ZeroMQ, no application: each worker makes its own."""
+    """Importing the worker starts no event loop, thread, ZeroMQ context or application."""
     output = run(sys.executable, "-c", _PROGRAM)
     assert output.split() == ["None", "1", "False", "False"]

@@ -1,4 +1,4 @@
-"""The blocking follower, against a real broker."""
+"""Tests of the blocking follower against a real broker."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TOPIC = b"metrics/system"
 
 @contextmanager
 def following(rig: Rig, topic: bytes = TOPIC) -> Iterator[Follower]:
-    """A follower of the rig's broker."""
+    """Return a follower of the rig's broker."""
     with Follower(rig.context, rig.paths, rig.settings, topic) as follower:
         yield follower
 
 
 def take(follower: Follower, count: int) -> list[bytes | int]:
-    """The bodies of the next messages, and the sizes of gaps."""
+    """Return the bodies of the next messages, and the sizes of gaps."""
     found: list[bytes | int] = []
 
     def enough() -> bool:
@@ -46,7 +46,7 @@ def take(follower: Follower, count: int) -> list[bytes | int]:
 
 
 def test_history_and_live_follow_each_other(rig: Rig) -> None:
-    """What was published before the subscription comes first, each message once."""
+    """Messages from before the subscription come first, and each message comes once."""
     publisher = rig.publisher(TOPIC)
     publisher.publish(Kind.METRICS, b"1")
     rig.await_seq(TOPIC, 1)
@@ -59,7 +59,7 @@ def test_history_and_live_follow_each_other(rig: Rig) -> None:
 
 
 def test_other_topics_of_the_prefix_are_left_out(rig: Rig) -> None:
-    """The subscription is a prefix; the follower's topic is not."""
+    """Other topics with the same prefix are filtered out."""
     own, other = rig.publisher(b"container/1/log"), rig.publisher(b"container/1/log.old")
     with following(rig, b"container/1/log") as follower:
         assert follower.take(0.2) == []
@@ -69,7 +69,7 @@ def test_other_topics_of_the_prefix_are_left_out(rig: Rig) -> None:
 
 
 def test_no_broker_is_an_error(rig: Rig) -> None:
-    """Whoever follows without a service is told so, in bounded time."""
+    """A missing broker is reported within bounded time."""
     elsewhere = Paths(rig.paths.home, rig.paths.home / "nowhere")
     with (
         Follower(rig.context, elsewhere, rig.settings, TOPIC) as follower,
@@ -79,7 +79,7 @@ def test_no_broker_is_an_error(rig: Rig) -> None:
 
 
 def test_a_restarted_broker_is_waited_for(rig: Rig) -> None:
-    """The stream goes on over the crash of the broker, without a gap or a repetition."""
+    """The stream continues after a crash of the broker, without a gap or a repetition."""
     publisher = rig.publisher(TOPIC)
     with following(rig) as follower:
         publisher.publish(Kind.METRICS, b"1")
@@ -98,7 +98,7 @@ def test_a_restarted_broker_is_waited_for(rig: Rig) -> None:
 
 
 def test_lost_messages_are_asked_for() -> None:
-    """A follower that does not read loses messages, and gets them by a replay."""
+    """A follower that falls behind gets its lost messages by a replay."""
     settings = Settings(
         bus=BusSettings(subscriber_queue=1),
         streams=StreamSettings(reconcile_seconds=0.1),
@@ -116,7 +116,7 @@ def test_lost_messages_are_asked_for() -> None:
 
 
 def test_what_nobody_remembers_is_a_gap() -> None:
-    """Beyond the replay buffer a gap says how many are lost."""
+    """A gap counts the messages that the replay buffer no longer has."""
     settings = Settings(
         bus=BusSettings(subscriber_queue=1),
         streams=StreamSettings(reconcile_seconds=0.1),
@@ -141,7 +141,7 @@ def test_what_nobody_remembers_is_a_gap() -> None:
 
 
 def test_a_closed_output_ends_the_following(rig: Rig) -> None:
-    """Nobody reads what would be printed: the demand ends though nothing arrives."""
+    """A closed output ends the subscription even if no message arrives."""
     read, write = os.pipe()
     with Follower(rig.context, rig.paths, rig.settings, TOPIC, write) as follower:
         assert follower.take(0.1) == []
@@ -152,7 +152,7 @@ def test_a_closed_output_ends_the_following(rig: Rig) -> None:
 
 
 def test_waiting_for_a_broker_costs_nothing(rig: Rig) -> None:
-    """While the broker is away the follower sleeps; it does not spin."""
+    """A follower sleeps while the broker is away."""
     with following(rig) as follower:
         assert follower.take(0.05) == []
         kill(rig.broker)
@@ -162,7 +162,7 @@ def test_waiting_for_a_broker_costs_nothing(rig: Rig) -> None:
 
 
 def test_context_ends_with_nothing_queued(rig: Rig) -> None:
-    """A follower that is closed holds nothing back."""
+    """A closed follower leaves nothing queued."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     Follower(context, rig.paths, rig.settings, TOPIC).close()
     context.term()

@@ -1,4 +1,4 @@
-"""A collector's numbers, its claims, and what a new broker gets again."""
+"""Tests of a collector's numbers, its claims, and what it resends to a new broker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def header(packet: Packet) -> Header:
 
 
 def test_numbers_follow_one_another() -> None:
-    """A message covers as many numbers as it has lines."""
+    """A message takes one number for each of its lines."""
     box = outbox()
     sent = [header(box.number(Kind.LOG, b"x", count=count)) for count in (1, 3, 1)]
     assert [(one.seq, one.last) for one in sent] == [(1, 1), (2, 4), (5, 5)]
@@ -29,7 +29,7 @@ def test_numbers_follow_one_another() -> None:
 
 
 def test_a_claim_begins_a_new_epoch() -> None:
-    """It tells the broker to forget the topic, and forgets what was sent."""
+    """A resetting claim makes the broker forget the topic and drops what was sent."""
     box = outbox()
     box.number(Kind.LOG, b"x")
     claim = header(box.claim(resume=False))
@@ -39,7 +39,7 @@ def test_a_claim_begins_a_new_epoch() -> None:
 
 
 def test_a_successor_goes_on_with_the_numbers() -> None:
-    """In the epoch of its predecessor, whose messages it sends again as its own."""
+    """A successor continues its predecessor's epoch and resends that one's messages as its own."""
     box = outbox(term=9)
     assert header(box.claim(resume=True)).flags == wire.NO_FLAGS
     known = Message(TOPIC, Header(Kind.LOG, 7, 7, 4, count=2), b"old")
@@ -55,7 +55,7 @@ def test_a_successor_goes_on_with_the_numbers() -> None:
 
 
 def test_a_broker_that_knows_nothing_leaves_the_epoch_as_it_is() -> None:
-    """There is nothing to go on with."""
+    """A broker without the topic does not change the epoch."""
     box = outbox()
     box.claim(resume=True)
     box.adopt(Snapshot(TOPIC, 0, 0, 0, []))
@@ -63,7 +63,7 @@ def test_a_broker_that_knows_nothing_leaves_the_epoch_as_it_is() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    """The oldest goes first, and the newest stays even if it is too large."""
+    """The oldest messages are dropped first; the newest stays even if it exceeds the bound."""
     box = outbox(keep_bytes=100)
     for size in (60, 30, 40):
         box.number(Kind.LOG, b"x" * size)
@@ -73,12 +73,12 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_nothing_is_sent_again_before_anything_was_sent() -> None:
-    """The broker's first connection is not a new broker."""
+    """The broker's first connection does not cause a resend."""
     assert list(outbox().resend()) == []
 
 
 def test_a_claim_is_sent_again_even_without_messages() -> None:
-    """The broker may have died before it had it."""
+    """A claim is resent even without messages, because the broker may have died before it came."""
     box = outbox()
     box.claim(resume=True)
     assert [header(packet).kind for packet in box.resend()] == [Kind.CLAIM]

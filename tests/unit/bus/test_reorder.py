@@ -1,4 +1,4 @@
-"""The order of one topic: duplicates, gaps, replays, epochs."""
+"""Tests of one topic's order: duplicates, gaps, replays and epochs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EPOCH = 100
 
 
 def _line(number: int) -> bytes:
-    """The log message of a line whose time stamp grows with its number."""
+    """Return the log message of a line whose time stamp grows with its number."""
     return messages.log(clock.rfc3339(number * 1_000), f"line {number}", "stdout")
 
 
@@ -41,7 +41,7 @@ def _snapshot(carried: Iterable[Message]) -> Snapshot:
 
 
 def _lines(passed: Iterable[Message | Gap]) -> list[str]:
-    """The time stamps of what was passed on; a gap as its length."""
+    """Return the time stamps of what was passed on; a gap as its length."""
     found = []
     for each in passed:
         if isinstance(each, Gap):
@@ -66,7 +66,7 @@ def _begun(*carried: Message) -> ReorderBuffer:
 
 
 def test_nothing_passes_before_the_first_replay() -> None:
-    """What is live waits for what was there before it."""
+    """Live messages wait for the first replay."""
     sequence = ReorderBuffer()
     assert sequence.missing
     assert _lines(sequence.feed(_log(3, 3))) == []
@@ -77,19 +77,19 @@ def test_nothing_passes_before_the_first_replay() -> None:
 
 
 def test_a_buffer_that_has_lost_its_beginning_is_no_gap() -> None:
-    """Who comes late does not wait for what the broker has forgotten."""
+    """A late subscriber does not wait for messages that the broker has dropped."""
     assert _lines(ReorderBuffer().fill(_snapshot([_log(50, 50)]), settled=False)) == _expected(50)
 
 
 def test_live_messages_pass_at_once() -> None:
-    """In order, nothing is held."""
+    """Consecutive live messages pass at once."""
     sequence = _begun(_log(1, 1))
     assert _feed(sequence, _log(2, 2, 3), _log(4, 4)) == _expected(2, 3, 4)
     assert not sequence.missing
 
 
 def test_a_first_live_message_that_is_not_the_topics_first_is_held() -> None:
-    """When the subscription began nobody knew the topic; what came before it is asked for."""
+    """A first live message with an earlier number missing is held, and a replay is requested."""
     sequence = ReorderBuffer()
     assert _lines(sequence.fill(_snapshot([]), settled=False)) == []
     assert _feed(sequence, _log(3, 3)) == []
@@ -99,13 +99,13 @@ def test_a_first_live_message_that_is_not_the_topics_first_is_held() -> None:
 
 
 def test_a_repeated_message_is_dropped() -> None:
-    """A collector sends again to a new broker what the old one may have forwarded."""
+    """Messages that a collector resends to a new broker are passed on once."""
     sequence = _begun(_log(1, 1), _log(2, 2))
     assert _feed(sequence, _log(1, 1), _log(2, 2), _log(3, 3)) == _expected(3)
 
 
 def test_a_gap_asks_for_a_replay_that_closes_it() -> None:
-    """What was lost on the way comes from the broker's memory, in its place."""
+    """A replay fills a gap in its place."""
     sequence = _begun(_log(1, 1))
     assert _feed(sequence, _log(4, 4), _log(5, 5)) == []
     assert sequence.missing
@@ -116,7 +116,7 @@ def test_a_gap_asks_for_a_replay_that_closes_it() -> None:
 
 
 def test_what_nobody_remembers_is_told_as_a_gap() -> None:
-    """With the number of lost messages, and then on."""
+    """A loss that no replay can fill is passed on as a Gap with its length."""
     sequence = _begun(_log(1, 1))
     list(sequence.feed(_log(5, 5)))
     assert _lines(sequence.fill(_snapshot([_log(4, 4)]), settled=False)) == [
@@ -126,7 +126,7 @@ def test_what_nobody_remembers_is_told_as_a_gap() -> None:
 
 
 def test_a_broker_that_knows_nothing_is_asked_again() -> None:
-    """It was restarted, and the collector is about to send again what was last."""
+    """A restarted broker without the topic is asked again, because the collector will resend."""
     sequence = _begun(_log(1, 1))
     list(sequence.feed(_log(3, 3)))
     assert _lines(sequence.fill(_snapshot([]), settled=False)) == []
@@ -137,21 +137,21 @@ def test_a_broker_that_knows_nothing_is_asked_again() -> None:
 
 
 def test_a_replay_does_not_overtake_what_is_under_way() -> None:
-    """The broker's memory is short and the subscriber's queue long: nothing is lost, only late."""
+    """A replay does not overtake events in transit: they are late, but not lost."""
     sequence = _begun(_log(1, 1))
     assert _lines(sequence.fill(_snapshot([_log(4, 4)]), settled=False)) == []
     assert _feed(sequence, _log(2, 2), _log(3, 3), _log(4, 4)) == _expected(2, 3, 4)
 
 
 def test_what_two_replays_a_turn_apart_do_not_bring_is_lost() -> None:
-    """The last messages were lost on the way, so no later one shows it."""
+    """A message that two replays a turn apart do not bring is lost, even the topic's last one."""
     sequence = _begun(_log(1, 1))
     assert _lines(sequence.fill(_snapshot([_log(4, 4)]), settled=False)) == []
     assert _lines(sequence.fill(_snapshot([_log(4, 4)]), settled=True)) == ["gap 2", *_expected(4)]
 
 
 def test_replays_in_quick_succession_do_not_overtake_what_is_in_transit() -> None:
-    """After a stall the broker answers several requests at once, before the events arrive."""
+    """Several answers right after a stall do not overtake the events behind them."""
     sequence = _begun(_log(1, 1))
     for _ in range(3):
         assert _lines(sequence.fill(_snapshot([_log(4, 4)]), settled=False)) == []
@@ -159,7 +159,7 @@ def test_replays_in_quick_succession_do_not_overtake_what_is_in_transit() -> Non
 
 
 def test_what_is_held_is_bounded() -> None:
-    """What is beyond the bound comes with the next replay."""
+    """Held messages are bounded; those beyond the bound come with the next replay."""
     sequence = ReorderBuffer(hold=2)
     assert _feed(sequence, *(_log(number, number) for number in range(1, 6))) == []
     assert _lines(sequence.fill(_snapshot([_log(1, 1)]), settled=False)) == _expected(1, 2)
@@ -169,21 +169,21 @@ def test_what_is_held_is_bounded() -> None:
 
 
 def test_a_replay_that_was_asked_for_in_vain_changes_nothing() -> None:
-    """Quiet topics are compared with the broker's memory now and then."""
+    """A periodic replay of a quiet topic changes nothing."""
     sequence = _begun(_log(1, 1))
     assert _lines(sequence.fill(_snapshot([_log(1, 1)]), settled=False)) == []
     assert _lines(sequence.feed(_log(2, 2))) == _expected(2)
 
 
 def test_an_older_epoch_is_dropped() -> None:
-    """What a collector that was replaced still had under way."""
+    """Messages of a replaced collector that were in transit are dropped."""
     sequence = _begun(_log(1, 1))
     assert _lines(sequence.feed(_log(9, 9, epoch=EPOCH - 1))) == []
     assert not sequence.missing
 
 
 def test_a_new_epoch_goes_on_where_the_old_one_stopped() -> None:
-    """Its history overlaps with what was passed on; that part is left out."""
+    """A new epoch's history is passed on without the part that was passed on before."""
     sequence = _begun(_log(1, 1), _log(2, 2), _log(3, 3))
     assert _lines(sequence.feed(_log(4, 6, epoch=EPOCH + 1))) == []
     assert sequence.missing
@@ -192,7 +192,7 @@ def test_a_new_epoch_goes_on_where_the_old_one_stopped() -> None:
 
 
 def test_a_new_epoch_with_nothing_new_says_nothing() -> None:
-    """A history that was passed on completely is left out completely."""
+    """A new epoch whose history was passed on already adds nothing."""
     sequence = _begun(_log(1, 1, 2, 3))
     list(sequence.feed(_log(4, 4, epoch=EPOCH + 1)))
     history = _log(1, 1, 2, 3, epoch=EPOCH + 1, flags=Flag.HISTORY)
@@ -200,7 +200,7 @@ def test_a_new_epoch_with_nothing_new_says_nothing() -> None:
 
 
 def test_a_new_epoch_seen_from_its_first_message_needs_no_replay() -> None:
-    """Nothing can be missing before number 1, so the history passes as it comes."""
+    """A new epoch that begins with number 1 needs no replay, because nothing can be missing."""
     sequence = _begun(_log(1, 1, 2))
     history = _log(1, 2, 3, epoch=EPOCH + 1, flags=Flag.HISTORY)
     assert _feed(sequence, history, _log(3, 4, epoch=EPOCH + 1)) == _expected(3, 4)
@@ -208,13 +208,13 @@ def test_a_new_epoch_seen_from_its_first_message_needs_no_replay() -> None:
 
 
 def test_live_lines_of_a_new_epoch_are_not_taken_for_history() -> None:
-    """Two lines may carry the same time stamp; only a history overlaps."""
+    """Live lines with the same time stamp are passed on; only a history is deduplicated."""
     sequence = _begun(_log(1, 1, 2))
     assert _feed(sequence, _log(1, 2, epoch=EPOCH + 1)) == _expected(2)
 
 
 def test_a_replay_from_before_the_gap_is_not_the_last_word() -> None:
-    """It was under way when the gap showed; the next one brings what is missing."""
+    """A replay from before the gap is not conclusive; the next one brings the missing messages."""
     sequence = _begun(_log(1, 1))
     assert _feed(sequence, _log(4, 4)) == []
     assert _lines(sequence.fill(_snapshot([_log(2, 2)]), settled=False)) == _expected(2)
@@ -226,7 +226,7 @@ def test_a_replay_from_before_the_gap_is_not_the_last_word() -> None:
 
 
 def test_a_second_gap_behind_the_first_is_asked_for_too() -> None:
-    """A subscriber that is late loses more while its replay is under way."""
+    """A second gap that appears during a replay is requested as well."""
     sequence = _begun(_log(1, 1))
     assert _feed(sequence, _log(3, 3), _log(6, 6)) == []
     assert _lines(sequence.fill(_snapshot([_log(2, 2), _log(3, 3)]), settled=False)) == _expected(
@@ -239,7 +239,7 @@ def test_a_second_gap_behind_the_first_is_asked_for_too() -> None:
 
 
 def test_other_messages_keep_their_place() -> None:
-    """A status between two lines."""
+    """A status between two lines keeps its place."""
     sequence = _begun(_log(1, 1))
     assert _feed(sequence, _log(3, 3)) == []
     passed = list(sequence.fill(_snapshot([_status(2), _log(3, 3)]), settled=False))
@@ -250,7 +250,7 @@ def test_other_messages_keep_their_place() -> None:
 
 
 def test_ready_passes_without_a_body() -> None:
-    """The end of the history is told although it holds nothing."""
+    """READY is passed on although it has no body."""
     sequence = _begun(_log(1, 1))
     ready = Message(TOPIC, Header(Kind.READY, EPOCH, EPOCH, 2), b"")
     assert list(sequence.feed(ready)) == [ready]
@@ -258,7 +258,7 @@ def test_ready_passes_without_a_body() -> None:
 
 @given(st.integers(min_value=0, max_value=2**32), st.integers(min_value=1, max_value=40))
 def test_loss_and_repetition_never_show(seed: int, size: int) -> None:
-    """Whatever gets lost or comes twice, in whatever batches: each line once, in order."""
+    """Each line passes once and in order, whatever is lost, repeated or batched."""
     chance = random.Random(seed)
     sent: list[Message] = []
     number = 1

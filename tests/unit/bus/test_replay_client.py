@@ -1,4 +1,4 @@
-"""Histories of requests and answers, with a clock that the test moves."""
+"""Tests of the replay client with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def _client() -> ReplayClient:
 
 
 def _answer(request: list[bytes], epoch: int = 1, seq: int = 5) -> Snapshot:
-    """What a broker answers."""
+    """Return a broker's answer."""
     return parse_replay_reply(replay_reply(parse_replay_request(request), (epoch, 1, seq), ()))
 
 
 def test_an_answer_frees_the_client() -> None:
-    """One request at a time; a quiet topic is compared again after a turn."""
+    """One request is open at a time; a quiet topic is checked again after a turn."""
     client = _client()
     assert client.next_step(missing=True) <= 10.0
     request = client.ask(10.0, Position(1, 3))
@@ -36,7 +36,7 @@ def test_an_answer_frees_the_client() -> None:
 
 
 def test_a_lost_request_is_repeated() -> None:
-    """After a bounded time, whether something is missing or not."""
+    """An unanswered request is repeated after a bounded time."""
     client = _client()
     client.ask(10.0, Position())
     for missing in (True, False):
@@ -46,7 +46,7 @@ def test_a_lost_request_is_repeated() -> None:
 
 
 def test_a_late_answer_is_welcome_and_proves_nothing() -> None:
-    """It leaves the later request waiting, and makes the next answer prove nothing either."""
+    """A late answer is used, but neither it nor the next answer proves a loss."""
     client = _client()
     client.take(_answer(client.ask(0.0, Position())), 0.1)
     first = client.ask(5.0, Position())
@@ -62,7 +62,7 @@ def test_a_late_answer_is_welcome_and_proves_nothing() -> None:
 
 
 def test_an_answer_is_settled_if_it_was_asked_for_a_while_after_the_last() -> None:
-    """The first has none before it, and one at once after another says nothing new."""
+    """An answer is settled only if it was requested a while after the previous one."""
     client = _client()
     settled = []
     for asked, taken in ((0.0, 0.1), (0.1, 0.2), (1.1, 1.2), (2.1, 9.0), (9.1, 9.2)):
@@ -72,7 +72,7 @@ def test_an_answer_is_settled_if_it_was_asked_for_a_while_after_the_last() -> No
 
 
 def test_the_answer_to_another_client_is_left() -> None:
-    """A predecessor's, a successor's, and one without a number."""
+    """Answers to other clients' requests are ignored, as are those without a number."""
     before, client, after = _client(), _client(), _client()
     requests = [before.ask(0.0, Position()), after.ask(0.0, Position())]
     mine = client.ask(0.0, Position())
@@ -84,7 +84,7 @@ def test_the_answer_to_another_client_is_left() -> None:
 
 
 def test_a_restarted_broker_is_asked_again_when_it_is_there() -> None:
-    """The request to the old one is withdrawn; the new one answers with another epoch."""
+    """A restarted broker is asked again once it is there, and answers with another epoch."""
     client = _client()
     client.ask(10.0, Position(1, 5))
     client.withdraw()
@@ -94,7 +94,7 @@ def test_a_restarted_broker_is_asked_again_when_it_is_there() -> None:
 
 
 def test_an_unknown_topic_is_asked_for_once_in_a_turn() -> None:
-    """Its collector has to come first."""
+    """An unknown topic is requested once per turn, because its collector has to start first."""
     client = _client()
     assert client.take(_answer(client.ask(10.0, Position()), epoch=0, seq=0), 10.1)
     assert client.next_step(missing=True) == 10.1 + TURN

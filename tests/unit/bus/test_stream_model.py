@@ -1,10 +1,9 @@
-"""A topic's whole way in a model: collector, broker, subscriber, and whatever goes wrong.
+"""A model of a topic's path through collector, broker and subscriber, with every failure.
 
-The real parts are the collector's outbox, the broker's memory and the
-subscriber's order.  Around them chance loses messages, answers replays late, and
-kills collector and broker at any moment.  Whatever happens, the subscriber passes
-each line on once and in order, and where lines are missing a Gap stands in their
-place.
+The collector's outbox, the broker's buffers and the subscriber's reorder buffer are real.
+Chance loses messages, delays replays, and kills the collector and the broker at any moment.
+The subscriber must still pass on each line once and in order, with a Gap where lines are
+missing.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def _number(line: bytes) -> int:
 
 
 class Stream:
-    """The engine's log, a collector, a broker and a subscriber, and what is under way."""
+    """The engine's log, a collector, a broker, a subscriber, and messages in transit."""
 
     def __init__(self, chance: random.Random, *, remembered: int, resent: int) -> None:
         self.chance = chance
@@ -68,18 +67,18 @@ class Stream:
     # The engine and the collector
 
     def write(self) -> None:
-        """The container writes some lines, and the collector publishes them if it can."""
+        """Write lines to the container's log; the collector publishes them if it can."""
         self.written += self.chance.randint(1, 5)
         self.collect()
 
     def collect(self) -> None:
-        """Publish what the log holds behind the last published line."""
+        """Publish the log's lines after the last published one."""
         if self.outbox and self.buffers is not None:
             while self.published < self.written:
                 self.publish_lines(self.chance.randint(1, 4))
 
     def publish_lines(self, count: int, flags: Flag = wire.NO_FLAGS) -> None:
-        """The next lines in one message."""
+        """Publish the next lines as one message."""
         first = self.published + 1
         last = min(self.published + count, self.written)
         self.published = last
@@ -92,23 +91,23 @@ class Stream:
         self.send(self.outbox.number(kind, body, count=count, flags=flags))
 
     def send(self, packet: Packet) -> None:
-        """The broker remembers, then forwards."""
+        """Store the message in the broker, then forward it."""
         packed, body = packet
         header = wire.unpack(packed)
         if self.buffers is not None and self.buffers.accept(TOPIC, packed, header, body):
             self.events.append(Message(TOPIC, header, body))
 
     def status(self) -> None:
-        """The container was started again."""
+        """Restart the container."""
         if self.outbox and self.buffers is not None:
             self.publish(Kind.STATUS, b"{}")
 
     def kill_collector(self) -> None:
-        """What it knew is gone."""
+        """Kill the collector; its memory is lost."""
         self.outbox = None
 
     def start_collector(self) -> None:
-        """It claims the topic, and goes on where the broker's memory ends."""
+        """Start a collector, which claims the topic and resumes where the broker's buffer ends."""
         if self.buffers is None:
             return
         self.term += 1
@@ -135,25 +134,25 @@ class Stream:
         self.collect()
 
     def restart_collector(self) -> None:
-        """A crash, and the supervisor's answer to it."""
+        """Crash the collector and start another, as the supervisor does."""
         self.kill_collector()
         self.start_collector()
 
     # The broker
 
     def start_broker(self) -> None:
-        """A broker that knows nothing."""
+        """Start a broker with empty buffers."""
         self.buffers = Buffers(self.settings)
 
     def kill_broker(self) -> None:
-        """It takes with it what was under way, in part at least."""
+        """Kill the broker, along with some of the messages in transit."""
         self.buffers = None
         for queue in (self.events, self.replies):
             for _ in range(self.chance.randint(0, len(queue))):
                 queue.pop()
 
     def restart_broker(self) -> None:
-        """The collector sends again what it kept, and may die over it."""
+        """Start a broker; the collector resends its messages, and may die during that."""
         if self.buffers is None:
             self.start_broker()
             if self.outbox is None:
@@ -170,7 +169,7 @@ class Stream:
             self.collect()
 
     def replayed(self, request: ReplayRequest) -> list[bytes]:
-        """What the broker answers."""
+        """Return the broker's replay."""
         assert self.buffers is not None
         buffer = self.buffers.get(TOPIC)
         if buffer is None:
@@ -181,23 +180,23 @@ class Stream:
     # The subscriber
 
     def deliver(self) -> None:
-        """The next event arrives."""
+        """Deliver the next event."""
         if self.events:
             self.take(self.sequence.feed(self.events.popleft()))
 
     def lose(self) -> None:
-        """The next event does not."""
+        """Lose the next event."""
         if self.events:
             self.events.popleft()
 
     def ask(self) -> None:
-        """The subscriber asks if it may, and the broker answers; the answer is in transit."""
+        """Let the subscriber request a replay if it may; the answer is in transit."""
         if self.buffers is not None and self.replay.free(self.now):
             request = self.replay.ask(self.now, self.sequence.position)
             self.replies.append(self.replayed(parse_replay_request(request)))
 
     def answer(self) -> None:
-        """An answer arrives."""
+        """Deliver an answer."""
         if self.replies:
             snapshot = parse_replay_reply(self.replies.popleft())
             if self.replay.take(snapshot, self.now):
@@ -205,20 +204,20 @@ class Stream:
                 self.take(self.sequence.fill(snapshot, settled=settled))
 
     def pass_turn(self) -> None:
-        """A turn passes, in which all events that are in transit arrive."""
+        """Let a turn pass in which all events in transit arrive."""
         while self.events:
             self.deliver()
         self.now += 1.0
 
     def reopen(self) -> None:
-        """The last client leaves and another comes; answers to the one reach the other."""
+        """Replace the last client by another; answers to the first reach the second."""
         self.events.clear()
         self.sequence = ReorderBuffer()
         self.replay = ReplayClient(TOPIC, turn=1.0)
         self.passed = []
 
     def take(self, passed: Iterable[Message | Gap]) -> None:
-        """Note what the subscriber passes on."""
+        """Record what the subscriber passes on."""
         for item in passed:
             if isinstance(item, Gap):
                 self.passed.append(item)
@@ -228,7 +227,7 @@ class Stream:
                 self.passed += [_number(line) for line in lines]
 
     def settle(self) -> None:
-        """All is well again, and everything arrives."""
+        """Restore everything and deliver everything in transit."""
         self.restart_broker()
         if self.outbox is None:
             self.start_collector()
@@ -242,7 +241,7 @@ class Stream:
         assert not self.sequence.missing
 
     def gaps(self) -> list[int]:
-        """The lines that are missing where no Gap says so; AssertionError for a repeated one."""
+        """Return the missing lines without a Gap; raise AssertionError for a repeated one."""
         silent, last, gap = [], 0, True
         for item in self.passed:
             if isinstance(item, Gap):
@@ -289,25 +288,25 @@ SEEDS = st.integers(min_value=0, max_value=2**32)
 @given(SEEDS, st.integers(1, 300))
 @settings(max_examples=300)
 def test_nothing_is_lost_while_somebody_remembers_it(seed: int, steps: int) -> None:
-    """Whatever dies: with memories that are long enough there is not even a Gap."""
+    """With buffers that are long enough, no crash loses a line or causes a Gap."""
     stream = _lived(seed, steps, remembered=10_000, resent=10_000)
     lines = [item for item in stream.passed if not isinstance(item, Gap)]
     assert lines == list(range(1, stream.written + 1))
 
 
 @given(SEEDS, st.integers(1, 300), st.integers(1, 30), st.integers(1, 10))
-@example(4012727207, 13, 2, 1)  # a memory that holds states only, after a crash of both
+@example(4012727207, 13, 2, 1)  # a buffer that holds only statuses, after a crash of both
 @example(929027710, 151, 15, 1)
 @settings(max_examples=300)
 def test_what_nobody_remembers_is_told(seed: int, steps: int, remembered: int, resent: int) -> None:
-    """Short memories lose lines; the subscriber says where, and repeats none."""
+    """With short buffers, lost lines are passed on as gaps, and no line is repeated."""
     assert _lived(seed, steps, remembered, resent).gaps() == []
 
 
 @given(SEEDS, st.integers(1, 300), st.integers(1, 30))
 @settings(max_examples=300)
 def test_what_is_in_transit_is_not_called_lost(seed: int, steps: int, remembered: int) -> None:
-    """Where nothing is lost, no Gap stands, however many answers overtake the events."""
+    """Without a loss there is no Gap, however many answers overtake the events."""
     chance = random.Random(seed)
     stream = Stream(chance, remembered=remembered, resent=10_000)
     stream.ask()

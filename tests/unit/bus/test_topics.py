@@ -1,4 +1,4 @@
-"""Topics and what a subscription demands."""
+"""Tests of topics and of what a subscription demands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_topic_is_a_prefix_of_no_other() -> None:
     ],
 )
 def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Demand) -> None:
-    """Whatever of a single container or deployment is listened to."""
+    """A subscription to a single container or deployment demands it."""
     assert topics.demand(subscription) == demand
 
 
@@ -50,5 +50,5 @@ def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Dem
     ],
 )
 def test_any_other_subscription_demands_nothing(subscription: bytes) -> None:
-    """Listening to all there is starts nothing, and neither does garbage."""
+    """A subscription to everything, or to garbage, demands nothing."""
     assert topics.demand(subscription) is None

@@ -1,4 +1,4 @@
-"""The format of bus messages and of replays."""
+"""Tests of the format of bus messages and replays."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ headers = st.builds(
 
 @given(headers)
 def test_a_header_there_and_back(header: Header) -> None:
-    """Always the same number of bytes, and nothing is lost in them."""
+    """A header has a fixed size and survives encoding and decoding."""
     packed = wire.pack(header)
     assert len(packed) == wire.HEADER_BYTES == 36
     assert wire.unpack(packed) == header
@@ -44,7 +44,7 @@ def test_a_header_there_and_back(header: Header) -> None:
 
 @given(st.binary(max_size=48))
 def test_garbage_is_a_wire_error_or_a_header(data: bytes) -> None:
-    """No bytes raise anything else."""
+    """Any bytes give a WireError or a header."""
     try:
         header = wire.unpack(data)
     except WireError:
@@ -58,7 +58,7 @@ def test_garbage_is_a_wire_error_or_a_header(data: bytes) -> None:
     ids=["version", "no kind", "unknown kind"],
 )
 def test_an_unknown_field_is_refused(position: int, value: int) -> None:
-    """Of another version or kind nothing is guessed."""
+    """Unknown versions and kinds are refused."""
     packed = bytearray(wire.pack(Header(Kind.LOG, 1, 1, 1)))
     packed[position] = value
     with pytest.raises(WireError):
@@ -66,14 +66,14 @@ def test_an_unknown_field_is_refused(position: int, value: int) -> None:
 
 
 def test_numbers_begin_at_one() -> None:
-    """A message covers at least one number, and no number is 0."""
+    """Numbers start at 1, and a message covers at least one."""
     for header in (Header(Kind.LOG, 1, 1, 0), Header(Kind.LOG, 1, 1, 1, count=0)):
         with pytest.raises(WireError):
             wire.unpack(wire.pack(header))
 
 
 def test_numbers_leave_room_to_count_on() -> None:
-    """Whoever goes on from a number must still be able to pack the next."""
+    """A number that leaves no room for the next one is refused."""
     for header in (
         Header(Kind.LOG, 2**63, 1, 1),
         Header(Kind.LOG, 1, 2**63, 1),
@@ -85,13 +85,13 @@ def test_numbers_leave_room_to_count_on() -> None:
 
 @pytest.mark.parametrize("code", [1, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65_535])
 def test_a_code_that_no_client_may_be_sent_is_refused(code: int) -> None:
-    """It would fail in the middle of closing a topic's clients."""
+    """A close code that clients cannot be sent is refused early, not when the topic is closed."""
     with pytest.raises(WireError, match="close code"):
         wire.unpack(wire.pack(Header(Kind.END, 1, 1, 1, code=code)))
 
 
 def test_what_a_header_says_of_itself() -> None:
-    """The last number, the lines, and whether the stream is over."""
+    """A header gives its last number, its lines, and whether the stream is over."""
     log = Header(Kind.LOG, 1, 1, 5, count=3, flags=Flag.HISTORY)
     assert (log.last, log.lines, log.history, log.final) == (7, 3, True, False)
     assert Header(Kind.STATUS, 1, 1, 5).lines == 0
@@ -102,7 +102,7 @@ def test_what_a_header_says_of_itself() -> None:
 
 
 def test_a_message_has_three_parts() -> None:
-    """Topic, header, body."""
+    """A message has a topic, a header and a body."""
     packed = wire.pack(Header(Kind.LOG, 1, 1, 1))
     assert wire.parse([b"container/1/log", packed, b"{}"]).body == b"{}"
     with pytest.raises(WireError, match="three parts"):
@@ -110,7 +110,7 @@ def test_a_message_has_three_parts() -> None:
 
 
 def test_a_replay_request_there_and_back() -> None:
-    """A topic, how far the subscriber has come, and a number."""
+    """A replay request has a topic, a position and a request number."""
     topic, after = b"container/1/log", Position(7, 42)
     request = parse_replay_request(replay_request(topic, after, 9))
     assert (request.topic, request.after) == (topic, after)
@@ -118,7 +118,7 @@ def test_a_replay_request_there_and_back() -> None:
 
 
 def test_a_replay_request_without_a_number() -> None:
-    """Its answer has a state of five numbers, as taps know it."""
+    """A request without a number is answered with a state of five numbers, as taps expect."""
     request = parse_replay_request([b"t", struct.pack("!QQ", 7, 42)])
     assert request == ReplayRequest(b"t", Position(7, 42))
     frames = replay_reply(request, (1, 2, 3), ())
@@ -130,7 +130,7 @@ def test_a_replay_request_without_a_number() -> None:
 def test_a_replay_reply_there_and_back(
     carried: list[tuple[Header, bytes]], epoch: int, seq: int
 ) -> None:
-    """The state of the buffer and its messages."""
+    """A replay reply has the buffer's state and its messages."""
     pairs = [(wire.pack(header), body) for header, body in carried]
     frames = replay_reply(ReplayRequest(b"t", Position(7, 42)), (epoch, 3, seq), pairs)
     snapshot = parse_replay_reply(frames)
@@ -142,7 +142,7 @@ def test_a_replay_reply_there_and_back(
     "frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 20], [b"t", b"x" * 16, b"more"]]
 )
 def test_a_wrong_request_is_refused(frames: list[bytes]) -> None:
-    """The broker drops it; nobody gets a replay by accident."""
+    """Malformed requests are refused."""
     with pytest.raises(WireError):
         parse_replay_request(frames)
 
@@ -151,6 +151,6 @@ def test_a_wrong_request_is_refused(frames: list[bytes]) -> None:
     "frames", [[], [b"t"], [b"t", b"short"], [b"t", b"x" * 44], [b"t", b"x" * 40, b"header"]]
 )
 def test_a_wrong_reply_is_refused(frames: list[bytes]) -> None:
-    """A state of 40 or 48 bytes, then pairs."""
+    """Malformed replies are refused; a valid one has a state of 40 or 48 bytes, then pairs."""
     with pytest.raises(WireError):
         parse_replay_reply(frames)

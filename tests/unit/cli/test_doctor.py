@@ -1,4 +1,4 @@
-"""What the doctor finds, on directories, ports and sockets that are really so."""
+"""Tests of what the doctor finds, with real directories, ports and sockets."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ from tests.support.bus import Rig
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    """Directories that are there and empty."""
+    """Existing, empty directories."""
     return Paths(tmp_path, tmp_path)
 
 
 def only(findings: Iterator[Finding]) -> Finding:
-    """The one finding of a check."""
+    """Return the only finding of a check."""
     (finding,) = findings
     return finding
 
 
 def at(port: int, host: str = "127.0.0.1") -> Settings:
-    """Settings of a web tier there."""
+    """Return settings of a web tier at this address."""
     return Settings(server=ServerSettings(bind=f"{host}:{port}"))
 
 
 def test_free_port(paths: Paths) -> None:
-    """A port that nobody uses is fine."""
+    """A free port is fine."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert only(checks.check_port(at(port), paths)).verdict == "ok"
 
 
 def hang_up(server: socket.socket) -> None:
-    """Take one connection, and end it."""
+    """Accept one connection and close it."""
     server.accept()[0].close()
 
 
 def test_port_of_a_stranger(paths: Paths) -> None:
-    """Another program's port fails, and the advice says how to find it."""
+    """A port of another program is a failure, and the advice says how to find the program."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        # It takes the probe's connection and hangs up, as no web server does.
+        # The listener accepts the probe's connection and closes it, unlike a web server.
         threading.Thread(target=hang_up, args=(server,), daemon=True).start()
         port = server.getsockname()[1]
         finding = only(checks.check_port(at(port), paths))
@@ -65,7 +65,7 @@ def test_port_of_a_stranger(paths: Paths) -> None:
 
 
 def test_port_that_mist_serves(paths: Paths) -> None:
-    """The service itself may hold its port."""
+    """A port that the service itself holds is fine."""
 
     class Health(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -74,7 +74,7 @@ def test_port_that_mist_serves(paths: Paths) -> None:
             self.wfile.write(b'{"success":true,"message":"alive","data":null}')
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Suppress the log."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Health) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
@@ -87,14 +87,14 @@ def test_port_that_mist_serves(paths: Paths) -> None:
     ["localhost", "127.0.0.1:", "127.0.0.1:70000", ":http", ":8420", "h:٣", "::1:80", "a..b:8420"],
 )
 def test_address_that_is_none(paths: Paths, bind: str) -> None:
-    """What `mist up` refuses the doctor names as well."""
+    """The doctor also reports the addresses that ``mist up`` refuses."""
     finding = only(checks.check_port(Settings(server=ServerSettings(bind=bind)), paths))
     assert finding.verdict == "fail"
     assert bind in finding.text
 
 
 def test_few_files(paths: Paths) -> None:
-    """A limit below the number of clients is a warning with the number to set."""
+    """A file limit below the number of clients is a warning that gives the number to set."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     finding = only(
         checks.check_files(Settings(server=ServerSettings(worker_connections=hard)), paths)
@@ -106,20 +106,20 @@ def test_few_files(paths: Paths) -> None:
 
 
 def test_home_that_is_to_be_made(tmp_path: Path) -> None:
-    """A directory that can be made is as good as one that is there."""
+    """A home that can be made is as good as an existing one."""
     finding = only(checks.check_home(Settings(), Paths(tmp_path / "a" / "b", tmp_path)))
     assert "will be created" in finding.text
 
 
 def test_long_path_of_sockets(tmp_path: Path) -> None:
-    """A socket's path has 107 bytes; ZeroMQ's own words for it are hard to understand."""
+    """A path too long for a socket is reported, because ZeroMQ's own message is obscure."""
     where = Paths(tmp_path, tmp_path / ("long" * 30))
     finding = only(checks.check_runtime(Settings(), where))
     assert (finding.verdict, finding.advice) == ("fail", "set MIST_RUNTIME to a shorter path")
 
 
 def test_sockets_where_everybody_writes(paths: Paths) -> None:
-    """A stranger could put sockets of his own there."""
+    """A world-writable socket directory is refused, because others could replace the sockets."""
     paths.runtime.chmod(0o777)
     finding = only(checks.check_runtime(Settings(), paths))
     assert finding.verdict == "fail"
@@ -127,13 +127,13 @@ def test_sockets_where_everybody_writes(paths: Paths) -> None:
 
 
 def test_store_before_the_first_start(paths: Paths) -> None:
-    """No store yet is no fault, and looking makes none."""
+    """A missing store is not a fault, and the check does not make one."""
     assert only(checks.check_store(Settings(), paths)).verdict == "ok"
     assert not paths.database.exists()
 
 
 def test_store_that_is_garbage(paths: Paths) -> None:
-    """A file that is no database fails with the words of the store."""
+    """A file that is not a database fails with the store's own message."""
     paths.database.parent.mkdir()
     paths.database.write_bytes(b"no database" * 500)
     finding = only(checks.check_store(Settings(), paths))
@@ -169,7 +169,7 @@ for ask in (
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_directories_of_another_user(tmp_path: Path) -> None:
-    """Each is a finding of its own; and who asks the service is told why nobody answers."""
+    """Another user's directories are findings, and explain why the service cannot be asked."""
     home, runtime = tmp_path / "home", tmp_path / "run"
     for directory in (home, runtime):
         directory.mkdir(mode=0o700)
@@ -188,30 +188,30 @@ def test_directories_of_another_user(tmp_path: Path) -> None:
 
 
 def test_service_that_does_not_run(paths: Paths) -> None:
-    """That is worth a word and no fault."""
+    """A service that does not run is mentioned and is not a failure."""
     assert only(checks.check_bus(Settings(), paths)).verdict == "warn"
 
 
 def test_service_that_runs(rig: Rig) -> None:
-    """The broker answers."""
+    """A running service is found when its broker answers."""
     rig.await_seq(b"metrics/system", 0)
     assert only(checks.check_bus(rig.settings, rig.paths)).verdict == "ok"
 
 
 def engine_at(path: Path) -> Settings:
-    """Settings of an engine on that socket."""
+    """Return settings of an engine at this socket."""
     return Settings(engine=EngineSettings(host=f"unix://{path}", timeout_seconds=1))
 
 
 def test_no_engine(paths: Paths, tmp_path: Path) -> None:
-    """Without a socket there is none, or DOCKER_HOST is to be set."""
+    """Without an engine's socket, the advice names DOCKER_HOST."""
     finding = only(doctor.check_engine(engine_at(tmp_path / "d.sock"), paths))
     assert finding.verdict == "fail"
     assert "DOCKER_HOST" in finding.advice
 
 
 def test_engine_that_is_stopped(paths: Paths, tmp_path: Path) -> None:
-    """A socket at which nobody listens is a daemon to be started."""
+    """For a socket without a listener, the advice is to start the daemon."""
     path = tmp_path / "d.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
@@ -220,7 +220,7 @@ def test_engine_that_is_stopped(paths: Paths, tmp_path: Path) -> None:
 
 
 def test_engine_that_is_a_file(paths: Paths, tmp_path: Path) -> None:
-    """A path that is no socket is named as such."""
+    """A path that is not a socket is reported as such."""
     path = tmp_path / "d.sock"
     path.write_text("")
     assert "is not a socket" in only(doctor.check_engine(engine_at(path), paths)).advice
@@ -229,7 +229,7 @@ def test_engine_that_is_a_file(paths: Paths, tmp_path: Path) -> None:
 def test_engine_in_this_directory(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A relative path is looked at where the workers look for it."""
+    """A relative path is resolved as the workers resolve it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.sock").write_text("")
     settings = Settings(engine=EngineSettings(host="unix://d.sock", timeout_seconds=1))
@@ -238,14 +238,14 @@ def test_engine_in_this_directory(
 
 @pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
 def test_engine_at_no_address(paths: Paths, host: str) -> None:
-    """An address that cannot be used is named, and nothing else is suspected."""
+    """An unusable engine address is the only finding."""
     finding = only(doctor.check_engine(Settings(engine=EngineSettings(host=host)), paths))
     assert host in finding.text
     assert finding.advice == "correct the setting, or the variable"
 
 
 def test_who_is_missing_from_which_group(tmp_path: Path) -> None:
-    """The advice is the command to type."""
+    """The advice for a missing group membership is the command to type."""
     path = tmp_path / "d.sock"
     path.write_text("")
     path.chmod(0o660)
@@ -256,19 +256,19 @@ def test_who_is_missing_from_which_group(tmp_path: Path) -> None:
 
 
 def test_advice_for_an_engine_elsewhere() -> None:
-    """TLS is the usual reason there."""
+    """For a remote engine the advice names TLS, the usual reason."""
     assert "DOCKER_TLS_VERIFY" in doctor._engine_advice(urlsplit("tcp://example.com:2376"))
 
 
 def test_wrong_settings_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor goes no further than settings that cannot be read."""
+    """With invalid settings the doctor reports those and stops."""
     monkeypatch.setenv("MIST_SERVER_WORKERS", "none")
     verdicts = [(finding.verdict, finding.subject) for finding in doctor.examine()]
     assert verdicts == [("ok", "versions"), ("fail", "settings")]
 
 
 def test_json_is_one_document(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """For programs."""
+    """``--json`` prints one document."""
     doctor._print_json([Finding("ok", "git", "/usr/bin/git")])
     terminal.flush()
     assert json.loads(capfdbinary.readouterr().out) == [
@@ -277,6 +277,6 @@ def test_json_is_one_document(capfdbinary: pytest.CaptureFixture[bytes]) -> None
 
 
 def test_text_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    """The advice stands below its finding."""
+    """The advice follows its finding."""
     doctor._print([Finding("warn", "git", "not found", "install it")])
     assert capsys.readouterr().out == "warn git      not found\n              → install it\n"

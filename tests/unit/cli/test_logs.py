@@ -1,4 +1,4 @@
-"""What of a log's beginning is printed, without I/O, and where the lines go."""
+"""Tests of which lines ``mist logs`` starts with, and of where they are printed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _numbers = count(1)
 
 
 def message(kind: Kind, body: bytes = b"", *, history: bool = False, code: int = 0) -> Message:
-    """A message of the topic, numbered on."""
+    """Return a message of the topic with the next number."""
     flags = Flag.HISTORY if history else Flag(0)
     lines = body.count(b"\n") + 1
     return Message(b"t", Header(kind, 1, 1, next(_numbers), lines, flags, code), body)
 
 
 def log(*texts: str, history: bool = True, stream: messages.Stream = "stdout") -> Message:
-    """A message of log lines, the text ``5`` being of second 5."""
+    """Return a message of log lines; the text ``5`` has the time of second 5."""
     records = [messages.log(stamp(text), text, stream) for text in texts]
     return message(Kind.LOG, b"\n".join(records), history=history)
 
 
 def stamp(text: str) -> str:
-    """The time stamp of the line ``text``."""
+    """Return the time stamp of the line ``text``."""
     return f"2025-01-15T10:30:{int(text):02d}.000000000Z"
 
 
 def status(state: str) -> Message:
-    """A container's status."""
+    """Return a container's status."""
     return message(Kind.STATUS, messages.status(ContainerStatus("web", state, "Up")), history=True)
 
 
@@ -47,7 +47,7 @@ STILL = message(Kind.ERROR, messages.error("Container is not running"), code=440
 
 
 def begun(wanted: Wanted) -> list[str]:
-    """The kinds of the beginning's messages, and the lines of logs."""
+    """Return the kinds of the first messages, and the lines of log messages."""
     printed = []
     for found in wanted.beginning():
         if isinstance(found, Gap):
@@ -60,7 +60,7 @@ def begun(wanted: Wanted) -> list[str]:
 
 
 def test_beginning_is_the_status_and_the_last_lines() -> None:
-    """Nothing is printed before the history is complete, and then its end."""
+    """Nothing is printed until the history is complete; then its status and last lines are."""
     wanted = Wanted(LogRange(2), 1_000)
     assert not wanted.hold([status("running"), log("1", "2"), log("3")])
     assert wanted.hold([READY])
@@ -68,14 +68,14 @@ def test_beginning_is_the_status_and_the_last_lines() -> None:
 
 
 def test_since_is_exclusive() -> None:
-    """What followed the line of that time, and not the line itself."""
+    """``since`` excludes the line of that time."""
     wanted = Wanted(LogRange(since=stamp("2")), 1_000)
     assert wanted.hold([status("running"), log("1", "2", "3"), READY])
     assert begun(wanted) == ["STATUS", "3"]
 
 
 def test_since_beyond_what_is_kept() -> None:
-    """The lines that are out of reach are told, as a client of the HTTP API is told."""
+    """Lines before the kept ones are reported as skipped, as in the HTTP API."""
     wanted = Wanted(LogRange(since=stamp("1")), 2)
     assert wanted.hold([status("running"), log("1", "2", "3", "4"), READY])
     assert begun(wanted) == ["STATUS", "1 skipped", "3", "4"]
@@ -85,25 +85,25 @@ def test_since_beyond_what_is_kept() -> None:
 
 
 def test_no_lines() -> None:
-    """A tail of 0 begins with what comes next."""
+    """A tail of 0 starts with the next line."""
     wanted = Wanted(LogRange(0), 1_000)
     assert wanted.hold([status("running"), log("1"), READY])
     assert begun(wanted) == ["STATUS"]
 
 
 def test_live_line_tells_that_the_history_is_complete() -> None:
-    """The word may have left the replay buffer, above all on a busy container."""
+    """A live line completes the history, because a busy container's READY may be dropped."""
     assert Wanted(LogRange(1), 1_000).hold([log("1"), log("2", history=False)])
 
 
 def test_live_status_tells_that_the_history_is_complete() -> None:
-    """All that a broker with a short memory may have of a quiet container that was restarted."""
+    """A live status completes the history: a small buffer may hold nothing else."""
     body = messages.status(ContainerStatus("web", "running", "Up"))
     assert Wanted(LogRange(100), 1_000).hold([message(Kind.STATUS, body)])
 
 
 def test_stopped_container_is_waited_out() -> None:
-    """Its history is complete, but the error that says why it ends is still to come."""
+    """A stopped container's history is complete, but its error is still to come."""
     wanted = Wanted(LogRange(100), 1_000)
     assert not wanted.hold([status("exited"), log("1"), READY])
     assert wanted.hold([STILL])
@@ -111,28 +111,28 @@ def test_stopped_container_is_waited_out() -> None:
 
 
 def test_stopped_container_shows_its_lines_when_asked() -> None:
-    """A crash's last lines come before the error."""
+    """A stopped container's last lines are printed before the error if asked for."""
     wanted = Wanted(LogRange(100), 1_000, stopped=True)
     assert wanted.hold([status("exited"), log("1"), STILL, READY])
     assert begun(wanted) == ["STATUS", "1", "ERROR"]
 
 
 def test_container_that_came_back() -> None:
-    """An end that is not the last word is none."""
+    """An end that is followed by other messages is ignored."""
     wanted = Wanted(LogRange(100), 1_000)
     assert wanted.hold([status("running"), log("1"), READY, END, status("running"), log("2")])
     assert begun(wanted) == ["STATUS", "1", "2"]
 
 
 def test_ended_stream_shows_its_lines() -> None:
-    """Whoever comes just after the end still reads how it ended."""
+    """A stream that has just ended is printed with its end."""
     wanted = Wanted(LogRange(100), 1_000)
     assert wanted.hold([status("running"), log("1"), READY, END])
     assert begun(wanted) == ["STATUS", "1", "END"]
 
 
 def test_printer_parts_the_streams(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """A line goes where the container wrote it; words about the stream go beside it."""
+    """Lines go to the stream that the container wrote to; notes go to standard error."""
     printer = Printer(timestamps=False)
     items: list[Item] = [status("running"), log("1"), log("2", stream="stderr"), Gap(3)]
     for item in items:
@@ -148,7 +148,7 @@ def test_printer_parts_the_streams(capfdbinary: pytest.CaptureFixture[bytes]) ->
 
 
 def test_printer_puts_the_time_before_lines(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """The engine's time, as it is."""
+    """The engine's time stamp is printed unchanged before each line."""
     printer = Printer(timestamps=True)
     printer.show(log("1"))
     printer.show(END)
@@ -161,7 +161,7 @@ HOSTILE = "\x1b[31mred\x1b[0m \x1b]52;c;aGk=\x07\x9b6n\u202egnp.exe"
 def test_a_terminal_gets_colours_and_nothing_else_to_obey(
     capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither from a line nor from a status."""
+    """On a terminal only colours pass, in lines as in statuses."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     printer = Printer(timestamps=False)
@@ -176,7 +176,7 @@ def test_a_terminal_gets_colours_and_nothing_else_to_obey(
 
 
 def test_a_file_gets_lines_as_they_are(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """What reads them knows what to do with them."""
+    """In a file, lines are unchanged."""
     Printer(timestamps=False).show(message(Kind.LOG, messages.log(stamp("1"), HOSTILE, "stdout")))
     assert capfdbinary.readouterr().out.decode() == f"{HOSTILE}\n"
 
@@ -191,7 +191,7 @@ def test_a_file_gets_lines_as_they_are(capfdbinary: pytest.CaptureFixture[bytes]
     ],
 )
 def test_exit_status_says_how_it_ended(kind: Kind, code: int, final: Exit | None) -> None:
-    """An error without a close code is not the end."""
+    """The exit status tells how the stream ended; an error without a close code is not an end."""
     printer = Printer(timestamps=False)
     printer.show(message(kind, messages.error("words"), code=code))
     assert printer.final == final

@@ -1,4 +1,4 @@
-"""The frame of the command: the table, the help, and how errors end it."""
+"""Tests of the ``mist`` command: the table of subcommands, the help, and errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _run(*arguments: str) -> int:
 def test_arguments_that_are_not_utf8(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line that shows the bytes, before anything is opened."""
+    """Arguments that are not UTF-8 are refused in one line that shows the bytes."""
     assert _run(*arguments) == Exit.USAGE
     assert "is not UTF-8" in capsys.readouterr().err
 
@@ -50,14 +50,14 @@ def _failing(error: Exception) -> click.Command:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_name_has_its_module(name: str) -> None:
-    """With a command and its help."""
+    """Every subcommand has a module with a command and a help text."""
     found = importlib.import_module(f"cli.{name}").command
     assert isinstance(found, click.Command)
     assert found.help
 
 
 def test_the_help_loads_no_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is asked for most, and must be there at once."""
+    """The help imports no subcommand, so that it is fast."""
     printed = run(sys.executable, "-c", _HELP)
     assert printed.splitlines()[-1] == "[]"
     for name in COMMANDS:
@@ -66,7 +66,7 @@ def test_the_help_loads_no_subcommand(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize("arguments", [["nope"], ["user", "nope"], ["user", "add"], ["--nope"]])
 def test_a_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """With the usage on standard error."""
+    """A usage error exits with 2 and prints the usage on standard error."""
     assert _run(*arguments) == 2
     assert "Usage: mist" in capsys.readouterr().err
 
@@ -81,7 +81,7 @@ def test_an_error_is_one_line_and_a_status(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Never a traceback."""
+    """An error is printed as one line, without a traceback, and sets the exit status."""
     monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(error))
     assert _run("up") == status
     assert capsys.readouterr().err == f"mist: {error}\n"
@@ -90,7 +90,7 @@ def test_an_error_is_one_line_and_a_status(
 def test_a_service_manager_is_told_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Where the command is a service."""
+    """The service manager is told the error if the command is a service."""
     monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(BusError("away")))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
@@ -104,7 +104,7 @@ def test_a_service_manager_is_told_why(
 def test_a_module_that_is_missing_is_said_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An installation that is incomplete is no bug to be traced."""
+    """A missing module is reported as an incomplete installation, without a traceback."""
     monkeypatch.setitem(sys.modules, "cli.status", None)
     assert _run("status") == Exit.SOFTWARE
     said = capsys.readouterr().err
@@ -114,6 +114,6 @@ def test_a_module_that_is_missing_is_said_so(
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
-    """As ``pip`` knows it."""
+    """The version is the package's."""
     assert _run("--version") == 0
     assert "mist, version 0.1.0" in capsys.readouterr().out

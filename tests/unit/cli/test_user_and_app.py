@@ -1,4 +1,4 @@
-"""``mist user`` and ``mist app`` on a state of their own."""
+"""Tests of ``mist user`` and ``mist app`` with a state of their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mist.store import Store, open_store
 
 
 class Done(NamedTuple):
-    """How a command ended, and what it said."""
+    """The exit status and output of a command."""
 
     status: int
     out: str
@@ -31,7 +31,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state that is not there yet."""
+    """A state that does not exist yet."""
     monkeypatch.setenv("MIST_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MIST_RUNTIME", str(tmp_path / "run"))
     monkeypatch.delenv("MIST_CONFIG", raising=False)
@@ -40,7 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run ``mist`` with these arguments, and this on standard input."""
+    """Run ``mist`` with these arguments and this standard input."""
 
     def run(*arguments: str, stdin: str = "") -> Done:
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
@@ -53,12 +53,12 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 @pytest.fixture
 def store(home: Path) -> Store:
-    """The store that the commands work on."""
+    """The store that the commands use."""
     return open_store(Settings(), Paths(home, home))
 
 
 def test_a_password_comes_from_standard_input(run: Run, store: Store) -> None:
-    """Its newline is no part of it, and it is shown nowhere."""
+    """The password from standard input loses its newline and is not printed."""
     done = run(
         "user", "add", "Ada@example.com", "--admin", "--password-stdin", stdin="four pass words\n"
     )
@@ -69,7 +69,7 @@ def test_a_password_comes_from_standard_input(run: Run, store: Store) -> None:
 
 
 def test_without_a_terminal_a_password_is_made_up(run: Run, store: Store) -> None:
-    """And printed once; another one ends the sessions."""
+    """Without a terminal a password is generated and printed once; a new one ends the sessions."""
     done = run("user", "add", "bob@example.com", "--project", "shop")
     word = done.out.split("One-time password: ")[1].strip()
     first = store.users.credentials("bob@example.com")
@@ -83,7 +83,7 @@ def test_without_a_terminal_a_password_is_made_up(run: Run, store: Store) -> Non
 
 
 def test_accounts_are_listed(run: Run) -> None:
-    """As a table, and as JSON without anything secret."""
+    """Accounts are listed as a table or as JSON, without secrets."""
     run("user", "add", "bob@example.com", "--password-stdin", stdin="four pass words")
     assert "bob@example.com" in run("user", "list").out
     (row,) = json.loads(run("user", "list", "--json").out)
@@ -92,7 +92,7 @@ def test_accounts_are_listed(run: Run) -> None:
 
 
 def test_an_application_is_added(run: Run, store: Store) -> None:
-    """With every option of the contract."""
+    """An application can be added with every option of the contract."""
     options = (
         "--git https://u:p@h/r.git --branch main --dockerfile a/D --port 80 --env A=1 --env B="
     )
@@ -106,7 +106,7 @@ def test_an_application_is_added(run: Run, store: Store) -> None:
 
 
 def test_applications_are_listed(run: Run) -> None:
-    """Without passwords and without the environment's values."""
+    """The list of applications shows neither passwords nor the environment's values."""
     run("app", "add", "web", "--container", "web-1")
     run("app", "add", "api", "--git", "https://u:hunter2@h/r.git", "--env", "KEY=hunter2")
     table, array = run("app", "list").out, run("app", "list", "--json").out
@@ -116,7 +116,7 @@ def test_applications_are_listed(run: Run) -> None:
 
 
 def test_a_grant_names_an_application_and_a_user(run: Run, store: Store) -> None:
-    """The application by its name or its id."""
+    """A grant takes an application's name or id, and a user."""
     run("user", "add", "bob@example.com")
     run("app", "add", "web")
     run("app", "add", "api")
@@ -143,7 +143,7 @@ def test_a_grant_names_an_application_and_a_user(run: Run, store: Store) -> None
 def test_what_makes_no_sense_is_said_in_one_line(
     run: Run, arguments: list[str], words: str
 ) -> None:
-    """With the status of a usage error, and nothing is changed."""
+    """Invalid arguments are refused in one line with the status of a usage error."""
     done = run(*arguments, stdin="short")
     assert done.status == 64
     assert done.err.startswith("mist: ")
@@ -152,7 +152,7 @@ def test_what_makes_no_sense_is_said_in_one_line(
 
 
 def test_a_taken_name_is_refused(run: Run) -> None:
-    """Of a user and of an application."""
+    """A user's or an application's name that is taken is refused."""
     for arguments in (("user", "add", "bob@example.com"), ("app", "add", "web")):
         assert run(*arguments).status == 0
         done = run(*arguments)
@@ -161,7 +161,7 @@ def test_a_taken_name_is_refused(run: Run) -> None:
 
 
 def test_a_container_is_deployed_by_one_application(run: Run) -> None:
-    """The second says by which; who only watches it may."""
+    """A second application cannot deploy to a container, but it can show it."""
     first = ("--container", "mist-app-2", "--git", "https://h/r.git")
     assert run("app", "add", "web", *first).status == 0
     for more in ((), ("--container", "mist-app-2")):
@@ -175,7 +175,7 @@ def test_a_container_is_deployed_by_one_application(run: Run) -> None:
 
 
 def test_a_setting_that_is_wrong_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is made."""
+    """An invalid setting is reported before anything is made."""
     monkeypatch.setenv("MIST_AUTH_LOGIN_ATTEMPTS", "many")
     done = run("user", "list")
     assert done.status == 78
@@ -183,7 +183,7 @@ def test_a_setting_that_is_wrong_is_named(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_store_that_is_garbage_is_named(run: Run, home: Path) -> None:
-    """And stays as it is."""
+    """A store that is garbage is reported and left unchanged."""
     (home / "store").mkdir(parents=True)
     (home / "store" / "mist.db").write_bytes(b"garbage" * 999)
     done = run("user", "list")
@@ -192,7 +192,7 @@ def test_a_store_that_is_garbage_is_named(run: Run, home: Path) -> None:
 
 
 def test_names_and_addresses_are_data(run: Run) -> None:
-    """Brackets are no markup, and what a terminal would obey is shown."""
+    """Names and addresses are printed without markup, and control characters are escaped."""
     url = "https://example.com/[/b]/[link=x].git"
     assert run("app", "add", "web", "--git", url).status == 0
     listed = run("app", "list").out

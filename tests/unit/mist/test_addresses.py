@@ -1,4 +1,4 @@
-"""What `mist up` says about an address before it starts anything."""
+"""Tests of what ``mist up`` says about an address before it starts anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mist.errors import Exit, UsageError
     ],
 )
 def test_addresses(bind: str, parts: tuple[str, int]) -> None:
-    """Names, IPv4, and IPv6 in brackets."""
+    """Names, IPv4 addresses, and IPv6 addresses in brackets are accepted."""
     assert split_address(bind) == parts
 
 
@@ -32,13 +32,13 @@ def test_addresses(bind: str, parts: tuple[str, int]) -> None:
     ],
 )
 def test_no_addresses(bind: str) -> None:
-    """The text says how one is written."""
+    """An invalid address is refused with the right form."""
     with pytest.raises(UsageError):
         split_address(bind)
 
 
 def test_free_port() -> None:
-    """Nothing is said, and the port stays free."""
+    """A free port is accepted and stays free."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     check_port(f"127.0.0.1:{port}")
@@ -46,7 +46,7 @@ def test_free_port() -> None:
 
 
 def test_port_in_use() -> None:
-    """The text names the port and says what to do."""
+    """A port in use is named in a message that says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(CannotListen, match=f"port {port} is in use.*--bind") as raised:
@@ -55,6 +55,6 @@ def test_port_in_use() -> None:
 
 
 def test_address_of_another_machine() -> None:
-    """TEST-NET-1 is nobody's (RFC 5737)."""
+    """An address of another machine is refused (TEST-NET-1, RFC 5737)."""
     with pytest.raises(CannotListen, match="cannot assign requested address"):
         check_port("192.0.2.1:8420")

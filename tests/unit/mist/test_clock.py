@@ -1,4 +1,4 @@
-"""Times as the contract writes them."""
+"""Tests of times in the contract's format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ moments = st.integers(min_value=0, max_value=253_402_300_799_999_999_999)
 
 @given(moments)
 def test_there_and_back(nanoseconds: int) -> None:
-    """Writing a moment and reading it again loses nothing."""
+    """A time survives formatting and parsing."""
     text = clock.rfc3339(nanoseconds)
     assert clock.nanoseconds(text) == nanoseconds
     assert clock.normalize(text) == text
@@ -24,7 +24,7 @@ def test_there_and_back(nanoseconds: int) -> None:
 
 @given(moments, moments)
 def test_order_of_texts_is_order_of_times(one: int, other: int) -> None:
-    """What ``since`` relies on."""
+    """Texts sort in the order of their times, as ``since`` requires."""
     assert (clock.rfc3339(one) < clock.rfc3339(other)) == (one < other)
 
 
@@ -40,7 +40,7 @@ def test_order_of_texts_is_order_of_times(one: int, other: int) -> None:
     ],
 )
 def test_normalize(text: str, normal: str) -> None:
-    """Fractions of any length and any zone come to one form."""
+    """Any fraction and time zone is normalized to one form."""
     assert clock.normalize(text) == normal
 
 
@@ -62,12 +62,12 @@ def test_normalize(text: str, normal: str) -> None:
         "0001-01-01T00:00:00+23:59",
     ],
 )
-def test_what_is_no_time_is_refused(text: str) -> None:
-    """Each of them a ValueError, which the API answers with a 400."""
+def test_an_invalid_time_is_refused(text: str) -> None:
+    """An invalid time raises ValueError, which the API answers with 400."""
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         clock.normalize(text)
 
 
 def test_now_has_the_form() -> None:
-    """The present moment is written like any other."""
+    """The current time has the same format."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", clock.now())

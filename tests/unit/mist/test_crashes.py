@@ -1,4 +1,4 @@
-"""Pauses between the starts of a process that crashes."""
+"""Tests of the pauses between restarts of a crashing process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIMITS = SupervisorSettings(
 
 
 def test_the_pause_grows_up_to_its_limit() -> None:
-    """It doubles with each crash."""
+    """The pause doubles with each crash, up to its limit."""
     crashes = Crashes(LIMITS)
     pauses = []
     for now in range(5):
@@ -21,14 +21,14 @@ def test_the_pause_grows_up_to_its_limit() -> None:
 
 
 def test_old_crashes_do_not_count() -> None:
-    """Those before the window."""
+    """Crashes before the window do not count."""
     crashes = Crashes(LIMITS)
     assert [crashes.add(now) for now in (0.0, 59.0, 60.0, 130.0)] == [1, 2, 2, 1]
     assert crashes.pause == 1.0
 
 
 def test_a_pause_has_a_limit_however_many_there_are() -> None:
-    """Also where the doubling would not fit a number any more."""
+    """The pause stays limited even where the doubling would overflow."""
     crashes = Crashes(LIMITS)
     for _ in range(5_000):
         crashes.add(0.0)

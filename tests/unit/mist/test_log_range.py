@@ -1,4 +1,4 @@
-"""The rules of ``tail`` and ``since``."""
+"""Tests of ``tail`` and ``since``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mist.log_range import LogRange, Selection, log_range
 
 
 def stamp(second: int) -> str:
-    """The time stamp of that second."""
+    """Return the time stamp of this second."""
     return f"2025-01-15T10:30:{second:02d}.000000000Z"
 
 
 def chosen(lines: list[int], wanted: LogRange, reach: int = 1_000) -> list[int]:
-    """The lines, named by their seconds, that a client begins with."""
+    """Return the lines, named by their seconds, that a client starts with."""
     selection = wanted.select(map(stamp, reversed(lines)), reach)
     return lines[max(0, len(lines) - selection.lines) :]
 
 
 def test_without_parameters_the_default_tail() -> None:
-    """``since`` alone means everything after it."""
+    """The default tail applies only without ``since``, which alone selects everything after it."""
     assert log_range(None, None, 100) == LogRange(100)
     assert log_range("7", None, 100) == LogRange(7)
     assert log_range(None, "2025-01-15T12:30:01+02:00", 100) == LogRange(None, stamp(1))
@@ -30,8 +30,8 @@ def test_without_parameters_the_default_tail() -> None:
 
 
 @pytest.mark.parametrize("tail", ["", "x", "-1", "1.5", "٣", " 1", "9" * 400, str(2**63)])
-def test_what_is_no_tail(tail: str) -> None:
-    """The parameter and the value are named, however long it is."""
+def test_an_invalid_tail_is_refused(tail: str) -> None:
+    """An invalid tail is reported with the parameter and the value, however long."""
     with pytest.raises(UsageError, match=r"^--tail must be .*, not ") as caught:
         log_range(tail, None, 100, prefix="--")
     assert len(str(caught.value)) < 160
@@ -40,8 +40,8 @@ def test_what_is_no_tail(tail: str) -> None:
 @pytest.mark.parametrize(
     "since", ["", "yesterday", "2h", "2025-02-30T00:00:00Z", "2025-13-01T00:00:00Z", "x" * 5_000]
 )
-def test_what_is_no_since(since: str) -> None:
-    """The parameter, the value and the right form are named."""
+def test_an_invalid_since_is_refused(since: str) -> None:
+    """An invalid since is reported with the parameter, the value and the right form."""
     with pytest.raises(UsageError, match=r"^since: .*RFC 3339") as caught:
         log_range(None, since, 100)
     assert repr(since[:64])[:-1] in str(caught.value)
@@ -49,26 +49,26 @@ def test_what_is_no_since(since: str) -> None:
 
 
 def test_since_is_exclusive() -> None:
-    """All lines of that time have been seen."""
+    """``since`` excludes all lines of that time."""
     assert chosen([1, 2, 2, 3], LogRange(since=stamp(2))) == [3]
     assert chosen([1, 3], LogRange(since=stamp(2))) == [3]
     assert chosen([1, 2], LogRange(since=stamp(9))) == []
 
 
 def test_tail_limits_since() -> None:
-    """The newest of what followed; leaving out the others was asked for."""
+    """``tail`` limits ``since`` to the newest lines, and the others do not count as skipped."""
     assert chosen([1, 2, 3, 4], LogRange(2, stamp(1))) == [3, 4]
     assert not LogRange(2, stamp(1)).select(map(stamp, [4, 3, 2, 1]), 1_000).beyond
 
 
 def test_reach_limits_both() -> None:
-    """Nobody gets more than the replay buffer promises."""
+    """Both are limited to the lines that the replay buffer promises."""
     assert chosen([1, 2, 3, 4], LogRange(9), reach=3) == [2, 3, 4]
     assert chosen([1, 2, 3, 4], LogRange(None, stamp(0)), reach=3) == [2, 3, 4]
 
 
 def test_engines_order_decides() -> None:
-    """After the line with that time, although the clock was set back behind it."""
+    """Order follows the engine, so lines after a clock that was set back are included."""
     assert chosen([10, 11, 5, 6], LogRange(since=stamp(11))) == [5, 6]
     assert chosen([10, 11, 12, 5, 13], LogRange(since=stamp(11))) == [12, 5, 13]
     assert chosen([10, 12, 5, 13], LogRange(since=stamp(11))) == [13]
@@ -84,13 +84,13 @@ def test_engines_order_decides() -> None:
     ],
 )
 def test_skipped(selection: Selection, complete: bool, skipped: int) -> None:
-    """Lines that are gone are told, also where their number is not known."""
+    """Lines that are gone are reported, even if their number is unknown."""
     assert selection.skipped(complete=complete) == skipped
 
 
 @given(st.lists(st.integers(0, 59)).map(sorted), st.integers(0, 59), st.integers(0, 70))
 def test_every_later_line_is_shown_or_counted(lines: list[int], after: int, reach: int) -> None:
-    """No line is both, and none is neither."""
+    """Every later line is either shown or counted as skipped, never both."""
     later = [second for second in lines if second > after]
     selection = LogRange(since=stamp(after)).select(map(stamp, reversed(lines)), reach)
     assert selection.lines == min(len(later), reach)

@@ -1,4 +1,4 @@
-"""What the service's own log shows."""
+"""Tests of what the service's own log shows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mist.settings import Settings
 
 @pytest.fixture(autouse=True)
 def _afterwards() -> Iterator[None]:
-    """Leave structlog as it was."""
+    """Restore structlog's configuration."""
     yield
     structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("style", ["console", "json", "logfmt"])
 def test_a_traceback_shows_no_values(style: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Local variables hold environments, URLs with passwords, and the secret of sessions."""
+    """A traceback shows no local variables, which may hold passwords and secrets."""
     logs.configure(msgspec.convert({"log": {"format": style}}, Settings))
     _fail("hunter" + str(2))
     shown = capsys.readouterr().err
@@ -40,7 +40,7 @@ def _fail(secret: str) -> None:
 def test_what_comes_from_outside_gives_no_orders(
     style: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An operator reads the log in a terminal, and programs read it line by line."""
+    """Control characters are escaped, for the operator's terminal and for line-based programs."""
     logs.configure(msgspec.convert({"log": {"format": style}}, Settings))
     logs.logger().info("login_refused", address="a\x1b]52;c;aGk=\x07\x9b6n\u202e\nlevel=error")
     shown = capsys.readouterr().err

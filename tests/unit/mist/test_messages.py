@@ -1,4 +1,4 @@
-"""Message shapes, field by field as the public document spells them."""
+"""Tests of message shapes, field by field as the public document specifies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIME = "2025-01-15T10:30:01.000000000Z"
 
 @given(st.text())
 def test_a_log_line_survives(line: str) -> None:
-    """Quotes, control characters, ANSI sequences, any script: what goes in comes out."""
+    """A log line survives encoding: quotes, control characters, ANSI sequences, any script."""
     message = json.loads(messages.log(TIME, line, "stderr"))
     assert message == {
         "type": "log",
@@ -27,17 +27,17 @@ def test_a_log_line_survives(line: str) -> None:
 
 @given(st.text())
 def test_a_log_message_is_one_line(line: str) -> None:
-    """A newline would end it: bodies are newline-delimited."""
+    """An encoded message contains no newline, because bodies are newline-delimited."""
     assert b"\n" not in messages.log(TIME, line, "stdout")
 
 
 def test_the_time_stamp_of_a_log_message_is_found() -> None:
-    """Without decoding the JSON."""
+    """A log message's time stamp is found without decoding the JSON."""
     assert messages.log_timestamp(messages.log(TIME, "x", "stdout")) == TIME
 
 
 def test_container_status() -> None:
-    """The document's example of a status update."""
+    """A container status matches the document's example."""
     data = messages.ContainerStatus("mist-app-1", "running", "Up 2 hours")
     message = json.loads(messages.status(data))
     assert message.pop("timestamp").endswith("Z")
@@ -48,7 +48,7 @@ def test_container_status() -> None:
 
 
 def test_deployment_status() -> None:
-    """The document's example; ``error_message`` is there also when it is empty."""
+    """A deployment status matches the document's example; ``error_message`` may be empty."""
     data = messages.DeploymentStatus(15, "building", "building_image", 50, "Building...")
     message = json.loads(messages.status(data))
     assert message["data"] == {
@@ -62,7 +62,7 @@ def test_deployment_status() -> None:
 
 
 def test_error_and_end() -> None:
-    """Both carry nothing but a message."""
+    """Errors and ends carry only a message."""
     error = json.loads(messages.error("Container not found"))
     end = json.loads(messages.end())
     assert (error["type"], error["data"]) == ("error", {"message": "Container not found"})
@@ -70,7 +70,7 @@ def test_error_and_end() -> None:
 
 
 def test_skipped_says_how_many() -> None:
-    """The contract's sentence, and its singular."""
+    """Skipped lines are reported in the contract's sentence, singular or plural."""
     many = json.loads(messages.skipped(1532))["data"]
     one = json.loads(messages.skipped(1))["data"]
     assert many == {"lines": 1532, "message": "1532 lines skipped: connection too slow"}
@@ -78,7 +78,7 @@ def test_skipped_says_how_many() -> None:
 
 
 def test_metrics() -> None:
-    """The document's object, without a type; the engine's counts may be null."""
+    """Metrics match the document's object: no type, and the engine's counts may be null."""
     sample = messages.MetricsSample(
         timestamp="2025-01-15T10:30:00Z",
         cpu=messages.Cpu(25.5, 4),
@@ -95,21 +95,21 @@ def test_metrics() -> None:
     }
 
 
-def test_the_time_stamp_of_what_is_no_message() -> None:
-    """Bytes that came from elsewhere stop nobody who looks at them."""
+def test_foreign_bytes_have_no_time_stamp() -> None:
+    """Looking for a time stamp in foreign bytes raises nothing."""
     assert messages.log_timestamp(b"") == ""
     assert messages.log_timestamp(b"\xff" * 80) == "\ufffd" * 30
 
 
 @given(st.text(), st.sampled_from(["stdout", "stderr"]))
 def test_a_log_message_is_read(line: str, stream: messages.Stream) -> None:
-    """What is encoded here is decoded here."""
+    """A log message survives encoding and decoding."""
     read = messages.read_log(messages.log(TIME, line, stream))
     assert read == messages.LogMessage(TIME, messages.LogLine(line, stream))
 
 
 def test_a_status_is_read() -> None:
-    """A container's, field by field."""
+    """A container's status is decoded field by field."""
     data = messages.ContainerStatus("mist-app-1", "running", "Up 2 hours")
     assert messages.read_status(messages.status(data)) == data
 
@@ -123,12 +123,12 @@ def test_a_status_is_read() -> None:
     ],
 )
 def test_the_text_of_a_message_is_read(message: bytes, text: str) -> None:
-    """Of each kind that has one."""
+    """The text is decoded from every kind of message that has one."""
     assert messages.read_text(message) == text
 
 
 def test_a_deployment_status_is_read() -> None:
-    """Field by field, and known by its type."""
+    """A deployment status is decoded field by field and recognised by its type."""
     data = messages.DeploymentStatus(7, "failed", "cloning_repo", 25, "Cloning", "no such branch")
     message = messages.status(data)
     assert messages.read_deployment_status(message) == data
@@ -137,6 +137,6 @@ def test_a_deployment_status_is_read() -> None:
 
 
 def test_another_message_is_not_a_status() -> None:
-    """The caller decides what to make of it."""
+    """Reading another message as a status raises DecodeError."""
     with pytest.raises(msgspec.DecodeError):
         messages.read_status(messages.end())

@@ -1,4 +1,4 @@
-"""What the supervisor knows, as the collectors read it."""
+"""Tests of the noticeboard from which collectors read the supervisor's knowledge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mist.noticeboard import AppFacts, Notice, Noticeboard
 
 
 def test_a_notice_says_what_was_posted_last() -> None:
-    """Each collector reads its own page."""
+    """A notice says what was last posted on its own page."""
     with Noticeboard() as board:
         page, one = board.take(AppFacts("web"))
         _, other = board.take(AppFacts("db", deploying=True))
@@ -28,7 +28,7 @@ def test_a_notice_says_what_was_posted_last() -> None:
 
 
 def test_no_such_application() -> None:
-    """It may be made later."""
+    """A missing application is reported, and may be added later."""
     with Noticeboard() as board:
         page, notice = board.take(AppFacts())
         assert notice.container() is None
@@ -37,7 +37,7 @@ def test_no_such_application() -> None:
 
 
 def test_a_store_that_was_not_read_is_an_error() -> None:
-    """And not an application that does not exist; nothing is said of deployments."""
+    """A store that was not read is an error, not a missing application; deployments are unknown."""
     with Noticeboard() as board:
         _, notice = board.take(AppFacts(error="the disk is full"))
         with pytest.raises(StoreError, match="the disk is full"):
@@ -46,7 +46,7 @@ def test_a_store_that_was_not_read_is_an_error() -> None:
 
 
 def test_an_error_may_name_any_file() -> None:
-    """Also one whose name is no UTF-8."""
+    """An error may name a file whose name is not UTF-8."""
     with Noticeboard() as board:
         _, notice = board.take(AppFacts(error="/srv/\udce9/mist.db"))
         with pytest.raises(StoreError, match=r"/srv/.+/mist\.db"):
@@ -54,7 +54,7 @@ def test_an_error_may_name_any_file() -> None:
 
 
 def test_collectors_are_counted() -> None:
-    """Also by those that were there before."""
+    """Earlier collectors also see the current number of collectors."""
     with Noticeboard() as board:
         first, notice = board.take(AppFacts("a"))
         assert notice.collectors() == 1
@@ -65,7 +65,7 @@ def test_collectors_are_counted() -> None:
 
 
 def test_there_is_a_page_for_each_of_many() -> None:
-    """Those that came early are told like those that came late, and pages are used again."""
+    """Every collector has a page and sees changes, and free pages are used again."""
     with Noticeboard() as board:
         taken = [board.take(AppFacts(f"c-{number}")) for number in range(300)]
         for number, (page, notice) in enumerate(taken):
@@ -80,7 +80,7 @@ def test_there_is_a_page_for_each_of_many() -> None:
 
 
 def test_a_page_says_nothing_of_its_last_collector() -> None:
-    """It is used again when there is no other."""
+    """A reused page says nothing of its previous collector."""
     with Noticeboard() as board:
         for name in ("a-long-name-of-a-container", "b", "c"):
             page, notice = board.take(AppFacts(name))
@@ -90,7 +90,7 @@ def test_a_page_says_nothing_of_its_last_collector() -> None:
 
 @pytest.mark.parametrize("name", ["x" * 10_000, "\U0001f4a5" * 10_000])
 def test_a_text_that_is_too_long_stays_on_its_page(name: str) -> None:
-    """Nothing that a database may hold reaches another collector."""
+    """A text that is too long does not reach another collector's page."""
     with Noticeboard() as board:
         _, after = board.take(AppFacts("after"))
         page, notice = board.take(AppFacts(name, error=name))
@@ -103,7 +103,7 @@ def test_a_text_that_is_too_long_stays_on_its_page(name: str) -> None:
 
 
 def test_a_page_that_is_being_written_says_what_it_said_before() -> None:
-    """A torn record is known by its checksum."""
+    """A record that is being written keeps its previous value, because its checksum is wrong."""
     with Noticeboard() as board:
         page, notice = board.take(AppFacts("web"))
         assert notice.container() == "web"
@@ -114,7 +114,7 @@ def test_a_page_that_is_being_written_says_what_it_said_before() -> None:
 
 
 def test_reading_while_it_is_written_gives_whole_answers() -> None:
-    """Never one field of an answer with another one of the next."""
+    """A concurrent reader never sees fields of two answers mixed."""
     answers = [AppFacts("a" * 300, deploying=True), AppFacts("b" * 10)]
     with Noticeboard() as board:
         page, notice = board.take(answers[0])
@@ -135,16 +135,16 @@ def test_reading_while_it_is_written_gives_whole_answers() -> None:
 
 
 def answer(notice: Notice, pipe: Connection) -> None:
-    """Be a collector that answers whenever it is asked."""
+    """Run a collector that answers whenever it is asked."""
     while pipe.recv():
         before = set(sys.modules)
         facts = notice.container(), notice.deploying(), notice.collectors()
-        # The fork server may have the library from another test.
+        # The fork server may have imported the library in another test.
         pipe.send((*facts, "sqlalchemy" in set(sys.modules) - before))
 
 
 def test_a_collector_learns_of_a_change_at_once() -> None:
-    """In a process of its own, without the store's library, and with nothing in /dev/shm."""
+    """A collector sees a change at once from its own process, without SQLAlchemy or /dev/shm."""
     before = set(Path("/dev/shm").iterdir())
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
@@ -170,7 +170,7 @@ def test_a_collector_learns_of_a_change_at_once() -> None:
 
 
 def test_a_board_that_is_closed_leaves_no_descriptor() -> None:
-    """Neither its own nor those of the notices that were handed out."""
+    """A closed board leaves no descriptor open, neither its own nor those of its notices."""
     before = len(os.listdir("/proc/self/fd"))
     with Noticeboard() as board:
         for name in ("a", "b"):

@@ -1,4 +1,4 @@
-"""What systemd is told, on a real datagram socket."""
+"""Tests of what systemd is told, with a real datagram socket."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mist.notify import Notifier
 
 @pytest.fixture
 def manager() -> Iterator[socket.socket]:
-    """A socket as a service manager has it."""
+    """A socket like a service manager's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.settimeout(5.0)
         yield receiver
 
 
 def test_messages_on_a_socket_with_a_path(manager: socket.socket, tmp_path: Path) -> None:
-    """Each word arrives as a datagram of its own."""
+    """Each message arrives as a datagram of its own."""
     manager.bind(str(tmp_path / "n"))
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")})
     notifier.ready()
@@ -34,7 +34,7 @@ def test_messages_on_a_socket_with_a_path(manager: socket.socket, tmp_path: Path
 
 
 def test_giving_up_is_one_message(manager: socket.socket, tmp_path: Path) -> None:
-    """With a reason of one line and a bounded length; it is known whether somebody heard it."""
+    """Giving up sends one bounded line; the sender learns whether it was delivered."""
     assert not Notifier({}).giving_up("a bug")
     assert not Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")}).giving_up("a bug")
     manager.bind(str(tmp_path / "n"))
@@ -53,7 +53,7 @@ def test_abstract_socket(manager: socket.socket) -> None:
 
 
 def test_same_status_is_told_once(manager: socket.socket, tmp_path: Path) -> None:
-    """The loop may repeat itself, the manager need not hear it."""
+    """A repeated status is sent once."""
     manager.bind(str(tmp_path / "n"))
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")})
     for text in ("one", "one", "two"):
@@ -63,7 +63,7 @@ def test_same_status_is_told_once(manager: socket.socket, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["", "/nonexistent/socket", "no-path"])
 def test_no_manager_is_no_error(name: str) -> None:
-    """The service also runs where nobody listens."""
+    """A missing service manager is not an error."""
     Notifier({"NOTIFY_SOCKET": name}).ready()
 
 
@@ -79,5 +79,5 @@ def test_no_manager_is_no_error(name: str) -> None:
     ],
 )
 def test_watchdog_at_half_of_the_time(environ: dict[str, str], seconds: float | None) -> None:
-    """As sd_watchdog_enabled(3) recommends, and only if it is meant for this process."""
+    """The watchdog is fed at half its time (sd_watchdog_enabled(3)) if it is for this process."""
     assert Notifier(environ).watchdog_seconds == seconds

@@ -1,4 +1,4 @@
-"""Who could tamper with the service's directories."""
+"""Tests of the checks for directories that another user could tamper with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _environment(tmp_path: Path) -> dict[str, str]:
 def test_a_directory_that_everybody_may_write_to_is_refused(
     tmp_path: Path, name: str, mode: int
 ) -> None:
-    """By every command, and the sticky bit is no excuse."""
+    """Every command refuses a world-writable directory, sticky or not."""
     directory = tmp_path / name
     directory.mkdir()
     directory.chmod(mode)
@@ -32,7 +32,7 @@ def test_a_directory_that_everybody_may_write_to_is_refused(
 
 
 def test_a_parent_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
-    """Any user could rename what is in it."""
+    """A world-writable parent is refused, because any user could rename its entries."""
     (tmp_path / "run").mkdir()
     tmp_path.chmod(0o777)
     with pytest.raises(UnsafePath, match=f"chmod o-w {tmp_path}"):
@@ -41,7 +41,7 @@ def test_a_parent_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None
 
 @ROOT
 def test_what_another_user_made_below_tmp_is_refused(tmp_path: Path) -> None:
-    """They got there first, and their sockets are not ours."""
+    """A directory that another user made below /tmp is refused."""
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -58,7 +58,7 @@ def test_what_another_user_made_below_tmp_is_refused(tmp_path: Path) -> None:
 
 @ROOT
 def test_a_link_of_another_user_is_followed_to_what_it_names(tmp_path: Path) -> None:
-    """What counts is the directory that would be used."""
+    """For another user's link, the directory that it leads to is checked."""
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     theirs.chmod(0o777)
@@ -69,7 +69,7 @@ def test_a_link_of_another_user_is_followed_to_what_it_names(tmp_path: Path) -> 
 
 @ROOT
 def test_the_directory_of_the_services_user_is_roots_to_use(tmp_path: Path) -> None:
-    """As /run/mist and /var/lib/mist are, which no stranger can replace."""
+    """Root may use the service user's directories, such as /run/mist and /var/lib/mist."""
     for name in ("home", "run"):
         (tmp_path / name).mkdir(mode=0o750)
         os.chown(tmp_path / name, 12345, 12345)
@@ -77,7 +77,7 @@ def test_the_directory_of_the_services_user_is_roots_to_use(tmp_path: Path) -> N
 
 
 def test_directories_that_are_still_to_be_made_are_fine(tmp_path: Path) -> None:
-    """The first start makes them."""
+    """Directories that do not exist yet are accepted, because the first start makes them."""
     assert paths.resolve_paths(_environment(tmp_path)).runtime == tmp_path / "run"
 
 
@@ -87,7 +87,7 @@ def test_directories_that_are_still_to_be_made_are_fine(tmp_path: Path) -> None:
 def test_a_strangers_link_in_a_sticky_folder_is_refused(
     tmp_path: Path, name: str, rest: str
 ) -> None:
-    """They could let it lead elsewhere at any time."""
+    """Another user's link in a sticky folder is refused, because it could change at any time."""
     shared, good = tmp_path / "shared", tmp_path / "good"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -99,7 +99,7 @@ def test_a_strangers_link_in_a_sticky_folder_is_refused(
     for start in (link, tmp_path / "indirect"):
         environment = _environment(tmp_path)
         environment[f"MIST_{'HOME' if name == 'home' else 'RUNTIME'}"] = f"{start}/{rest}{name}"
-        paths.resolve_paths(environment)  # as long as it is ours
+        paths.resolve_paths(environment)  # accepted as long as it is ours
         os.chown(link, 12345, 12345, follow_symlinks=False)
         with pytest.raises(UnsafePath, match=f"{link} belongs to user 12345"):
             paths.resolve_paths(environment)
@@ -108,7 +108,7 @@ def test_a_strangers_link_in_a_sticky_folder_is_refused(
 
 @ROOT
 def test_sockets_of_a_stranger_are_refused(tmp_path: Path) -> None:
-    """Those of the state's owner are not a stranger's."""
+    """Another user's sockets are refused, but not those of the state's owner."""
     for name in ("home", "run"):
         (tmp_path / name).mkdir(mode=0o750)
     os.chown(tmp_path / "run", 12345, 12345)
@@ -121,7 +121,7 @@ def test_sockets_of_a_stranger_are_refused(tmp_path: Path) -> None:
 @ROOT
 @pytest.mark.parametrize("name", ["home", "run"])
 def test_a_foreign_group_that_may_write_is_refused(tmp_path: Path, name: str) -> None:
-    """The owner's own group, as Debian makes one for each user, is none."""
+    """A group-writable directory is refused unless the group is the owner's own."""
     for each in ("home", "run"):
         (tmp_path / each).mkdir()
         os.chown(tmp_path / each, 12345, 12345)

@@ -1,4 +1,4 @@
-"""How a child of the supervisor ends."""
+"""Tests of how a child of the supervisor ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ process.run("it.main:main", process.Assignment("metrics", 0, 1, False), settings
     ],
 )
 def test_how_a_child_ends(tmp_path: Path, text: str, status: Exit, words: str) -> None:
-    """A module that cannot be loaded is no crash: trying again does not help."""
+    """A module that cannot be loaded is not a crash, because a retry would not help."""
     (tmp_path / "it").mkdir()
     (tmp_path / "it" / "main.py").write_text(text)
     done = subprocess.run(

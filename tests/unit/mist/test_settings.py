@@ -1,4 +1,4 @@
-"""The settings: defaults, file, environment, and what is said about mistakes."""
+"""Tests of the settings: defaults, file, environment, and errors."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_file_holds_every_default() -> None:
-    """``etc/mist.toml`` names every key there is, each with its default."""
+    """``etc/mist.toml`` has every key with its default."""
     shipped = tomllib.loads(ETC.read_text("utf-8"))
     assert shipped == msgspec.json.decode(msgspec.json.encode(Settings()))
 
 
 def test_the_shipped_file_explains_every_section() -> None:
-    """No key stands there without a comment above it or above its neighbour."""
+    """Every key in the file has a comment above it or above its neighbour."""
     lines = ETC.read_text("utf-8").splitlines()
     for number, line in enumerate(lines):
         if line.startswith("["):
@@ -41,19 +41,19 @@ def test_the_shipped_file_explains_every_section() -> None:
 
 
 def test_no_file_means_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The usual file need not exist."""
+    """The default file is optional."""
     monkeypatch.setattr(settings, "DEFAULT_FILE", tmp_path / "none.toml")
     assert settings.load_settings({}) == Settings()
 
 
 def test_file_wins_over_defaults(file: Path) -> None:
-    """What the file leaves out keeps its default."""
+    """The file overrides the defaults; missing keys keep theirs."""
     loaded = _load(file, "[server]\nworkers = 4\n")
     assert (loaded.server.workers, loaded.server.backlog) == (4, 2048)
 
 
 def test_environment_wins_over_the_file(file: Path) -> None:
-    """A number, a text and a list from variables."""
+    """Variables override the file, for numbers, texts and lists."""
     loaded = _load(
         file,
         "[server]\nworkers = 4\n",
@@ -69,7 +69,7 @@ def test_environment_wins_over_the_file(file: Path) -> None:
 
 
 def test_foreign_variables_are_left_alone() -> None:
-    """Where the state is, and what other programs call MIST_..., are no settings."""
+    """State variables and other programs' MIST_… variables are not settings."""
     environment = {"MIST_HOME": "/x", "MIST_RUNTIME": "/y", "MIST_UPSTREAM_URL": "z"}
     assert settings.load_settings({**environment, "MIST_CONFIG": str(ETC)}) == Settings()
 
@@ -87,7 +87,7 @@ def test_foreign_variables_are_left_alone() -> None:
     ],
 )
 def test_a_wrong_file_is_told(file: Path, text: str, told: str) -> None:
-    """Each mistake names the file and the key."""
+    """A mistake in the file is reported with the file and the key."""
     with pytest.raises(SettingsError) as caught:
         _load(file, text)
     assert str(file) in str(caught.value)
@@ -104,7 +104,7 @@ def test_a_wrong_file_is_told(file: Path, text: str, told: str) -> None:
     ],
 )
 def test_a_wrong_variable_is_told(name: str, value: str, told: str) -> None:
-    """Mistakes in the environment are told apart from those in the file."""
+    """A mistake in the environment is reported with the variable."""
     with pytest.raises(SettingsError) as caught:
         settings.load_settings({"MIST_CONFIG": str(ETC), name: value})
     assert told in str(caught.value)
@@ -112,19 +112,19 @@ def test_a_wrong_variable_is_told(name: str, value: str, told: str) -> None:
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
-    """A typing error in MIST_CONFIG does not silently mean defaults."""
+    """A missing file named by MIST_CONFIG is an error, not the defaults."""
     with pytest.raises(SettingsError, match="no such file"):
         settings.load_settings({"MIST_CONFIG": str(tmp_path / "gone.toml")})
 
 
-def test_what_is_no_text_is_told(file: Path) -> None:
-    """A binary file is no settings file."""
+def test_a_binary_file_is_refused(file: Path) -> None:
+    """A binary file is refused."""
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="not a TOML file"):
         settings.load_settings({"MIST_CONFIG": str(file)})
 
 
 def test_a_directory_is_told(tmp_path: Path) -> None:
-    """The operating system's word on why a file cannot be read."""
+    """An unreadable file is reported in the operating system's words."""
     with pytest.raises(SettingsError, match="directory"):
         settings.load_settings({"MIST_CONFIG": str(tmp_path)})

@@ -1,4 +1,4 @@
-"""What a name, an address, a port or a URL may look like."""
+"""Tests of names, addresses, ports and URLs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mist.errors import UsageError
     "text", ["ada@example.com", "a.b+c@x-1.example", "admin@localhost", "ü@x.de"]
 )
 def test_addresses(text: str) -> None:
-    """They are kept in lower case."""
+    """E-mail addresses are stored in lower case."""
     assert validation.email(text.upper()) == text
 
 
@@ -35,35 +35,35 @@ def test_addresses(text: str) -> None:
         "\udcff@b.c",
     ],
 )
-def test_what_is_no_address(text: str) -> None:
-    """And the text shows what one looks like."""
+def test_an_invalid_address_is_refused(text: str) -> None:
+    """An invalid address is refused with an example of a valid one."""
     with pytest.raises(UsageError, match=r"ada@example\.com"):
         validation.email(text)
 
 
 @pytest.mark.parametrize("text", ["\u212aate@b.c", "\u017fam@b.c", "e\u0301@b.c", "\uff41@b.c"])
 def test_addresses_with_characters_that_look_like_others(text: str) -> None:
-    """The Kelvin sign has the lower case of K; the text shows the usual spelling."""
+    """Addresses with look-alike characters, such as the Kelvin sign, are refused."""
     with pytest.raises(UsageError, match="look-alike characters; write it as"):
         validation.email(text)
 
 
 @pytest.mark.parametrize("text", ["web", "2048-game", "a.b_c-d", "x" * 64])
 def test_names(text: str) -> None:
-    """Letters, digits and three signs."""
+    """A name has letters, digits and three other characters."""
     assert validation.name(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "17", "-web", ".web", "a b", "a/b", "é", "web\n", "x" * 65])
-def test_what_is_no_name(text: str) -> None:
-    """Digits alone would be taken for an id."""
+def test_an_invalid_name_is_refused(text: str) -> None:
+    """An invalid name is refused; one of digits would look like an id."""
     with pytest.raises(UsageError, match="is not a valid application name"):
         validation.name(text)
 
 
 @pytest.mark.parametrize("text", ["a", "", "-f", "/web", "a b", "web\n", "x" * 129])
-def test_what_is_no_container(text: str) -> None:
-    """As the engine has it."""
+def test_an_invalid_container_is_refused(text: str) -> None:
+    """Invalid container names are refused by the engine's rules."""
     with pytest.raises(UsageError, match="not a container name"):
         validation.container(text)
     assert validation.container("mist-app_1.x") == "mist-app_1.x"
@@ -83,7 +83,7 @@ def test_what_is_no_container(text: str) -> None:
     ],
 )
 def test_git_urls(url: str) -> None:
-    """The usual protocols, and the short form of SSH."""
+    """Git URLs with the usual protocols and SSH's short form are accepted."""
     assert validation.git_url(url) == url
 
 
@@ -124,14 +124,14 @@ def test_git_urls(url: str) -> None:
     ],
 )
 def test_what_git_is_not_asked_for(url: str) -> None:
-    """Nothing that names a program, nothing that looks like an option, no path of this machine."""
+    """URLs that name a program, an option or a local path are refused."""
     with pytest.raises(UsageError):
         validation.git_url(url)
 
 
 @given(st.text())
 def test_any_text_is_a_git_url_or_an_error(text: str) -> None:
-    """Whatever is taken begins with no hyphen, holds no blank, and can be shown to others."""
+    """An accepted URL has no leading hyphen and no blank, and is safe to show."""
     try:
         url = validation.git_url(text)
     except UsageError:
@@ -141,7 +141,7 @@ def test_any_text_is_a_git_url_or_an_error(text: str) -> None:
 
 
 def test_a_public_url_has_no_password() -> None:
-    """Nor a user; what has none stays as it is."""
+    """The public form of a URL has neither user nor password."""
     assert validation.public_git_url("https://ada:p@ss@h:8443/r") == "https://h:8443/r"
     assert validation.public_git_url("git@example.com:r") == "git@example.com:r"
     assert validation.public_git_url("file:///srv/r") == "file:///srv/r"
@@ -149,7 +149,7 @@ def test_a_public_url_has_no_password() -> None:
 
 @pytest.mark.parametrize("text", ["main", "feature/one", "v1.0", "ü"])
 def test_branches(text: str) -> None:
-    """By git's rules."""
+    """Branches follow git's rules."""
     assert validation.branch(text) == text
 
 
@@ -179,29 +179,29 @@ def test_branches(text: str) -> None:
         "a\n",
     ],
 )
-def test_what_is_no_branch(text: str) -> None:
-    """An option, a range, or what git itself refuses."""
+def test_an_invalid_branch_is_refused(text: str) -> None:
+    """Options, ranges and whatever git refuses are not branches."""
     with pytest.raises(UsageError, match="is not a branch name"):
         validation.branch(text)
 
 
 @pytest.mark.parametrize("text", ["Dockerfile", "deploy/Dockerfile.prod", "./Dockerfile"])
 def test_dockerfiles(text: str) -> None:
-    """Relative to the repository."""
+    """A Dockerfile's path is relative to the repository."""
     assert validation.dockerfile(text) == text.removeprefix("./")
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", ".", "/etc/passwd", "../x", "a/../../x", "a\x00", "x" * 1025]
 )
-def test_what_is_no_dockerfile(text: str) -> None:
-    """Nothing outside of the repository."""
+def test_an_invalid_dockerfile_is_refused(text: str) -> None:
+    """Paths outside the repository are refused."""
     with pytest.raises(UsageError, match="inside the repository"):
         validation.dockerfile(text)
 
 
 def test_ports() -> None:
-    """Those of TCP."""
+    """Only TCP ports are accepted."""
     assert [validation.port(number) for number in (1, 65_535)] == [1, 65_535]
     for number in (0, -1, 65_536):
         with pytest.raises(UsageError, match="from 1 to 65535"):
@@ -209,7 +209,7 @@ def test_ports() -> None:
 
 
 def test_restart_policies() -> None:
-    """Those of the engine."""
+    """Only the engine's restart policies are accepted."""
     for text in ("no", "always", "unless-stopped", "on-failure", "on-failure:5"):
         assert validation.restart_policy(text) == text
     for text in ("", "never", "on-failure:x", "always:1"):
@@ -218,7 +218,7 @@ def test_restart_policies() -> None:
 
 
 def test_assignments() -> None:
-    """The value is what follows the first sign, also nothing."""
+    """An assignment's value follows the first equals sign and may be empty."""
     assert validation.assignments(["A=1", "B=x=y", "C="]) == {"A": "1", "B": "x=y", "C": ""}
     for pair in ("A", "=1", "1A=x", "A B=1", "A=\x00", "A=" + "x" * 65_536):
         with pytest.raises(UsageError):

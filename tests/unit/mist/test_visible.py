@@ -1,4 +1,4 @@
-"""What a terminal would obey is shown instead."""
+"""Tests of escaping what a terminal would obey."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mist.visible import RESET, coloured, plain_json, visible
 
-#: Everything that ECMA-48 or UAX #9 gives a meaning beyond a character's own.
+#: Characters to which ECMA-48 or UAX #9 gives a meaning beyond themselves.
 _ORDERS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _COLOUR = re.compile("\x1b\\[[0-9;:]*m")
 
@@ -31,14 +31,14 @@ _COLOUR = re.compile("\x1b\\[[0-9;:]*m")
     ],
 )
 def test_orders_are_shown(text: str, shown: str) -> None:
-    """Printable text of any language stays as it is."""
+    """Control sequences are escaped; printable text of any language is unchanged."""
     assert visible(text) == shown
     assert coloured(text) == shown
 
 
 @pytest.mark.parametrize("colour", ["1", "31", "1;38;5;8", "38;2;8;8;8", "48:5:8", "0", ""])
 def test_colours_pass_in_lines(colour: str) -> None:
-    """They end with the line, so that the next ones are not painted, too."""
+    """Colours pass in lines and are reset at the end of the line."""
     line = f"\x1b[{colour}mred"
     assert coloured(line) == line + RESET
     assert visible(line) == rf"\x1b[{colour}mred"
@@ -46,31 +46,31 @@ def test_colours_pass_in_lines(colour: str) -> None:
 
 @pytest.mark.parametrize("concealed", ["8", "31;8", "08", "38;5;1;8", "38;2;1;2;3;8"])
 def test_concealed_text_is_no_colour(concealed: str) -> None:
-    """Text that is there and not seen would be copied along."""
+    """A sequence that conceals text is escaped, because a user would copy the text unknowingly."""
     assert coloured(f"\x1b[{concealed}mrm -rf") == rf"\x1b[{concealed}mrm -rf"
 
 
 @pytest.mark.parametrize("sequence", ["\x1b[?25l", "\x1b[>4;1m", "\x1b[1 m", "\x1b[2J"])
 def test_only_colours_pass(sequence: str) -> None:
-    """Sequences that only look like a colour do not."""
+    """Sequences that only resemble a colour are escaped."""
     assert "\x1b" not in coloured(sequence)
 
 
 def test_newlines_stay_where_there_are_lines() -> None:
-    """A message of ours may have several lines."""
+    """Newlines are kept in messages of several lines."""
     assert visible("a\n\x1bb", lines=True) == "a\n\\x1bb"
 
 
 @given(st.text(alphabet=st.characters() | st.sampled_from("\x1b[]m;8\x9b\x07")))
 def test_nothing_gets_through(text: str) -> None:
-    """Whatever the text is."""
+    """No text can produce a control sequence."""
     assert not _ORDERS.search(visible(text))
     assert not _ORDERS.search(_COLOUR.sub("", coloured(text)))
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_json_means_the_same(text: str) -> None:
-    """And holds nothing that a terminal obeys."""
+    """Escaped JSON has the same meaning and no control characters."""
     data = plain_json(json.dumps({"line": text}, ensure_ascii=False).encode())
     assert json.loads(data) == {"line": text}
     assert not _ORDERS.search(data.decode())

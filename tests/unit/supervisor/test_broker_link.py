@@ -1,4 +1,4 @@
-"""The pipe to the broker, with a broker that the test plays."""
+"""Tests of the pipe to the broker, whose end the test plays."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DROP = DropTopic(b"container/1/log", 1)
 
 @pytest.fixture
 def link() -> Iterator[BrokerLink]:
-    """Return a link to no broker."""
+    """Return a link without a broker."""
     made = BrokerLink()
     yield made
     made.close()
 
 
 def test_reports_arrive_in_order(link: BrokerLink) -> None:
-    """However they were packed."""
+    """Reports arrive in order, however they were batched."""
     with link.renew() as broker:
         broker.send([BrokerReady(7), SubscriptionChanged(True, b"a")])
         broker.send([SubscriptionChanged(False, b"a")])
@@ -36,14 +36,14 @@ def test_reports_arrive_in_order(link: BrokerLink) -> None:
 
 
 def test_commands_reach_the_broker(link: BrokerLink) -> None:
-    """One message each."""
+    """Each command arrives as one message."""
     with link.renew() as broker:
         link.send(DROP)
         assert broker.recv() == DROP
 
 
 def test_end_of_the_broker_is_the_end_of_the_pipe(link: BrokerLink) -> None:
-    """What it reported before it ended still counts."""
+    """Reports from before the broker's end still count."""
     with link.renew() as broker:
         broker.send([BrokerReady(7)])
     assert link.reports() == [BrokerReady(7)]
@@ -52,7 +52,7 @@ def test_end_of_the_broker_is_the_end_of_the_pipe(link: BrokerLink) -> None:
 
 
 def test_broker_that_is_away_is_not_told(link: BrokerLink) -> None:
-    """Neither before the first one, nor between its end and the moment at which that is seen."""
+    """Commands are dropped before the first broker and after a broker's unnoticed end."""
     link.send(DROP)
     link.renew().close()
     link.send(DROP)
@@ -89,7 +89,7 @@ def test_commands_for_a_broker_that_ended_are_dropped(link: BrokerLink) -> None:
 
 
 def test_next_broker_has_a_pipe_of_its_own(link: BrokerLink) -> None:
-    """Nothing of the old one is read from it."""
+    """A new broker has a new pipe, with nothing of the old one."""
     with link.renew() as old, link.renew() as new:
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             old.send([BrokerReady(1)])
@@ -98,7 +98,7 @@ def test_next_broker_has_a_pipe_of_its_own(link: BrokerLink) -> None:
 
 
 def test_one_that_is_torn_is_over(link: BrokerLink) -> None:
-    """A broker that was killed in the middle of a report."""
+    """A partial report from a killed broker closes the pipe."""
     with link.renew() as broker:
         os.write(broker.fileno(), b"\x00\x00\x01\x00half")
     assert link.reports() == []

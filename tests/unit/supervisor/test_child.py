@@ -1,4 +1,4 @@
-"""One child's life, replayed without a process."""
+"""Tests of one child's life, without a process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEPLOYMENT = specs.deployment(SETTINGS, 7)
 
 
 def begun(spec: Spec) -> tuple[World, Child]:
-    """A child that runs."""
+    """Return a running child."""
     world = World()
     child = Child(spec, SETTINGS.supervisor, world.start, world.clock)
     child.start("test")
@@ -39,13 +39,13 @@ def begun(spec: Spec) -> tuple[World, Child]:
 
 
 def ends(world: World, child: Child, code: int) -> None:
-    """The child's process ends."""
+    """End the child's process."""
     world.last.code = code
     assert child.reap()
 
 
 def test_running_child_is_left_alone() -> None:
-    """As long as the process runs nothing is reaped and nothing is due."""
+    """A running child has nothing to reap and nothing due."""
     _world, child = begun(CONTAINER)
     assert not child.reap()
     assert child.state is State.RUNNING
@@ -53,7 +53,7 @@ def test_running_child_is_left_alone() -> None:
 
 
 def test_stop_asks_first() -> None:
-    """SIGTERM, and the process has the time of its specification."""
+    """A stop sends SIGTERM and allows the time of the specification."""
     world, child = begun(CONTAINER)
     child.stop("test")
     assert world.last.signals == [signal.SIGTERM]
@@ -61,7 +61,7 @@ def test_stop_asks_first() -> None:
 
 
 def test_stopped_child_is_idle_whatever_its_status() -> None:
-    """A process that was asked to end did not crash."""
+    """A stopped child is idle whatever its exit status."""
     world, child = begun(CONTAINER)
     child.stop("test")
     ends(world, child, -signal.SIGTERM)
@@ -69,7 +69,7 @@ def test_stopped_child_is_idle_whatever_its_status() -> None:
 
 
 def test_child_that_does_not_stop_is_killed() -> None:
-    """After its time it gets SIGKILL, once."""
+    """A child that does not stop in time gets one SIGKILL."""
     world, child = begun(CONTAINER)
     child.stop("test")
     world.now += 9.9
@@ -83,7 +83,7 @@ def test_child_that_does_not_stop_is_killed() -> None:
 
 
 def test_stop_twice_is_stop_once() -> None:
-    """The second request neither signals nor grants more time."""
+    """A second stop neither signals nor extends the time."""
     world, child = begun(CONTAINER)
     child.stop("test")
     world.now += 5
@@ -93,7 +93,7 @@ def test_stop_twice_is_stop_once() -> None:
 
 
 def test_crash_backs_off_and_resumes() -> None:
-    """The successor is told that it follows a crash."""
+    """A crash backs off, and the successor is told that it follows a crash."""
     world, child = begun(CONTAINER)
     ends(world, child, 1)
     assert (child.state, child.due) == (State.BACKOFF, world.now + 1.0)
@@ -103,7 +103,7 @@ def test_crash_backs_off_and_resumes() -> None:
 
 
 def test_back_off_grows_up_to_its_limit() -> None:
-    """Each crash within the window doubles the wait."""
+    """Each crash within the window doubles the wait, up to the limit."""
     world, child = begun(CONTAINER)
     waits = []
     for _ in range(4):
@@ -116,7 +116,7 @@ def test_back_off_grows_up_to_its_limit() -> None:
 
 
 def test_back_off_forgets_old_crashes() -> None:
-    """A crash a day does not add up."""
+    """Crashes outside of the window do not add up."""
     world, child = begun(CONTAINER)
     for _ in range(20):
         world.now += 61.0
@@ -128,7 +128,7 @@ def test_back_off_forgets_old_crashes() -> None:
 
 
 def crash_until_failed(world: World, child: Child) -> None:
-    """As many crashes as the limit allows."""
+    """Crash as often as the limit allows."""
     for _ in range(4):
         ends(world, child, 1)
         assert child.due is not None
@@ -138,7 +138,7 @@ def crash_until_failed(world: World, child: Child) -> None:
 
 
 def test_crashes_up_to_the_limit_fail() -> None:
-    """The state says why, and that nothing is tried in a loop."""
+    """A child that reaches the crash limit fails, and its state says why."""
     world, child = begun(CONTAINER)
     crash_until_failed(world, child)
     assert child.state is State.FAILED
@@ -147,7 +147,7 @@ def test_crashes_up_to_the_limit_fail() -> None:
 
 
 def test_failed_child_gets_another_chance_after_the_window() -> None:
-    """Whatever was wrong may have been put right."""
+    """A failed child is started again after the window."""
     world, child = begun(CONTAINER)
     crash_until_failed(world, child)
     world.now += 60.0
@@ -157,7 +157,7 @@ def test_failed_child_gets_another_chance_after_the_window() -> None:
 
 @pytest.mark.parametrize("status", [Exit.BAD_CONFIG, Exit.UNAVAILABLE, Exit.NO_PERMISSION])
 def test_cannot_start_is_not_a_crash(status: Exit) -> None:
-    """It fails at once instead of backing off."""
+    """A child that cannot start fails at once instead of backing off."""
     world, child = begun(CONTAINER)
     ends(world, child, status)
     assert (child.state, child.exit_status) == (State.FAILED, status)
@@ -165,7 +165,7 @@ def test_cannot_start_is_not_a_crash(status: Exit) -> None:
 
 
 def test_child_that_has_given_up_is_not_started_again() -> None:
-    """It has said why, and has tried for long enough; whatever its status."""
+    """A child that gave up with a reason is not started again, whatever its status."""
     world, child = begun(WEB)
     child.reason = "the web tier cannot start: a bug"
     ends(world, child, Exit.FAILURE)
@@ -176,14 +176,14 @@ def test_child_that_has_given_up_is_not_started_again() -> None:
 
 
 def test_one_shot_finishes() -> None:
-    """Its work is done with status 0."""
+    """A one-shot child that exits with 0 is finished."""
     world, child = begun(DEPLOYMENT)
     ends(world, child, 0)
     assert (child.state, child.due) == (State.FINISHED, None)
 
 
 def test_one_shot_is_resumed_once() -> None:
-    """A second crash is final, and nothing is due any more."""
+    """A one-shot child is resumed once; its second crash is final."""
     world, child = begun(DEPLOYMENT)
     ends(world, child, -signal.SIGKILL)
     assert child.due is not None
@@ -196,14 +196,14 @@ def test_one_shot_is_resumed_once() -> None:
 
 
 def test_permanent_child_that_ends_by_itself_has_crashed() -> None:
-    """Status 0 is no excuse for a process that is to run always."""
+    """A permanent child that exits by itself has crashed, even with status 0."""
     world, child = begun(BROKER)
     ends(world, child, 0)
     assert child.state is State.BACKOFF
 
 
 def test_process_that_cannot_be_started_backs_off() -> None:
-    """A machine without room for another process is tried again later."""
+    """A process that cannot be started, because the machine has no room, is retried later."""
     world = World()
     world.refuse_to_start = OSError("no more processes")
     child = Child(CONTAINER, SETTINGS.supervisor, world.start, world.clock)
@@ -213,7 +213,7 @@ def test_process_that_cannot_be_started_backs_off() -> None:
 
 
 def test_waiting_child_stops_at_once() -> None:
-    """There is no process to wait for."""
+    """A child that waits for its restart stops at once."""
     world, child = begun(CONTAINER)
     ends(world, child, 1)
     child.stop("test")
@@ -221,7 +221,7 @@ def test_waiting_child_stops_at_once() -> None:
 
 
 def test_kill_does_not_ask_twice() -> None:
-    """From running it goes straight to SIGKILL."""
+    """A kill sends SIGKILL to a running child without SIGTERM."""
     world, child = begun(CONTAINER)
     child.kill()
     assert world.last.signals == [signal.SIGTERM, signal.SIGKILL]
@@ -233,5 +233,5 @@ def test_kill_does_not_ask_twice() -> None:
     [(3, "exit status 3"), (-9, "killed by SIGKILL"), (-200, "killed by signal 200")],
 )
 def test_exit_codes_in_words(code: int, words: str) -> None:
-    """Signals have names where the system has them."""
+    """Exit codes are described by signal name where there is one."""
     assert describe(code) == words

@@ -1,4 +1,4 @@
-"""The control socket, with a real asker."""
+"""Tests of the control socket with a real client."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ STATUS = Status("1", 7, "running", clock.now(), [Row("broker", 8, "running", "",
 
 @pytest.fixture
 def paths() -> Iterator[Paths]:
-    """A directory whose name is short enough for a socket."""
+    """Directories with a path short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="mist-") as name:
         yield Paths(Path(name), Path(name))
 
 
 @contextmanager
 def answering(context: Context, paths: Paths) -> Iterator[None]:
-    """A supervisor that does nothing but answer."""
+    """A supervisor that only answers requests."""
     control = Control(context, paths, lambda: STATUS)
     over = threading.Event()
 
@@ -52,7 +52,7 @@ def answering(context: Context, paths: Paths) -> Iterator[None]:
 
 
 def test_status_travels(paths: Paths) -> None:
-    """What the supervisor says is what the asker gets."""
+    """The client receives the supervisor's status."""
     with zmq.Context() as context, answering(context, paths):
         assert ask_status(context, paths) == STATUS
 
@@ -61,7 +61,7 @@ def test_status_travels(paths: Paths) -> None:
     ("request_", "field"), [(b"hello", "version"), (b"status", "processes"), (b"?", "error")]
 )
 def test_requests(paths: Paths, request_: bytes, field: str) -> None:
-    """There are two, and whatever else comes is told so."""
+    """Unknown requests are refused."""
     with zmq.Context() as context, answering(context, paths), context.socket(zmq.REQ) as asker:
         asker.rcvtimeo = 5_000
         asker.connect(paths.endpoint("control"))
@@ -70,14 +70,14 @@ def test_requests(paths: Paths, request_: bytes, field: str) -> None:
 
 
 def test_nobody_answers(paths: Paths) -> None:
-    """The text says what to do, the status is sysexits' "unavailable"."""
+    """A missing supervisor is reported with advice and EX_UNAVAILABLE."""
     with zmq.Context() as context, pytest.raises(BusError, match="mist up") as raised:
         ask_status(context, paths, timeout=0.05)
     assert raised.value.exit_status is Exit.UNAVAILABLE
 
 
 def test_rows_tell_the_table() -> None:
-    """A child without a process has no pid."""
+    """The status has one row for each child; one without a process has no pid."""
     history = History(SETTINGS)
     history.supervisor.add(specs.broker(SETTINGS))
     history.subscribe(b"container/1/log")

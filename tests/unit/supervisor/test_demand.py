@@ -1,4 +1,4 @@
-"""Who is listened to: edges go in, demands come out."""
+"""Tests of turning subscription changes into demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ONE = Demand("container", 1)
 
 
 def test_subscription_is_demand() -> None:
-    """The first subscriber of a container makes it wanted."""
+    """The first subscriber of a container creates demand for it."""
     demands = Demands(5.0)
     assert demands.apply(SubscriptionChanged(True, b"container/1/log"), 0.0) == ONE
     assert demands.wanted(ONE)
@@ -20,14 +20,14 @@ def test_subscription_is_demand() -> None:
 
 @pytest.mark.parametrize("prefix", [b"", b"container/", b"container/1", b"metrics/", b"nonsense"])
 def test_prefix_without_a_target_demands_nothing(prefix: bytes) -> None:
-    """A tap on everything starts no collector."""
+    """A subscription to everything starts no collector."""
     demands = Demands(5.0)
     assert demands.apply(SubscriptionChanged(True, prefix), 0.0) is None
     assert demands.due() is None
 
 
 def test_last_prefix_begins_the_linger() -> None:
-    """Two prefixes of one container are one demand."""
+    """Demand lingers once the last of a container's subscriptions ends."""
     demands = Demands(5.0)
     for prefix in (b"container/1/log", b"container/1/"):
         demands.apply(SubscriptionChanged(True, prefix), 0.0)
@@ -39,7 +39,7 @@ def test_last_prefix_begins_the_linger() -> None:
 
 
 def test_linger_ends_in_expiry() -> None:
-    """Then nothing is known of the demand any more."""
+    """Demand expires after the linger and leaves nothing behind."""
     demands = Demands(5.0)
     demands.apply(SubscriptionChanged(True, b"container/1/"), 0.0)
     demands.apply(SubscriptionChanged(False, b"container/1/"), 1.0)
@@ -50,7 +50,7 @@ def test_linger_ends_in_expiry() -> None:
 
 
 def test_new_subscriber_ends_the_linger() -> None:
-    """Somebody came back in time."""
+    """A new subscriber ends the linger."""
     demands = Demands(5.0)
     demands.apply(SubscriptionChanged(True, b"container/1/"), 0.0)
     demands.apply(SubscriptionChanged(False, b"container/1/"), 1.0)
@@ -59,14 +59,14 @@ def test_new_subscriber_ends_the_linger() -> None:
 
 
 def test_unknown_end_of_a_subscription() -> None:
-    """After a restart of the broker an end may come without its beginning; it expires too."""
+    """An end without a beginning, possible after a broker's restart, expires as well."""
     demands = Demands(5.0)
     demands.apply(SubscriptionChanged(False, b"container/1/"), 1.0)
     assert demands.expire(6.0) == [ONE]
 
 
 def test_restarted_broker_lets_everything_linger() -> None:
-    """Subscriptions come back by themselves, or their collectors end."""
+    """All demand lingers when the broker restarts, until subscriptions come back."""
     demands = Demands(5.0)
     demands.apply(SubscriptionChanged(True, b"container/1/"), 0.0)
     demands.apply(SubscriptionChanged(True, b"container/2/"), 0.0)

@@ -1,4 +1,4 @@
-"""The directories of a service, and that a second one stays out."""
+"""Tests of a service's directories and their lock."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tests.support.service.programs import run
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    """Directories that are still to be made."""
+    """Directories that do not exist yet."""
     return Paths(tmp_path / "state" / "home", tmp_path / "volatile" / "run")
 
 
 def test_directories_are_made_for_this_user_and_group(paths: Paths) -> None:
-    """With whatever is missing above them, and no right for anybody else."""
+    """Directories and their parents are made for this user and group alone."""
     directories.prepare(paths)
     for directory in (paths.home, paths.home / "deployments", paths.runtime):
         assert stat.S_IMODE(directory.stat().st_mode) & 0o007 == 0
 
 
 def test_directories_that_are_there_are_kept(paths: Paths) -> None:
-    """The second start changes nothing, but the group's right to write, which was given once."""
+    """Existing directories are kept; only a group's earlier right to write is removed."""
     directories.prepare(paths)
     paths.home.chmod(0o2770)
     directories.prepare(paths)
@@ -41,7 +41,7 @@ def test_directories_that_are_there_are_kept(paths: Paths) -> None:
 
 
 def test_home_that_others_can_change(paths: Paths) -> None:
-    """The state is not kept where every user could replace it, sticky or not."""
+    """A home that every user could replace is refused, sticky or not."""
     directories.prepare(paths)
     for mode in (0o777, 0o1777):
         paths.home.chmod(mode)
@@ -50,7 +50,7 @@ def test_home_that_others_can_change(paths: Paths) -> None:
 
 
 def test_second_service_on_the_same_state(paths: Paths) -> None:
-    """It is told who works there, and what to do."""
+    """A second service on the same state learns which process holds it and what to do."""
     directories.prepare(paths)
     other = paths._replace(runtime=paths.runtime.with_name("other"))
     directories.prepare(other)
@@ -59,7 +59,7 @@ def test_second_service_on_the_same_state(paths: Paths) -> None:
 
 
 def test_second_service_on_the_same_sockets(paths: Paths) -> None:
-    """Another state does not help: it would take the first one's sockets away."""
+    """A second service on the same sockets is refused, even with another state."""
     directories.prepare(paths)
     other = paths._replace(home=paths.home.with_name("other"))
     directories.prepare(other)
@@ -68,14 +68,14 @@ def test_second_service_on_the_same_sockets(paths: Paths) -> None:
 
 
 def test_lock_ends_with_its_holder(paths: Paths) -> None:
-    """What a dead service left behind keeps nobody out."""
+    """A lock left by a dead service does not block a new one."""
     directories.prepare(paths)
     directories.lock(paths).close()
     directories.lock(paths).close()
 
 
 def test_sockets_go_with_their_holder(paths: Paths) -> None:
-    """Those of the service alone: the directory may hold sockets of other programs."""
+    """Only the service's own sockets are removed, because the directory may hold others."""
     directories.prepare(paths)
     with directories.lock(paths):
         for name in ("events", "control", "theirs"):
@@ -85,7 +85,7 @@ def test_sockets_go_with_their_holder(paths: Paths) -> None:
 
 
 def test_directory_that_cannot_be_made(paths: Paths, tmp_path: Path) -> None:
-    """The text names the directory and the variable."""
+    """A directory that cannot be made is reported with its path and the variable."""
     (tmp_path / "state").write_text("a file")
     with pytest.raises(UnsafeDirectory, match="MIST_HOME") as raised:
         directories.prepare(paths)
@@ -94,7 +94,7 @@ def test_directory_that_cannot_be_made(paths: Paths, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a file system")
 def test_disk_that_is_full(paths: Paths) -> None:
-    """The text names the file and says what to do, before anything else is tried."""
+    """A full disk is reported with the file and advice before anything else is tried."""
     directories.prepare(paths)
     mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "mist-test", str(paths.home)]
     run(*mount)
@@ -108,7 +108,7 @@ def test_disk_that_is_full(paths: Paths) -> None:
 
 
 def test_runtime_that_others_can_change(paths: Paths) -> None:
-    """Sockets are not put where anybody could put others in their place."""
+    """A runtime directory in which every user could replace sockets is refused."""
     directories.prepare(paths)
     paths.runtime.chmod(0o777)
     with pytest.raises(UnsafeDirectory, match="MIST_RUNTIME"):
@@ -117,7 +117,7 @@ def test_runtime_that_others_can_change(paths: Paths) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_runtime_of_somebody_else(paths: Paths) -> None:
-    """Nor where its owner could."""
+    """A runtime directory of another user is refused, because its owner could replace sockets."""
     directories.prepare(paths)
     os.chown(paths.runtime, 12345, -1)
     with pytest.raises(UnsafeDirectory, match="belongs to user 12345"):
@@ -125,13 +125,13 @@ def test_runtime_of_somebody_else(paths: Paths) -> None:
 
 
 def test_runtime_with_too_long_a_name(tmp_path: Path) -> None:
-    """The kernel would refuse the sockets with less of an explanation."""
+    """A path too long for a socket is reported more clearly than by the kernel."""
     with pytest.raises(UnsafeDirectory, match="too long"):
         directories.prepare(Paths(tmp_path, tmp_path / ("x" * 100)))
 
 
 def test_sockets_are_born_for_this_user_alone() -> None:
-    """Between a socket's making and the setting of its mode nobody else gets in."""
+    """A socket is accessible to this user alone even before its mode is set."""
     with tempfile.TemporaryDirectory(prefix="mist-") as name, zmq.Context() as context:
         mask = os.umask(0)
         try:
@@ -148,7 +148,7 @@ def test_sockets_are_born_for_this_user_alone() -> None:
 def test_a_planted_link_is_refused(
     paths: Paths, tmp_path: Path, name: str, *, dangling: bool
 ) -> None:
-    """It would lead the work of a deployment anywhere."""
+    """A planted link is refused, because it could lead a deployment's work anywhere."""
     paths.home.mkdir(parents=True, mode=0o750)
     elsewhere = tmp_path / "elsewhere"
     if not dangling:
@@ -162,7 +162,7 @@ def test_a_planted_link_is_refused(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 @pytest.mark.parametrize("name", ["work", "deployments"])
 def test_a_folder_of_another_user_is_refused(paths: Paths, name: str) -> None:
-    """Its owner could replace what a deployment works with."""
+    """A folder of another user is refused, because its owner could replace a deployment's files."""
     directories.prepare(paths)
     os.chown(paths.home / name, 12345, 12345)
     with pytest.raises(UnsafeDirectory, match=str(paths.home / name)):

@@ -1,4 +1,4 @@
-"""Workers from the fork server, as real processes."""
+"""Tests of workers from the fork server, with real processes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support.wait import wait_until
 
 @pytest.fixture
 def fork_server() -> Iterator[ForkServer]:
-    """Return a fork server that ends with the test."""
+    """A fork server that ends with the test."""
     made = ForkServer()
     yield made
     made.close()
 
 
 def ended(worker: Worker) -> int | None:
-    """Wait for the end of a worker, and return its exit code."""
+    """Wait for a worker's end and return its exit code."""
     poller = select.poll()
     poller.register(worker.sentinel, select.POLLIN)
     assert poller.poll(60_000), "it does not end"
@@ -31,7 +31,7 @@ def ended(worker: Worker) -> int | None:
 
 
 def test_worker_ends_and_says_how(fork_server: ForkServer) -> None:
-    """What it held is given back when it is closed, and not before."""
+    """A worker's descriptors are released when it is closed, and not before."""
     closed: list[str] = []
     worker = fork_server.start("one", os._exit, (7,), lambda: closed.append("one"))
     assert ended(worker) == 7
@@ -41,7 +41,7 @@ def test_worker_ends_and_says_how(fork_server: ForkServer) -> None:
 
 
 def test_worker_whose_fork_server_was_killed_is_killed(fork_server: ForkServer) -> None:
-    """Nobody could watch it; the next worker has a new fork server."""
+    """Killing the fork server kills its workers; the next worker gets a new fork server."""
     worker = fork_server.start("one", signal.pause, ())
     with open(f"/proc/{worker.pid}/stat") as file:
         parent = int(file.read().rsplit(")", 1)[1].split()[1])

@@ -1,7 +1,7 @@
-"""The loop with real processes, a broker and a sampler, and without an engine.
+"""Tests of the loop with real processes, a broker and a sampler, but without an engine.
 
-It runs in the main thread, which alone gets signals; what happens to it is done by
-another thread, which ends it with SIGTERM.
+The loop runs in the main thread, because only that one gets signals. Another thread acts
+on the service and ends it with SIGTERM.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ SETTINGS: Final = Settings(
     ),
 )
 
-#: Says to NOTIFY_SOCKET what its argument is, and then ends as the next one says: on SIGTERM,
-#: or at once with a status.  A hangup is told there, too.
+#: Writes its first argument to NOTIFY_SOCKET, then ends as the second one says: on SIGTERM, or
+#: at once with a status. It reports a hangup there as well.
 _WEB: Final = """
 import os, signal, socket, sys
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -53,12 +53,12 @@ sys.exit(int(sys.argv[2]))
 
 
 def web(says: str, status: str = "") -> tuple[str, ...]:
-    """The command of a web tier."""
+    """Return the command of a web tier."""
     return (sys.executable, "-c", _WEB, says, status)
 
 
 class Running(NamedTuple):
-    """What the other thread sees of the service."""
+    """The other thread's view of the service."""
 
     paths: Paths
     context: zmq.Context[zmq.Socket[bytes]]
@@ -66,7 +66,7 @@ class Running(NamedTuple):
     told: list[str]
 
     def row(self, name: str) -> Row | None:
-        """The row of a process in the table, as ``mist status`` has it."""
+        """Return a process's row of the table that ``mist status`` prints."""
         try:
             found = ask_status(self.context, self.paths).processes
         except BusError:
@@ -74,7 +74,7 @@ class Running(NamedTuple):
         return next((row for row in found if row.process == name), None)
 
     def await_row(self, name: str, restarts: int = 0) -> int:
-        """Wait until a process runs, after so many restarts; return its pid."""
+        """Wait until a process runs after this many restarts; return its pid."""
 
         def runs() -> int | None:
             row = self.row(name)
@@ -84,7 +84,7 @@ class Running(NamedTuple):
         return wait_until(runs, f"{name} to run") or 0
 
     def await_word(self, word: str) -> None:
-        """Wait until the service manager has been told something."""
+        """Wait until the service manager has received this message."""
 
         def heard() -> bool:
             self.told.extend(name for message in self.manager.take() for name in message)
@@ -93,14 +93,14 @@ class Running(NamedTuple):
         wait_until(heard, word)
 
 
-#: ``run(web, events)``: exit status and reason of a service to which this happened, and then
-#: a SIGTERM; without events it has to end by itself.
+#: ``run(web, events)`` returns the exit status and reason of a service after these events and a
+#: SIGTERM; without events the service has to end by itself.
 Run = Callable[[tuple[str, ...], Callable[[Running], None] | None], tuple[int, str]]
 
 
 @pytest.fixture
 def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """A store, a place and a service manager for a service."""
+    """Return a function that runs a service with a store, directories and a service manager."""
     before = {number: signal.getsignal(number) for number in HANDLED}
     with tempfile.TemporaryDirectory(prefix="mist-", dir="/tmp") as name, zmq.Context() as context:
         paths = Paths(Path(name), Path(name))
@@ -120,7 +120,7 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
                     events(running)
                 except BaseException as error:
                     failures.append(error)
-                # Once the service has ended, the signal would end the tests.
+                # After the service's end, the signal would end the tests.
                 if running.row("broker"):
                     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -142,7 +142,7 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 
 def test_a_service_from_its_start_to_its_end(run: Run) -> None:
-    """The manager is told of each step, and that the loop turns."""
+    """The manager is told of each step, and the loop feeds the watchdog."""
 
     def events(service: Running) -> None:
         service.await_row("broker")
@@ -158,7 +158,7 @@ def test_a_service_from_its_start_to_its_end(run: Run) -> None:
 
 
 def test_demand_starts_a_collector_and_its_end_stops_it(run: Run, store: Store) -> None:
-    """Over the crash of the broker, too."""
+    """Demand starts a collector and its end stops it, even across a crash of the broker."""
     store.apps.add("shop")
 
     def events(service: Running) -> None:
@@ -174,7 +174,7 @@ def test_demand_starts_a_collector_and_its_end_stops_it(run: Run, store: Store) 
 
 
 def test_the_web_tier_makes_the_service_ready(run: Run) -> None:
-    """And not the broker; a hangup is handed on to it."""
+    """The service is ready when its web tier is; a hangup is forwarded to the web tier."""
 
     def events(service: Running) -> None:
         service.await_row(specs.WEB)
@@ -186,6 +186,6 @@ def test_the_web_tier_makes_the_service_ready(run: Run) -> None:
 
 
 def test_a_web_tier_that_gives_up_ends_the_service(run: Run) -> None:
-    """With the reason that it has told."""
+    """A web tier that gives up ends the service with the reason that it reported."""
     told = web("STOPPING=1\nSTATUS=the port is taken", "1")
     assert run(told, None) == (Exit.FAILURE, "the port is taken")

@@ -1,4 +1,4 @@
-"""What the collectors are told, in step with a store that the test plays."""
+"""Tests of what the collectors are told, with a store that the test plays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FakeApps:
         self.queries = 0
 
     def containers(self, app_ids: Collection[int]) -> dict[int, str]:
-        """Return those that exist."""
+        """Return the containers that exist."""
         self.queries += 1
         if self.fails:
             raise StoreError("the disk is full")
@@ -28,20 +28,20 @@ class FakeApps:
 
 @pytest.fixture
 def apps() -> FakeApps:
-    """Return a store with two applications."""
+    """A store with two applications."""
     return FakeApps()
 
 
 @pytest.fixture
 def notices(apps: FakeApps) -> Iterator[Notices]:
-    """Return the notices of no collector."""
+    """Notices without a collector."""
     made = Notices(apps)
     yield made
     made.end()
 
 
 def test_a_collector_knows_its_container_at_its_start(notices: Notices) -> None:
-    """And whether it is being replaced."""
+    """A new collector learns its container and whether a deployment is replacing it."""
     notices.update({2})
     web, db, none = (notices.open(number) for number in (1, 2, 3))
     assert (web.container(), db.container(), none.container()) == ("web", "db", None)
@@ -51,7 +51,7 @@ def test_a_collector_knows_its_container_at_its_start(notices: Notices) -> None:
 def test_an_application_that_is_pointed_to_another_container(
     apps: FakeApps, notices: Notices
 ) -> None:
-    """As one that is made or removed while its collector runs."""
+    """A collector learns that its application changed its container, was added or was removed."""
     web, db, none = (notices.open(number) for number in (1, 2, 3))
     apps.names = {1: "web-2", 3: "made"}
     notices.update(set())
@@ -59,7 +59,7 @@ def test_an_application_that_is_pointed_to_another_container(
 
 
 def test_a_deployment_begins_and_ends(notices: Notices) -> None:
-    """Only its own application's collector is concerned."""
+    """A deployment concerns only its own application's collector."""
     web, db = notices.open(1), notices.open(2)
     notices.update({1})
     assert (web.deploying(), db.deploying()) == (True, False)
@@ -68,7 +68,7 @@ def test_a_deployment_begins_and_ends(notices: Notices) -> None:
 
 
 def test_one_query_serves_all_collectors(apps: FakeApps, notices: Notices) -> None:
-    """Without a collector there is none, and answers cost none."""
+    """One query serves all collectors; without a collector there is none."""
     notices.update({1})
     assert apps.queries == 0
     opened = [notices.open(number) for number in (1, 2, 3)]
@@ -81,7 +81,7 @@ def test_one_query_serves_all_collectors(apps: FakeApps, notices: Notices) -> No
 
 
 def test_a_store_that_fails_leaves_what_it_said(apps: FakeApps, notices: Notices) -> None:
-    """But what is being deployed is known without it."""
+    """After a store failure the old answers stay, and deployments are still reported."""
     web = notices.open(1)
     apps.fails = True
     notices.update({1})
@@ -89,7 +89,7 @@ def test_a_store_that_fails_leaves_what_it_said(apps: FakeApps, notices: Notices
 
 
 def test_a_store_that_fails_at_the_start(apps: FakeApps, notices: Notices) -> None:
-    """An error for the collector, until the store can be read again."""
+    """A store failure at the start is an error for the collector until the store recovers."""
     apps.fails = True
     web = notices.open(1)
     notices.update({1})
@@ -101,7 +101,7 @@ def test_a_store_that_fails_at_the_start(apps: FakeApps, notices: Notices) -> No
 
 
 def test_collectors_that_end_are_not_counted(notices: Notices) -> None:
-    """Nor told anything."""
+    """Collectors that ended are not told anything."""
     for _ in range(3):
         opened = [notices.open(number) for number in (1, 2, 3)]
         assert opened[0].collectors() == 3

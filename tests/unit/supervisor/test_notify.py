@@ -1,4 +1,4 @@
-"""The supervisor's end of sd_notify(3), with the other end that the web tier has."""
+"""Tests of the supervisor's end of sd_notify(3), with the web tier's end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def notices(tmp_path: Path) -> Iterator[NotifySocket]:
 
 
 def test_what_is_said_is_heard(notices: NotifySocket) -> None:
-    """Each message by itself, in order, and once."""
+    """Each message arrives separately, in order, and once."""
     notifier = Notifier({"NOTIFY_SOCKET": str(notices.path)})
     notifier.ready()
     notifier.giving_up("a bug = a bug")
@@ -30,12 +30,12 @@ def test_what_is_said_is_heard(notices: NotifySocket) -> None:
 
 
 def test_only_this_user_is_heard(notices: NotifySocket) -> None:
-    """By the mode of the socket."""
+    """The mode of the socket lets only this user send."""
     assert notices.path.stat().st_mode & 0o777 == 0o600
 
 
 def test_nonsense_is_no_message(notices: NotifySocket) -> None:
-    """Neither text nor a variable: nothing follows from it."""
+    """Malformed datagrams are ignored."""
     notifier = Notifier({"NOTIFY_SOCKET": str(notices.path)})
     notifier._send("")
     notifier._send("nonsense")
@@ -43,13 +43,13 @@ def test_nonsense_is_no_message(notices: NotifySocket) -> None:
 
 
 def test_a_socket_of_a_service_that_was_killed(notices: NotifySocket) -> None:
-    """Its place is taken, and left empty."""
+    """The leftover socket of a killed service is replaced and finally removed."""
     after = NotifySocket(notices.path)
     after.close()
     assert not notices.path.exists()
 
 
 def test_a_place_that_cannot_be_had(tmp_path: Path) -> None:
-    """The text names it."""
+    """A socket path that cannot be used is named."""
     with pytest.raises(BusError, match=str(tmp_path / "none")):
         NotifySocket(tmp_path / "none" / "notify")

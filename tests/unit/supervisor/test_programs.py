@@ -1,4 +1,4 @@
-"""Programs of their own, as real processes."""
+"""Tests of programs in sessions of their own, with real processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.wait import wait_until
 
 
 def test_a_killed_program_takes_its_children_along() -> None:
-    """Such as gunicorn's workers, which would keep the port for a while."""
+    """Killing a program kills its children, such as gunicorn's workers that hold the port."""
     program = Program(["sh", "-c", "sleep 1000 & wait"], dict(os.environ))
     leader = psutil.Process(program.pid)
     wait_until(lambda: [each for each in leader.children() if each.name() == "sleep"], "its child")

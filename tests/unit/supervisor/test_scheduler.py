@@ -1,4 +1,4 @@
-"""The queue of deployments: what starts, and what the others are told."""
+"""Tests of the deployment queue: what starts, and what the waiting ones are told."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.supervisor import FakeRows, deployment
 
 
 class Case(NamedTuple):
-    """Rows, the deployments that have a runner, the bound, and what follows."""
+    """Rows, the deployments with a runner, the bound, and the expected plan."""
 
     rows: list[Deployment]
     running: set[int]
@@ -103,7 +103,7 @@ CASES: Final = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_plan(case: Case) -> None:
-    """What each queue leads to."""
+    """Each queue leads to its expected plan."""
     actions, deploying = plan(case.rows, case.running, case.concurrency)
     assert actions == case.actions
     assert deploying == case.deploying
@@ -111,7 +111,7 @@ def test_plan(case: Case) -> None:
 
 @some.composite
 def queues(draw: some.DrawFn) -> tuple[list[Deployment], set[int], int]:
-    """Any unfinished deployments, of which some have a runner, and a bound."""
+    """Generate unfinished deployments, some with a runner, and a bound."""
     rows = [
         deployment(
             number,
@@ -121,13 +121,13 @@ def queues(draw: some.DrawFn) -> tuple[list[Deployment], set[int], int]:
         )
         for number in range(1, draw(some.integers(0, 12)) + 1)
     ]
-    running = draw(some.sets(some.integers(1, 14), max_size=4))  # of rows that have ended, too
+    running = draw(some.sets(some.integers(1, 14), max_size=4))  # may include rows that have ended
     return rows, running, draw(some.integers(1, 4))
 
 
 @given(queues())
 def test_plan_holds_the_rules(queue: tuple[list[Deployment], set[int], int]) -> None:
-    """Whatever the queue: the bound, one for each application, the oldest first, none forgotten."""
+    """Every plan keeps the bound, one runner per application and the order, and forgets no row."""
     rows, running, concurrency = queue
     by_id = {row.id: row for row in rows}
     actions, deploying = plan(rows, running, concurrency)
@@ -146,11 +146,11 @@ def test_plan_holds_the_rules(queue: tuple[list[Deployment], set[int], int]) -> 
     for ids in (resumed, started, waiting):
         assert ids == sorted(ids)
     for number in waiting:
-        # Where a younger one passes, the application of the older one is being deployed.
+        # A younger row passes an older one only while the older one's application is busy.
         passed = any(other > number for other in fresh)
         assert not passed or by_id[number].app_id in deploying
         assert by_id[number].app_id in deploying or len(begun) + len(fresh) >= concurrency
-    # Each one is running, cleaned up, started or told to wait, and that once.
+    # Each row is running, cleaned up, started or told to wait, exactly once.
     assert sorted([*(begun & running), *resumed, *started, *waiting]) == sorted(by_id)
     assert all(n in waiting or n in fresh or by_id[n].cancelled_by for n in by_id.keys() - begun)
 
@@ -160,12 +160,12 @@ def test_plan_holds_the_rules(queue: tuple[list[Deployment], set[int], int]) -> 
     [(1, "st"), (2, "nd"), (3, "rd"), (4, "th"), (11, "th"), (12, "th"), (21, "st"), (111, "th")],
 )
 def test_ordinals(number: int, text: str) -> None:
-    """As English has them."""
+    """Ordinals have their English suffixes."""
     assert ordinal(number) == f"{number}{text}"
 
 
 def test_message_is_written_only_when_it_changes() -> None:
-    """The store is not written to each second."""
+    """A queue message is written to the store only when it changes."""
     rows = FakeRows(deployment(1, app=1), deployment(2, app=1))
     scheduler, started = Scheduler(rows, 2), list[Start]()
     scheduler.look(set(), started.append)
@@ -177,7 +177,7 @@ def test_message_is_written_only_when_it_changes() -> None:
 
 
 def test_failing_store_is_looked_at_again() -> None:
-    """An error of the store ends nothing, and says nothing about what is being deployed."""
+    """A store failure is retried, and does not change what is known to be deploying."""
     rows, started = FakeRows(deployment(1, app=1)), list[Start]()
     scheduler = Scheduler(rows, 2)
     rows.before = _fail
@@ -188,7 +188,7 @@ def test_failing_store_is_looked_at_again() -> None:
 
 
 def test_store_that_cannot_be_written_to_holds_up_no_runner() -> None:
-    """What was started is being deployed, also if the others are not told."""
+    """A runner starts even if the queue messages cannot be written."""
     rows, started = FakeRows(deployment(1, app=1), deployment(2, app=1)), list[Start]()
     rows.before_update = _fail
     assert Scheduler(rows, 2).look(set(), started.append) == frozenset({1})
@@ -200,7 +200,7 @@ def _fail() -> None:
 
 
 def test_lost_deployment_is_failed() -> None:
-    """If even the clean-up crashed, the row does not stay open."""
+    """A row is failed if even its clean-up crashed."""
     rows = FakeRows(deployment(1, app=1, status="building"))
     Scheduler(rows, 2).lost(1)
     assert (rows.rows[1].status, rows.rows[1].error_message) == (

@@ -1,4 +1,4 @@
-"""What becomes of a specification that cannot be started."""
+"""Tests of specifications that cannot be started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NoApps:
     """A store without applications."""
 
     def containers(self, _app_ids: Collection[int]) -> dict[int, str]:
-        """Return none."""
+        """Return no containers."""
         return {}
 
 
@@ -29,7 +29,7 @@ class NoApps:
 def test_collector_that_cannot_be_started_gives_its_page_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
-    """Also when it is tried again and again."""
+    """A collector that cannot be started returns its page, even after many attempts."""
 
     def refuse(*_: object, **__: object) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""The table of states: each legal move, and that there is no other."""
+"""Tests of the state table: every legal move, and no other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEGAL = [
 
 @pytest.mark.parametrize(("state", "move", "target"), LEGAL)
 def test_legal_move(state: State, move: Move, target: State) -> None:
-    """Each move leads to one state."""
+    """Each legal move leads to one state."""
     assert moved(state, move) is target
 
 
@@ -35,11 +35,11 @@ def test_legal_move(state: State, move: Move, target: State) -> None:
     sorted(set(itertools.product(State, Move)) - {(state, move) for state, move, _ in LEGAL}),
 )
 def test_illegal_move(state: State, move: Move) -> None:
-    """Every other move is a bug, and says which."""
+    """An illegal move raises an error that names it."""
     with pytest.raises(IllegalMove, match=f"that is {state} cannot {move}"):
         moved(state, move)
 
 
 def test_table_has_no_other_entry() -> None:
-    """What is tested here is the whole table."""
+    """The moves tested here are the whole table."""
     assert len(TRANSITIONS) == len(LEGAL)

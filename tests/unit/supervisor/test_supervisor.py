@@ -1,4 +1,4 @@
-"""The supervisor's decisions, replayed from histories of events."""
+"""Tests of the supervisor's decisions, with histories of events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def whole_service() -> History:
 
 
 def refusals(history: History) -> list[tuple[bytes, str, int]]:
-    """Topic, text and code of each refusal that the broker was told."""
+    """Return the topic, text and code of each refusal sent to the broker."""
     return [
         (told.topic, msgspec.json.decode(told.body)["data"]["message"], told.code)
         for told in history.world.told
@@ -46,7 +46,7 @@ def refusals(history: History) -> list[tuple[bytes, str, int]]:
 
 
 def forgotten(history: History) -> list[bytes]:
-    """The topics that the broker was told to forget."""
+    """Return the topics that the broker was told to forget."""
     return [told.topic for told in history.world.told if isinstance(told, DropTopic)]
 
 
@@ -54,7 +54,7 @@ def forgotten(history: History) -> list[bytes]:
 
 
 def test_first_subscription_starts_a_collector() -> None:
-    """It loads the history itself, for nobody was there before."""
+    """The first subscription starts a collector, which loads the history."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     assert history.running() == ["container/1"]
@@ -62,7 +62,7 @@ def test_first_subscription_starts_a_collector() -> None:
 
 
 def test_two_subscribers_are_one_collector() -> None:
-    """The broker tells each of them; one process serves both."""
+    """Two subscribers share one collector."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     history.subscribe(ONE)
@@ -71,7 +71,7 @@ def test_two_subscribers_are_one_collector() -> None:
 
 
 def test_collector_ends_after_the_linger() -> None:
-    """Then the broker forgets what it published."""
+    """A collector ends after the linger, and then the broker forgets its topic."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     history.unsubscribe(ONE)
@@ -84,7 +84,7 @@ def test_collector_ends_after_the_linger() -> None:
 
 
 def test_subscriber_who_comes_back_keeps_the_collector() -> None:
-    """A page that is loaded again finds everything as it was."""
+    """A subscriber who returns within the linger keeps the collector."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     history.unsubscribe(ONE)
@@ -95,7 +95,7 @@ def test_subscriber_who_comes_back_keeps_the_collector() -> None:
 
 
 def test_subscriber_who_comes_while_the_collector_ends() -> None:
-    """A fresh one starts as soon as the old one is gone."""
+    """A subscription during a collector's stop starts a fresh one as soon as the old one ended."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     history.unsubscribe(ONE)
@@ -110,7 +110,7 @@ def test_subscriber_who_comes_while_the_collector_ends() -> None:
 
 
 def test_collector_that_does_not_stop_is_killed() -> None:
-    """The linger's end is bounded too."""
+    """A collector that does not stop in time is killed."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     history.unsubscribe(ONE)
@@ -119,7 +119,7 @@ def test_collector_that_does_not_stop_is_killed() -> None:
 
 
 def test_crashed_collector_resumes() -> None:
-    """Its subscribers stay, and its successor goes on."""
+    """A crashed collector's successor resumes for the same subscribers."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     history.ends(history.world.last, -signal.SIGKILL)
@@ -131,14 +131,14 @@ def test_crashed_collector_resumes() -> None:
 
 
 def crash_out(history: History) -> None:
-    """Crash as often as is allowed."""
+    """Crash as often as allowed."""
     for _ in range(3):
         history.ends(history.world.last, 1)
         history.passes(1.0)
 
 
 def test_collector_that_keeps_crashing_is_reported() -> None:
-    """Its viewers are told, and the table says why."""
+    """A collector that keeps crashing is reported to its viewers and in the status table."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     crash_out(history)
@@ -149,7 +149,7 @@ def test_collector_that_keeps_crashing_is_reported() -> None:
 
 
 def test_failed_collector_gets_another_chance() -> None:
-    """After the window, while somebody still listens."""
+    """A failed collector with subscribers is started again after the window."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     crash_out(history)
@@ -160,7 +160,7 @@ def test_failed_collector_gets_another_chance() -> None:
 
 
 def test_failed_collector_without_listeners_goes() -> None:
-    """Nobody needs another chance."""
+    """A failed collector without subscribers is removed."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     crash_out(history)
@@ -181,7 +181,7 @@ def test_collector_that_is_told_to_end_is_started_again() -> None:
 
 
 def test_too_many_collectors() -> None:
-    """The one too many is refused, once."""
+    """A collector above the limit is refused once."""
     history = History(SETTINGS)
     for topic in (ONE, b"container/2/log", b"container/3/log", b"container/3/"):
         history.subscribe(topic)
@@ -190,7 +190,7 @@ def test_too_many_collectors() -> None:
 
 
 def test_refused_one_starts_when_there_is_room() -> None:
-    """A tap that goes on listening gets its turn."""
+    """A refused collector starts for a lasting subscription when there is room."""
     history = History(SETTINGS)
     for number in (1, 2, 3):
         history.subscribe(b"container/%d/log" % number)
@@ -202,7 +202,7 @@ def test_refused_one_starts_when_there_is_room() -> None:
 
 
 def test_refused_one_that_left_does_not_start() -> None:
-    """Nor is anything remembered of it."""
+    """A refused collector without subscribers is forgotten and never started."""
     history = History(SETTINGS)
     for number in (1, 2, 3):
         history.subscribe(b"container/%d/log" % number)
@@ -215,7 +215,7 @@ def test_refused_one_that_left_does_not_start() -> None:
 
 
 def test_restarted_broker_keeps_collectors_that_are_wanted() -> None:
-    """Subscriptions come back within the linger, or their collectors end."""
+    """Collectors survive a broker's restart if their subscriptions return within the linger."""
     history = History(SETTINGS)
     history.subscribe(ONE)
     history.subscribe(b"container/2/log")
@@ -230,7 +230,7 @@ def test_restarted_broker_keeps_collectors_that_are_wanted() -> None:
 
 
 def test_pending_deployment_is_run() -> None:
-    """The store is looked at each second."""
+    """Pending deployments are looked up once per second."""
     rows = FakeRows()
     history = History(SETTINGS, rows)
     history.passes(0.0)
@@ -241,7 +241,7 @@ def test_pending_deployment_is_run() -> None:
 
 
 def test_subscription_to_a_deployment_is_a_reason_to_look() -> None:
-    """Somebody watches: there is no need to wait for the next second."""
+    """A subscription to a deployment triggers an immediate look at the store."""
     rows = FakeRows()
     history = History(SETTINGS, rows)
     history.passes(0.5)
@@ -252,7 +252,7 @@ def test_subscription_to_a_deployment_is_a_reason_to_look() -> None:
 
 
 def test_end_of_a_deployment_is_a_reason_to_look() -> None:
-    """The next one of the app starts at once."""
+    """The end of a deployment starts the application's next one at once."""
     rows = FakeRows(deployment(1, app=1), deployment(2, app=1))
     history = History(SETTINGS, rows)
     history.passes(0.0)
@@ -264,7 +264,7 @@ def test_end_of_a_deployment_is_a_reason_to_look() -> None:
 
 
 def test_watched_deployment_is_forgotten_with_its_last_watcher() -> None:
-    """Its final message stays in the replay until then."""
+    """A deployment's final message stays in the replay until its last subscriber leaves."""
     rows = FakeRows(deployment(1, app=1))
     history = History(SETTINGS, rows)
     history.passes(0.0)
@@ -278,7 +278,7 @@ def test_watched_deployment_is_forgotten_with_its_last_watcher() -> None:
 
 
 def test_collectors_are_told_what_is_being_deployed() -> None:
-    """From the start of a runner to its end, and without waiting for the next second."""
+    """Collectors learn at once when their application's runner starts and ends."""
     rows = FakeRows(deployment(1, app=5))
     history = History(SETTINGS, rows)
     history.passes(0.0)
@@ -290,7 +290,7 @@ def test_collectors_are_told_what_is_being_deployed() -> None:
 
 
 def test_collectors_are_told_nothing_while_the_store_fails() -> None:
-    """What they were told last holds, and the store is not asked a second time."""
+    """While the store fails, the notices stay and the store is asked only once."""
 
     def fail() -> None:
         raise StoreError("the disk is full")
@@ -304,7 +304,7 @@ def test_collectors_are_told_nothing_while_the_store_fails() -> None:
 
 
 def test_runner_that_dies_is_started_again_to_clean_up() -> None:
-    """It alone knows what it left behind."""
+    """A runner that dies is started again, because only a runner knows what to clean up."""
     history = History(SETTINGS, FakeRows(deployment(1, app=1)))
     history.passes(0.0)
     history.ends(history.world.last, -signal.SIGKILL)
@@ -314,7 +314,7 @@ def test_runner_that_dies_is_started_again_to_clean_up() -> None:
 
 
 def test_runner_that_cannot_even_clean_up() -> None:
-    """The row is closed, the failure shown for a while, and the queue goes on."""
+    """If the clean-up crashes too, the row is closed and the queue continues."""
     rows = FakeRows(deployment(1, app=1), deployment(2, app=1))
     history = History(SETTINGS, rows)
     history.passes(0.0)
@@ -333,7 +333,7 @@ def test_runner_that_cannot_even_clean_up() -> None:
 
 
 def test_crashed_broker_comes_back() -> None:
-    """The others stay as they are."""
+    """A crashed broker is restarted without touching the other children."""
     history = whole_service()
     broker = history.world.started[0]
     history.ends(broker, -signal.SIGKILL)
@@ -343,7 +343,7 @@ def test_crashed_broker_comes_back() -> None:
 
 
 def test_service_ends_when_the_broker_cannot_start() -> None:
-    """With the broker's own status, for whoever started the service."""
+    """A broker that cannot start ends the service with the broker's own status."""
     history = History(SETTINGS)
     history.supervisor.add(specs.broker(SETTINGS))
     history.ends(history.world.last, Exit.UNAVAILABLE)
@@ -354,7 +354,7 @@ def test_service_ends_when_the_broker_cannot_start() -> None:
 
 
 def test_service_ends_when_the_web_tier_gives_up() -> None:
-    """With what it has said, which is all that there is to say."""
+    """A web tier that gives up ends the service with the reason that it reported."""
     history = whole_service()
     web = history.supervisor.children[specs.WEB]
     web.reason = "the web tier cannot start: a bug"
@@ -366,7 +366,7 @@ def test_service_ends_when_the_web_tier_gives_up() -> None:
 
 
 def test_service_ends_when_the_web_tier_keeps_crashing() -> None:
-    """In order: the web tier is gone already, the others are asked to end."""
+    """A web tier that keeps crashing ends the service in the order of a shutdown."""
     history = whole_service()
     for _ in range(3):
         web = next(p for p in reversed(history.world.started) if p.spec.name == specs.WEB)
@@ -377,7 +377,7 @@ def test_service_ends_when_the_web_tier_keeps_crashing() -> None:
 
 
 def test_sampler_that_cannot_start_is_only_shown() -> None:
-    """Logs are worth having without charts."""
+    """The status shows that the sampler cannot start; logs still work without charts."""
     history = whole_service()
     history.ends(history.world.started[1], Exit.BAD_CONFIG)
     assert history.supervisor.children["metrics"].state is State.FAILED
@@ -388,7 +388,7 @@ def test_sampler_that_cannot_start_is_only_shown() -> None:
 
 
 def test_shutdown_goes_phase_by_phase() -> None:
-    """The web tier first, the broker last."""
+    """Shutdown stops the web tier first and the broker last."""
     history = whole_service()
     broker, metrics, web, collector = history.world.started
     history.supervisor.stop()
@@ -405,7 +405,7 @@ def test_shutdown_goes_phase_by_phase() -> None:
 
 
 def test_shutdown_is_bounded() -> None:
-    """Each phase takes its time at most, even if nobody obeys."""
+    """Each shutdown phase is bounded, even if no process obeys."""
     history = whole_service()
     history.supervisor.stop()
     for process in (2, 3, 1, 0):
@@ -417,7 +417,7 @@ def test_shutdown_is_bounded() -> None:
 
 
 def test_nothing_is_started_during_a_shutdown() -> None:
-    """Neither what crashes, nor what waits, nor what somebody subscribes to."""
+    """During a shutdown nothing starts: no crashed, waiting or newly demanded child."""
     history = whole_service()
     history.ends(history.world.started[3], 1)
     history.supervisor.stop()
@@ -429,7 +429,7 @@ def test_nothing_is_started_during_a_shutdown() -> None:
 
 
 def test_second_request_kills() -> None:
-    """Whoever presses ^C twice does not want to wait."""
+    """A second request to stop kills everything."""
     history = whole_service()
     history.supervisor.stop()
     history.supervisor.kill()
@@ -440,6 +440,6 @@ def test_second_request_kills() -> None:
 
 
 def test_idle_service_has_nothing_due() -> None:
-    """Without a store to look at, the loop sleeps until something happens."""
+    """Without a store to look at, an idle service has no timer."""
     history = whole_service()
     assert history.supervisor.due() is None

@@ -1,4 +1,4 @@
-"""The plain client of the engine, against servers that answer well and badly."""
+"""Tests of the plain engine client against good and bad servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Serve = Callable[[bytes], Settings]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """``serve(answer)``: settings of an engine that gives this answer to one request."""
+    """``serve(answer)`` returns settings of an engine that gives this answer once."""
     listener = socket.socket(socket.AF_UNIX)
     threads = []
 
@@ -47,13 +47,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 def test_an_answer_is_decoded(serve: Serve) -> None:
-    """The body is what follows the head."""
+    """The body after the head is decoded."""
     settings = serve(b'HTTP/1.0 200 OK\r\nServer: x\r\n\r\n{"a": 1}')
     assert engine.get_json(settings, "/x") == {"a": 1}
 
 
 def test_a_refusal_carries_the_engines_words(serve: Serve) -> None:
-    """Docker puts them into ``message``."""
+    """A refusal carries Docker's ``message``."""
     settings = serve(b'HTTP/1.0 404 Not Found\r\n\r\n{"message": "No such container: x"}')
     with pytest.raises(engine.EngineRefused, match="No such container: x") as caught:
         engine.get_json(settings, "/x")
@@ -61,26 +61,26 @@ def test_a_refusal_carries_the_engines_words(serve: Serve) -> None:
 
 
 def test_a_refusal_without_words(serve: Serve) -> None:
-    """The status has to do."""
+    """A refusal without a message is described by its status."""
     with pytest.raises(engine.EngineRefused, match="HTTP status 500"):
         engine.get_json(serve(b"HTTP/1.0 500 Oops\r\n\r\n"), "/x")
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 200", b"SSH-2.0-OpenSSH\r\n\r\n"])
-def test_what_is_no_engine_is_unreachable(serve: Serve, answer: bytes) -> None:
-    """Whoever listens there hangs up, or speaks another language."""
+def test_a_server_that_is_not_an_engine_is_unreachable(serve: Serve, answer: bytes) -> None:
+    """A server that closes the connection, or does not speak HTTP, is unreachable."""
     with pytest.raises(EngineUnreachable):
         engine.get_json(serve(answer), "/x")
 
 
-def test_what_is_no_json_is_an_error(serve: Serve) -> None:
-    """A proxy's page of words."""
+def test_an_answer_that_is_not_json_is_an_error(serve: Serve) -> None:
+    """An answer that is not JSON, such as a proxy's page, is an error."""
     with pytest.raises(EngineError, match="not JSON"):
         engine.get_json(serve(b"HTTP/1.0 200 OK\r\n\r\n<html>"), "/x")
 
 
 def test_a_missing_socket_is_unreachable(tmp_path: Path) -> None:
-    """In the operating system's words."""
+    """A missing socket is reported in the operating system's words."""
     settings = Settings(engine=EngineSettings(host=f"unix://{tmp_path}/nobody"))
     with pytest.raises(EngineUnreachable, match="no such file"):
         engine.get(settings, "/x")
@@ -91,7 +91,7 @@ def test_a_missing_socket_is_unreachable(tmp_path: Path) -> None:
 def test_a_socket_in_this_directory(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both clients look for it there."""
+    """Both clients resolve a relative socket path in the same directory."""
     head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
     serve(head + b'{"ApiVersion": "1.41"}')
     monkeypatch.chdir(tmp_path)
@@ -101,7 +101,7 @@ def test_a_socket_in_this_directory(
 
 @pytest.mark.parametrize("host", ["ssh://machine", "tcp://machine", "npipe:////x"])
 def test_an_address_that_cannot_be_used(host: str) -> None:
-    """The text says which addresses can."""
+    """An unusable address is refused with the usable forms."""
     settings = Settings(engine=EngineSettings(host=host))
     with pytest.raises(SettingsError, match="unix:///PATH"):
         engine.get(settings, "/x")
@@ -120,7 +120,7 @@ def test_an_address_that_cannot_be_used(host: str) -> None:
 def test_tls_without_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, verify: str, missing: str
 ) -> None:
-    """Both clients name the file and the variable."""
+    """Both clients report missing TLS files with the file and the variable."""
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_TLS_VERIFY", verify)
     for name in {"cert.pem", "key.pem", "ca.pem"} - {missing}:
@@ -132,7 +132,7 @@ def test_tls_without_its_files(
 
 
 def test_tls_of_both_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They speak it to the same addresses: a handshake is what the server hears first."""
+    """Both clients use TLS for the same addresses: the server receives a handshake first."""
     authority, certificate, key = (tmp_path / f"{name}.pem" for name in ("ca", "cert", "key"))
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x"]
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
@@ -148,7 +148,7 @@ def test_tls_of_both_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                     address = EngineSettings(host=host, timeout_seconds=5)
                     with pytest.raises(EngineUnreachable, match=f"at {host}"):
                         ask(Settings(engine=address))
-                    assert heard.result(5) == b"\x16"  # RFC 8446 §5.1: a handshake's record
+                    assert heard.result(5) == b"\x16"  # RFC 8446 §5.1: a handshake record
 
 
 def _first_byte(server: socket.socket) -> bytes:
@@ -158,7 +158,7 @@ def _first_byte(server: socket.socket) -> bytes:
 
 
 def test_an_engine_that_leaves_is_named_by_its_address(serve: Serve) -> None:
-    """Not by the one that docker-py makes up for a Unix socket."""
+    """A lost engine is named by its configured address, not by docker-py's made-up one."""
     version = b'{"ApiVersion": "1.41"}'
     head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
     settings = serve(head + version)
@@ -169,7 +169,7 @@ def test_an_engine_that_leaves_is_named_by_its_address(serve: Serve) -> None:
 
 
 def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless the settings do."""
+    """The environment names the engine unless the settings do."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
     assert engine.host(Settings()) == "unix:///elsewhere"
     assert engine.host(Settings(engine=EngineSettings(host="unix:///here"))) == "unix:///here"
@@ -189,5 +189,5 @@ def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_the_size_at_which_a_log_rotates(log: dict[str, object], size: int | None) -> None:
-    """As the engine reads its option; what cannot be read counts as small."""
+    """The rotation size is parsed as the engine does it; an invalid one counts as small."""
     assert rotates_at(log) == size

@@ -1,4 +1,4 @@
-"""Applications over HTTP."""
+"""Tests of the applications' HTTP resources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.http_api import Api
 
 
 def test_an_admin_adds_an_application(api: Api, ada: User, store: Store) -> None:
-    """The answer has it, without the values of its environment."""
+    """The answer contains the application without the values of its environment."""
     body = {"name": "web", "git_url": "https://ada:secret@h/r.git", "env": {"KEY": "secret"}}
     answer = api.ask("POST", "/api/apps", ada, json=body)
     assert answer.status_code == 201
@@ -23,7 +23,7 @@ def test_an_admin_adds_an_application(api: Api, ada: User, store: Store) -> None
 
 
 def test_a_project_is_made_when_it_is_named(api: Api, ada: User, store: Store) -> None:
-    """And used when it is there."""
+    """Naming a project creates it unless it exists."""
     for name in ("web", "api"):
         api.ask("POST", "/api/apps", ada, json={"name": name, "project": "shop"})
     project = store.projects.by_name("shop")
@@ -32,13 +32,13 @@ def test_a_project_is_made_when_it_is_named(api: Api, ada: User, store: Store) -
 
 
 def test_only_an_admin_may_add(api: Api, bob: User) -> None:
-    """For an application shows any container's log."""
+    """Only an admin may add an application, because it can show any container's log."""
     answer = api.ask("POST", "/api/apps", bob, json={"name": "web"})
     assert answer.status_code == 403
 
 
 def test_a_name_is_taken_once(api: Api, ada: User, store: Store) -> None:
-    """409 says so."""
+    """Adding an application under a taken name is answered with 409."""
     store.apps.add("web")
     answer = api.ask("POST", "/api/apps", ada, json={"name": "web"})
     assert (answer.status_code, answer.json["success"]) == (409, False)
@@ -46,7 +46,7 @@ def test_a_name_is_taken_once(api: Api, ada: User, store: Store) -> None:
 
 
 def test_two_applications_deploy_to_no_container(api: Api, ada: User) -> None:
-    """Each would replace the other's; but both may show its log."""
+    """Two applications cannot deploy to one container, but both may show its log."""
     answers = [
         api.ask("POST", "/api/apps", ada, json={"name": name, "container": "box", **more})
         for name, more in (
@@ -83,14 +83,14 @@ def test_two_applications_deploy_to_no_container(api: Api, ada: User) -> None:
     ],
 )
 def test_a_body_that_is_wrong_says_where(api: Api, ada: User, body: str, words: str) -> None:
-    """400, with the field and the reason."""
+    """An invalid body is answered with 400, naming the field and the reason."""
     answer = api.ask("POST", "/api/apps", ada, body=body.encode("latin-1"))
     assert (answer.status_code, answer.json["success"]) == (400, False)
     assert words in answer.json["message"]
 
 
 def test_a_body_has_a_size(api: Api, ada: User) -> None:
-    """413, whether or not its length is announced, and the connection is closed."""
+    """A body that is too large is answered with 413, and the connection is closed."""
     body = b'{"name": "' + b"x" * 3_000 + b'"}'
     announced = api.ask("POST", "/api/apps", ada, body=body)
     counted = api.ask("POST", "/api/apps", ada, body=body, extras={"CONTENT_LENGTH": ""})
@@ -101,7 +101,7 @@ def test_a_body_has_a_size(api: Api, ada: User) -> None:
 
 
 def test_a_list_has_what_the_user_may_see(api: Api, ada: User, bob: User, store: Store) -> None:
-    """The admin all of it."""
+    """A user lists the applications that the user may see; an admin lists all."""
     web, _ = store.apps.add("web"), store.apps.add("api")
     store.apps.grant(web.id, bob.id)
     assert [app["name"] for app in api.ask("GET", "/api/apps", bob).json["data"]] == ["web"]
@@ -110,7 +110,7 @@ def test_a_list_has_what_the_user_may_see(api: Api, ada: User, bob: User, store:
 
 
 def test_one_application_is_shown_to_whom_it_may(api: Api, bob: User, store: Store) -> None:
-    """Who has no access cannot tell whether it exists."""
+    """A user without access cannot tell whether an application exists."""
     web, other = store.apps.add("web"), store.apps.add("other")
     store.apps.grant(web.id, bob.id)
     assert api.ask("GET", f"/api/apps/{web.id}", bob).json["data"]["name"] == "web"
@@ -124,6 +124,6 @@ def test_one_application_is_shown_to_whom_it_may(api: Api, bob: User, store: Sto
     "text", ["0", "-1", "1.0", "99", "x", "%00", "%F0%9F%92%A9", str(2**63), "9" * 500, "１"]
 )
 def test_an_admin_is_told_what_is_not_there(api: Api, ada: User, text: str) -> None:
-    """404, whatever stands in the place of the id."""
+    """An admin gets 404 for an application that does not exist, whatever the id looks like."""
     answer = api.ask("GET", f"/api/apps/{text}", ada)
     assert (answer.status_code, answer.json["message"]) == (404, "Application not found")

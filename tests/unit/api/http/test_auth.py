@@ -1,4 +1,4 @@
-"""Logging in, out, and the origin of those who do."""
+"""Tests of logging in and out, and of the origin check."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _log_in(api: Api, password: str = PASSWORD, **options: Any) -> Any:
 
 
 def test_a_login_sets_the_cookie_of_the_contract(api: Api, bob: User) -> None:
-    """HTTP-only, SameSite=Lax, for every path, and not Secure without TLS."""
+    """The cookie is HTTP-only, SameSite=Lax, valid for every path, and not Secure without TLS."""
     answer = _log_in(api)
     assert answer.status_code == 200
     assert answer.json["success"]
@@ -38,13 +38,13 @@ def test_a_login_sets_the_cookie_of_the_contract(api: Api, bob: User) -> None:
 def test_the_cookie_is_secure_behind_tls(
     api: Api, bob: User, address: str, forwarded: str, secure: bool
 ) -> None:
-    """A trusted proxy says whether TLS ends there; anybody else does not."""
+    """Only a trusted proxy can say that the client used TLS."""
     answer = _log_in(api, headers={"X-Forwarded-Proto": forwarded}, remote_addr=address)
     assert bool(answer.cookies["mist_token"].secure) == secure
 
 
 def test_me_says_who_is_logged_in(api: Api, bob: User) -> None:
-    """With the cookie that the log-in has set."""
+    """The session cookie identifies the user."""
     token = _log_in(api).cookies["mist_token"].value
     answer = api.ask("GET", "/api/auth/me", headers={"Cookie": f"mist_token={token}"})
     assert answer.status_code == 200
@@ -54,7 +54,7 @@ def test_me_says_who_is_logged_in(api: Api, bob: User) -> None:
 
 
 def test_a_wrong_password_is_refused(api: Api, bob: User) -> None:
-    """In the envelope, and without a cookie."""
+    """A wrong password is answered with the error envelope and without a cookie."""
     answer = _log_in(api, "wrong password")
     assert answer.status_code == 401
     assert answer.json == {
@@ -66,7 +66,7 @@ def test_a_wrong_password_is_refused(api: Api, bob: User) -> None:
 
 
 def test_too_many_attempts_say_when_to_come_back(api: Api, bob: User) -> None:
-    """429, with the seconds in Retry-After."""
+    """Too many attempts are answered with 429 and a Retry-After in seconds."""
     for _ in range(10):
         api.services.store.sessions.attempt(["email:bob@example.com"], 10, 300)
     answer = _log_in(api)
@@ -75,7 +75,7 @@ def test_too_many_attempts_say_when_to_come_back(api: Api, bob: User) -> None:
 
 
 def test_attempts_count_for_the_client_behind_the_proxy(api: Api, bob: User) -> None:
-    """What a client writes into X-Forwarded-For itself does not count."""
+    """An X-Forwarded-For that the client wrote itself is ignored."""
     for _ in range(10):
         api.services.store.sessions.attempt(["address:192.0.2.7"], 10, 300)
     forged = {"X-Forwarded-For": "198.51.100.1, 192.0.2.7"}
@@ -88,7 +88,7 @@ def test_attempts_count_for_the_client_behind_the_proxy(api: Api, bob: User) -> 
 )
 @pytest.mark.parametrize("proxy", ["127.0.0.1", "::ffff:127.0.0.1", "::1"])
 def test_an_address_has_one_form(api: Api, bob: User, client: str, proxy: str) -> None:
-    """A dual-stack socket and some proxies write the same client in other ways."""
+    """Different spellings of one client's address count as the same client."""
     for _ in range(10):
         api.services.store.sessions.attempt(["address:192.0.2.7"], 10, 300)
     answer = _log_in(api, headers={"X-Forwarded-For": client}, remote_addr=proxy)
@@ -96,8 +96,8 @@ def test_an_address_has_one_form(api: Api, bob: User, client: str, proxy: str) -
 
 
 @pytest.mark.parametrize("client", ["unknown", "_hidden", "\x1b[31m", "a" * 300, "192.0.2.7.8", ""])
-def test_what_is_no_address_is_not_believed(api: Api, bob: User, client: str) -> None:
-    """The attempt counts for the proxy that wrote it."""
+def test_an_invalid_forwarded_address_is_ignored(api: Api, bob: User, client: str) -> None:
+    """An invalid forwarded address counts as the proxy that wrote it."""
     for _ in range(10):
         api.services.store.sessions.attempt(["address:127.0.0.1"], 10, 300)
     answer = _log_in(api, headers={"X-Forwarded-For": client}, remote_addr="127.0.0.1")
@@ -106,7 +106,7 @@ def test_what_is_no_address_is_not_believed(api: Api, bob: User, client: str) ->
 
 @pytest.mark.parametrize("trusted", ["::ffff:10.0.0.0/104", "10.0.0.0/8"])
 def test_a_trusted_network_has_one_form(api: Api, bob: User, trusted: str) -> None:
-    """However the operator and the socket write it."""
+    """A trusted network matches however the operator and the socket write it."""
     server = msgspec.structs.replace(SETTINGS.server, forwarded_allow_ips=trusted)
     api = api.with_(settings=msgspec.structs.replace(SETTINGS, server=server))
     for address, secure in [("::ffff:10.1.2.3", True), ("10.1.2.3", True), ("11.1.2.3", False)]:
@@ -115,7 +115,7 @@ def test_a_trusted_network_has_one_form(api: Api, bob: User, trusted: str) -> No
 
 
 def test_a_logout_ends_the_session_and_clears_the_cookie(api: Api, bob: User) -> None:
-    """The token counts no more, wherever it was copied to."""
+    """A logged-out token is invalid everywhere, including in copies."""
     headers = {"Cookie": "mist_token=" + _log_in(api).cookies["mist_token"].value}
     answer = api.ask("POST", "/api/auth/logout", headers=headers)
     assert (answer.status_code, answer.json["message"]) == (200, "Logged out")
@@ -126,7 +126,7 @@ def test_a_logout_ends_the_session_and_clears_the_cookie(api: Api, bob: User) ->
 
 
 def test_a_logout_ends_every_session_of_the_request(api: Api, bob: User) -> None:
-    """Cookies of other paths have the same name; none of them still logs in."""
+    """A log-out ends the session of every cookie in the request, whatever its path."""
     first, second = (_log_in(api).cookies["mist_token"].value for _ in range(2))
     both = {"Cookie": f"mist_token={first}; mist_token=old; mist_token={second}"}
     assert api.ask("POST", "/api/auth/logout", headers=both).json["message"] == "Logged out"
@@ -136,7 +136,7 @@ def test_a_logout_ends_every_session_of_the_request(api: Api, bob: User) -> None
 
 
 def test_logging_out_without_a_session_is_fine(api: Api) -> None:
-    """Whoever wants to be logged out is."""
+    """Logging out without a session succeeds."""
     assert api.ask("POST", "/api/auth/logout").status_code == 200
 
 
@@ -152,14 +152,14 @@ def test_logging_out_without_a_session_is_fine(api: Api) -> None:
     ],
 )
 def test_who_is_not_logged_in(api: Api, cookie: str, reason: str) -> None:
-    """A missing or garbage cookie is 401, with the reason."""
+    """A missing or malformed cookie is answered with 401 and the reason."""
     answer = api.ask("GET", "/api/auth/me", headers={"Cookie": cookie})
     assert (answer.status_code, answer.json["success"]) == (401, False)
     assert answer.json["message"] == reason
 
 
 def test_the_valid_one_of_two_cookies_counts(api: Api, bob: User) -> None:
-    """An old cookie of another path does not lock anybody out."""
+    """An old cookie of another path does not lock out a user who also sends a valid one."""
     token = _log_in(api).cookies["mist_token"].value
     headers = {"Cookie": f"mist_token=old; mist_token={token}"}
     assert api.ask("GET", "/api/auth/me", headers=headers).status_code == 200
@@ -182,6 +182,6 @@ def test_the_valid_one_of_two_cookies_counts(api: Api, bob: User) -> None:
     ],
 )
 def test_a_page_of_another_origin_changes_nothing(api: Api, origin: str, status: int) -> None:
-    """Only this origin and those of ``allowed_origins`` may; 401 is the log-in's own answer."""
+    """Only this origin and ``allowed_origins`` may change anything; 401 comes from the log-in."""
     answer = _log_in(api, headers={"Origin": origin}, host="falconframework.org")
     assert answer.status_code == status

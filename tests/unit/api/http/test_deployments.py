@@ -1,4 +1,4 @@
-"""Deployments over HTTP."""
+"""Tests of the deployments' HTTP resources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _create(api: Api, app: App, user: User, **body: Any) -> Any:
 
 
 def test_a_deployment_is_queued(api: Api, app: App, bob: User, store: Store) -> None:
-    """A pending row, which names who started it; a body is not needed."""
+    """A new deployment is pending and names the user who started it; no body is needed."""
     answer = api.ask("POST", f"/api/apps/{app.id}/deployments", bob)
     assert answer.status_code == 201
     data = answer.json["data"]
@@ -32,7 +32,7 @@ def test_a_deployment_is_queued(api: Api, app: App, bob: User, store: Store) -> 
 
 
 def test_the_history_is_the_applications(api: Api, app: App, bob: User, store: Store) -> None:
-    """The newest first, as many as asked for."""
+    """The history lists the newest deployments first, up to the requested number."""
     ids = [store.deployments.create(app.id, "ada").id for _ in range(3)]
     path = f"/api/apps/{app.id}/deployments"
     assert [each["id"] for each in api.ask("GET", path, bob).json["data"]] == ids[::-1]
@@ -47,7 +47,7 @@ def test_the_history_is_the_applications(api: Api, app: App, bob: User, store: S
 
 
 def test_one_deployment_has_every_field(api: Api, app: App, bob: User, store: Store) -> None:
-    """Commit, status, stage, progress, times, and who started it."""
+    """A deployment has its commit, status, stage, progress, times and initiator."""
     new = store.deployments.create(app.id, "ada@example.com")
     store.deployments.update(new.id, status="building", stage="cloning_repo", commit_hash="abc")
     data = api.ask("GET", f"/api/deployments/{new.id}", bob).json["data"]
@@ -59,7 +59,7 @@ def test_one_deployment_has_every_field(api: Api, app: App, bob: User, store: St
 
 
 def test_others_are_not_shown_it(api: Api, app: App, ada: User, store: Store) -> None:
-    """Neither what is not theirs nor whether there is anything; an admin is told."""
+    """A user cannot tell whether another user's deployment exists; an admin can."""
     eve = store.users.add("eve@example.com", "hash")
     new = store.deployments.create(app.id, "ada")
     for path in (f"/api/deployments/{new.id}", "/api/deployments/99", "/api/deployments/x"):
@@ -71,7 +71,7 @@ def test_others_are_not_shown_it(api: Api, app: App, ada: User, store: Store) ->
 
 
 def test_a_rollback_names_an_earlier_image(api: Api, app: App, bob: User, store: Store) -> None:
-    """A success of the same application."""
+    """A rollback names a successful deployment of the same application."""
     earlier = store.deployments.create(app.id, "ada")
     store.deployments.update(earlier.id, status="success", image="mist-app-1:1")
     answer = _create(api, app, bob, rollback_to=earlier.id)
@@ -80,7 +80,7 @@ def test_a_rollback_names_an_earlier_image(api: Api, app: App, bob: User, store:
 
 
 def test_a_rollback_to_nothing_is_refused(api: Api, app: App, bob: User, store: Store) -> None:
-    """Another application's, one that failed, one that never was, and what is no id."""
+    """A rollback to a foreign, failed, missing or malformed deployment is refused."""
     other = store.deployments.create(store.apps.add("other").id, "ada")
     failed = store.deployments.create(app.id, "ada")
     store.deployments.update(failed.id, status="failed")
@@ -92,7 +92,7 @@ def test_a_rollback_to_nothing_is_refused(api: Api, app: App, bob: User, store: 
 
 
 def test_without_a_repository_there_is_nothing_to_deploy(api: Api, ada: User, store: Store) -> None:
-    """409 says so."""
+    """Deploying an application without a repository is answered with 409."""
     answer = _create(api, store.apps.add("watched"), ada)
     assert answer.status_code == 409
     assert "no Git repository" in answer.json["message"]
@@ -101,7 +101,7 @@ def test_without_a_repository_there_is_nothing_to_deploy(api: Api, ada: User, st
 def test_the_queue_of_an_application_has_an_end(
     api: Api, app: App, bob: User, store: Store
 ) -> None:
-    """``deployments.max_pending`` of them."""
+    """An application can have at most ``deployments.max_pending`` pending deployments."""
     for _ in range(20):
         store.deployments.create(app.id, "ada")
     answer = _create(api, app, bob)
@@ -110,7 +110,7 @@ def test_the_queue_of_an_application_has_an_end(
 
 
 def test_cancelling_asks_the_runner_to_stop(api: Api, app: App, bob: User, store: Store) -> None:
-    """The row names who did; what is over is 409."""
+    """Cancelling records the user; cancelling a finished deployment is answered with 409."""
     new = store.deployments.create(app.id, "ada")
     answer = api.ask("POST", f"/api/deployments/{new.id}/cancel", bob)
     assert (answer.status_code, answer.json["data"]["cancelled_by"]) == (202, bob.email)
@@ -120,6 +120,6 @@ def test_cancelling_asks_the_runner_to_stop(api: Api, app: App, bob: User, store
 
 @pytest.mark.parametrize("path", ["/api/apps/1/deployments", "/api/deployments/1/cancel"])
 def test_another_origin_can_do_none_of_it(api: Api, app: App, bob: User, path: str) -> None:
-    """The cookie alone is not enough."""
+    """The cookie alone does not authorise a request from another origin."""
     answer = api.ask("POST", path, bob, headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403

@@ -1,4 +1,4 @@
-"""The page's files and addresses, without a browser."""
+"""Tests of the page's files and addresses, without a browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POLICY = (
 
 @pytest.fixture
 def page(tmp_path: Path) -> falcon.testing.TestClient:
-    """A page as a build leaves it."""
+    """A page as the build leaves it."""
     assets = tmp_path / "assets"
     assets.mkdir()
     (tmp_path / "index.html").write_bytes(INDEX)
@@ -47,7 +47,7 @@ def _client(root: Path) -> falcon.testing.TestClient:
     "path", ["/", "/log", "/host", "/whatever", "/metric", "/apis", "/index.html"]
 )
 def test_addresses_show_the_page(page: Any, path: str) -> None:
-    """Also those that are unknown; the page says so."""
+    """Unknown addresses show the page as well, which says that they are unknown."""
     answer = page.simulate_get(path, query_string="app=3")
     assert (answer.status_code, answer.content) == (200, INDEX)
     assert answer.headers["Content-Type"].startswith("text/html")
@@ -63,9 +63,9 @@ def test_addresses_show_the_page(page: Any, path: str) -> None:
     ],
 )
 def test_deeper_addresses_find_the_files(page: Any, path: str, up: str) -> None:
-    """By relative links, because a proxy may put a path in front.
+    """Deeper addresses use relative links, because a proxy may add a path prefix.
 
-    A browser does not count a slash that is encoded.
+    A browser does not count an encoded slash.
     """
     answer = page.simulate_get(path)
     assert answer.status_code == 200
@@ -83,7 +83,7 @@ def test_deeper_addresses_find_the_files(page: Any, path: str, up: str) -> None:
     ],
 )
 def test_what_a_program_asks_for_is_not_found(page: Any, path: str) -> None:
-    """It would take the page for an answer."""
+    """Requests of programs get a 404, because a program would mistake the page for an answer."""
     assert page.simulate_get(path).status_code == 404
 
 
@@ -96,7 +96,7 @@ def test_what_a_program_asks_for_is_not_found(page: Any, path: str) -> None:
     ],
 )
 def test_assets_are_kept_for_ever(page: Any, path: str, kind: str) -> None:
-    """Their names change with their content."""
+    """Assets are cached for ever, because their names change with their content."""
     answer = page.simulate_get(path)
     assert answer.headers["Content-Type"] == kind
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
@@ -133,7 +133,7 @@ def test_assets_are_kept_for_ever(page: Any, path: str, kind: str) -> None:
     ],
 )
 def test_the_client_says_what_it_can_unpack(page: Any, accepted: str, encoding: str | None) -> None:
-    """The smallest that it accepts is sent, each with an entity tag of its own."""
+    """The smallest encoding that the client accepts is sent, with its own entity tag."""
     answer = page.simulate_get("/assets/a.js", headers={"Accept-Encoding": accepted})
     assert answer.headers.get("Content-Encoding") == encoding
     expected = {"br": b"brotli", "gzip": gzip.compress(SCRIPT), None: SCRIPT}[encoding]
@@ -141,7 +141,7 @@ def test_the_client_says_what_it_can_unpack(page: Any, accepted: str, encoding: 
 
 
 def test_a_browser_asks_whether_the_page_is_new(page: Any, tmp_path: Path) -> None:
-    """By content: another build of the same size and time is another page."""
+    """The entity tag depends on the content: a build of the same size and time has another one."""
     first = page.simulate_get("/")
     tag = first.headers["ETag"]
     for header in (tag, f"W/{tag}", f'"x", {tag}', "*"):
@@ -156,7 +156,7 @@ def test_a_browser_asks_whether_the_page_is_new(page: Any, tmp_path: Path) -> No
 
 
 def test_encodings_have_entity_tags_of_their_own(page: Any) -> None:
-    """A cache must not take one for the other (RFC 9110 §8.8.3)."""
+    """Encodings have different entity tags, so that caches keep them apart (RFC 9110 §8.8.3)."""
     tags = {
         page.simulate_get("/assets/a.js", headers={"Accept-Encoding": each}).headers["ETag"]
         for each in ("br", "gzip", "identity")
@@ -165,7 +165,7 @@ def test_encodings_have_entity_tags_of_their_own(page: Any) -> None:
 
 
 def test_head_has_no_body(page: Any) -> None:
-    """And the headers of the answer to GET."""
+    """HEAD has the headers of GET and no body."""
     got, asked = page.simulate_get("/"), page.simulate_head("/")
     assert asked.content == b""
     assert asked.headers["ETag"] == got.headers["ETag"]
@@ -175,26 +175,26 @@ def test_head_has_no_body(page: Any) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize("path", ["/", "/log", "/nothing", "/index.html", "/assets/a.js"])
 def test_the_page_is_only_read(page: Any, method: str, path: str) -> None:
-    """Where GET has an answer, another method is told what is allowed."""
+    """Other methods get 405 with the allowed methods wherever GET has an answer."""
     answer = page.simulate_request(method, path)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("path", ["/api/nothing", "/ws/nothing", "/assets/b.js", "/healthz/"])
 def test_what_is_not_there_has_no_methods(page: Any, path: str) -> None:
-    """Whatever is tried."""
+    """A missing address is a 404 for every method."""
     assert page.simulate_request("POST", path).status_code == 404
 
 
 def test_a_part_is_not_served(page: Any) -> None:
-    """The files are small, so a range gets the whole (RFC 9110 §14.2)."""
+    """A range request gets the whole file, because the files are small (RFC 9110 §14.2)."""
     answer = page.simulate_get("/assets/a.js", headers={"Range": "bytes=0-3"})
     assert (answer.status_code, answer.content) == (200, SCRIPT)
 
 
 @pytest.mark.parametrize("accept", ["text/html,application/xhtml+xml,*/*;q=0.8", "text/html"])
 def test_a_tree_without_a_page_tells_a_person_how_to_build_it(tmp_path: Path, accept: str) -> None:
-    """As a page that is under the same policy, at each of the page's addresses."""
+    """Every address of an unbuilt page explains how to build it, under the same policy."""
     for path in ("/", "/log"):
         answer = _client(tmp_path / "none").simulate_get(path, headers={"Accept": accept})
         assert answer.status_code == 404
@@ -207,7 +207,7 @@ def test_a_tree_without_a_page_tells_a_person_how_to_build_it(tmp_path: Path, ac
 def test_a_tree_without_a_page_tells_a_program_how_to_build_it(
     tmp_path: Path, accept: str | None
 ) -> None:
-    """In the API's JSON."""
+    """An unbuilt page answers programs in the API's JSON."""
     headers = {} if accept is None else {"Accept": accept}
     answer = _client(tmp_path / "none").simulate_get("/", headers=headers)
     assert (answer.status_code, answer.json["success"]) == (404, False)
@@ -217,7 +217,7 @@ def test_a_tree_without_a_page_tells_a_program_how_to_build_it(
 def test_files_that_cannot_be_read_leave_the_rest_working(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The log says why; the page says that it is not there."""
+    """Unreadable files are logged and reported as missing; everything else keeps working."""
     (tmp_path / "index.html").write_bytes(INDEX)
     (tmp_path / "broken.js").symlink_to("/proc/self/mem")
     assert _client(tmp_path).simulate_get("/").status_code == 404

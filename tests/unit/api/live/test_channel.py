@@ -1,4 +1,4 @@
-"""A channel: who is served when, with what, and how it ends."""
+"""Tests of a channel: what each client receives, when, and how its stream ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAST_100 = SubscribeOptions(100)
 
 
 class Client:
-    """The part of a connection that a channel sees; what it is sent is kept."""
+    """The part of a connection that a channel uses; keeps what it is sent."""
 
     def __init__(self) -> None:
         self.source: FrameSource | None = None
@@ -28,28 +28,28 @@ class Client:
         self.code: int | None = None
 
     def flush(self) -> None:
-        """Take all that the source has."""
+        """Take everything that the source has."""
         while self.source is not None and (buffers := self.source.take()):
             frames = b"".join(buffers)
             self.received += [json.loads(frames[start:end]) for _, start, end in payloads(frames)]
 
     def finish(self, code: int) -> None:
-        """Take the rest and note the code."""
+        """Take what is left and record the close code."""
         self.flush()
         self.code = code
 
     def types(self) -> list[str]:
-        """The types of what was received, each run of equal ones once."""
+        """Return the types of the received messages, collapsing repetitions."""
         found = [message["type"] for message in self.received]
         return [name for index, name in enumerate(found) if found[index - 1 : index] != [name]]
 
     def lines(self) -> list[str]:
-        """The lines that were received."""
+        """Return the received lines."""
         return [m["data"]["line"] for m in self.received if m["type"] == "log"]
 
 
 class Bench:
-    """A channel, a collector's numbering, and a clock that a test moves."""
+    """A channel, a collector's numbering, and a clock that the test moves."""
 
     def __init__(self, replay_lines: int = 1_000) -> None:
         self.later: list[tuple[float, Callable[[Connection], None], Connection]] = []
@@ -64,38 +64,38 @@ class Bench:
         self.later.append((seconds, call, client))
 
     def pass_seconds(self, seconds: float) -> None:
-        """Do what falls due."""
+        """Advance the clock and run due timers."""
         due = [entry for entry in self.later if entry[0] <= seconds]
         for entry in due:
             self.later.remove(entry)
             entry[1](entry[2])
 
     def join(self, wish: SubscribeOptions = LAST_100) -> Client:
-        """A new client."""
+        """Add a client."""
         client = Client()
         self.channel.add(cast(Connection, client), wish)
         return client
 
     def message(self, kind: Kind, body: bytes, count: int = 1, **more: Any) -> Message:
-        """The collector's next message."""
+        """Return the collector's next message."""
         header = Header(kind, 1, 1, self.seq, count, **more)
         self.seq += count
         return Message(TOPIC, header, body)
 
     def status(self, state: str = "running", flags: Flag = Flag.HISTORY) -> Message:
-        """A status message."""
+        """Return a status message."""
         data = ContainerStatus("mist-app-1", state, "Up 2 hours")
         return self.message(Kind.STATUS, messages.status(data), flags=flags)
 
     def lines(self, count: int, **more: Any) -> Message:
-        """So many numbered lines."""
+        """Return ``count`` numbered lines."""
         numbers = range(self.line, self.line + count)
         self.line += count
         body = b"\n".join(messages.log(clock.rfc3339(n), str(n), "stdout") for n in numbers)
         return self.message(Kind.LOG, body, count, **more)
 
     def history(self, count: int) -> list[Message]:
-        """What a collector begins with."""
+        """Return the messages that a collector starts with."""
         return [
             self.status(),
             self.lines(count, flags=Flag.HISTORY),
@@ -103,23 +103,23 @@ class Bench:
         ]
 
     def feed(self, *arrived: Message) -> None:
-        """Live messages arrive."""
+        """Deliver live messages."""
         for message in arrived:
             self.channel.feed(message)
         self.channel.flush()
 
     def fill(self, *remembered: Message) -> None:
-        """A replay arrives."""
+        """Deliver a replay."""
         self.channel.fill(Snapshot(TOPIC, 1, 1, self.seq - 1, list(remembered)), settled=False)
         self.channel.flush()
 
     def end(self) -> Message:
-        """The container has stopped."""
+        """Stop the container."""
         return self.message(Kind.END, messages.end(), code=1000)
 
 
 def test_client_waits_for_the_history() -> None:
-    """A client that was there before the collector gets status, tail and live lines."""
+    """A client that arrives before the collector gets the status, the tail and live lines."""
     bench = Bench()
     client = bench.join(SubscribeOptions(3))
     bench.fill()
@@ -132,7 +132,7 @@ def test_client_waits_for_the_history() -> None:
 
 
 def test_late_client_is_served_from_memory() -> None:
-    """A client that comes when the collector runs gets the same, at once."""
+    """A client that arrives while the collector runs gets the same at once."""
     bench = Bench()
     bench.join()
     bench.fill(*bench.history(5))
@@ -141,7 +141,7 @@ def test_late_client_is_served_from_memory() -> None:
 
 
 def test_missing_messages_are_waited_for() -> None:
-    """What overtook a lost message is held until the replay has brought that one."""
+    """Messages after a lost one are held until a replay brings it."""
     bench = Bench()
     client = bench.join()
     bench.fill(*bench.history(1))
@@ -154,7 +154,7 @@ def test_missing_messages_are_waited_for() -> None:
 
 
 def test_replay_from_before_the_loss_does_not_count() -> None:
-    """A replay that ends before what is held was asked for too early to tell."""
+    """A replay that ends before the held messages was requested too early to prove a loss."""
     bench = Bench()
     client = bench.join()
     bench.fill(*bench.history(1))
@@ -168,7 +168,7 @@ def test_replay_from_before_the_loss_does_not_count() -> None:
 
 
 def test_lost_messages_are_told() -> None:
-    """What nobody remembers is said to be skipped."""
+    """A loss that no replay can fill is reported as skipped."""
     bench = Bench()
     client = bench.join()
     bench.fill(*bench.history(1))
@@ -181,7 +181,7 @@ def test_lost_messages_are_told() -> None:
 
 
 def test_end_closes_after_the_last_line() -> None:
-    """The close frame comes after the end message, and nothing after it."""
+    """The close frame follows the end message, and nothing follows the close frame."""
     bench = Bench()
     client = bench.join()
     bench.fill(*bench.history(1))
@@ -192,7 +192,7 @@ def test_end_closes_after_the_last_line() -> None:
 
 
 def test_remembered_ending_is_confirmed_first() -> None:
-    """A container that was just started again is followed, whatever was remembered."""
+    """A remembered end is confirmed first, because the container may have been restarted."""
     bench = Bench()
     client = bench.join()
     bench.fill(*bench.history(1), bench.status("exited", Flag(0)), bench.end())
@@ -203,7 +203,7 @@ def test_remembered_ending_is_confirmed_first() -> None:
 
 
 def test_client_after_the_end_reads_that_nothing_runs() -> None:
-    """The tail comes before the error only for those who asked for it."""
+    """A client of a stopped container gets an error, after the tail if it asked for one."""
     bench = Bench()
     plain, curious = bench.join(), bench.join(SubscribeOptions(100, stopped=True))
     bench.fill(*bench.history(2), bench.status("exited", Flag(0)), bench.end())
@@ -215,7 +215,7 @@ def test_client_after_the_end_reads_that_nothing_runs() -> None:
 
 
 def test_collector_that_does_not_come_is_told() -> None:
-    """Nobody waits for ever."""
+    """A client is told when the collector does not start in time."""
     bench = Bench()
     client = bench.join()
     bench.pass_seconds(60.0)
@@ -224,7 +224,7 @@ def test_collector_that_does_not_come_is_told() -> None:
 
 
 def test_since_beyond_memory_begins_with_skipped() -> None:
-    """A client that was away for too long is told so before it goes on."""
+    """A client that was away for too long is told what it missed before it resumes."""
     bench = Bench(replay_lines=5)
     bench.join()
     bench.fill(*bench.history(5))
@@ -236,7 +236,7 @@ def test_since_beyond_memory_begins_with_skipped() -> None:
 
 
 def test_since_within_memory_skips_nothing() -> None:
-    """A client that comes back soon goes on right behind its last line."""
+    """A client that returns soon resumes right after its last line."""
     bench = Bench(replay_lines=5)
     bench.join()
     bench.fill(*bench.history(5))
@@ -246,7 +246,7 @@ def test_since_within_memory_skips_nothing() -> None:
 
 
 def test_new_epoch_overlaps_with_what_was_seen() -> None:
-    """A service restarted underneath begins with a history; no line of it comes twice."""
+    """The history of a restarted service repeats no line."""
     bench = Bench()
     client = bench.join()
     bench.fill(*bench.history(3))
@@ -265,7 +265,7 @@ def test_new_epoch_overlaps_with_what_was_seen() -> None:
 
 
 def test_who_comes_after_the_end_waits_with_one_timer() -> None:
-    """A crowd at a stopped container sets as many timers as it has heads."""
+    """Each client of a stopped container sets one timer."""
     bench = Bench()
     bench.fill(*bench.history(1), bench.end())
     clients = [bench.join() for _ in range(50)]

@@ -1,4 +1,4 @@
-"""The clients of a deployment: the file is the log, the row says the rest."""
+"""Tests of a deployment's clients, who read the log file and the row."""
 
 from __future__ import annotations
 
@@ -61,37 +61,37 @@ class Bench:
         return self.row
 
     def join(self) -> Client:
-        """A new client."""
+        """Add a client."""
         client = Client()
         self.listener.add(cast(Connection, client))
         return client
 
     def write(self, *records: bytes) -> None:
-        """Add records to the file; the bus loses them."""
+        """Append records to the file without delivering them on the bus."""
         with self.path.open("ab") as file:
             file.writelines(record + b"\n" for record in records)
         self.line += len(records)
 
     def publish(self, *records: bytes) -> None:
-        """Add records to the file, and deliver them."""
+        """Append records to the file and deliver them on the bus."""
         first = self.line + 1
         self.write(*records)
         self.deliver(first, *records)
 
     def deliver(self, first: int, *records: bytes, epoch: int = 1) -> None:
-        """Have the bus bring records, of which the first has that number."""
+        """Deliver records on the bus, the first with this number."""
         header = Header(Kind.LOG, epoch, epoch, first, len(records))
         self.listener.feed(Message(b"deployment/7/log", header, b"\n".join(records)))
         self.listener.flush()
 
 
 def line(text: str) -> bytes:
-    """A log record."""
+    """Return a log record."""
     return messages.log("2025-01-15T10:30:00.000000000Z", text, "stdout")
 
 
 def test_pending_deployment_says_its_place_in_the_queue(tmp_path: Path) -> None:
-    """Before there is a file, the row's message is all there is, whenever it changes."""
+    """Until the file exists, the client receives the row's message whenever it changes."""
     bench = Bench(tmp_path)
     client = bench.join()
     bench.row = structs.replace(PENDING, message="next")
@@ -101,7 +101,7 @@ def test_pending_deployment_says_its_place_in_the_queue(tmp_path: Path) -> None:
 
 
 def test_a_place_that_a_newcomer_is_told_first_is_told_to_all(tmp_path: Path) -> None:
-    """Who has been waiting hears of the change as well, and the newcomer only once."""
+    """A new queue position that a new client sees first is sent once to every client."""
     bench = Bench(tmp_path)
     early = bench.join()
     bench.row = structs.replace(PENDING, message="next")
@@ -112,7 +112,7 @@ def test_a_place_that_a_newcomer_is_told_first_is_told_to_all(tmp_path: Path) ->
 
 
 def test_the_file_begins_between_two_looks(tmp_path: Path) -> None:
-    """Its first status is not preceded by the row's, which is further by then."""
+    """The file's first status is not preceded by the row's, which is already ahead of it."""
     bench = Bench(tmp_path)
     bench.on_load = lambda: bench.write(status_record(PENDING), status_record(BUILDING))
     bench.row = BUILDING
@@ -121,7 +121,7 @@ def test_the_file_begins_between_two_looks(tmp_path: Path) -> None:
 
 
 def test_everybody_gets_the_whole_file(tmp_path: Path) -> None:
-    """A client that joins late has the same text as one that was there from the start."""
+    """A client that joins late gets the same text as one that was there from the start."""
     bench = Bench(tmp_path)
     bench.write(line("one"))
     early = bench.join()
@@ -132,7 +132,7 @@ def test_everybody_gets_the_whole_file(tmp_path: Path) -> None:
 
 
 def test_a_line_costs_no_read_of_file_or_store(tmp_path: Path) -> None:
-    """Whatever the number of clients: what the bus brings is all that they are sent."""
+    """Bus messages are sent to any number of clients without reading the file or the store."""
     bench = Bench(tmp_path)
     bench.publish(line("one"))
     clients = [bench.join() for _ in range(100)]
@@ -147,7 +147,7 @@ def test_a_line_costs_no_read_of_file_or_store(tmp_path: Path) -> None:
 
 
 def test_what_the_bus_lost_is_in_the_file(tmp_path: Path) -> None:
-    """A number that is not the next one says that something is missing."""
+    """A gap in the numbers makes the listener read the file."""
     bench = Bench(tmp_path)
     client = bench.join()
     bench.publish(line("one"))
@@ -157,7 +157,7 @@ def test_what_the_bus_lost_is_in_the_file(tmp_path: Path) -> None:
 
 
 def test_the_last_line_that_the_bus_lost_is_found(tmp_path: Path) -> None:
-    """No later number tells of it."""
+    """A lost last line is found, although no later number reveals it."""
     bench = Bench(tmp_path)
     client = bench.join()
     bench.publish(line("one"))
@@ -167,7 +167,7 @@ def test_the_last_line_that_the_bus_lost_is_found(tmp_path: Path) -> None:
 
 
 def test_a_runner_that_publishes_everything_again_repeats_nothing(tmp_path: Path) -> None:
-    """A second runner numbers the lines as the first one did, in an epoch of its own."""
+    """A second runner repeats the numbers in a new epoch, and no line is sent twice."""
     bench = Bench(tmp_path)
     client = bench.join()
     bench.publish(line("one"), line("two"))
@@ -179,7 +179,7 @@ def test_a_runner_that_publishes_everything_again_repeats_nothing(tmp_path: Path
 
 
 def test_a_client_that_falls_off_the_ring_misses_nothing(tmp_path: Path) -> None:
-    """It goes on with the file, and has its place in the ring again."""
+    """A client that falls off the ring continues from the file and rejoins the ring."""
     bench = Bench(tmp_path, StreamSettings(ring_lines=3))
     quick, slow = bench.join(), bench.join()
     source, slow.source = slow.source, None
@@ -193,7 +193,7 @@ def test_a_client_that_falls_off_the_ring_misses_nothing(tmp_path: Path) -> None
 
 
 def test_clients_read_the_file_up_to_the_ring(tmp_path: Path) -> None:
-    """Whether the ring has the file's beginning, its end or nothing of it."""
+    """Clients read the file up to the ring, whichever part of the file the ring holds."""
     bench = Bench(tmp_path, StreamSettings(ring_lines=5))
     bench.write(*(line(str(number)) for number in range(10)))
     clients = [bench.join()]
@@ -205,7 +205,7 @@ def test_clients_read_the_file_up_to_the_ring(tmp_path: Path) -> None:
 
 
 def test_the_last_record_has_the_row_looked_at(tmp_path: Path) -> None:
-    """The clients are closed as soon as the row says what the file says."""
+    """The last record triggers a look at the row, and the clients are closed once both agree."""
     bench = Bench(tmp_path)
     bench.row = BUILDING
     client = bench.join()
@@ -217,7 +217,7 @@ def test_the_last_record_has_the_row_looked_at(tmp_path: Path) -> None:
 
 
 def test_much_that_the_bus_lost_is_sent_before_the_end(tmp_path: Path) -> None:
-    """More than the ring takes from the file at once, and more than it holds."""
+    """A loss larger than the ring is sent completely before the end."""
     bench = Bench(tmp_path, StreamSettings(ring_lines=4))
     bench.row = BUILDING
     client, slow = bench.join(), bench.join()
@@ -237,7 +237,7 @@ def test_much_that_the_bus_lost_is_sent_before_the_end(tmp_path: Path) -> None:
 
 
 def test_line_being_written_is_left_for_later(tmp_path: Path) -> None:
-    """Half a record is no record."""
+    """An incomplete record is left until it is whole."""
     bench = Bench(tmp_path)
     whole = line("one") + b"\n"
     bench.path.write_bytes(whole[:20])
@@ -248,7 +248,7 @@ def test_line_being_written_is_left_for_later(tmp_path: Path) -> None:
 
 
 def test_finished_deployment_ends_with_1000(tmp_path: Path) -> None:
-    """The file tells the end; the row does not tell it again."""
+    """The end is taken from the file and not repeated from the row."""
     bench = Bench(tmp_path)
     bench.row = SUCCESS
     bench.write(line("one"), status_record(SUCCESS))
@@ -259,7 +259,7 @@ def test_finished_deployment_ends_with_1000(tmp_path: Path) -> None:
 
 
 def test_end_that_found_no_room_comes_from_the_row(tmp_path: Path) -> None:
-    """A full disk may have swallowed the last records; the client is told all the same."""
+    """If a full disk swallowed the last records, the client gets the end from the row."""
     bench = Bench(tmp_path)
     bench.write(line("one"))
     client = bench.join()
@@ -271,7 +271,7 @@ def test_end_that_found_no_room_comes_from_the_row(tmp_path: Path) -> None:
 
 
 def test_cancelled_before_it_began_has_no_file(tmp_path: Path) -> None:
-    """The row alone tells how it ended."""
+    """The row alone tells how a deployment ended that was cancelled before it began."""
     bench = Bench(tmp_path)
     bench.row = FAILED
     client = bench.join()
@@ -279,7 +279,7 @@ def test_cancelled_before_it_began_has_no_file(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_away_ends_no_stream(tmp_path: Path) -> None:
-    """It is asked again; until then the file goes on, and so does the worker's bus."""
+    """An unavailable store is asked again; until then the file and the bus continue."""
     bench = Bench(tmp_path)
     bench.away = True
     client = bench.join()
@@ -293,10 +293,10 @@ def test_a_store_that_is_away_ends_no_stream(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", [PENDING, BUILDING, FAILED, SUCCESS])
 def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path, row: Deployment) -> None:
-    """The client hears it once, without the path; the operator has an event with it."""
+    """The client gets one error without the path; the operator gets an event with the path."""
     bench = Bench(tmp_path)
     bench.row = row
-    bench.path.mkdir()  # what root, too, cannot read as a file
+    bench.path.mkdir()  # not readable as a file, even by root
     with capture_logs() as events:
         client = bench.join()
         bench.listener.reconcile()
@@ -310,7 +310,7 @@ def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path, row: Deployment) 
 
 
 def test_a_log_that_cannot_be_read_any_more_is_an_error(tmp_path: Path) -> None:
-    """Clients of the ring are not left with a log that may have holes."""
+    """Clients of the ring are told when the log becomes unreadable, because it may have gaps."""
     bench = Bench(tmp_path)
     bench.row = BUILDING
     clients = [bench.join(), bench.join()]

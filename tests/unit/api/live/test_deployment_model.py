@@ -1,7 +1,7 @@
-"""A deployment's clients in a model: whatever the bus loses, each has the whole file once.
+"""A model of a deployment's clients: each gets the whole file once, whatever the bus loses.
 
-The real parts are the file, the listener and its cursors.  Around them chance loses
-messages, repeats them, splits them, has clients join and be slow.
+The file, the listener and its cursors are real. Chance loses, repeats and splits messages,
+and decides when clients join and how slowly they read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TOPIC = b"deployment/7/log"
 
 
 class Viewer:
-    """A connection that takes what it is given only when it is told to, or at once."""
+    """A connection that takes its data at once or only when told to."""
 
     def __init__(self, *, quick: bool) -> None:
         self.quick = quick
@@ -39,25 +39,25 @@ class Viewer:
         self.code: int | None = None
 
     def flush(self) -> None:
-        """Take everything, if it is quick."""
+        """Take everything if the client is fast."""
         while self.quick and self.step():
             pass
 
     def step(self) -> bool:
-        """Take once; return True if there was something."""
+        """Take data once; return True if there was any."""
         assert self.source is not None
         frames = b"".join(self.source.take())
         self.received += [frames[start:end] for _, start, end in payloads(frames)]
         return bool(frames)
 
     def finish(self, code: int) -> None:
-        """Note the code."""
+        """Record the close code."""
         self.flush()
         self.code = code
 
 
 class Model:
-    """A file, what the bus brings of it, and who watches."""
+    """A file, its messages on the bus, and its clients."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "7.ndjson"
@@ -70,18 +70,18 @@ class Model:
         return self.row
 
     def write(self, count: int) -> None:
-        """The runner writes lines; the bus does not bring them, or not yet."""
+        """Write lines as the runner does, without delivering them yet."""
         numbers = range(len(self.records), len(self.records) + count)
         self.append([messages.log("2025-01-15T10:30:00Z", f"{n}", "stdout") for n in numbers])
 
     def append(self, records: list[bytes]) -> None:
-        """Add records to the file."""
+        """Append records to the file."""
         self.records += records
         with self.path.open("ab") as file:
             file.writelines(record + b"\n" for record in records)
 
     def deliver(self, last: int) -> None:
-        """The bus brings so many of the last records, as one message."""
+        """Deliver this many of the last records as one message."""
         records = self.records[-last:]
         if records:
             header = Header(Kind.LOG, 1, 1, len(self.records) - len(records) + 1, len(records))
@@ -89,7 +89,7 @@ class Model:
             self.listener.flush()
 
     def repeat(self, first: int) -> None:
-        """The bus brings one record that was there before."""
+        """Deliver an earlier record again."""
         if first < len(self.records):
             self.listener.feed(
                 Message(TOPIC, Header(Kind.LOG, 2, 2, first + 1), self.records[first])
@@ -97,22 +97,22 @@ class Model:
             self.listener.flush()
 
     def join(self, quick: bool) -> None:
-        """A client comes."""
+        """Add a client."""
         viewer = Viewer(quick=quick)
         self.viewers.append(viewer)
         self.listener.add(cast(Connection, viewer))
 
     def step(self, number: int) -> None:
-        """One client's socket takes something."""
+        """Let one client's socket take data."""
         if self.viewers:
             self.viewers[number % len(self.viewers)].step()
 
     def reconcile(self, _: int) -> None:
-        """A second is over."""
+        """Let a second pass."""
         self.listener.reconcile()
 
     def end(self, *, told: bool, row: Deployment) -> list[bytes]:
-        """The deployment is over, with its last records in the file or not; what clients got."""
+        """End the deployment, with its last records in the file or not; return what clients got."""
         closing = closing_records(row)
         if told:
             self.append(closing)
@@ -132,7 +132,7 @@ actions = st.one_of(
 
 
 def _untimed(record: bytes) -> bytes:
-    """A closing record is made twice, at two times."""
+    """Remove the time of a closing record, which is written twice with different times."""
     return record[record.index(b'"data"') :]
 
 
@@ -140,7 +140,7 @@ def _untimed(record: bytes) -> bytes:
 def test_each_client_has_the_whole_log_once(
     history: list[tuple[str, int]], told: bool, row: Deployment
 ) -> None:
-    """In order and to its end, with one close code."""
+    """Each client gets the whole log in order, once, and one close code."""
     with (
         tempfile.TemporaryDirectory() as folder,
         patch.object(deployment, "READ_BYTES", 400),

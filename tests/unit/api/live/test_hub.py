@@ -1,4 +1,4 @@
-"""A worker's end of the bus with a real broker: one topic's trouble is not another's."""
+"""Tests of a worker's bus client with a real broker: topics fail independently."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ TOPIC = b"container/1/log"
 
 
 class Counter(Listener):
-    """Counts messages."""
+    """A listener that counts messages."""
 
     def __init__(self) -> None:
         self.taken = 0
 
     @property
     def clients(self) -> int:
-        """Nobody, as far as it matters."""
+        """Return no clients."""
         return 0
 
     def remove(self, connection: Connection) -> None:
-        """There is none."""
+        """Do nothing, because there are no clients."""
 
     def feed(self, message: Message) -> None:
         """Count one more."""
         self.taken += 1
 
     def flush(self) -> None:
-        """Nothing is sent."""
+        """Do nothing, because there are no clients."""
 
 
 class Broken(Counter):
-    """Counts, and then fails whatever it is asked to do."""
+    """A listener that counts calls and fails in each of them."""
 
     def feed(self, message: Message) -> None:
         """Count and fail."""
@@ -63,7 +63,7 @@ class Broken(Counter):
 
 @pytest.fixture(autouse=True)
 def greenlets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Greenlet[..., object]]]:
-    """Those that a hub starts, which has no end of its own; here they end with the test."""
+    """Kill the hub's greenlets at the end of the test, because the hub never ends them."""
     started: list[Greenlet[..., object]] = []
     spawn = gevent.spawn
 
@@ -77,7 +77,7 @@ def greenlets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Greenlet[..., ob
 
 
 def _await_report(rig: Rig, wanted: SubscriptionChanged) -> None:
-    """Let the hub run until the broker has reported this."""
+    """Run the hub until the broker reports this."""
 
     def reported() -> bool:
         return rig.pipe.poll(0) and wanted in rig.pipe.recv()
@@ -90,7 +90,7 @@ def _await_count(counter: Counter, count: int) -> None:
 
 
 def test_a_topic_that_fails_leaves_the_others_alone() -> None:
-    """Its errors are logged; events and turns go on for everybody."""
+    """A failing topic is logged, and the other topics keep getting events and turns."""
     with bus_rig.running() as rig:
         hub = Hub(rig.paths, rig.settings)
         hub.start()
@@ -109,7 +109,7 @@ def test_a_topic_that_fails_leaves_the_others_alone() -> None:
 
 
 def test_more_messages_than_a_round_takes() -> None:
-    """Large and small, after a pause and at once: each of them arrives."""
+    """More messages than one round takes, large and small, all arrive."""
     with bus_rig.running() as rig:
         hub = Hub(rig.paths, rig.settings)
         hub.start()
@@ -127,7 +127,7 @@ def test_more_messages_than_a_round_takes() -> None:
 
 
 def test_a_topic_without_clients_is_left() -> None:
-    """The broker is told, and the next one to open it gets a listener of its own."""
+    """Leaving a topic unsubscribes, and opening it again makes a new listener."""
     with bus_rig.running() as rig:
         hub = Hub(rig.paths, rig.settings)
         hub.start()
@@ -143,7 +143,7 @@ def test_a_topic_without_clients_is_left() -> None:
 
 
 def test_a_broker_that_is_away_is_a_problem() -> None:
-    """In words, for ``/readyz``."""
+    """A missing broker is described in words for ``/readyz``."""
     with bus_rig.running() as rig:
         hub = Hub(rig.paths, rig.settings)
         assert hub.problem() is None

@@ -1,4 +1,4 @@
-"""The shared ring and the cursors in it."""
+"""Tests of the shared ring and its cursors."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mist import clock, messages
 
 
 def stamp(number: int) -> str:
-    """The time stamp of the line of that number."""
+    """Return the time stamp of the line with this number."""
     return clock.rfc3339(1_700_000_000_000_000_000 + number * 1_000)
 
 
 def append(ring: Ring, first: int, count: int) -> None:
-    """Add lines ``first`` to ``first + count - 1`` as one chunk."""
+    """Append lines ``first`` to ``first + count - 1`` as one chunk."""
     numbers = range(first, first + count)
     body = b"\n".join(messages.log(stamp(n), str(n), "stdout") for n in numbers)
     ring.append(text_frames(body), Kind.LOG, count, stamp(numbers[-1]))
 
 
 def filled(*counts: int, lines: int = 1_000) -> Ring:
-    """A ring with chunks of that many lines, numbered from 0 on."""
+    """Return a ring with chunks of these sizes, numbered from 0."""
     ring, first = Ring(lines, 10_000_000), 0
     for count in counts:
         append(ring, first, count)
@@ -35,18 +35,18 @@ def filled(*counts: int, lines: int = 1_000) -> Ring:
 
 
 def decoded(buffers: list[bytes]) -> list[dict[str, object]]:
-    """The messages that the frames hold."""
+    """Return the messages in the frames."""
     frames = b"".join(buffers)
     return [json.loads(frames[payload:end]) for _, payload, end in payloads(frames)]
 
 
 def numbers(buffers: list[bytes]) -> list[int]:
-    """The numbers of the lines that the frames hold."""
+    """Return the numbers of the lines in the frames."""
     return [int(message["data"]["line"]) for message in decoded(buffers)]  # type: ignore[index]
 
 
 def drain(cursor: Cursor) -> list[bytes]:
-    """All that a cursor has to give now."""
+    """Return everything that a cursor has to give now."""
     taken: list[bytes] = []
     while buffers := cursor.take():
         taken += buffers
@@ -54,7 +54,7 @@ def drain(cursor: Cursor) -> list[bytes]:
 
 
 def test_clients_are_given_the_very_same_buffer() -> None:
-    """Frames are made once, however many clients there are."""
+    """Frames are encoded once for any number of clients."""
     ring = filled()
     cursors = [Cursor(ring, []) for _ in range(2)]
     append(ring, 0, 10)
@@ -63,7 +63,7 @@ def test_clients_are_given_the_very_same_buffer() -> None:
 
 
 def test_cursor_begins_at_the_head() -> None:
-    """What was there before the client comes from its prelude alone."""
+    """A new cursor starts at the head; earlier lines come from the client's prelude."""
     ring = filled(3)
     cursor = Cursor(ring, [b"prelude"])
     append(ring, 3, 2)
@@ -72,7 +72,7 @@ def test_cursor_begins_at_the_head() -> None:
 
 
 def test_slow_cursor_is_told_how_many_lines_it_missed() -> None:
-    """A cursor that fell off the ring goes on from the ring's end."""
+    """A cursor that fell off the ring resumes at its oldest line and counts the lost ones."""
     ring = filled(lines=10)
     cursor = Cursor(ring, [])
     for first in range(0, 20, 5):
@@ -87,7 +87,7 @@ def test_slow_cursor_is_told_how_many_lines_it_missed() -> None:
 
 
 def test_cursor_stops_where_it_is_told_to() -> None:
-    """A client whose stream is over gets nothing of what begins after it."""
+    """A client whose stream is over gets nothing of the stream after it."""
     ring = filled()
     cursor = Cursor(ring, [])
     append(ring, 0, 2)
@@ -97,7 +97,7 @@ def test_cursor_stops_where_it_is_told_to() -> None:
 
 
 def test_ring_is_bounded_in_bytes() -> None:
-    """The oldest chunks go, the newest one stays whatever its size."""
+    """The ring drops its oldest chunks, but keeps the newest whatever its size."""
     ring = Ring(1_000, 100)
     for first in range(3):
         append(ring, first, 1)
@@ -105,7 +105,7 @@ def test_ring_is_bounded_in_bytes() -> None:
 
 
 def test_tail_leaves_out_other_kinds() -> None:
-    """A status in between is no line."""
+    """A status is not part of the tail."""
     ring = filled(2)
     ring.append(text_frames(b'{"type":"status"}'), Kind.STATUS)
     append(ring, 2, 2)
@@ -114,14 +114,14 @@ def test_tail_leaves_out_other_kinds() -> None:
 
 @given(st.lists(st.integers(1, 7), max_size=20), st.integers(0, 150))
 def test_tail_is_the_end_of_all_lines(counts: list[int], wanted: int) -> None:
-    """However the lines came in chunks, the tail is exactly the last of them."""
+    """The tail is exactly the last lines, however they were chunked."""
     everything = list(range(sum(counts)))
     assert numbers(tail(filled(*counts), wanted)) == everything[max(0, len(everything) - wanted) :]
 
 
 @given(st.lists(st.integers(1, 7), max_size=20))
 def test_times_of_all_lines(counts: list[int]) -> None:
-    """The newest first, however the lines came in chunks; a status has none."""
+    """Times come newest first, however the lines were chunked; a status has none."""
     ring = filled(*counts)
     ring.append(text_frames(b'{"type":"status"}'), Kind.STATUS)
     assert list(timestamps(ring)) == [stamp(n) for n in reversed(range(sum(counts)))]
@@ -129,7 +129,7 @@ def test_times_of_all_lines(counts: list[int]) -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=40))
 def test_lines_given_and_skipped_add_up(steps: list[tuple[int, bool]]) -> None:
-    """Whenever a client reads, it accounts for every line that came since it joined."""
+    """Every line since the client joined is either delivered or counted as skipped."""
     ring, first, seen = Ring(12, 1_000_000), 0, 0
     cursor = Cursor(ring, [])
     for count, reads in [*steps, (1, True)]:

@@ -1,4 +1,4 @@
-"""The WebSocket routes: who is let in, what is subscribed to, and how it ends."""
+"""Tests of the WebSocket routes: access, subscriptions and endings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOGS, DEPLOYMENT, METRICS = "/ws/container/logs", "/ws/deployment/logs", "/ws/me
 
 
 class Recorder:
-    """A listener that notes who comes and goes."""
+    """A listener that records which clients come and go."""
 
     def __init__(self, kind: type) -> None:
         self.kind = kind
@@ -34,11 +34,11 @@ class Recorder:
         self.removed: list[object] = []
 
     def add(self, connection: Connection, *options: SubscribeOptions) -> None:
-        """A client comes."""
+        """Record the client's arrival."""
         self.added.append((connection, *options))
 
     def remove(self, connection: Connection) -> None:
-        """A client goes."""
+        """Record the client's departure."""
         self.removed.append(connection)
 
 
@@ -50,16 +50,16 @@ class FakeHub:
         self.left: list[bytes] = []
 
     def open(self, topic: bytes, make: Callable[[], object]) -> Recorder:
-        """The listener of the topic; what the route would make is noted."""
+        """Return the topic's listener and record what the route would make."""
         return self.listeners.setdefault(topic, Recorder(type(make())))
 
     def leave(self, topic: bytes) -> None:
-        """Note it."""
+        """Record the topic."""
         self.left.append(topic)
 
 
 class Stage:
-    """The application with its WebSocket routes; ``accepted`` are the open connections."""
+    """The application with its WebSocket routes; ``accepted`` holds the open connections."""
 
     def __init__(self, api: Api, paths: Paths) -> None:
         self.api = api
@@ -72,7 +72,7 @@ class Stage:
         add_routes(api.app, Live(self.store, settings, paths, hub, self.sessions))
 
     def ask(self, path: str, user: User | None, **options: Any) -> Any:
-        """The answer to a handshake."""
+        """Return the answer to a handshake."""
         extras = {"mist.accept": self._accept} | options.pop("extras", {})
         return self.api.ask("GET", path, user, extras=extras, **options)
 
@@ -83,19 +83,19 @@ class Stage:
 
 @pytest.fixture
 def stage(api: Api, paths: Paths) -> Stage:
-    """The routes."""
+    """The application with its routes."""
     return Stage(api, paths)
 
 
 @pytest.fixture
 def paths(api: Api) -> Paths:
-    """Where the application's files are."""
+    """The application's directories."""
     return api.services.paths
 
 
 @pytest.fixture
 def app(store: Store) -> App:
-    """The application with the id 1, and its deployment with the same."""
+    """The application with id 1, and its deployment with the same id."""
     app = store.apps.add("shop", git_url="https://h/r.git")
     store.deployments.create(app.id, "ada@example.com")
     return app
@@ -126,7 +126,7 @@ def app(store: Store) -> App:
 def test_a_route_opens_its_topic(
     stage: Stage, ada: User, app: App, path: str, topic: bytes, kind: type, options: list[object]
 ) -> None:
-    """With what the query asks for; the end of the connection gives everything back."""
+    """A route opens the topic from its query; closing the connection releases everything."""
     stage.ask(path, ada)
     (client,) = stage.accepted
     (found,) = stage.hub.listeners.items()
@@ -158,7 +158,7 @@ def test_a_route_opens_its_topic(
     ],
 )
 def test_a_wrong_query_is_refused(stage: Stage, ada: User, path: str, text: str) -> None:
-    """Before the upgrade, with 400 and what is wrong."""
+    """An invalid query is refused with 400 and the reason before the upgrade."""
     answer = stage.ask(path, ada)
     assert answer.status_code == 400
     assert answer.json["message"].startswith(text)
@@ -167,15 +167,15 @@ def test_a_wrong_query_is_refused(stage: Stage, ada: User, path: str, text: str)
 
 @pytest.mark.parametrize("path", [f"{LOGS}?appId=1", f"{DEPLOYMENT}?deploymentId=1", METRICS])
 class TestHandshake:
-    """What every route refuses, before the upgrade or after it."""
+    """Handshakes that every route refuses, before or after the upgrade."""
 
     def test_without_a_session(self, stage: Stage, app: App, path: str) -> None:
-        """401."""
+        """A request without a session is answered with 401."""
         assert stage.ask(path, None).status_code == 401
         assert not stage.accepted
 
     def test_of_another_origin(self, stage: Stage, ada: User, app: App, path: str) -> None:
-        """403, unless the settings allow it."""
+        """A request from another origin is answered with 403 unless the settings allow it."""
         origin = {"Origin": "https://evil.example.com"}
         assert stage.ask(path, ada, headers=origin).status_code == 403
         assert not stage.accepted
@@ -183,7 +183,7 @@ class TestHandshake:
         assert len(stage.accepted) == 1
 
     def test_that_is_none(self, stage: Stage, ada: User, app: App, path: str) -> None:
-        """The server's objection is the answer, with what would be right."""
+        """An invalid handshake is answered with what is wrong and what would be right."""
         problem = ("426 Upgrade Required", "this is a WebSocket")
         answer = stage.ask(path, ada, extras={"mist.websocket_problem": problem})
         assert answer.status == "426 Upgrade Required"
@@ -192,7 +192,7 @@ class TestHandshake:
         assert not stage.accepted
 
     def test_of_one_too_many(self, stage: Stage, ada: User, app: App, path: str) -> None:
-        """It is told on the open connection, and leaves no trace."""
+        """A connection above the limit is told so after the upgrade, and leaves no trace."""
         for _ in range(3):
             stage.ask(path, ada)
         assert [client.code for client in stage.accepted] == [None, None, 1013]
@@ -206,10 +206,10 @@ class TestHandshake:
     [(f"{LOGS}?appId=1", "Application"), (f"{DEPLOYMENT}?deploymentId=1", "Deployment")],
 )
 class TestPermission:
-    """What is not there and what is not theirs look the same to users."""
+    """Users cannot tell a missing object from one that they may not see."""
 
     def refusal(self, stage: Stage, path: str, user: User) -> tuple[str, int | None]:
-        """Text and code of the refusal."""
+        """Return the text and the code of the refusal."""
         stage.ask(path, user)
         client = stage.accepted[-1]
         assert not stage.hub.listeners
@@ -217,7 +217,7 @@ class TestPermission:
         return message["data"]["message"], client.code
 
     def test_absent(self, stage: Stage, ada: User, bob: User, path: str, what: str) -> None:
-        """Only an admin learns that it is not there."""
+        """Only an admin learns that an object does not exist."""
         found = self.refusal(stage, path, ada)
         assert found == (f"{what} not found", close_codes.NOT_FOUND)
         found = self.refusal(stage, path, bob)
@@ -237,7 +237,7 @@ class TestSessions:
     """Streams end with the session that opened them."""
 
     def test_revoked(self, stage: Stage, ada: User, bob: User) -> None:
-        """By a new password, of its user and of nobody else."""
+        """A new password closes the streams of its user and of no other user."""
         stage.ask(METRICS, ada)
         stage.ask(METRICS, bob)
         stage.sessions.check()
@@ -247,7 +247,7 @@ class TestSessions:
         assert [client.code for client in stage.accepted] == [None, close_codes.SESSION_EXPIRED]
 
     def test_store_away(self, stage: Stage, ada: User) -> None:
-        """Nobody is thrown out because the store cannot be asked."""
+        """Streams stay open while the store is unavailable."""
         stage.ask(METRICS, ada)
         database = stage.api.services.paths.database
         stage.store.close()

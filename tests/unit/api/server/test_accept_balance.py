@@ -1,4 +1,4 @@
-"""How far a worker is ahead of the others."""
+"""Tests of how far a worker is ahead of the others."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def shares() -> Iterator[list[AcceptShare]]:
 
 
 def test_lead_is_over_the_worker_with_the_fewest(shares: list[AcceptShare]) -> None:
-    """Not over the average: one that has just started is to catch up."""
+    """The lead is measured against the least loaded worker, so that a new one can catch up."""
     for share, connections in zip(shares, (10, 20, 50), strict=True):
         share.publish(connections)
     assert [shares[0].lead(10), shares[1].lead(20), shares[2].lead(50)] == [0, 10, 40]
 
 
 def test_a_worker_alone_is_never_ahead(shares: list[AcceptShare]) -> None:
-    """Whatever it has."""
+    """A lone worker is never ahead."""
     shares[0].publish(1_000)
     assert shares[0].lead(1_000) == 0
 
 
 def test_a_worker_that_is_gone_does_not_count(shares: list[AcceptShare]) -> None:
-    """It withdrew, or the master has seen it end."""
+    """A worker that withdrew or ended does not count."""
     for share, connections in zip(shares, (0, 5, 100), strict=True):
         share.publish(connections)
     shares[0].withdraw()

@@ -1,4 +1,4 @@
-"""When the master tries again, on a clock that a test sets."""
+"""Tests of when the master retries, on a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CRASH = Failure(Exit.FAILURE, "a worker crashed")
 
 
 def test_the_first_worker_waits_for_nothing() -> None:
-    """Whatever the time is."""
+    """The first worker starts without a wait, whatever the time."""
     assert Attempts(SETTINGS, 1, 1000.0).due == 1000.0
 
 
 def test_each_failure_makes_the_next_worker_wait_longer() -> None:
-    """Up to the limit."""
+    """Each failure doubles the wait, up to the limit."""
     attempts = Attempts(SETTINGS, 1, 0.0)
     waits = []
     for now in (0.0, 1.0, 3.0, 7.0, 15.0):
@@ -40,7 +40,7 @@ def test_each_failure_makes_the_next_worker_wait_longer() -> None:
     [Exit.USAGE, Exit.SOFTWARE, Exit.CANNOT_CREATE, Exit.NO_PERMISSION, Exit.BAD_CONFIG],
 )
 def test_what_only_a_person_can_change_is_hopeless(status: Exit) -> None:
-    """At once."""
+    """A failure that only a person can fix is not retried."""
     attempts = Attempts(SETTINGS, 1, 0.0)
     failure = Failure(status, "wrong")
     attempts.note_failure(failure, 0.0)
@@ -49,7 +49,7 @@ def test_what_only_a_person_can_change_is_hopeless(status: Exit) -> None:
 
 @pytest.mark.parametrize("status", [Exit.FAILURE, Exit.UNAVAILABLE, Exit.TEMPORARY])
 def test_what_may_pass_is_tried_again(status: Exit) -> None:
-    """Until there are too many failures in a short time."""
+    """A temporary failure is retried until there are too many in a short time."""
     attempts = Attempts(SETTINGS, 1, 0.0)
     failure = Failure(status, "away")
     found = []
@@ -62,7 +62,7 @@ def test_what_may_pass_is_tried_again(status: Exit) -> None:
 
 
 def test_several_workers_may_fail_at_once() -> None:
-    """The limit is that of one process."""
+    """The failure limit applies to each process, so several workers may fail at once."""
     attempts = Attempts(SETTINGS, 2, 0.0)
     found = []
     for _ in range(8):
@@ -72,7 +72,7 @@ def test_several_workers_may_fail_at_once() -> None:
 
 
 def test_a_service_that_does_not_serve_is_not_tried_for_ever() -> None:
-    """The next attempt would come too late."""
+    """A service that does not become ready in time is given up."""
     attempts = Attempts(SETTINGS, 1, 0.0)
     attempts.note_failure(CRASH, 28.0)
     assert not attempts.hopeless(CRASH)
@@ -81,7 +81,7 @@ def test_a_service_that_does_not_serve_is_not_tried_for_ever() -> None:
 
 
 def test_a_service_that_has_served_starts_with_new_patience() -> None:
-    """A crash now and then adds up to nothing."""
+    """Occasional crashes of a working service do not add up."""
     attempts = Attempts(SETTINGS, 1, 0.0)
     for now in range(0, 10_000, 100):
         attempts.note_serving(float(now))
@@ -91,7 +91,7 @@ def test_a_service_that_has_served_starts_with_new_patience() -> None:
 
 
 def test_the_same_failure_again_is_known() -> None:
-    """So that the log need not repeat it."""
+    """A repeated failure is recognised, so that the log need not repeat it."""
     attempts = Attempts(SETTINGS, 1, 0.0)
     found = []
     for reason in ("a", "a", "b", "a"):
@@ -110,7 +110,7 @@ def test_the_same_failure_again_is_known() -> None:
     ],
 )
 def test_ends_that_nobody_explains(code: int, words: str) -> None:
-    """The text says what is known, and where to look."""
+    """An unexplained end is described with what is known and where to look."""
     assert explain_end(WorkerStatus(), code).reason.startswith(words)
     serving = WorkerStatus()
     serving.note_serving()
@@ -118,13 +118,13 @@ def test_ends_that_nobody_explains(code: int, words: str) -> None:
 
 
 def test_an_end_that_the_worker_has_explained() -> None:
-    """Its own words, and its own status."""
+    """An explained end keeps the worker's own text and status."""
     status = WorkerStatus()
     status.note_failure(SettingsError("server.bind", "wrong"))
     assert explain_end(status, 3) == Failure(Exit.BAD_CONFIG, "server.bind: wrong")
 
 
 def test_a_worker_that_hangs() -> None:
-    """The text names the setting."""
+    """The text about a worker that hangs names the setting."""
     assert "within 30 s of its start" in explain_hanging(30.0).reason
     assert "server.start_seconds" in explain_hanging(30.0).reason

@@ -1,4 +1,4 @@
-"""Keepalive, stalls and the end of a worker."""
+"""Tests of keepalive, stalls and the end of a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.wait import wait_until
 
 
 def test_every_connection_is_pinged_once_in_a_period(connect: MakePair) -> None:
-    """And one that answers stays."""
+    """Every connection is pinged once per period, and one that answers stays open."""
     pair = connect(ping_seconds=0.05)
     runner = gevent.spawn(pair.registry.run)
     for _ in range(5):
@@ -22,7 +22,7 @@ def test_every_connection_is_pinged_once_in_a_period(connect: MakePair) -> None:
 
 
 def test_silent_peer_is_closed_after_two_pings(connect: MakePair) -> None:
-    """It got two, and answered none."""
+    """A client that answers neither of two pings is closed."""
     pair = connect(ping_seconds=0.05, close_seconds=0.05)
     runner = gevent.spawn(pair.registry.run)
     opcodes = []
@@ -35,7 +35,7 @@ def test_silent_peer_is_closed_after_two_pings(connect: MakePair) -> None:
 
 
 def test_any_frame_is_a_sign_of_life(connect: MakePair) -> None:
-    """A peer that sends messages need not answer pings as well."""
+    """Any frame counts as a sign of life, so a client that sends messages need not send pongs."""
     pair = connect(ping_seconds=0.05)
     runner = gevent.spawn(pair.registry.run)
     for _ in range(6):
@@ -46,7 +46,7 @@ def test_any_frame_is_a_sign_of_life(connect: MakePair) -> None:
 
 
 def test_no_progress_is_aborted(connect: MakePair) -> None:
-    """A socket that takes nothing for ``stall_seconds``."""
+    """A socket that accepts nothing for ``stall_seconds`` is aborted."""
     pair = connect(stall_seconds=0.05)
     pair.connection.source = Source([text_frame(b"x" * 100_000)] * 10)
     pair.connection.flush()
@@ -60,7 +60,7 @@ def test_no_progress_is_aborted(connect: MakePair) -> None:
 
 
 def test_slow_progress_is_progress(connect: MakePair) -> None:
-    """Even less than the socket needs to become writable again."""
+    """Any progress counts, even less than the socket needs to become writable again."""
     pair = connect(stall_seconds=0.2)
     pair.connection.source = Source([text_frame(b"x" * 1000)] * 5000)
     pair.connection.flush()
@@ -79,7 +79,7 @@ def test_slow_progress_is_progress(connect: MakePair) -> None:
 
 
 def test_blocked_connection_is_not_called_silent(connect: MakePair) -> None:
-    """It cannot have read the pings; its stall is another rule's business."""
+    """A blocked client cannot have read the pings; the stall limit applies to it instead."""
     pair = connect(ping_seconds=0.01)
     pair.connection.source = Source([text_frame(b"x" * 100_000)] * 10)
     pair.connection.flush()
@@ -89,7 +89,7 @@ def test_blocked_connection_is_not_called_silent(connect: MakePair) -> None:
 
 
 def test_many_connections_share_the_slots(connect: MakePair) -> None:
-    """No second has all the pings of a period."""
+    """Pings are spread evenly over the period."""
     registry = connect(ping_seconds=30).registry
     for _ in range(59):
         registry.add(connect().connection)
@@ -98,7 +98,7 @@ def test_many_connections_share_the_slots(connect: MakePair) -> None:
 
 
 def test_finish_all_waits_for_what_is_pending(connect: MakePair) -> None:
-    """Everybody gets its lines, then the code, and then nobody is left."""
+    """Clients get their pending lines and then the code before the worker ends."""
     pair = connect()
     pair.connection.source = Source([text_frame(b"last line")])
     pair.registry.finish_all(1012, "server reloads")
@@ -112,7 +112,7 @@ def test_finish_all_waits_for_what_is_pending(connect: MakePair) -> None:
 
 
 def test_close_all_ends_those_with_too_much_pending(connect: MakePair) -> None:
-    """A source without end does not keep a worker from stopping."""
+    """An endless source does not keep a worker from stopping."""
 
     class Endless:
         def take(self) -> list[bytes]:

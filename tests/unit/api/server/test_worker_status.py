@@ -1,4 +1,4 @@
-"""What a worker tells its master, across a fork."""
+"""Tests of what a worker reports to its master across a fork."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mist.errors import Exit, MistError, SettingsError
 
 
 def test_a_worker_is_trusted_when_it_says_so() -> None:
-    """And not before; what the master says is another matter."""
+    """A worker serves once it says so, independently of the master's own flag."""
     status = WorkerStatus()
     assert (status.serves, status.replaced, status.failure) == (False, False, None)
     status.note_replaced()
@@ -22,7 +22,7 @@ def test_a_worker_is_trusted_when_it_says_so() -> None:
 
 
 def test_a_failure_crosses_the_fork() -> None:
-    """Even one that is long and full of what JSON writes at length."""
+    """A failure crosses the fork, even a long one full of characters that JSON escapes."""
     status = WorkerStatus()
     pid = os.fork()
     if pid == 0:
@@ -35,7 +35,7 @@ def test_a_failure_crosses_the_fork() -> None:
 
 
 def test_the_longest_failure_fits() -> None:
-    """Reason and traceback at their limits."""
+    """A reason and a traceback at their limits fit."""
     status = WorkerStatus()
     status.note_failure(RuntimeError("\x01" * 100_000))
     assert status.failure is not None
@@ -50,7 +50,7 @@ def test_the_longest_failure_fits() -> None:
     ],
 )
 def test_errors_that_have_a_name(error: Exception, failure: Failure) -> None:
-    """Their text and their status, without a traceback."""
+    """Known errors are reported with their text and status, without a traceback."""
     assert explain(error) == failure
 
 
@@ -59,15 +59,15 @@ def test_errors_that_have_a_name(error: Exception, failure: Failure) -> None:
     [ImportError("gone"), ModuleNotFoundError("gone"), SyntaxError("gone"), AppImportError("gone")],
 )
 def test_an_installation_that_is_broken(error: Exception) -> None:
-    """The text says what to do."""
+    """The text about a broken installation says what to do."""
     failure = explain(error)
     assert (failure.status, failure.traceback) == (Exit.SOFTWARE, "")
     assert "cannot be loaded: gone" in failure.reason
     assert "reinstall Mist" in failure.reason
 
 
-def test_an_error_that_nobody_has_foreseen() -> None:
-    """Its traceback is for whoever has to find it."""
+def test_an_unexpected_error() -> None:
+    """An unexpected error is reported with its traceback."""
     failure = explain(RuntimeError("a bug"))
     assert (failure.status, failure.reason) == (Exit.FAILURE, "RuntimeError: a bug")
     assert failure.traceback.endswith("RuntimeError: a bug\n")

@@ -1,4 +1,4 @@
-"""One connection: what goes out in which order, what comes in, and how it ends."""
+"""Tests of one connection: the order of output, the input, and how it ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BIG = b"x" * 20_000
 
 
 def test_source_is_sent_in_its_order(connect: MakePair) -> None:
-    """Several turns, of one buffer and of many, and an empty list ends the flush."""
+    """A source's buffers are sent in order, and an empty list ends the flush."""
     pair = connect()
     turns = [[text_frame(b"a")], [text_frame(b"b"), text_frame(b"c") + text_frame(b"d")]]
     pair.connection.source = Source(*turns)
@@ -34,7 +34,7 @@ def test_more_buffers_than_one_call_takes(connect: MakePair) -> None:
 
 
 def test_full_socket_blocks_and_goes_on_by_itself(connect: MakePair) -> None:
-    """Nobody calls flush again; every byte arrives once."""
+    """A full socket resumes without another flush, and every byte arrives once."""
     pair = connect()
     pair.connection.source = Source([text_frame(BIG)] * 50, [text_frame(b"last")])
     pair.connection.flush()
@@ -47,7 +47,7 @@ def test_full_socket_blocks_and_goes_on_by_itself(connect: MakePair) -> None:
 
 
 def test_the_list_of_a_source_is_not_changed(connect: MakePair) -> None:
-    """All clients of a topic are given the same list."""
+    """A source's list is not changed, because all clients of a topic share it."""
     pair = connect()
     shared = [text_frame(BIG)] * 10
     pair.connection.source = Source(shared)
@@ -59,7 +59,7 @@ def test_the_list_of_a_source_is_not_changed(connect: MakePair) -> None:
 
 
 def test_control_frame_goes_in_at_the_next_boundary(connect: MakePair) -> None:
-    """A ping waits for the frame under way, and for no other."""
+    """A ping waits for the frame being written and for no other."""
     pair = connect()
     pair.connection.source = Source([text_frame(BIG) * 20])
     pair.connection.flush()
@@ -69,7 +69,7 @@ def test_control_frame_goes_in_at_the_next_boundary(connect: MakePair) -> None:
 
 
 def test_only_the_newest_pong_waits(connect: MakePair) -> None:
-    """A peer that pings and does not read makes nothing grow (RFC 6455 §5.5.3)."""
+    """Only the newest pong waits, so pings to a blocked socket use no memory (RFC 6455 §5.5.3)."""
     pair = connect()
     pair.connection.source = Source([text_frame(BIG) * 3])
     pair.connection.flush()
@@ -83,7 +83,7 @@ def test_only_the_newest_pong_waits(connect: MakePair) -> None:
 
 
 def test_finish_sends_what_the_source_holds_first(connect: MakePair) -> None:
-    """The close frame comes after the last line."""
+    """The close frame comes after the source's last line."""
     pair = connect()
     pair.connection.source = Source([text_frame(BIG)] * 5, [text_frame(b"end")])
     pair.connection.finish(4409, "not running")
@@ -92,7 +92,7 @@ def test_finish_sends_what_the_source_holds_first(connect: MakePair) -> None:
 
 
 def test_close_drops_what_the_source_holds(connect: MakePair) -> None:
-    """The frame under way is completed, then comes the close frame."""
+    """The frame being written is completed; the close frame follows at once."""
     pair = connect()
     pair.connection.source = Source([text_frame(BIG)] * 50)
     pair.connection.flush()
@@ -105,7 +105,7 @@ def test_close_drops_what_the_source_holds(connect: MakePair) -> None:
 
 
 def test_closing_handshake_ends_the_connection(connect: MakePair) -> None:
-    """Ours, theirs, our end, their end; then somebody is told, once."""
+    """After the closing handshake both sides end, and ``on_close`` is called once."""
     pair = connect()
     gone: list[Connection] = []
     pair.connection.on_close = gone.append
@@ -122,7 +122,7 @@ def test_closing_handshake_ends_the_connection(connect: MakePair) -> None:
 
 
 def test_peers_code_is_echoed(connect: MakePair) -> None:
-    """RFC 6455 §5.5.1; the reason is the peer's own business."""
+    """The peer's close code is echoed (RFC 6455 §5.5.1), but not its reason."""
     pair = connect()
     pair.peer.send(close(4001, b"x" * 123))
     assert pair.peer.close_frame() == (4001, "")
@@ -130,7 +130,7 @@ def test_peers_code_is_echoed(connect: MakePair) -> None:
 
 
 def test_close_without_a_code_is_answered_without_one(connect: MakePair) -> None:
-    """An empty close frame is a good-bye, too."""
+    """An empty close frame is answered with an empty one."""
     pair = connect()
     pair.peer.send(frame(8))
     assert pair.peer.close_frame() == (None, "")
@@ -138,20 +138,20 @@ def test_close_without_a_code_is_answered_without_one(connect: MakePair) -> None
 
 
 def test_silent_peer_ends_the_closing_handshake_late(connect: MakePair) -> None:
-    """It has ``close_seconds``, and no more."""
+    """A silent peer has ``close_seconds`` to complete the closing handshake."""
     pair = connect(close_seconds=0.2)
     began = time.monotonic()
     pair.connection.close()
     assert pair.peer.close_frame() == (1000, "")
     assert not pair.connection.closed
     wait_until(lambda: pair.connection.closed, "the end", seconds=5, sleep=gevent.sleep)
-    # libev reads its clock once a turn, so a timer may fire a few milliseconds early.
+    # libev reads its clock once per loop iteration, so a timer may fire a few milliseconds early.
     assert time.monotonic() - began > 0.15
     assert pair.peer.at_end()
 
 
 def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -> None:
-    """The time for the closing handshake begins when the close frame is out."""
+    """The time limit of the closing handshake starts when the close frame has been written."""
     pair = connect(close_seconds=0.05)
     pair.connection.source = Source([text_frame(BIG)] * 20)
     pair.connection.finish(1000)
@@ -164,7 +164,7 @@ def test_slow_reader_gets_everything_before_the_close_frame(connect: MakePair) -
 
 
 def test_violation_is_answered_and_nothing_more_is_read(connect: MakePair) -> None:
-    """Our close frame says why; what follows is drained, not parsed."""
+    """The close frame states the violation; later input is drained without parsing."""
     pair = connect()
     pair.peer.send(frame(1, b"x", masked=False) + frame(9, b"not answered"))
     code, reason = pair.peer.close_frame()
@@ -174,7 +174,7 @@ def test_violation_is_answered_and_nothing_more_is_read(connect: MakePair) -> No
 
 
 def test_peer_that_vanishes_is_noticed(connect: MakePair) -> None:
-    """Without a close frame, at the end of the TCP connection."""
+    """A peer that ends the TCP connection without a close frame is noticed."""
     pair = connect()
     gone: list[Connection] = []
     pair.connection.on_close = gone.append
@@ -183,7 +183,7 @@ def test_peer_that_vanishes_is_noticed(connect: MakePair) -> None:
 
 
 def test_writing_to_a_peer_that_vanished_tells_later(connect: MakePair) -> None:
-    """``on_close`` never runs within flush: whoever loops over clients may change none."""
+    """``on_close`` never runs within flush, so a caller can safely loop over clients."""
     pair = connect()
     gone: list[Connection] = []
     pair.connection.on_close = gone.append
@@ -196,7 +196,7 @@ def test_writing_to_a_peer_that_vanished_tells_later(connect: MakePair) -> None:
 
 
 def test_on_close_that_comes_late_is_called(connect: MakePair) -> None:
-    """The application may set it after the client has gone."""
+    """``on_close`` is called even if it is set after the client has gone."""
     pair = connect()
     pair.connection.abort()
     gevent.sleep(0.01)
@@ -206,7 +206,7 @@ def test_on_close_that_comes_late_is_called(connect: MakePair) -> None:
 
 
 def test_failing_source_closes_its_own_client_only(connect: MakePair) -> None:
-    """A bug in a source is 1011 for one client, and no exception for who flushes all."""
+    """A failing source closes its own client with 1011 and raises nothing in flush."""
 
     class Broken:
         def take(self) -> list[bytes]:
@@ -219,13 +219,13 @@ def test_failing_source_closes_its_own_client_only(connect: MakePair) -> None:
 
 
 def test_bytes_behind_the_handshake_count(connect: MakePair) -> None:
-    """A client that does not wait for the answer loses nothing."""
+    """Bytes that a client sends without waiting for the handshake's answer are not lost."""
     pair = connect(early=frame(9, b"early"))
     assert pair.peer.frame() == (Opcode.PONG, b"early")
 
 
 def test_messages_are_handed_on_in_their_order(connect: MakePair) -> None:
-    """However many come in one read; those behind the handshake, too."""
+    """Messages are handed on in order, including those that follow the handshake in one read."""
     pair = connect(early=frame(1, b"early"))
     received: list[str | bytes] = []
     pair.connection.on_message = received.append
@@ -237,7 +237,7 @@ def test_messages_are_handed_on_in_their_order(connect: MakePair) -> None:
 
 
 def test_a_handler_that_fails_closes_its_own_client(connect: MakePair) -> None:
-    """With 1011; what else the client sent is not handed on."""
+    """A failing handler closes its client with 1011 and gets no more messages."""
     pair = connect()
     received: list[str | bytes] = []
 
@@ -252,7 +252,7 @@ def test_a_handler_that_fails_closes_its_own_client(connect: MakePair) -> None:
 
 
 def test_a_violation_waits_for_what_is_pending(connect: MakePair) -> None:
-    """The answers to what came before it are sent, also through a socket that is full."""
+    """Pending answers are sent before the close frame, even through a full socket."""
     pair = connect()
     source = Source([text_frame(BIG)] * 3)
     pair.connection.source = source
@@ -275,7 +275,7 @@ def test_a_violation_waits_for_what_is_pending(connect: MakePair) -> None:
 
 
 def test_a_violation_ends_a_source_without_end(connect: MakePair) -> None:
-    """The close frame waits for what there is, and not for ever."""
+    """A violation ends an endless source: the close frame waits only for pending data."""
 
     class Endless:
         def take(self) -> list[bytes]:
@@ -292,7 +292,7 @@ def test_a_violation_ends_a_source_without_end(connect: MakePair) -> None:
 
 
 def test_messages_that_nobody_wants_are_dropped(connect: MakePair) -> None:
-    """Streams take no input; it must not pile up."""
+    """Messages without a handler are dropped instead of piling up."""
     pair = connect()
     pair.peer.send(frame(1, b"x" * 4000) * 50 + frame(9, b"still here"))
     assert pair.peer.frame() == (Opcode.PONG, b"still here")
@@ -300,7 +300,7 @@ def test_messages_that_nobody_wants_are_dropped(connect: MakePair) -> None:
 
 @pytest.mark.parametrize("closing", ["finish", "close"])
 def test_nothing_follows_the_close_frame(connect: MakePair, closing: str) -> None:
-    """RFC 6455 §5.5.1: neither messages nor pings nor a second close frame."""
+    """Nothing follows the close frame: no message, ping or second close (RFC 6455 §5.5.1)."""
     pair = connect()
     getattr(pair.connection, closing)(1000)
     pair.connection.source = Source([text_frame(b"late")])

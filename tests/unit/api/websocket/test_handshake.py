@@ -1,4 +1,4 @@
-"""The opening handshake."""
+"""Tests of the opening handshake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GOOD = {
 
 
 def test_a_handshake_has_no_problem() -> None:
-    """As Firefox sends it, with two tokens in Connection."""
+    """Firefox's handshake, with two tokens in Connection, is valid."""
     assert handshake.problem(GOOD) is None
 
 
@@ -39,7 +39,7 @@ def test_a_handshake_has_no_problem() -> None:
 def test_each_problem_has_a_status_and_says_what_it_is(
     changed: dict[str, str], status: str, says: str
 ) -> None:
-    """A client's developer learns from the body what to change."""
+    """Each problem has a status and a body that says what to change."""
     found = handshake.problem(GOOD | changed)
     assert found is not None
     assert found.status.startswith(status)
@@ -48,10 +48,10 @@ def test_each_problem_has_a_status_and_says_what_it_is(
 
 @pytest.mark.parametrize("name", [name for name in GOOD if name.startswith("HTTP_")])
 def test_no_header_is_dispensable(name: str) -> None:
-    """Each is missed when it is missing."""
+    """Each required header is reported when it is missing."""
     assert handshake.problem({key: value for key, value in GOOD.items() if key != name})
 
 
 def test_accept_value_is_the_one_of_the_standard() -> None:
-    """The example of RFC 6455 §1.3."""
+    """The accept value matches the example of RFC 6455 §1.3."""
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in handshake.response("dGhlIHNhbXBsZSBub25jZQ==")

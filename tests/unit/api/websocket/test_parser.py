@@ -1,4 +1,4 @@
-"""What clients send, and what they must not send."""
+"""Tests of parsing valid and invalid client input."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ LIMIT = 4096
 
 
 def parse(data: bytes) -> list[Event]:
-    """All events of a client's bytes."""
+    """Return all events of a client's bytes."""
     return list(Parser(LIMIT).feed(data))
 
 
 def violation(data: bytes) -> int:
-    """The close code that a client's bytes are answered with."""
+    """Return the close code that answers a client's bytes."""
     with pytest.raises(ProtocolViolation) as caught:
         parse(data)
     return caught.value.code
 
 
 def test_messages_and_control_frames_become_events() -> None:
-    """One event for each complete message or control frame, in order."""
+    """Each complete message or control frame becomes one event, in order."""
     data = frame(1, b"hi") + frame(2, b"\x00") + frame(9, b"p") + frame(10) + close(1000, b"bye")
     assert parse(data) == [Text("hi"), Binary(b"\x00"), Ping(b"p"), Pong(b""), Close(1000, "bye")]
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6), st.data())
 def test_the_cuts_between_reads_do_not_matter(payloads: list[bytes], data: st.DataObject) -> None:
-    """However TCP cuts the stream, the events are the same."""
+    """The events are the same however TCP splits the stream."""
     stream = b"".join(frame(2, payload) for payload in payloads)
     parser = Parser(LIMIT)
     events: list[Event] = []
@@ -46,7 +46,7 @@ def test_the_cuts_between_reads_do_not_matter(payloads: list[bytes], data: st.Da
 
 
 def test_fragments_are_joined_around_control_frames() -> None:
-    """RFC 6455 §5.4: control frames may come between the fragments of a message."""
+    """Control frames may come between the fragments of a message (RFC 6455 §5.4)."""
     data = frame(1, "ü".encode()[:1], final=False) + frame(9) + frame(0, "ü".encode()[1:])
     assert parse(data) == [Ping(b""), Text("ü")]
 
@@ -72,13 +72,13 @@ def test_close_without_a_code() -> None:
     ],
 )
 def test_broken_protocol_is_1002(data: bytes) -> None:
-    """What RFC 6455 forbids a client."""
+    """Protocol violations are answered with 1002."""
     assert violation(data) == 1002
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1100, 2999, 5000, 65_535])
 def test_close_codes_that_must_not_travel_are_1002(code: int) -> None:
-    """RFC 6455 §7.4."""
+    """Close codes that must not be sent are answered with 1002 (RFC 6455 §7.4)."""
     assert violation(close(code)) == 1002
 
 
@@ -86,30 +86,30 @@ def test_close_codes_that_must_not_travel_are_1002(code: int) -> None:
     "data", [frame(1, b"\xff"), close(1000, b"\xff"), frame(1, "ü".encode()[:1])]
 )
 def test_text_that_is_not_utf8_is_1007(data: bytes) -> None:
-    """In messages and in the reason of a close frame."""
+    """Invalid UTF-8 in a message or a close reason is answered with 1007."""
     assert violation(data) == 1007
 
 
 @pytest.mark.parametrize("length", [LIMIT + 1, 65_536, 2**32, 2**63 - 1, 2**64 - 1])
 def test_too_large_is_refused_by_the_header_alone(length: int) -> None:
-    """Nothing of the payload has to arrive for it."""
+    """A message that is too large is refused before its payload arrives."""
     assert violation(frame(2, b"", length=length)) == 1009
 
 
 def test_fragments_count_together() -> None:
-    """Many small fragments make no large message either."""
+    """The size limit applies to the sum of a message's fragments."""
     first = frame(2, b"x" * LIMIT, final=False)
     assert parse(first) == []
     assert violation(first + frame(0, b"x")) == 1009
 
 
 def test_largest_message_is_taken() -> None:
-    """The bound itself is allowed."""
+    """A message of exactly the maximum size is accepted."""
     assert parse(frame(2, b"x" * LIMIT)) == [Binary(b"x" * LIMIT)]
 
 
 def test_what_came_before_a_violation_counts() -> None:
-    """A ping in the same read as nonsense is still answered."""
+    """A ping in the same read as a violation is still answered."""
     events = Parser(LIMIT).feed(frame(9, b"p") + frame(3))
     assert next(events) == Ping(b"p")
     with pytest.raises(ProtocolViolation, match="reserved"):
@@ -118,6 +118,6 @@ def test_what_came_before_a_violation_counts() -> None:
 
 @given(st.binary(max_size=400))
 def test_any_bytes_give_events_or_a_violation(data: bytes) -> None:
-    """Garbage is never another exception, and never keeps more than a message."""
+    """Any bytes give events or a violation, and never keep more than one message in memory."""
     with contextlib.suppress(ProtocolViolation):
         parse(data)

@@ -1,4 +1,4 @@
-"""What waits to be written: nothing is lost or torn, wherever the socket stops."""
+"""Tests of the write buffer: partial writes neither lose nor tear a frame."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ buffers = st.lists(
 
 
 def written(buffer: WriteBuffer, most: int) -> bytes:
-    """What a socket takes that has room for ``most`` bytes."""
+    """Return what a socket with room for ``most`` bytes takes."""
     data = b"".join(buffer.vector())[:most]
     buffer.advance(len(data))
     return data
 
 
 def everything(buffer: WriteBuffer) -> bytes:
-    """What is left."""
+    """Return everything that is left."""
     data = b""
     while more := written(buffer, 1_000_000):
         data += more
@@ -34,13 +34,13 @@ def everything(buffer: WriteBuffer) -> bytes:
 
 
 def messages(data: bytes) -> list[bytes]:
-    """The payloads of frames, which have to be whole."""
+    """Return the payloads of frames, which must be complete."""
     return [data[start:end] for _, start, end in payloads(data)]
 
 
 @given(buffers, st.integers(0, 4_000))
 def test_an_inserted_frame_waits_for_the_frame_being_written(frames: list[bytes], at: int) -> None:
-    """And for no other; what follows keeps its order."""
+    """An inserted frame waits for the frame being written only; the rest keeps its order."""
     buffer = WriteBuffer()
     shared = tuple(frames)
     buffer.buffers = shared
@@ -55,7 +55,7 @@ def test_an_inserted_frame_waits_for_the_frame_being_written(frames: list[bytes]
 
 @given(buffers, st.integers(0, 4_000))
 def test_a_cut_leaves_the_frame_being_written(frames: list[bytes], at: int) -> None:
-    """Whole, and nothing but that."""
+    """A cut keeps the frame being written and nothing else."""
     buffer = WriteBuffer()
     buffer.buffers = frames
     begun = written(buffer, at)
@@ -69,7 +69,7 @@ def test_a_cut_leaves_the_frame_being_written(frames: list[bytes], at: int) -> N
 
 @pytest.mark.parametrize("count", [1, 3, 1_000])
 def test_a_socket_that_fills_up(count: int) -> None:
-    """It takes a part; the rest follows, byte for byte."""
+    """A full socket takes a part, and the rest follows byte for byte."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)

@@ -1,4 +1,4 @@
-"""What the broker remembers, by histories of headers."""
+"""Tests of the broker's replay buffers, with histories of headers."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ TOPIC = b"container/1/log"
 
 
 def make(**replay: int) -> Buffers:
-    """Buffers with these bounds, at a clock that stands at 777."""
+    """Return buffers with these bounds and a clock that stands at 777."""
     return Buffers(Settings(replay=ReplaySettings(**replay)), now=lambda: 777)
 
 
 def put(buffers: Buffers, header: Header, body: bytes = b"x", topic: bytes = TOPIC) -> bool:
-    """Hand one message to the broker's memory."""
+    """Store one message."""
     return buffers.accept(topic, wire.pack(header), header, body)
 
 
 def log(seq: int, count: int = 1, epoch: int = 10, term: int = 10) -> Header:
-    """The header of log lines."""
+    """Return the header of log lines."""
     return Header(Kind.LOG, epoch, term, seq, count)
 
 
 def claim(term: int, *, reset: bool, epoch: int | None = None) -> Header:
-    """The header of a claim."""
+    """Return the header of a claim."""
     flags = Flag.RESET if reset else wire.NO_FLAGS
     return Header(Kind.CLAIM, epoch or term, term, 1, flags=flags)
 
 
 def state(buffers: Buffers, topic: bytes = TOPIC) -> tuple[int, int, int]:
-    """Epoch, term and last number of a topic."""
+    """Return the epoch, term and last number of a topic."""
     buffer = buffers.get(topic)
     assert buffer is not None
     return buffer.epoch, buffer.term, buffer.seq
 
 
 def seqs(buffers: Buffers, after: Position = START, topic: bytes = TOPIC) -> list[int]:
-    """The first number of each message that a replay holds."""
+    """Return the first number of each message in a replay."""
     buffer = buffers.get(topic)
     assert buffer is not None
     return [wire.unpack(header).seq for header, _body in buffer.after(after)]
 
 
 def test_claim_is_not_forwarded_and_begins_an_epoch() -> None:
-    """A claim with RESET sets epoch and term, and numbers start anew."""
+    """A claim with RESET is not forwarded; it sets epoch and term and restarts the numbers."""
     buffers = make()
     assert not put(buffers, claim(10, reset=True))
     assert state(buffers) == (10, 10, 0)
 
 
 def test_resuming_claim_keeps_epoch_and_numbers() -> None:
-    """A collector restarted after a crash goes on with its predecessor's numbers."""
+    """A collector restarted after a crash continues its predecessor's numbers."""
     buffers = make()
     put(buffers, claim(10, reset=True))
     put(buffers, log(1, 5))
@@ -67,14 +67,14 @@ def test_resuming_claim_keeps_epoch_and_numbers() -> None:
 
 
 def test_resuming_claim_without_a_buffer_begins_an_epoch() -> None:
-    """Where the broker was restarted too there is nothing to go on with."""
+    """A resuming claim begins a new epoch if the broker has no buffer either."""
     buffers = make()
     put(buffers, claim(20, reset=False))
     assert state(buffers) == (20, 20, 0)
 
 
 def test_claim_after_a_resend_that_broke_off_begins_an_epoch() -> None:
-    """Subscribers may have numbers beyond it, which must not be given to other messages."""
+    """After an incomplete resend a claim begins an epoch, so that no number is given out twice."""
     buffers = make()
     put(buffers, log(1, 5))
     put(buffers, claim(20, reset=False))
@@ -82,7 +82,7 @@ def test_claim_after_a_resend_that_broke_off_begins_an_epoch() -> None:
 
 
 def test_claim_after_a_complete_resend_keeps_epoch_and_numbers() -> None:
-    """A collector's own claim says that a new broker has everything again."""
+    """A collector's own claim after a resend tells a new broker that it has everything again."""
     buffers = make()
     put(buffers, log(1, 5))
     put(buffers, claim(10, reset=False))
@@ -91,7 +91,7 @@ def test_claim_after_a_complete_resend_keeps_epoch_and_numbers() -> None:
 
 
 def test_resetting_claim_forgets() -> None:
-    """A fresh collector loads the history again."""
+    """A fresh collector clears the buffer, because it loads the history again."""
     buffers = make()
     put(buffers, log(1))
     put(buffers, claim(20, reset=True))
@@ -99,7 +99,7 @@ def test_resetting_claim_forgets() -> None:
 
 
 def test_claim_of_an_earlier_term_is_ignored() -> None:
-    """A claim that was long under way takes nothing from a later collector."""
+    """A delayed claim takes nothing from a later collector."""
     buffers = make()
     put(buffers, claim(20, reset=True))
     put(buffers, claim(10, reset=True))
@@ -107,7 +107,7 @@ def test_claim_of_an_earlier_term_is_ignored() -> None:
 
 
 def test_message_of_an_earlier_term_is_dropped() -> None:
-    """What a replaced collector still had in its queue does not follow its successor's."""
+    """A replaced collector's queued messages are dropped once its successor has taken over."""
     buffers = make()
     put(buffers, claim(10, reset=True))
     put(buffers, claim(20, reset=False))
@@ -117,14 +117,14 @@ def test_message_of_an_earlier_term_is_dropped() -> None:
 
 @pytest.mark.parametrize("seq", [1, 4, 5])
 def test_resend_is_dropped(seq: int) -> None:
-    """A collector sends its last messages again to a broker that comes back."""
+    """Messages that a collector resends to a broker that still has them are dropped."""
     buffers = make()
     put(buffers, log(1, 5))
     assert not put(buffers, log(seq))
 
 
 def test_newer_epoch_replaces_the_buffer() -> None:
-    """Whoever asks next gets the new epoch alone."""
+    """A newer epoch replaces the buffer, and later replays contain it alone."""
     buffers = make()
     put(buffers, log(1, 5))
     assert put(buffers, log(1, epoch=20, term=20))
@@ -133,28 +133,28 @@ def test_newer_epoch_replaces_the_buffer() -> None:
 
 
 def test_older_epoch_is_dropped() -> None:
-    """An epoch that was replaced does not come back."""
+    """Messages of an epoch that was replaced are dropped."""
     buffers = make()
     put(buffers, log(1, epoch=20, term=20))
     assert not put(buffers, log(6, epoch=10, term=20))
 
 
 def test_newer_epoch_of_an_earlier_term_is_dropped() -> None:
-    """The term decides first."""
+    """The term takes precedence over the epoch."""
     buffers = make()
     put(buffers, claim(30, reset=True, epoch=5))
     assert not put(buffers, log(1, epoch=20, term=20))
 
 
 def test_unknown_topic_takes_its_state_from_the_message() -> None:
-    """After a restart of the broker the numbering goes on."""
+    """A restarted broker takes the numbering from the first message."""
     buffers = make()
     assert put(buffers, log(41, 2, epoch=10, term=12))
     assert state(buffers) == (10, 12, 42)
 
 
 def test_replay_begins_after_the_position() -> None:
-    """A message that reaches beyond the position is part of the answer."""
+    """A message that extends beyond the requested position is part of the replay."""
     buffers = make()
     for seq in (1, 3, 5):
         put(buffers, log(seq, 2))
@@ -163,14 +163,14 @@ def test_replay_begins_after_the_position() -> None:
 
 
 def test_replay_of_another_epoch_is_the_whole_buffer() -> None:
-    """A position in an epoch that is gone says nothing about this one."""
+    """A position in another epoch is answered with the whole buffer."""
     buffers = make()
     put(buffers, log(1))
     assert seqs(buffers, Position(9, 100)) == [1]
 
 
 def test_bound_in_lines_keeps_at_least_that_many() -> None:
-    """Whole messages go, the oldest first, and never below the bound."""
+    """The oldest messages are dropped whole, and never below the bound in lines."""
     buffers = make(lines=10)
     for seq in range(1, 31, 4):
         put(buffers, log(seq, 4))
@@ -178,7 +178,7 @@ def test_bound_in_lines_keeps_at_least_that_many() -> None:
 
 
 def test_status_counts_no_line() -> None:
-    """Only lines count against the bound in lines."""
+    """Only lines count towards the bound in lines."""
     buffers = make(lines=2)
     put(buffers, Header(Kind.STATUS, 10, 10, 1))
     for seq in range(2, 4):
@@ -188,7 +188,7 @@ def test_status_counts_no_line() -> None:
 
 
 def test_bound_in_bytes() -> None:
-    """The bodies and what Python needs beside them stay below the bound."""
+    """Message bodies plus Python's overhead stay below the bound in bytes."""
     buffers = make(bytes=10_000)
     for seq in range(1, 10):
         put(buffers, log(seq), b"x" * (3_000 - OVERHEAD_BYTES))
@@ -196,14 +196,14 @@ def test_bound_in_bytes() -> None:
 
 
 def test_last_message_stays_whatever_its_size() -> None:
-    """A single huge line is still replayed."""
+    """A single huge line can still be replayed."""
     buffers = make(bytes=1024)
     put(buffers, log(1), b"x" * 100_000)
     assert seqs(buffers) == [1]
 
 
 def test_samples_are_bounded_by_the_history() -> None:
-    """The metrics' buffer is the history that clients may ask for."""
+    """The metrics' buffer holds exactly the history that clients may request."""
     buffers = make()
     put(buffers, claim(10, reset=True), topic=b"metrics/system")
     for seq in range(1, 1_000):
@@ -212,7 +212,7 @@ def test_samples_are_bounded_by_the_history() -> None:
 
 
 def test_silent_topics_go_first() -> None:
-    """The number of topics is bounded, and the busy ones stay."""
+    """Beyond the maximum number of topics, the least recently active one is dropped."""
     buffers = make(topics=2)
     put(buffers, log(1), topic=b"a")
     put(buffers, log(1), topic=b"b")
@@ -222,7 +222,7 @@ def test_silent_topics_go_first() -> None:
 
 
 def test_refusal_goes_on_with_the_numbers() -> None:
-    """Subscribers take a refusal for the topic's next message."""
+    """A refusal takes the topic's next number, so subscribers accept it as the next message."""
     buffers = make()
     put(buffers, log(1, 5))
     header = wire.unpack(buffers.refuse(TOPIC, b"no", 1013))
@@ -230,7 +230,7 @@ def test_refusal_goes_on_with_the_numbers() -> None:
 
 
 def test_refusal_of_an_unknown_topic_begins_an_epoch() -> None:
-    """A collector that comes later replaces it by a claim."""
+    """A refusal of an unknown topic begins an epoch, which a later collector's claim replaces."""
     buffers = make()
     header = wire.unpack(buffers.refuse(TOPIC, b"no", 1013))
     assert (header.epoch, header.seq) == (777, 1)
@@ -239,7 +239,7 @@ def test_refusal_of_an_unknown_topic_begins_an_epoch() -> None:
 
 
 def test_forget_spares_a_later_collector() -> None:
-    """The order of a pipe and of the bus is not known: the term decides."""
+    """A command to forget a topic spares a later term, whichever of the two arrives first."""
     buffers = make()
     put(buffers, claim(20, reset=True))
     buffers.forget(TOPIC, 10)
@@ -249,7 +249,7 @@ def test_forget_spares_a_later_collector() -> None:
 
 
 def test_gap_in_the_numbers_is_kept() -> None:
-    """What a collector could not resend is missing; the subscriber says so, not the broker."""
+    """The broker keeps gaps that a collector could not fill; the subscriber reports them."""
     buffers = make()
     put(buffers, log(1))
     assert put(buffers, structs.replace(log(9), count=2))

@@ -1,4 +1,4 @@
-"""The broker: its pace by a clock that is set, and the rest in a thread, with sockets."""
+"""Tests of the broker in a thread with real sockets."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class Running(NamedTuple):
     pipe: Connection
 
     def publisher(self) -> Publisher:
-        """A collector that has claimed the topic."""
+        """Return the publisher of a collector that has claimed the topic."""
         made = Publisher(self.context, self.paths, Settings(), TOPIC, 5)
         made.claim(resume=False)
         return made
 
     def replay(self) -> Snapshot:
-        """What is remembered of the topic."""
+        """Return the topic's replay buffer."""
         return ask_replay(self.context, self.paths, TOPIC)
 
     def reports(self, count: int) -> list[Report]:
-        """The next reports."""
+        """Return the next reports."""
         found: list[Report] = []
         while len(found) < count:
             assert self.pipe.poll(20), f"only {found}"
@@ -57,7 +57,7 @@ class Running(NamedTuple):
 
 @pytest.fixture
 def running() -> Iterator[Running]:
-    """A broker that ends, as any does, when the supervisor's pipe closes."""
+    """A broker that ends when the supervisor's pipe closes."""
     with tempfile.TemporaryDirectory(prefix="mist-", dir="/tmp") as name:
         paths = Paths(Path(name), Path(name))
         pipe, theirs = multiprocessing.Pipe()
@@ -75,7 +75,7 @@ def running() -> Iterator[Running]:
 
 
 def test_a_message_is_forwarded_and_remembered(running: Running) -> None:
-    """And the supervisor knows of whoever subscribes, and of the end of that."""
+    """A message is forwarded and stored; the supervisor hears of subscriptions and their ends."""
     with events_socket(running.context, running.paths, Settings()) as subscriber:
         subscriber.subscribe(TOPIC)
         assert running.reports(1) == [SubscriptionChanged(True, TOPIC)]
@@ -90,7 +90,7 @@ def test_a_message_is_forwarded_and_remembered(running: Running) -> None:
 
 
 def test_the_supervisor_can_have_a_topic_forgotten(running: Running) -> None:
-    """Up to a term; one that is newer stays."""
+    """The supervisor can drop a topic up to a term; a newer term is kept."""
     publisher = running.publisher()
     publisher.publish(Kind.LOG, b"one")
     wait_until(lambda: running.replay().seq == 1, "the message")
@@ -104,7 +104,7 @@ def test_the_supervisor_can_have_a_topic_forgotten(running: Running) -> None:
 
 
 def test_a_refusal_reaches_subscribers(running: Running) -> None:
-    """With its close code."""
+    """A refusal reaches subscribers with its close code."""
     with events_socket(running.context, running.paths, Settings()) as subscriber:
         subscriber.subscribe(TOPIC)
         running.reports(1)
@@ -116,7 +116,7 @@ def test_a_refusal_reaches_subscribers(running: Running) -> None:
 
 @pytest.mark.parametrize("name", ["ingest", "replay"])
 def test_what_is_malformed_is_dropped(running: Running, name: str) -> None:
-    """The broker goes on, with what comes behind it on the same socket."""
+    """Malformed messages are dropped, and later ones on the same socket are handled."""
     kind = zmq.XPUB if name == "ingest" else zmq.DEALER
     with running.context.socket(kind) as stranger:
         stranger.connect(running.paths.endpoint(name))

@@ -1,4 +1,4 @@
-"""Passwords and their hashes."""
+"""Tests of passwords and their hashes."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ assert ticks > 10, ticks
 
 
 def test_a_hash_is_argon2id() -> None:
-    """And never the same twice, for its salt."""
+    """A hash is argon2id with a random salt."""
     assert password_hash().startswith("$argon2id$")
     assert passwords.make_hash(PASSWORD) != password_hash()
 
 
 def test_the_password_is_verified() -> None:
-    """Only the one that was hashed is right."""
+    """Only the hashed password is accepted."""
     assert passwords.verify(password_hash(), PASSWORD)
     assert not passwords.verify(password_hash(), PASSWORD + " ")
     assert not passwords.verify("no hash at all", PASSWORD)
 
 
 def test_nobody_has_no_password() -> None:
-    """An account that is not there is refused after the same work."""
+    """A missing account is refused after the same amount of work."""
     assert not passwords.verify(None, PASSWORD)
 
 
 def test_a_huge_password_is_not_hashed() -> None:
-    """Its length is work that a client could make."""
+    """A huge password is refused without hashing, which would cost too much time."""
     assert not passwords.verify(password_hash(), "x" * 10_000_000)
 
 
 @pytest.mark.parametrize("password", ["", "nine.char", "x" * 1025])
 def test_a_new_password_has_a_length(password: str) -> None:
-    """Too short and too long are refused."""
+    """A new password that is too short or too long is refused."""
     with pytest.raises(UsageError, match="10 to 1024 characters"):
         passwords.check(password)
 
@@ -66,7 +66,7 @@ def test_a_new_password_has_a_length(password: str) -> None:
     ["1234567890", "qwertyuiop", "Password123", "aaaaaaaaaaaa", "iloveyou12", "abcdefghij"],
 )
 def test_a_common_password_is_refused(password: str) -> None:
-    """It is among the first that an attacker tries."""
+    """A common password is refused, because attackers try it first."""
     with pytest.raises(UsageError, match="too easy to guess"):
         passwords.check(password)
 
@@ -75,21 +75,21 @@ def test_a_common_password_is_refused(password: str) -> None:
     "password", ["four pass words", "x9$kLm2@pq", "ein langes Wort", "é" * 5 + "漢字 und mehr"]
 )
 def test_other_passwords_pass(password: str) -> None:
-    """There are no rules about which characters to use."""
+    """Passwords may contain any characters."""
     assert passwords.check(password) == password
 
 
 def test_a_generated_password_is_good_enough() -> None:
-    """It passes the check, and is another each time."""
+    """Generated passwords are acceptable and differ each time."""
     assert passwords.check(passwords.generate()) != passwords.generate()
 
 
 def test_a_weak_hash_is_outdated() -> None:
-    """Parameters of yesterday are noticed."""
+    """A hash with old parameters is recognised as outdated."""
     assert passwords.outdated(PasswordHasher.from_parameters(CHEAPEST).hash(PASSWORD))
     assert not passwords.outdated(password_hash())
 
 
 def test_hashing_does_not_stop_a_gevent_loop() -> None:
-    """In a gunicorn worker the work is done in a thread."""
+    """Hashing does not block a gevent loop, because it runs in a thread."""
     subprocess.run([sys.executable, "-c", _IN_GEVENT], check=True, timeout=60)

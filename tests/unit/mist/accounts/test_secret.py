@@ -1,4 +1,4 @@
-"""The key that signs sessions."""
+"""Tests of the key that signs sessions."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LOAD = (
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    """A home that is not there yet."""
+    """A home that does not exist yet."""
     return Paths(tmp_path / "home", tmp_path / "run")
 
 
 def test_a_key_is_made_once(paths: Paths) -> None:
-    """The same one is read from then on, by this user and its group."""
+    """A key is generated once; its file is readable by this user and its group."""
     key = secret.load_or_create(paths)
     assert len(key) >= 32
     assert secret.load_or_create(paths) == key
@@ -37,14 +37,14 @@ def test_a_key_is_made_once(paths: Paths) -> None:
 
 
 def test_processes_that_start_together_have_one_key(paths: Paths) -> None:
-    """Of two keys made at the same moment the first is everybody's."""
+    """Processes that start together use the key that was made first."""
     command = [sys.executable, "-c", _LOAD, str(paths.home)]
     starts = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
     assert len({start.communicate(timeout=60)[0] for start in starts}) == 1
 
 
 def test_a_key_of_another_installation_is_taken_as_it_is(paths: Paths) -> None:
-    """Its text is the key, without the newline that an editor adds."""
+    """An existing key file is used as it is, without a trailing newline."""
     paths.home.mkdir()
     paths.secret.write_text("a key that a Mist installation has made\n")
     paths.secret.chmod(0o600)
@@ -53,7 +53,7 @@ def test_a_key_of_another_installation_is_taken_as_it_is(paths: Paths) -> None:
 
 @pytest.mark.parametrize(("text", "mode"), [("short", 0o600), ("", 0o600), ("x" * 64, 0o644)])
 def test_a_key_that_protects_nothing_is_refused(paths: Paths, text: str, mode: int) -> None:
-    """Too short to sign with, or there for everybody to read."""
+    """A key that is too short or readable by everyone is refused."""
     paths.home.mkdir()
     paths.secret.write_text(text)
     paths.secret.chmod(mode)
@@ -62,24 +62,24 @@ def test_a_key_that_protects_nothing_is_refused(paths: Paths, text: str, mode: i
 
 
 def test_a_key_that_cannot_be_read_is_named(paths: Paths) -> None:
-    """The text has the path."""
+    """A key that cannot be read is reported with its path."""
     paths.secret.mkdir(parents=True)
     with pytest.raises(SettingsError, match="home/secret: Is a directory"):
         secret.load_or_create(paths)
 
 
 def test_a_key_that_is_not_there_is_not_made_by_who_only_reads(paths: Paths) -> None:
-    """The web tier has no right to."""
+    """A process that only reads the key, such as the web tier, does not make one."""
     paths.home.mkdir()
     with pytest.raises(SettingsError, match="start the supervisor") as raised:
         secret.load(paths)
-    assert raised.value.exit_status is Exit.TEMPORARY  # systemd tries again
+    assert raised.value.exit_status is Exit.TEMPORARY  # systemd retries
     assert not paths.secret.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_key_of_another_user_is_refused(paths: Paths) -> None:
-    """They could change it, and sign sessions; that of the state's owner is as it should be."""
+    """A key of another user is refused unless that user owns the state."""
     secret.load_or_create(paths)
     os.chown(paths.secret, 12345, -1)
     with pytest.raises(SettingsError, match="belongs to user 12345"):
@@ -89,7 +89,7 @@ def test_a_key_of_another_user_is_refused(paths: Paths) -> None:
 
 
 def test_a_key_that_the_group_may_change_is_refused(paths: Paths) -> None:
-    """The web tier's user is of that group."""
+    """A key that its group can write is refused, because the web tier is in that group."""
     secret.load_or_create(paths)
     paths.secret.chmod(0o660)
     with pytest.raises(SettingsError, match="chmod g-w"):
@@ -98,7 +98,7 @@ def test_a_key_that_the_group_may_change_is_refused(paths: Paths) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
 def test_what_is_not_a_file_is_refused(paths: Paths, tmp_path: Path, kind: str) -> None:
-    """At once, and nothing is written through it."""
+    """Anything but a regular file is refused at once, and nothing is written to it."""
     paths.home.mkdir()
     if kind == "pipe":
         os.mkfifo(paths.secret, 0o600)

@@ -1,4 +1,4 @@
-"""Logging in and out, and what ends a session."""
+"""Tests of logging in and out, and of what ends a session."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _foreign(**claims: Any) -> str:
 
 
 def test_a_session_says_who(store: Store) -> None:
-    """The e-mail address is compared in lower case."""
+    """A session identifies its user; e-mail addresses are compared in lower case."""
     user = add_user(store, ADA, "admin")
     login = _log_in(store, "Ada@Example.COM")
     who = _identify(store, login.token.text)
@@ -52,14 +52,14 @@ def test_a_session_says_who(store: Store) -> None:
 
 @pytest.mark.parametrize(("email", "password"), [(ADA, "wrong"), ("bob@example.com", PASSWORD)])
 def test_a_refusal_does_not_say_why(store: Store, email: str, password: str) -> None:
-    """Who has an account is nobody's business."""
+    """A refused log-in does not reveal whether the account exists."""
     add_user(store, ADA)
     with pytest.raises(LoginRefused, match=r"^Wrong email address or password$"):
         _log_in(store, email, password)
 
 
 def test_failures_of_an_account_are_limited(store: Store) -> None:
-    """From wherever they come, and the right password has to wait as well."""
+    """Failures of an account are limited whatever their origin; the right password waits too."""
     add_user(store, ADA)
     for number in range(3):
         with pytest.raises(LoginRefused):
@@ -79,7 +79,7 @@ def test_failures_of_an_account_are_limited(store: Store) -> None:
     ],
 )
 def test_failures_of_an_address_are_limited(store: Store, first: str, last: str) -> None:
-    """Whatever accounts are tried; an IPv6 network of 64 bits is one address."""
+    """Failures of an address are limited across accounts; an IPv6 /64 counts as one address."""
     add_user(store, ADA)
     for number in range(3):
         with pytest.raises(LoginRefused):
@@ -91,7 +91,7 @@ def test_failures_of_an_address_are_limited(store: Store, first: str, last: str)
 
 
 def test_a_success_forgives_the_failures_of_the_account(store: Store) -> None:
-    """Whoever mistypes now and then is never locked out."""
+    """A successful log-in clears the account's failures."""
     add_user(store, ADA)
     for _ in range(3):
         with pytest.raises(LoginRefused):
@@ -100,8 +100,8 @@ def test_a_success_forgives_the_failures_of_the_account(store: Store) -> None:
     assert _log_in(store, address="198.51.100.1", limit=1)
 
 
-def test_a_weak_hash_is_made_anew(store: Store) -> None:
-    """At the log-in, which is when the password is known."""
+def test_a_weak_hash_is_replaced(store: Store) -> None:
+    """A log-in replaces an outdated hash, because the password is known then."""
     user = store.users.add(ADA, PasswordHasher.from_parameters(CHEAPEST).hash(PASSWORD))
     _log_in(store)
     found = store.users.credentials(user.email)
@@ -110,7 +110,7 @@ def test_a_weak_hash_is_made_anew(store: Store) -> None:
 
 
 def test_logging_out_ends_this_session_alone(store: Store) -> None:
-    """Another one of the same user goes on."""
+    """Logging out ends one session; the user's other sessions stay."""
     add_user(store, ADA)
     first, second = _log_in(store).token.text, _log_in(store).token.text
     sessions.log_out(store, _identify(store, first))
@@ -120,7 +120,7 @@ def test_logging_out_ends_this_session_alone(store: Store) -> None:
 
 
 def test_a_new_password_ends_every_session(store: Store) -> None:
-    """And one that begins after it is valid, also within the same second."""
+    """A new password ends every session; one that starts later in the same second is valid."""
     user = add_user(store, ADA)
     before = _log_in(store).token.text
     store.users.set_password(user.id, password_hash())
@@ -130,7 +130,7 @@ def test_a_new_password_ends_every_session(store: Store) -> None:
 
 
 def test_ended_names_the_sessions_that_are_over(store: Store) -> None:
-    """Logged out, older than the password, expired, of a user that is gone; no other one."""
+    """A session ends by log-out, by expiry, or by its user's new password or deletion."""
     add_user(store, ADA)
     bob = add_user(store, "bob@example.com")
     going, out = (_identify(store, _log_in(store).token.text) for _ in range(2))
@@ -145,7 +145,7 @@ def test_ended_names_the_sessions_that_are_over(store: Store) -> None:
 
 
 def test_a_token_of_ours_is_of_a_user_who_is_there(store: Store) -> None:
-    """A store that was made anew does not know the sessions of the old one."""
+    """A token is refused if the store, which may be a new one, does not have its user."""
     user = add_user(store, ADA)
     token = tokens.issue(SECRET, store.installation, user, 1.0).text
     claims = jwt.decode(token, SECRET, ["HS256"])
@@ -155,7 +155,7 @@ def test_a_token_of_ours_is_of_a_user_who_is_there(store: Store) -> None:
 
 
 def test_a_login_of_a_mist_installation_works_here(store: Store) -> None:
-    """Its user is ours by e-mail address, with our role and our id."""
+    """A token of a Mist installation finds its user by e-mail address; role and id are ours."""
     user = add_user(store, ADA)
     who = _identify(store, _foreign(user_id=1000, email=ADA, role="owner"))
     assert (who.user_id, who.email, who.admin) == (user.id, ADA, False)
@@ -163,7 +163,7 @@ def test_a_login_of_a_mist_installation_works_here(store: Store) -> None:
 
 @pytest.mark.parametrize("address", ["\u212aate@example.com", "\uff4bate@example.com"])
 def test_an_address_that_looks_like_anothers(store: Store, address: str) -> None:
-    """The lower case of the Kelvin sign is k, and yet it is not Kate's address."""
+    """An address with the Kelvin sign does not match Kate's, although its lower case is k."""
     add_user(store, "kate@example.com", "admin")
     who = _identify(store, _foreign(email=address, role="owner"))
     assert (who.user_id, who.admin) == (None, False)
@@ -173,7 +173,7 @@ def test_an_address_that_looks_like_anothers(store: Store, address: str) -> None
 
 @pytest.mark.parametrize("role", ["owner", "admin", "user", "Admin", ""])
 def test_a_stranger_has_no_rights(store: Store, role: str) -> None:
-    """Without an account here there are no grants, whatever role the token claims."""
+    """A token for a user without an account here grants nothing, whatever role it claims."""
     store.apps.add("web")
     who = _identify(store, _foreign(user_id=1, email="eve@example.com", role=role))
     assert (who.user_id, who.admin, who.role) == (None, False, "user")
@@ -182,7 +182,7 @@ def test_a_stranger_has_no_rights(store: Store, role: str) -> None:
 
 @pytest.mark.parametrize("installation", ["e" * 32, None, 7, ""])
 def test_ids_of_another_installation_mean_nothing_here(store: Store, installation: object) -> None:
-    """With one secret in two installations their user 1 is not our administrator."""
+    """User 1 of another installation with the same secret is not our administrator."""
     admin = add_user(store, EMAIL, "admin")
     ours = {"user_id": admin.id, "iss": "mist", "role": "admin", "iat": time.time()}
     theirs = _foreign(email="mallory@example.com", installation=installation, **ours)
@@ -194,7 +194,7 @@ def test_ids_of_another_installation_mean_nothing_here(store: Store, installatio
 
 
 def test_a_session_of_the_version_before_goes_on(store: Store) -> None:
-    """It names no installation; its user is found by the address."""
+    """A token of the previous version names no installation; the address finds its user."""
     user = add_user(store, ADA, "admin")
     now = time.time()
     token = _foreign(user_id=user.id, email=ADA, role="admin", iss="mist", iat=now, jti="0f")
@@ -203,7 +203,7 @@ def test_a_session_of_the_version_before_goes_on(store: Store) -> None:
 
 
 def test_what_was_revoked_before_stays_revoked(store: Store) -> None:
-    """The version before remembered the text of the token."""
+    """Tokens that the previous version revoked by their text stay revoked."""
     user = add_user(store, ADA)
     now = time.time()
     token = _foreign(user_id=user.id, email=ADA, role="user", iss="mist", iat=now, jti="0f")
@@ -213,7 +213,7 @@ def test_what_was_revoked_before_stays_revoked(store: Store) -> None:
 
 
 def test_a_session_is_not_older_than_its_account(store: Store) -> None:
-    """It was somebody else's who had the address; what begins with the account is its own."""
+    """A token older than the account is refused: the address may have been another user's."""
     user = add_user(store, ADA)
     born = int(time.time())
     for iat in (born - 1, born - 86_400.5, 0):
@@ -223,7 +223,7 @@ def test_a_session_is_not_older_than_its_account(store: Store) -> None:
 
 
 def test_nobody_logs_another_installations_session_out(store: Store) -> None:
-    """Whoever holds the secret elsewhere may choose a jti, and revokes only their own."""
+    """A foreign token with a chosen jti cannot revoke another user's session."""
     add_user(store, ADA)
     token = _log_in(store).token.text
     jti = jwt.decode(token, SECRET, ["HS256"])["jti"]
@@ -233,7 +233,7 @@ def test_nobody_logs_another_installations_session_out(store: Store) -> None:
 
 
 def test_a_new_password_ends_foreign_sessions_too(store: Store) -> None:
-    """A token that does not say when it began is taken for an old one."""
+    """A new password ends foreign sessions; a token without a start time counts as old."""
     user = add_user(store, ADA)
     token = _foreign(email=ADA, role="user")
     store.users.set_password(user.id, password_hash())
@@ -242,7 +242,7 @@ def test_a_new_password_ends_foreign_sessions_too(store: Store) -> None:
 
 
 def test_the_first_admin_is_made_once(store: Store) -> None:
-    """Its one-time password logs in; later starts make nobody."""
+    """The first admin is created once, with a one-time password; later starts create none."""
     password = ensure_admin(store)
     assert password is not None
     assert _log_in(store, EMAIL, password).user.admin

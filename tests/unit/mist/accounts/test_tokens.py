@@ -1,4 +1,4 @@
-"""Session tokens."""
+"""Tests of session tokens."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _unsigned(header: dict[str, Any]) -> str:
 
 
 def test_a_token_says_who() -> None:
-    """The claims are those of the contract, and ours."""
+    """A token carries the contract's claims and our own."""
     before = time.time()
     token = tokens.issue(SECRET, HERE, ADA, 2.0)
     claims = tokens.decode(SECRET, token.text)
@@ -49,13 +49,13 @@ def test_a_token_says_who() -> None:
 
 
 def test_two_sessions_are_two_tokens() -> None:
-    """Logging one out leaves the other."""
+    """Two sessions have different tokens, so that one can be logged out."""
     first, second = (tokens.issue(SECRET, HERE, ADA, 1.0).text for _ in range(2))
     assert tokens.digest(first) != tokens.digest(second)
 
 
 def test_a_token_of_a_mist_installation_is_understood() -> None:
-    """It has no issuer, and nobody knows when it was issued."""
+    """A Mist installation's token is accepted without an issuer or a time of issue."""
     claims = tokens.decode(SECRET, _sign(VALID))
     assert not claims.of_this_program
     assert claims.iat is None
@@ -89,14 +89,14 @@ def test_a_token_of_a_mist_installation_is_understood() -> None:
     ],
     ids=lambda text: text[:24],
 )
-def test_what_is_no_valid_token(text: str) -> None:
-    """Unsigned, signed by others, of another algorithm, without claims: none says who."""
+def test_an_invalid_token_is_refused(text: str) -> None:
+    """An unsigned token, or one with a foreign signature, algorithm or claims, is refused."""
     with pytest.raises(NotLoggedIn, match="Invalid session"):
         tokens.decode(SECRET, text)
 
 
 def test_a_token_expires() -> None:
-    """The text says that it was valid once."""
+    """An expired token is refused as expired."""
     with pytest.raises(NotLoggedIn, match="Session expired"):
         tokens.decode(SECRET, _sign({**VALID, "exp": int(time.time()) - 1}))
 
@@ -105,7 +105,7 @@ def _spellings(token: str) -> set[str]:
     """Return texts that a lenient decoder takes for the same token."""
     head, body, signature = token.split(".")
     last = _ALPHABET.index(signature[-1])
-    # The last of 43 characters has two bits that no byte needs.
+    # The last of 43 characters has two unused bits.
     bits = {signature[:-1] + _ALPHABET[last ^ unused] for unused in (1, 2, 3)}
     padded = {f"{signature}=", f"{signature}==", f"{signature}===="}
     strewn = {f"{signature[:9]}{stray}{signature[9:]}" for stray in (" ", "\n", "=", "!", "\x00")}
@@ -121,7 +121,7 @@ def _spellings(token: str) -> set[str]:
 
 
 def test_a_token_has_one_spelling() -> None:
-    """Any other would be a session of its own to whatever compares texts."""
+    """A token has one spelling, because revocation compares texts."""
     for _ in range(20):
         token = tokens.issue(SECRET, HERE, ADA, 1.0).text
         assert tokens.decode(SECRET, token)
@@ -135,7 +135,7 @@ _TOKEN = tokens.issue(SECRET, HERE, ADA, 1.0).text
 
 @given(st.data())
 def test_no_change_of_the_signature_is_accepted(data: st.DataObject) -> None:
-    """One character put in, taken out or replaced anywhere."""
+    """A signature with any character inserted, removed or replaced is refused."""
     token = _TOKEN
     place = data.draw(st.integers(token.rindex(".") + 1, len(token)))
     insert = data.draw(st.sampled_from(["", *_ALPHABET, "=", "+", "/", " ", "\t", "%", "é"]))

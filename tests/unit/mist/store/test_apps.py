@@ -1,4 +1,4 @@
-"""Applications in the store, and who may see them."""
+"""Tests of applications in the store, and of who may see them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.support.store import add_user
 
 
 def test_a_container_is_named_after_its_application(store: Store) -> None:
-    """Without a name of its own a container is mist-app-ID."""
+    """A container without a name of its own is called mist-app-ID."""
     plain, named = store.apps.add("web"), store.apps.add("db", container="postgres-1")
     assert (plain.container, named.container) == (f"mist-app-{plain.id}", "postgres-1")
 
 
 def test_an_application_keeps_what_it_was_given(store: Store) -> None:
-    """Every field comes back, the environment as a dictionary."""
+    """Every field of an application is stored; the environment comes back as a dictionary."""
     fields = {"git_url": "https://h/r.git", "branch": "main", "port": 80, "env": {"A": "1"}}
     added = store.apps.add("web", **fields)  # type: ignore[arg-type]
     assert store.apps.get(added.id) == added == store.apps.by_name("web")
@@ -24,14 +24,14 @@ def test_an_application_keeps_what_it_was_given(store: Store) -> None:
 
 
 def test_a_name_is_taken_once(store: Store) -> None:
-    """Two applications of one name cannot be told apart by the command."""
+    """A name is unique, because the command identifies applications by it."""
     store.apps.add("web")
     with pytest.raises(AlreadyExists, match="application 'web' already"):
         store.apps.add("web")
 
 
 def test_a_grant_shows_one_application(store: Store) -> None:
-    """A grant shows what it names, to whom it names, however often it is given."""
+    """A grant shows its application to its user; repeating it has no effect."""
     ada, bob = add_user(store, "ada@example.com"), add_user(store, "bob@example.com")
     web, api = store.apps.add("web"), store.apps.add("api")
     store.apps.grant(web.id, ada.id)
@@ -42,7 +42,7 @@ def test_a_grant_shows_one_application(store: Store) -> None:
 
 
 def test_a_project_shows_its_applications(store: Store) -> None:
-    """Members of a project see every application in it, and no other one."""
+    """A member of a project sees exactly that project's applications."""
     ada = add_user(store, "ada@example.com")
     project = store.projects.add("shop")
     store.projects.add_member(project.id, ada.id)
@@ -55,7 +55,7 @@ def test_a_project_shows_its_applications(store: Store) -> None:
 
 
 def test_an_admin_sees_everything(store: Store) -> None:
-    """An admin needs no grant, also for what does not exist: it is told so elsewhere."""
+    """An admin needs no grant, not even for an application that does not exist."""
     admin = add_user(store, "ada@example.com", "admin")
     web = store.apps.add("web")
     assert store.apps.visible_to(admin) == [web]
@@ -64,26 +64,26 @@ def test_an_admin_sees_everything(store: Store) -> None:
 
 
 def test_a_grant_of_nothing_is_refused(store: Store) -> None:
-    """A grant names a user and an application that are there."""
+    """A grant for a missing user or application is refused."""
     with pytest.raises(StoreError):
         store.apps.grant(1, 1)
 
 
 @pytest.mark.parametrize("first", ["box", "mist-app-2"])
 def test_one_application_deploys_to_a_container(store: Store, first: str) -> None:
-    """Also where the second has the name only because it is the usual one of its id."""
+    """Only one application deploys to a container, even if its name is the other's default."""
     web = store.apps.add("web", git_url="https://h/web.git", container=first)
     second = None if first == "mist-app-2" else first
     with pytest.raises(Conflict, match=f"container {first} is already deployed by web; choose"):
         store.apps.add("api", git_url="https://h/api.git", container=second)
     assert store.apps.all() == [web]
-    # Who only watches it deploys nothing, and names of another case are other names.
+    # An application that only shows a container deploys nothing. Names are case-sensitive.
     store.apps.add("log", container=first)
     store.apps.add("other", git_url="https://h/api.git", container=first.upper())
 
 
 def test_an_application_adopts_a_container(store: Store) -> None:
-    """The last word counts, for the application and for the container."""
+    """The last adoption counts for the application and for the container."""
     web, api = store.apps.add("web"), store.apps.add("api")
     assert store.apps.adopted(web.id) is None
     store.apps.adopt(web.id, "a" * 64)
@@ -95,7 +95,7 @@ def test_an_application_adopts_a_container(store: Store) -> None:
 
 
 def test_nobody_adopts_for_an_application_that_is_not_there(store: Store) -> None:
-    """And what others adopted stays."""
+    """Adopting for a missing application is refused and changes no other adoption."""
     web = store.apps.add("web")
     store.apps.adopt(web.id, "a" * 64)
     with pytest.raises(StoreError):
@@ -104,7 +104,7 @@ def test_nobody_adopts_for_an_application_that_is_not_there(store: Store) -> Non
 
 
 def test_containers_of_some_apps(store: Store) -> None:
-    """The usual name where no other was set; what does not exist is left out."""
+    """Containers without a name get the default; missing applications are left out."""
     web, db = store.apps.add("web"), store.apps.add("db", container="postgres-1")
     store.apps.add("other")
     assert store.apps.containers([db.id, web.id, 99]) == {

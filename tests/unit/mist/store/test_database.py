@@ -1,4 +1,4 @@
-"""A database that cannot be used: each a text that says what to do."""
+"""Tests of unusable databases: each error says what to do."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def _settings(**fields: object) -> Settings:
     ],
 )
 def test_a_url_that_cannot_be_used(tmp_path: Path, url: str, words: str) -> None:
-    """The text says so, and shows no password."""
+    """An invalid URL is reported without its password."""
     with pytest.raises(StoreError, match=words) as caught:
         open_store(_settings(url=url), Paths(tmp_path, tmp_path))
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    """It is not overwritten."""
+    """A file that is not a database is not overwritten."""
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "mist.db").write_bytes(b"garbage" * 1000)
     with pytest.raises(StoreError, match="move it away"):
@@ -50,14 +50,14 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
-    """Something else is in its place."""
+    """A directory that cannot be made, because a file is in its place, is reported."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be created"):
         open_store(Settings(), Paths(tmp_path / "file" / "home", tmp_path)).migrate()
 
 
 def test_a_full_disk(store: Store, tmp_path: Path) -> None:
-    """Nothing half-done is kept, and what was there can be read."""
+    """On a full disk nothing is written partially, and existing rows can be read."""
     store.apps.add("before")
     data = database.connect("", tmp_path / "store" / "mist.db", 1)
 
@@ -73,7 +73,7 @@ def test_a_full_disk(store: Store, tmp_path: Path) -> None:
 
 
 def _add_read_only(directory: Path) -> None:
-    """Exit 7 if the store says that it may not be written; run as a process without rights."""
+    """Exit with 7 if the store reports that it is read-only; runs as an unprivileged process."""
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
@@ -87,7 +87,7 @@ def _add_read_only(directory: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
 def test_a_file_that_may_not_be_written(store: Store, tmp_path: Path) -> None:
-    """Another user may read the file and the directory, not write to them."""
+    """A read-only file is reported as such to another user."""
     store.close()
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
@@ -101,7 +101,7 @@ def test_a_file_that_may_not_be_written(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_held_for_too_long(store: Store, tmp_path: Path) -> None:
-    """A writer waits for ``store.busy_seconds``; a reader waits for nobody."""
+    """A writer waits for ``store.busy_seconds``; a reader does not wait."""
     holder = sqlite3.connect(tmp_path / "store" / "mist.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     hasty = open_store(_settings(busy_seconds=0.01), Paths(tmp_path, tmp_path))
@@ -139,7 +139,7 @@ sys.exit(4)
 
 
 def test_waiting_for_a_lock_does_not_stop_a_gevent_loop(store: Store, tmp_path: Path) -> None:
-    """A gunicorn worker goes on with its streams meanwhile."""
+    """Waiting for a lock does not block other greenlets of a gunicorn worker."""
     holder = sqlite3.connect(tmp_path / "store" / "mist.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     command = [sys.executable, "-c", _IN_GEVENT, str(tmp_path)]
@@ -149,7 +149,7 @@ def test_waiting_for_a_lock_does_not_stop_a_gevent_loop(store: Store, tmp_path: 
 
 
 def test_the_file_is_for_its_group(store: Store, tmp_path: Path) -> None:
-    """The web tier is another user of the same group, and nobody else may read it."""
+    """The file is accessible to its group, because the web tier is another user in it."""
     store.apps.add("web")
     modes = {
         file.name: stat.S_IMODE(file.stat().st_mode)
@@ -159,7 +159,7 @@ def test_the_file_is_for_its_group(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_failed_write_shows_no_values(store: Store, tmp_path: Path) -> None:
-    """Not in the traceback either: an application's environment is secret."""
+    """Neither the error nor its traceback shows the values, which may be secret."""
     with sqlite3.connect(tmp_path / "store" / "mist.db") as connection:
         connection.execute("DROP TABLE apps")
     with pytest.raises(StoreError) as caught:
@@ -170,7 +170,7 @@ def test_a_failed_write_shows_no_values(store: Store, tmp_path: Path) -> None:
 
 
 def test_writers_are_many(store: Store, tmp_path: Path) -> None:
-    """Processes that write at the same time wait for each other."""
+    """Concurrent writers wait for each other."""
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write_some, args=(tmp_path, number)) for number in range(3)]
     for writer in writers:

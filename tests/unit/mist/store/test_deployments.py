@@ -1,4 +1,4 @@
-"""The queue and the history of deployments."""
+"""Tests of the queue and the history of deployments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def app(store: Store) -> App:
 
 
 def test_a_new_deployment_waits(store: Store, app: App) -> None:
-    """It is a pending row before anything else happens."""
+    """A new deployment is a pending row."""
     new = store.deployments.create(app.id, "ada@example.com")
     assert (new.status, new.progress, new.created_by) == ("pending", 0, "ada@example.com")
     assert new.started_at is None
@@ -24,7 +24,7 @@ def test_a_new_deployment_waits(store: Store, app: App) -> None:
 
 
 def test_the_queue_is_in_order_of_arrival(store: Store, app: App) -> None:
-    """What runs is no longer pending, what is over is not unfinished."""
+    """The queue is in order of arrival; running rows are not pending, ended ones not unfinished."""
     ids = [store.deployments.create(app.id, "ada").id for _ in range(3)]
     store.deployments.update(ids[0], status="success")
     store.deployments.update(ids[1], status="building")
@@ -33,7 +33,7 @@ def test_the_queue_is_in_order_of_arrival(store: Store, app: App) -> None:
 
 
 def test_the_history_begins_with_the_newest(store: Store, app: App) -> None:
-    """And ends where it is asked to, without another application's deployments."""
+    """The history of an application starts with the newest and has at most the given length."""
     other = store.apps.add("other")
     ids = [store.deployments.create(app.id, "ada").id for _ in range(3)]
     store.deployments.create(other.id, "ada")
@@ -42,7 +42,7 @@ def test_the_history_begins_with_the_newest(store: Store, app: App) -> None:
 
 
 def test_what_is_over_does_not_change(store: Store, app: App) -> None:
-    """A late word of a runner does not open a finished deployment again."""
+    """A late update does not reopen a finished deployment."""
     new = store.deployments.create(app.id, "ada")
     assert store.deployments.update(new.id, status="failed", error_message="no")
     assert not store.deployments.update(new.id, status="building")
@@ -52,7 +52,7 @@ def test_what_is_over_does_not_change(store: Store, app: App) -> None:
 
 
 def test_the_first_to_cancel_is_named(store: Store, app: App) -> None:
-    """A second request changes nothing and is no error."""
+    """A second cancellation changes nothing and is not an error."""
     new = store.deployments.create(app.id, "ada")
     assert store.deployments.request_cancel(new.id, "ada")
     assert store.deployments.request_cancel(new.id, "bob")
@@ -62,7 +62,7 @@ def test_the_first_to_cancel_is_named(store: Store, app: App) -> None:
 
 
 def test_what_is_over_cannot_be_cancelled(store: Store, app: App) -> None:
-    """Neither can what never was."""
+    """Neither a finished nor a missing deployment can be cancelled."""
     new = store.deployments.create(app.id, "ada")
     store.deployments.update(new.id, status="success")
     assert not store.deployments.request_cancel(new.id, "ada")
@@ -70,13 +70,13 @@ def test_what_is_over_cannot_be_cancelled(store: Store, app: App) -> None:
 
 
 def test_a_deployment_is_of_an_application(store: Store) -> None:
-    """The database keeps the reference."""
+    """The database enforces the reference to an application."""
     with pytest.raises(StoreError):
         store.deployments.create(99, "ada")
 
 
 def test_a_status_is_one_of_the_documents(store: Store, app: App) -> None:
-    """The database keeps the vocabulary, whoever writes."""
+    """The database enforces the documented statuses."""
     new = store.deployments.create(app.id, "ada")
     with pytest.raises(StoreError):
         store.deployments.update(new.id, status="sleeping")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Where the database lies: who owns it, what is refused, and the move from its old place."""
+"""Tests of the database's location: owner, refusals, and the move from the old location."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file a
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    """The state of the last version: a database with a user, next to everything else."""
+    """The state of the previous version: a database with a user, directly in the home."""
     home = tmp_path / "home"
     home.mkdir()
     found = Paths(home, tmp_path / "run")
@@ -34,7 +34,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def test_an_old_database_is_moved_with_its_rows(paths: Paths) -> None:
-    """Nothing is left in the old place, and a second move has nothing to do."""
+    """An old database is moved with its rows; a second move does nothing."""
     location.move_unless_in_use(paths)
     location.move_unless_in_use(paths)
     store = open_store(Settings(), paths)
@@ -44,7 +44,7 @@ def test_an_old_database_is_moved_with_its_rows(paths: Paths) -> None:
 
 
 def test_a_move_that_was_interrupted_goes_on(paths: Paths) -> None:
-    """The log has moved and the database has not."""
+    """A move that was interrupted after the write-ahead log is completed."""
     (paths.home / "mist.db-wal").touch()
     paths.database.parent.mkdir()
     (paths.home / "mist.db-wal").rename(paths.database.with_name("mist.db-wal"))
@@ -53,7 +53,7 @@ def test_a_move_that_was_interrupted_goes_on(paths: Paths) -> None:
 
 
 def test_nothing_is_moved_under_a_service_that_runs(paths: Paths) -> None:
-    """A command says what to do, and makes no second, empty store."""
+    """Under a running service nothing is moved, and no second store is made."""
     with paths.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match="restart it first"):
@@ -64,7 +64,7 @@ def test_nothing_is_moved_under_a_service_that_runs(paths: Paths) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 def test_a_link_is_not_moved(paths: Paths, tmp_path: Path, suffix: str) -> None:
-    """It could lead to any file of the machine."""
+    """A symbolic link is not moved, because it could lead anywhere."""
     link = paths.old_database.with_name(f"mist.db{suffix}")
     if link.exists():
         link.rename(tmp_path / "aside")
@@ -74,7 +74,7 @@ def test_a_link_is_not_moved(paths: Paths, tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_link_in_the_place_of_the_database_is_refused(tmp_path: Path) -> None:
-    """Neither made through, nor opened."""
+    """A symbolic link in the database's place is refused by creation and opening."""
     victim = tmp_path / "victim"
     victim.touch()
     paths = Paths(tmp_path / "home", tmp_path)
@@ -86,7 +86,7 @@ def test_a_link_in_the_place_of_the_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    """Whoever could rename the folder could lead the service anywhere."""
+    """A symbolic link in the folder's place is refused, because it could lead anywhere."""
     paths = Paths(tmp_path / "home", tmp_path)
     paths.home.mkdir()
     (tmp_path / "elsewhere").mkdir()
@@ -97,7 +97,7 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 @ROOT
 def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
-    """A first command as root leaves a store that the service can write."""
+    """A store made by root belongs to its folder's owner, so that the service can write to it."""
     paths = Paths(tmp_path / "home", tmp_path)
     paths.home.mkdir(mode=0o750)
     os.chown(paths.home, 12345, 12346)
@@ -113,7 +113,7 @@ def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> N
 
 @ROOT
 def test_a_link_in_the_place_of_the_lock_gives_nothing_away(paths: Paths, tmp_path: Path) -> None:
-    """In the old layout the web tier's user could put one there, and wait for root."""
+    """A symbolic link planted in the lock's place does not give away a file of root's."""
     victim = tmp_path / "victim"
     victim.write_text("of root")
     os.chown(paths.home, 12345, 12346)
@@ -126,7 +126,7 @@ def test_a_link_in_the_place_of_the_lock_gives_nothing_away(paths: Paths, tmp_pa
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o400])
 def test_a_restored_database_has_its_mode_again(tmp_path: Path, mode: int) -> None:
-    """The web tier writes to it, and to SQLite's files next to it."""
+    """A restored database gets its mode again, as do SQLite's files next to it."""
     with opened(tmp_path):
         pass
     database = Paths(tmp_path, tmp_path).database
@@ -140,7 +140,7 @@ def test_a_restored_database_has_its_mode_again(tmp_path: Path, mode: int) -> No
 
 @ROOT
 def test_a_database_that_root_restored_has_its_owner_again(tmp_path: Path) -> None:
-    """That of its folder; one that has another owner keeps it."""
+    """A database that root restored gets its folder's owner; another owner stays."""
     with opened(tmp_path):
         pass
     database = Paths(tmp_path, tmp_path).database
@@ -153,7 +153,7 @@ def test_a_database_that_root_restored_has_its_owner_again(tmp_path: Path) -> No
 
 @ROOT
 def test_a_file_with_a_second_name_is_left_alone(tmp_path: Path) -> None:
-    """It may be a file of root's that the web tier's user has linked there."""
+    """A file with several hard links is left alone, because it may be root's."""
     victim = tmp_path / "victim"
     victim.touch(mode=0o600)
     database = Paths(tmp_path, tmp_path).database
@@ -166,7 +166,7 @@ def test_a_file_with_a_second_name_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("move", [location.move, location.move_unless_in_use])
 def test_two_stores_are_refused(paths: Paths, move: Callable[[Paths], None]) -> None:
-    """The message says which is which, and nothing is lost."""
+    """Two stores are refused with a message that tells them apart, and both stay."""
     location.create(paths.database)
     match = rf"{paths.old_database} from an earlier version.*{paths.database} from this one.*move"
     with pytest.raises(StoreError, match=match):
@@ -176,7 +176,7 @@ def test_two_stores_are_refused(paths: Paths, move: Callable[[Paths], None]) -> 
 
 @pytest.mark.parametrize("name", ["home", "a ho?me#1%20"])
 def test_opening_makes_no_store(tmp_path: Path, name: str) -> None:
-    """Only migrate() does."""
+    """Opening does not make a store; only migrate() does."""
     paths = Paths(tmp_path / name, tmp_path)
     paths.database.parent.mkdir(parents=True)
     store = open_store(Settings(), paths)

@@ -1,4 +1,4 @@
-"""The versions of the schema."""
+"""Tests of the schema's versions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MIGRATE = (
 
 
 def test_the_versions_make_the_tables(store: Store, tmp_path: Path) -> None:
-    """What migrations make is what the program describes."""
+    """Migrations make the tables that the program describes."""
     engine = create_engine(f"sqlite:///{tmp_path}/store/mist.db")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -40,7 +40,7 @@ def test_the_versions_make_the_tables(store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", tables.metadata.sorted_tables, ids=str)
 def test_postgresql_has_the_same_tables(table: Table) -> None:
-    """Ids of 64 bits that the database counts, and times as exact."""
+    """PostgreSQL's tables have 64-bit ids from the database, and times of the same precision."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     words = str(CreateTable(table).compile(dialect=dialect))
     assert " SERIAL" not in words
@@ -48,14 +48,14 @@ def test_postgresql_has_the_same_tables(table: Table) -> None:
 
 
 def test_head_is_the_newest_version() -> None:
-    """The constant that spares loading Alembic names the newest file."""
+    """The constant, which avoids loading Alembic, names the newest migration."""
     config = Config()
     config.set_main_option("script_location", "mist.store:migrations")
     assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]
 
 
 def test_migrating_twice_does_no_harm(store: Store) -> None:
-    """Rows stay, and the store is as it should be."""
+    """Migrating twice keeps the rows."""
     app = store.apps.add("web")
     store.migrate()
     store.check()
@@ -63,7 +63,7 @@ def test_migrating_twice_does_no_harm(store: Store) -> None:
 
 
 def test_processes_may_migrate_at_the_same_time(tmp_path: Path) -> None:
-    """The first makes the tables, the others wait for it and find them."""
+    """Concurrent migrations wait for each other, and one of them makes the tables."""
     processes = [
         subprocess.Popen([sys.executable, "-c", _MIGRATE, str(tmp_path)]) for _ in range(3)
     ]
@@ -72,7 +72,7 @@ def test_processes_may_migrate_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_a_store_without_tables_says_what_makes_them(tmp_path: Path) -> None:
-    """Also before the file is there, which a check does not make for long."""
+    """A store without tables or without a file is reported with advice, and no file is made."""
     store = open_store(Settings(), Paths(tmp_path, tmp_path))
     with pytest.raises(StoreError, match="start `mist up` once"):
         store.check()
@@ -81,7 +81,7 @@ def test_a_store_without_tables_says_what_makes_them(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_newer_version_is_left_alone(store: Store, tmp_path: Path) -> None:
-    """Neither used nor changed by a program that does not know it."""
+    """A store of a newer version is neither used nor changed."""
     engine = create_engine(f"sqlite:///{tmp_path}/store/mist.db")
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -93,7 +93,7 @@ def test_a_store_of_a_newer_version_is_left_alone(store: Store, tmp_path: Path) 
 
 
 def test_the_tables_can_be_dropped(store: Store, tmp_path: Path) -> None:
-    """The way back exists."""
+    """Downgrading drops the tables."""
     engine = create_engine(f"sqlite:///{tmp_path}/store/mist.db")
     config = Config(attributes={"connection": engine.connect()})
     config.set_main_option("script_location", "mist.store:migrations")
@@ -104,7 +104,7 @@ def test_the_tables_can_be_dropped(store: Store, tmp_path: Path) -> None:
 
 
 def test_an_installation_keeps_its_identity(store: Store, tmp_path: Path) -> None:
-    """The id is drawn once, and another store has another."""
+    """An installation's id is generated once, and differs between stores."""
     first = store.installation
     assert re.fullmatch("[0-9a-f]{32}", first)
     again = open_store(Settings(), Paths(tmp_path, tmp_path))
@@ -117,7 +117,7 @@ def test_an_installation_keeps_its_identity(store: Store, tmp_path: Path) -> Non
 
 
 def test_a_store_of_the_first_version_gets_an_identity(store: Store, tmp_path: Path) -> None:
-    """An upgrade draws the id, and loses no row."""
+    """Upgrading a store of the first version adds an id and keeps the rows."""
     user = store.users.add("ada@example.com", "a hash")
     engine = create_engine(f"sqlite:///{tmp_path}/store/mist.db")
     config = Config(attributes={"connection": engine.connect()})

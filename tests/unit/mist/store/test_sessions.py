@@ -1,4 +1,4 @@
-"""Revoked sessions and log-in attempts."""
+"""Tests of revoked sessions and log-in attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mist.store import Store
 
 
 def test_a_revoked_token_is_remembered_until_it_expires(store: Store) -> None:
-    """What has expired is forgotten at the next revocation; twice does no harm."""
+    """A revoked token is stored until it expires; revoking it twice is not an error."""
     now = time.time()
     store.sessions.revoke("old", now - 1)
     store.sessions.revoke("new", now + 60)
@@ -19,13 +19,13 @@ def test_a_revoked_token_is_remembered_until_it_expires(store: Store) -> None:
 
 
 def test_thousands_are_asked_for_at_once(store: Store) -> None:
-    """More than a query of the database takes."""
+    """A look-up can have more tokens than one database query takes."""
     store.sessions.revoke("7", time.time() + 60)
     assert store.sessions.revoked(str(number) for number in range(40_000)) == {"7"}
 
 
 def test_attempts_are_limited_under_each_key(store: Store) -> None:
-    """The fourth of three is told to wait, also if only one of its keys is known."""
+    """The attempt above the limit has to wait, even if only one of its keys is known."""
     for _ in range(3):
         assert store.sessions.attempt(["ada", "here"], 3, 60).retry_after == 0
     assert 59 < store.sessions.attempt(["ada", "there"], 3, 60).retry_after <= 60
@@ -34,7 +34,7 @@ def test_attempts_are_limited_under_each_key(store: Store) -> None:
 
 
 def test_an_attempt_that_succeeds_is_forgiven(store: Store) -> None:
-    """With it every failure of the account, but not the address's others."""
+    """A success clears the account's failures, but not the address's others."""
     for _ in range(2):
         store.sessions.attempt(["ada", "here"], 3, 60)
     last = store.sessions.attempt(["ada", "here"], 3, 60)
@@ -44,7 +44,7 @@ def test_an_attempt_that_succeeds_is_forgiven(store: Store) -> None:
 
 
 def test_attempts_are_forgotten_after_the_window(store: Store) -> None:
-    """A window that is over counts nothing."""
+    """Attempts outside of the window do not count."""
     store.sessions.attempt(["ada"], 1, 60)
     assert store.sessions.attempt(["ada"], 1, 0.0).retry_after == 0
 

@@ -1,4 +1,4 @@
-"""Accounts in the store."""
+"""Tests of accounts in the store."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from mist.store import Store
 
 
 def test_addresses_are_compared_in_lower_case(store: Store) -> None:
-    """Whoever types an address in capitals is the same person."""
+    """Addresses are compared in lower case."""
     added = store.users.add("Ada@Example.com", "hash")
     assert added.email == "ada@example.com"
     assert store.users.by_email("ADA@example.COM") == added == store.users.get(added.id)
 
 
 def test_an_address_has_one_account(store: Store) -> None:
-    """The second account of an address is refused by name."""
+    """A second account with the same address is refused, and the error names the address."""
     store.users.add("ada@example.com", "hash")
     with pytest.raises(AlreadyExists, match=r"user ada@example\.com already"):
         store.users.add("ADA@example.com", "hash")
 
 
 def test_nobody_is_none(store: Store) -> None:
-    """What is not there is None, not an error."""
+    """A missing account is None."""
     assert store.users.get(1) is None
     assert store.users.by_email("a@b.c") is None
     assert store.users.credentials("a@b.c") is None
 
 
 def test_a_new_password_ends_sessions(store: Store) -> None:
-    """Sessions that began before the change count no more."""
+    """A new password ends the sessions that started before it."""
     user = store.users.add("ada@example.com", "old")
     before = time.time()
     store.users.set_password(user.id, "new")
@@ -44,7 +44,7 @@ def test_a_new_password_ends_sessions(store: Store) -> None:
 
 
 def test_a_stronger_hash_ends_no_session(store: Store) -> None:
-    """A hash made anew replaces just the one it was made from."""
+    """A stronger hash ends no session, and replaces only the hash it was made from."""
     user = store.users.add("ada@example.com", "old")
     store.users.replace_hash(user.id, "other", "wrong")
     store.users.replace_hash(user.id, "old", "stronger")

@@ -1,4 +1,4 @@
-"""What a collector does, as histories of an engine and a bus that the test plays."""
+"""Tests of the collector, with histories of an engine and a bus that the test plays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.container.stream import CheckDue, Ended, Idle, Lines, Suspect
 
 @pytest.fixture
 def history() -> History:
-    """Return a collector at its start, of a container that runs and has written nothing."""
+    """A collector at its start, for a running container without output."""
     return History()
 
 
@@ -25,7 +25,7 @@ def history() -> History:
 
 
 def test_status_history_and_ready_come_first(history: History) -> None:
-    """The first client gets the state, the tail, and the word that this is all."""
+    """The first client gets the status, the tail and READY."""
     history.engine.logs["a"] = [line(1), line(2)]
     assert history.steps() is State.FOLLOWING
     assert history.kinds == [Kind.STATUS, Kind.LOG, Kind.READY]
@@ -38,14 +38,14 @@ def test_status_history_and_ready_come_first(history: History) -> None:
 
 
 def test_an_application_that_does_not_exist(history: History) -> None:
-    """It is refused with 4404, once, and looked for again."""
+    """A missing application is refused once with 4404 and looked up again."""
     history.app.name = None
     assert history.steps(3) is State.STARTING
     assert (history.messages, history.codes) == (["Application not found"], [4404])
 
 
 def test_a_container_that_does_not_exist(history: History) -> None:
-    """It is refused with 4404; the stream begins when it appears."""
+    """A missing container is refused with 4404; the stream starts when it appears."""
     history.engine.looks = [None, None, container()]
     history.until(State.FOLLOWING)
     assert (history.messages, history.codes) == (["Container not found"], [4404])
@@ -53,7 +53,7 @@ def test_a_container_that_does_not_exist(history: History) -> None:
 
 
 def test_a_container_that_does_not_run(history: History) -> None:
-    """Its history comes with an error before READY."""
+    """A stopped container's history is followed by an error and READY."""
     history.engine.container = stopped()
     history.engine.logs["a"] = [line(1)]
     assert history.steps() is State.ENDED
@@ -63,14 +63,14 @@ def test_a_container_that_does_not_run(history: History) -> None:
 
 
 def test_a_container_that_is_restarting_is_waited_for(history: History) -> None:
-    """No error is published when the engine is about to start it."""
+    """A restarting container is waited for without an error."""
     history.engine.container = stopped(restarting=True, state="restarting")
     assert history.steps() is State.AWAY
     assert history.kinds == [Kind.STATUS, Kind.READY]
 
 
 def test_an_engine_that_refuses_the_history_gets_no_status_published(history: History) -> None:
-    """Otherwise each attempt would publish another status."""
+    """No status is published while the engine refuses the history, or retries would repeat it."""
     history.engine.log_failure = "configured logging driver does not support reading"
     assert history.steps(5) is State.STARTING
     assert history.kinds == [Kind.ERROR]
@@ -78,7 +78,7 @@ def test_an_engine_that_refuses_the_history_gets_no_status_published(history: Hi
 
 
 def test_an_engine_that_is_away_at_the_start(history: History) -> None:
-    """The client is told at once, without the engine's address."""
+    """An unreachable engine is reported at once, without its address."""
     history.engine.go_away()
     assert history.steps(3) is State.STARTING
     assert history.messages == ["Docker Engine is unreachable"]
@@ -87,7 +87,7 @@ def test_an_engine_that_is_away_at_the_start(history: History) -> None:
 
 
 def test_a_history_that_was_cut_short_is_completed(history: History) -> None:
-    """A predecessor crashed before READY: only what it had not published follows."""
+    """After a crash before READY, a successor publishes only the missing part of the history."""
     history.engine.logs["a"] = [line(1), line(2)]
     history.out.resume_point = ResumePoint(line(1))
     assert history.steps() is State.FOLLOWING
@@ -99,7 +99,7 @@ def test_a_history_that_was_cut_short_is_completed(history: History) -> None:
 
 
 def test_lines_are_published_as_they_come(history: History) -> None:
-    """Each event is a message, and the resume point goes with them."""
+    """Each event becomes a message and moves the resume point."""
     history.following()
     history.stream(Lines([line(1)]), Idle(), Lines([line(2), line(3)]))
     history.steps()
@@ -109,7 +109,7 @@ def test_lines_are_published_as_they_come(history: History) -> None:
 
 
 def test_a_broken_stream_is_not_the_end(history: History) -> None:
-    """The container runs, so the log is followed again without a word."""
+    """A broken stream of a running container is reopened silently."""
     history.following()
     history.stream(Lines([line(1)]))
     history.stream(Lines([line(2)]))
@@ -120,7 +120,7 @@ def test_a_broken_stream_is_not_the_end(history: History) -> None:
 
 
 def test_a_stream_that_gives_nothing_is_opened_again_ever_more_slowly(history: History) -> None:
-    """An engine that hangs up at once is not asked in a tight loop."""
+    """A stream that ends without lines is reopened with growing pauses."""
     history.following()
     for _ in range(5):
         history.stream()
@@ -129,7 +129,7 @@ def test_a_stream_that_gives_nothing_is_opened_again_ever_more_slowly(history: H
 
 
 def test_a_line_ends_the_slowness(history: History) -> None:
-    """The first wait after a line is short again."""
+    """The first pause after a line is short again."""
     history.following()
     for script in ([], [], [Lines([line(1)])], []):
         history.stream(*script)
@@ -138,7 +138,7 @@ def test_a_line_ends_the_slowness(history: History) -> None:
 
 
 def test_what_the_engine_says_instead_of_a_line_is_trouble(history: History) -> None:
-    """It is not published before it has lasted."""
+    """The engine's own complaint is trouble, which is published only if it lasts."""
     history.following()
     history.stream(Ended("the log is damaged"))
     assert history.steps() is State.CHECKING
@@ -146,7 +146,7 @@ def test_what_the_engine_says_instead_of_a_line_is_trouble(history: History) -> 
 
 
 def test_lines_that_may_be_missing_are_read_from_the_log(history: History) -> None:
-    """The log gives every line behind the last one that was published, once."""
+    """When lines may be missing, the log is read after the last published line."""
     history.following()
     history.engine.logs["a"] = [line(number) for number in range(1, 6)]
     history.stream(Lines([line(1)]), Suspect(), Lines([line(5)]))
@@ -156,7 +156,7 @@ def test_lines_that_may_be_missing_are_read_from_the_log(history: History) -> No
 
 
 def test_a_resume_point_is_looked_for_ever_deeper(history: History) -> None:
-    """At last everything that the engine has is asked for."""
+    """The resume point is searched for ever deeper, and finally in the whole log."""
     history.following()
     history.engine.holds_resume_point = False
     history.engine.logs["a"] = [line(2)]
@@ -170,7 +170,7 @@ def test_a_resume_point_is_looked_for_ever_deeper(history: History) -> None:
 def test_the_next_stream_is_deeper_when_one_did_not_come_to_the_resume_point(
     history: History,
 ) -> None:
-    """An engine's clock may be behind, and a line of a flood look old."""
+    """The stream after one without the resume point is opened deeper."""
     history.following()
     history.stream(Suspect(), joined=False)
     history.stream()
@@ -179,7 +179,7 @@ def test_the_next_stream_is_deeper_when_one_did_not_come_to_the_resume_point(
 
 
 def test_a_removed_log_is_recovered_as_empty(history: History) -> None:
-    """There is nothing to read any more; the next state finds out why."""
+    """A removed log is recovered as an empty one; the next state finds the reason."""
     history.following()
     del history.engine.logs["a"]
     history.stream(Suspect())
@@ -188,7 +188,7 @@ def test_a_removed_log_is_recovered_as_empty(history: History) -> None:
 
 
 def test_a_stream_is_followed_while_the_container_is_the_same(history: History) -> None:
-    """A check that finds nothing new changes nothing."""
+    """A check that finds the same container changes nothing."""
     history.following()
     history.engine.logs["a"] = [line(1)]
     history.stream(Lines([line(1)]), CheckDue(True), CheckDue(False), Lines([line(2)]))
@@ -197,7 +197,7 @@ def test_a_stream_is_followed_while_the_container_is_the_same(history: History) 
 
 
 def test_a_silent_stream_is_left_when_the_log_has_newer_lines(history: History) -> None:
-    """Seen after the rotation of the log's files."""
+    """A silent stream is left when the rotated log has newer lines."""
     history.following()
     history.engine.logs["a"] = [line(1), line(2)]
     history.stream(Lines([line(1)]), CheckDue(True), Lines([line(9)]))
@@ -206,7 +206,7 @@ def test_a_silent_stream_is_left_when_the_log_has_newer_lines(history: History) 
 
 
 def test_a_stream_that_is_not_silent_is_not_compared_with_the_log(history: History) -> None:
-    """What the engine has and the stream has not given yet may be in transit."""
+    """An active stream is not compared with the log, because lines may be in transit."""
     history.following()
     history.engine.logs["a"] = [line(1), line(2)]
     history.stream(Lines([line(1)]), CheckDue(False), Lines([line(2)]))
@@ -215,7 +215,7 @@ def test_a_stream_that_is_not_silent_is_not_compared_with_the_log(history: Histo
 
 
 def test_a_container_that_was_renamed_is_not_followed_any_more(history: History) -> None:
-    """Another one has its name, although the stream of the old one goes on."""
+    """A renamed container is no longer followed, although its stream continues."""
     history.following()
     history.engine.logs["b"] = [line(5, "new")]
     history.stream(
@@ -227,7 +227,7 @@ def test_a_container_that_was_renamed_is_not_followed_any_more(history: History)
 
 
 def test_lines_wait_for_the_broker(history: History) -> None:
-    """Nothing is published while it is away, and nothing is lost."""
+    """While the broker is away nothing is published, and nothing is lost."""
     history.following()
     history.stream(lambda: setattr(history.bus, "absences", 3), Lines([line(1)]))
     history.steps()
@@ -239,7 +239,7 @@ def test_lines_wait_for_the_broker(history: History) -> None:
 
 
 def test_a_restart_is_a_status_in_the_same_stream(history: History) -> None:
-    """A later start of the same container goes on in the same log."""
+    """A restart of the same container is a status in the same stream."""
     history.following()
     history.stream(Lines([line(1)]))
     history.steps()
@@ -250,7 +250,7 @@ def test_a_restart_is_a_status_in_the_same_stream(history: History) -> None:
 
 
 def test_an_exit_ends_the_stream(history: History) -> None:
-    """The last lines, what became of the container, the end, and 1000."""
+    """An exit publishes the last lines, the status, the end, and 1000."""
     history.following()
     history.stream(Lines([line(1)]))
     history.engine.logs["a"] = [line(1), line(2)]
@@ -274,7 +274,7 @@ def test_an_exit_ends_the_stream(history: History) -> None:
     ],
 )
 def test_how_long_a_container_may_be_away(history: History, left: object, seconds: float) -> None:
-    """One that was stopped has little time; one that seems to be on its way has more."""
+    """A stopped container may be away only briefly; one that seems to be restarting, for longer."""
     history.following()
     history.stream()
     history.steps()
@@ -286,7 +286,7 @@ def test_how_long_a_container_may_be_away(history: History, left: object, second
 
 
 def test_a_container_that_removes_itself_does_not_come_back(history: History) -> None:
-    """``--rm``: its removal is its end."""
+    """The removal of a container with ``--rm`` is its end."""
     history.engine.container = container(auto_remove=True)
     history.following()
     history.stream()
@@ -301,7 +301,7 @@ def test_a_container_that_removes_itself_does_not_come_back(history: History) ->
 
 
 def test_a_deployment_may_take_its_time(history: History) -> None:
-    """While it replaces the container a stop is not the end."""
+    """A stop during a deployment is not the end."""
     history.following()
     history.stream()
     history.app.replaced = True
@@ -312,7 +312,7 @@ def test_a_deployment_may_take_its_time(history: History) -> None:
 
 
 def test_a_new_container_of_the_name_has_a_log_with_a_beginning(history: History) -> None:
-    """The old one's last lines, a status, then everything of the new one."""
+    """After a replacement come the old one's last lines, a status, and the new one's whole log."""
     history.following()
     history.stream(Lines([line(1)]))
     history.engine.logs |= {"a": [line(1), line(2)], "b": [line(3)]}
@@ -325,7 +325,7 @@ def test_a_new_container_of_the_name_has_a_log_with_a_beginning(history: History
 
 
 def test_a_container_that_comes_back_goes_on_where_it_was_left(history: History) -> None:
-    """A deployment that failed: nothing of the old container is published twice."""
+    """After a failed deployment the old container resumes without repeated lines."""
     history.following()
     history.stream(Lines([line(1)]))
     history.stream(Lines([line(2)]))
@@ -336,7 +336,7 @@ def test_a_container_that_comes_back_goes_on_where_it_was_left(history: History)
 
 
 def test_a_container_that_is_replaced_and_ends_at_once(history: History) -> None:
-    """Both logs are published to their ends, one after the other."""
+    """Both logs are published completely even if the new container ends at once."""
     history.following()
     history.stream(Lines([line(1)]))
     history.engine.logs |= {"a": [line(1), line(2)], "b": [line(3)]}
@@ -350,7 +350,7 @@ def test_a_container_that_is_replaced_and_ends_at_once(history: History) -> None
 
 
 def ended(history: History) -> History:
-    """Bring a history to the end of its container."""
+    """Run a history up to the end of its container."""
     history.following()
     history.stream(Lines([line(1)]))
     history.steps()
@@ -361,13 +361,13 @@ def ended(history: History) -> History:
 
 
 def test_an_end_is_published_once(history: History) -> None:
-    """The container is looked at, and nothing is said while it is the same."""
+    """After the end, nothing is published while the container stays the same."""
     assert ended(history).steps(10) is State.ENDED
     assert history.kinds == []
 
 
 def test_a_container_that_was_started_again_is_followed(history: History) -> None:
-    """A status reopens the stream, behind the last line."""
+    """A restarted container is followed after a status and behind its last line."""
     ended(history)
     history.engine.container = container(started="2025-01-15T11:00:00.000000000Z")
     history.stream(Lines([line(2)]))
@@ -376,7 +376,7 @@ def test_a_container_that_was_started_again_is_followed(history: History) -> Non
 
 
 def test_a_run_that_was_over_before_it_was_seen_is_published(history: History) -> None:
-    """Its lines, its state and another end."""
+    """A run that ended unnoticed is published: its lines, its status and another end."""
     ended(history)
     history.engine.logs["a"] = [line(1), line(2)]
     history.engine.container = stopped(started="2025-01-15T11:00:00.000000000Z")
@@ -385,7 +385,7 @@ def test_a_run_that_was_over_before_it_was_seen_is_published(history: History) -
 
 
 def test_a_removed_container_stays_ended(history: History) -> None:
-    """Nothing more is said about it."""
+    """Nothing is published about a removed container."""
     ended(history)
     history.engine.container = None
     assert history.steps(5) is State.ENDED
@@ -396,7 +396,7 @@ def test_a_removed_container_stays_ended(history: History) -> None:
 
 
 def test_a_short_absence_of_the_engine_shows_in_nothing(history: History) -> None:
-    """The log goes on behind the last line."""
+    """A short absence of the engine is not published; the log continues behind the last line."""
     history.following()
     history.engine.go_away()
     assert history.steps(3) is State.CHECKING
@@ -407,7 +407,7 @@ def test_a_short_absence_of_the_engine_shows_in_nothing(history: History) -> Non
 
 
 def test_a_long_absence_of_the_engine_is_published_once(history: History) -> None:
-    """Error 1013 after ``restart_seconds``; a status when it is back."""
+    """A long absence is published once as error 1013, and followed by a status on return."""
     history.following()
     history.engine.go_away()
     history.steps(60)
@@ -419,7 +419,7 @@ def test_a_long_absence_of_the_engine_is_published_once(history: History) -> Non
 
 
 def test_two_short_absences_are_not_a_long_one(history: History) -> None:
-    """A line between them ends the first."""
+    """A line between two short absences ends the first."""
     history.following()
     for number in (1, 2):
         history.engine.go_away()
@@ -433,7 +433,7 @@ def test_two_short_absences_are_not_a_long_one(history: History) -> None:
 
 @pytest.mark.parametrize("seconds", [20, 100])
 def test_trouble_while_recovering_does_not_lose_the_gap(history: History, seconds: int) -> None:
-    """The log is followed from the last published line, so the gap is read again."""
+    """Trouble during a recovery does not lose the gap, because the log is read again from there."""
     history.following()
     history.stream(Lines([line(1)]), Suspect())
     history.steps()
@@ -444,7 +444,7 @@ def test_trouble_while_recovering_does_not_lose_the_gap(history: History, second
 
 
 def test_trouble_after_the_end_is_not_published(history: History) -> None:
-    """Whoever listened was told the end already."""
+    """Trouble after the end is not published, because the clients know the end already."""
     ended(history)
     history.engine.go_away()
     assert history.steps(100) is State.ENDED
@@ -452,7 +452,7 @@ def test_trouble_after_the_end_is_not_published(history: History) -> None:
 
 
 def test_a_refusal_is_published_in_the_engines_words(history: History) -> None:
-    """Only the address of an engine that cannot be reached is left out."""
+    """A refusal is published in the engine's words; an unreachable engine's address is omitted."""
     history.engine.fails = EngineError("the engine is out of memory")
     history.steps()
     assert history.messages == ["the engine is out of memory"]
@@ -462,7 +462,7 @@ def test_a_refusal_is_published_in_the_engines_words(history: History) -> None:
 
 
 def test_a_successor_goes_on_without_a_word() -> None:
-    """The same run of the container, the same stream."""
+    """A successor of the same run resumes the stream silently."""
     history = History(opened=True)
     history.out.resume_point = ResumePoint(line(1))
     history.stream(Lines([line(2)]))
@@ -472,7 +472,7 @@ def test_a_successor_goes_on_without_a_word() -> None:
 
 
 def test_a_successor_tells_of_a_restart_that_nobody_saw() -> None:
-    """The container was started after the last published line."""
+    """A successor publishes a status if the container started after the last published line."""
     history = History(opened=True)
     history.out.resume_point = ResumePoint(line(1))
     history.engine.container = container(started="2025-01-15T11:00:00.000000000Z")
@@ -482,7 +482,7 @@ def test_a_successor_tells_of_a_restart_that_nobody_saw() -> None:
 
 
 def test_a_successor_does_not_resume_in_another_containers_log() -> None:
-    """The last published line is older than the container."""
+    """A container younger than the last published line is not resumed."""
     history = History(opened=True)
     history.out.resume_point = ResumePoint(line(1))
     history.engine.container = container("b", created="2025-01-15T11:00:00.000000000Z")
@@ -495,7 +495,7 @@ def test_a_successor_does_not_resume_in_another_containers_log() -> None:
 def test_a_successor_publishes_an_end_that_its_predecessor_did_not(
     final: bool, state: State
 ) -> None:
-    """An end that is published already is not published again."""
+    """A successor publishes an end only if its predecessor did not."""
     history = History(opened=True)
     history.out.final = final
     history.engine.container = stopped()
@@ -503,7 +503,7 @@ def test_a_successor_publishes_an_end_that_its_predecessor_did_not(
 
 
 def test_a_successor_waits_for_the_engine() -> None:
-    """It begins again with what it was about to do."""
+    """A successor retries while the engine is away."""
     history = History(opened=True)
     history.engine.go_away()
     assert history.steps(3) is State.REJOINING
@@ -512,7 +512,7 @@ def test_a_successor_waits_for_the_engine() -> None:
 
 
 def test_a_successor_whose_container_was_never_seen_starts_from_the_beginning() -> None:
-    """After an end, with nothing there, the first container begins with its history."""
+    """After an end without a container, the first container starts with its whole history."""
     history = History(opened=True)
     history.out.final = True
     history.engine.looks = [None, None, container(), container()]
@@ -521,7 +521,7 @@ def test_a_successor_whose_container_was_never_seen_starts_from_the_beginning() 
 
 
 def test_a_predecessors_messages_say_where_to_resume() -> None:
-    """The last lines, counted, whether the history was complete, and whether it was over."""
+    """A predecessor's messages give the last lines, their count, completeness and the end."""
     history = History()
     body = messages.log(line(1).timestamp, "line 1", "stdout")
     sent = [
@@ -536,7 +536,7 @@ def test_a_predecessors_messages_say_where_to_resume() -> None:
 
 
 def test_containers_that_were_left_long_ago_are_forgotten(history: History) -> None:
-    """What is remembered of earlier containers is bounded."""
+    """The number of remembered earlier containers is bounded."""
     for number in range(20):
         history.out.resume_point = ResumePoint(line(number))
         history.out.change_container(f"c{number}", "new")
@@ -547,7 +547,7 @@ def test_containers_that_were_left_long_ago_are_forgotten(history: History) -> N
 
 
 def test_many_lines_are_as_few_messages_as_the_limit_allows(history: History) -> None:
-    """Each batch is a message of its own and moves the resume point."""
+    """Each batch of lines is a message that moves the resume point."""
     limit = SETTINGS.bus.batch_bytes
     history.out.lines([line(number, "x" * 1_000) for number in range(1, 59)] * 10)
     assert all(len(body) <= limit for *_, body in history.bus.published)

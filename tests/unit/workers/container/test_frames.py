@@ -1,4 +1,4 @@
-"""The parser of the engine's log stream."""
+"""Tests of the parser of the engine's log stream."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ T2 = "2025-01-15T10:30:00.000000002Z"
 
 
 def frame(text: bytes, stream: int = 1, timestamp: str = T1) -> bytes:
-    """One frame as the engine sends it."""
+    """Return one frame as the engine sends it."""
     payload = timestamp.encode() + b" " + text
     return struct.pack("!BxxxI", stream, len(payload)) + payload
 
 
 def framed(text: bytes, stream: int = 1, timestamp: str = T1) -> bytes:
-    """A line cut into pieces as the engine does it."""
+    """Return a line split into frames as the engine does it."""
     pieces = [text[i : i + PIECE_BYTES] for i in range(0, len(text), PIECE_BYTES)]
     return b"".join(frame(piece, stream, timestamp) for piece in pieces)
 
 
 def raw(text: bytes, timestamp: str = T1) -> bytes:
-    """A terminal's line cut into pieces as the engine does it."""
+    """Return a terminal's line split as the engine does it."""
     stamp = timestamp.encode() + b" "
     return b"".join(stamp + text[i : i + PIECE_BYTES] for i in range(0, len(text), PIECE_BYTES))
 
 
 def test_a_frame_is_a_line() -> None:
-    """Time stamp, stream and text come from the frame; the newline goes."""
+    """A frame has a time stamp, a stream and a text without its newline."""
     assert Multiplexed(LIMIT).feed(frame(b"hello\n", 2)) == [Line(T1, "stderr", "hello")]
 
 
 def test_an_empty_line_is_a_line() -> None:
-    """A container may write nothing but a newline."""
+    """An empty line is a line."""
     assert Multiplexed(LIMIT).feed(frame(b"\n")) == [Line(T1, "stdout", "")]
 
 
 def test_pieces_are_joined_by_stream() -> None:
-    """Pieces of stdout and stderr come in between each other."""
+    """Interleaved pieces of stdout and stderr are joined separately."""
     data = frame(b"a" * PIECE_BYTES) + frame(b"x\n", 2, T2) + frame(b"b\n")
     assert Multiplexed(LIMIT).feed(data) == [
         Line(T2, "stderr", "x"),
@@ -58,14 +58,14 @@ def test_a_character_split_between_pieces_is_whole() -> None:
     assert Multiplexed(LIMIT).feed(framed(text))[0].text == "x" * (PIECE_BYTES - 1) + "é"
 
 
-def test_what_is_no_utf8_is_replaced() -> None:
-    """Each invalid byte becomes U+FFFD, and control sequences pass."""
+def test_invalid_utf8_is_replaced() -> None:
+    """Invalid bytes become U+FFFD; control sequences pass."""
     data = frame(b"\x1b[31m\xff\xfered\x1b[0m\n")
     assert Multiplexed(LIMIT).feed(data)[0].text == "\x1b[31m��red\x1b[0m"
 
 
 def test_a_line_that_never_ended_is_followed_by_another() -> None:
-    """The next start of the container does not continue the line, as its time stamp tells."""
+    """After a restart a new line does not continue an unfinished one, as its time stamp shows."""
     one = Multiplexed(LIMIT)
     assert one.feed(frame(b"dying") + frame(b"born\n", timestamp=T2)) == [
         Line(T1, "stdout", "dying"),
@@ -75,7 +75,7 @@ def test_a_line_that_never_ended_is_followed_by_another() -> None:
 
 
 def test_finish_gives_the_line_that_never_ended() -> None:
-    """Called once the container has ended."""
+    """``finish`` returns the unfinished line of a container that has ended."""
     one = Multiplexed(LIMIT)
     assert one.feed(frame(b"dying")) == []
     assert one.finish() == [Line(T1, "stdout", "dying")]
@@ -83,7 +83,7 @@ def test_finish_gives_the_line_that_never_ended() -> None:
 
 
 def test_pieces_that_end_no_line_are_counted() -> None:
-    """The engine's tail counts pieces."""
+    """Pieces without a newline are counted, because the engine's tail counts them."""
     one = Multiplexed(LIMIT)
     one.feed(framed(b"x" * (3 * PIECE_BYTES) + b"\n"))
     assert one.joined == 3
@@ -91,21 +91,21 @@ def test_pieces_that_end_no_line_are_counted() -> None:
 
 @pytest.mark.parametrize("tty", [False, True])
 def test_a_line_of_the_limit_is_whole(tty: bool) -> None:
-    """1 MiB of text passes."""
+    """A line of 1 MiB is whole."""
     data = (raw if tty else framed)(b"x" * LIMIT + b"\n")
     assert parser(tty, LIMIT).feed(data)[0].text == "x" * LIMIT
 
 
 @pytest.mark.parametrize("tty", [False, True])
 def test_a_longer_line_is_cut(tty: bool) -> None:
-    """One byte more, and it is cut at the limit and says so."""
+    """A line above the limit is cut and marked as cut."""
     data = (raw if tty else framed)(b"x" * (LIMIT + 1) + b"\n")
     assert parser(tty, LIMIT).feed(data)[0].text == "x" * LIMIT + TRUNCATED
 
 
 @pytest.mark.parametrize("tty", [False, True])
 def test_a_cut_spares_characters(tty: bool) -> None:
-    """A character that the cut goes through is left out."""
+    """A cut leaves out a split character."""
     data = (raw if tty else framed)(("x" + "é" * LIMIT).encode() + b"\n")
     text = parser(tty, LIMIT).feed(data)[0].text
     assert text == "x" + "é" * ((LIMIT - 1) // 2) + TRUNCATED
@@ -113,7 +113,7 @@ def test_a_cut_spares_characters(tty: bool) -> None:
 
 @pytest.mark.parametrize("tty", [False, True])
 def test_an_endless_line_is_not_kept(tty: bool) -> None:
-    """Memory is bounded by the limit; the line after it is read."""
+    """An endless line is bounded in memory, and the next line is read."""
     one = parser(tty, 10)
     encode = raw if tty else framed
     for _ in range(200):
@@ -123,7 +123,7 @@ def test_an_endless_line_is_not_kept(tty: bool) -> None:
 
 
 def test_the_engines_complaint_is_no_line() -> None:
-    """What comes without a time stamp is the engine's own word."""
+    """Output without a time stamp is the engine's own complaint."""
     one = Multiplexed(LIMIT)
     text = b"Error grabbing logs: unexpected EOF\n"
     data = frame(b"last\n") + struct.pack("!BxxxI", 2, len(text)) + text + frame(b"not read\n")
@@ -132,25 +132,25 @@ def test_the_engines_complaint_is_no_line() -> None:
 
 
 def test_a_stream_without_frames_is_refused() -> None:
-    """Rather than read gigabytes for a length that is none."""
+    """A stream without frames is refused instead of read as a huge length."""
     one = Multiplexed(LIMIT)
     assert one.feed(b"HTTP, or whatever else") == []
     assert one.failure
 
 
 def test_a_time_stamp_of_another_zone_is_read() -> None:
-    """Some log drivers keep the zone of the machine."""
+    """Time stamps of any zone are read, because some log drivers keep the machine's."""
     data = frame(b"x\n", timestamp="2025-01-15T12:30:00.000000001+02:00")
     assert Multiplexed(LIMIT).feed(data) == [Line(T1, "stdout", "x")]
 
 
 def test_a_terminals_line_loses_its_carriage_return() -> None:
-    """Terminals end lines with CR LF; a carriage return elsewhere is the program's."""
+    """A terminal's line loses its final CR only."""
     assert Terminal(LIMIT).feed(raw(b"10%\r20%\r\n")) == [Line(T1, "stdout", "10%\r20%")]
 
 
 def test_a_terminals_long_line_loses_its_inner_time_stamps() -> None:
-    """The engine repeats the time stamp at each piece, without frames around them."""
+    """A terminal's long line loses the time stamps that the engine repeats at each piece."""
     one = Terminal(LIMIT)
     text = b"z" * (2 * PIECE_BYTES + 5)
     assert one.feed(raw(text + b"\r\n")) == [Line(T1, "stdout", text.decode())]
@@ -158,7 +158,7 @@ def test_a_terminals_long_line_loses_its_inner_time_stamps() -> None:
 
 
 def test_a_terminals_prompt_is_given_at_the_end() -> None:
-    """A prompt has no newline."""
+    """A prompt without a newline is returned at the end."""
     one = Terminal(LIMIT)
     assert one.feed(raw(b"$ ")) == []
     assert one.finish() == [Line(T1, "stdout", "$ ")]
@@ -166,7 +166,7 @@ def test_a_terminals_prompt_is_given_at_the_end() -> None:
 
 
 def test_a_terminals_complaint_is_no_line() -> None:
-    """As with frames."""
+    """A terminal's stream can contain the engine's complaint as well."""
     one = Terminal(LIMIT)
     assert one.feed(b"Error grabbing logs: unexpected EOF\n" + raw(b"x\n")) == []
     assert one.failure == "Error grabbing logs: unexpected EOF"
@@ -179,7 +179,7 @@ _splits = st.lists(st.integers(1, 300), min_size=1, max_size=30)
 
 
 def split(data: bytes, sizes: list[int]) -> list[bytes]:
-    """``data`` in parts of these sizes, again and again."""
+    """Return ``data`` split into parts of these sizes, repeated as needed."""
     parts, index = [], 0
     factor = 1 + len(data) // 1_000
     while data:
@@ -193,7 +193,7 @@ def split(data: bytes, sizes: list[int]) -> list[bytes]:
 def test_any_split_of_frames_gives_the_same_lines(
     lines: list[tuple[int, bytes]], sizes: list[int]
 ) -> None:
-    """The kernel splits the stream as it likes."""
+    """Frames give the same lines however the stream is split."""
     stamps = [f"2025-01-15T10:30:00.{number:09d}Z" for number in range(len(lines))]
     data = b"".join(
         framed(text + b"\n", stream, stamp)
@@ -212,7 +212,7 @@ def test_any_split_of_frames_gives_the_same_lines(
 def test_any_split_of_a_terminals_stream_gives_the_same_lines(
     lines: list[tuple[int, bytes]], sizes: list[int]
 ) -> None:
-    """The same for the format without frames."""
+    """A terminal's stream gives the same lines however it is split."""
     data = b"".join(raw(text + b"\r\n", T2) for _, text in lines)
     one = Terminal(LIMIT)
     got = [line.text for part in split(data, sizes) for line in one.feed(part)]

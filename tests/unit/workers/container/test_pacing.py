@@ -1,4 +1,4 @@
-"""When a collector lets lines gather."""
+"""Tests of when a collector coalesces lines."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ LINE = 190
 
 
 class Clock:
-    """A time that passes when it is told to, and while somebody sleeps."""
+    """A clock that the test and every sleep advance."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.slept = 0.0
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Pass the time, and remember it."""
+        """Advance the time and record the sleep."""
         self.now += seconds
         self.slept += seconds
 
 
 class Stream:
-    """A stream that is read whenever its reader wants to, and how long that one slept."""
+    """A stream that is read at its reader's pace; records the sleeps."""
 
     def __init__(self, sharers: int = 1) -> None:
         self.clock = Clock()
@@ -37,7 +37,7 @@ class Stream:
         self.gather.sharers = sharers
 
     def read(self, after: float, lines: int) -> float:
-        """One round: ``lines`` are there after some seconds; the sleep until they are read."""
+        """Let ``lines`` arrive after these seconds; return the sleep before they are read."""
         before = self.clock.slept
         self.gather.rest()
         self.clock.now += after
@@ -47,13 +47,13 @@ class Stream:
 
 
 def test_a_line_after_a_pause_goes_at_once() -> None:
-    """In a stream of one line now and then nothing ever waits."""
+    """A line after a pause is never delayed."""
     stream = Stream()
     assert [stream.read(0.02, 1) for _ in range(5)] == [0.0] * 5
 
 
 def test_lines_that_keep_coming_gather() -> None:
-    """They are read a thousand times a second."""
+    """Steady lines are read a thousand times a second."""
     stream = Stream()
     stream.read(1.0, 1)
     assert stream.read(0.0002, 3) == pytest.approx(0.0008)
@@ -61,7 +61,7 @@ def test_lines_that_keep_coming_gather() -> None:
 
 
 def test_many_collectors_share_the_reads() -> None:
-    """Each of fifty waits for fifty times as long, and the first line of all goes at once."""
+    """Fifty collectors wait fifty times as long, except for the very first line."""
     stream = Stream(sharers=50)
     assert stream.read(1.0, 1) == 0.0
     assert stream.read(0.01, 1) == pytest.approx(0.04)
@@ -69,7 +69,7 @@ def test_many_collectors_share_the_reads() -> None:
 
 
 def test_nobody_waits_longer_than_the_limit() -> None:
-    """However many there are."""
+    """A wait is limited, however many collectors there are."""
     stream = Stream(sharers=1_000)
     stream.read(1.0, 1)
     assert stream.read(0.0, 1) == pytest.approx(0.1)
@@ -77,7 +77,7 @@ def test_nobody_waits_longer_than_the_limit() -> None:
 
 @pytest.mark.parametrize(("lines", "size"), [(300, 300 * LINE), (4, 65_536)])
 def test_a_flood_does_not_fill_the_engines_socket(lines: int, size: int) -> None:
-    """Short lines take the kernel's overhead into account, long ones their bytes."""
+    """Waits in a flood are short, so that neither long nor many short lines fill the socket."""
     stream = Stream(sharers=50)
     stream.read(1.0, 1)
     stream.read(0.01, 1)
@@ -92,7 +92,7 @@ def test_a_flood_does_not_fill_the_engines_socket(lines: int, size: int) -> None
 
 
 def test_a_stream_that_keeps_coming_is_not_waited_for() -> None:
-    """Its reader sleeps first, so that a line wakes nobody; one that has stopped is waited for."""
+    """The reader sleeps before it polls a steady stream, but not one that has stopped."""
     stream = Stream()
     for _ in range(3):
         stream.read(0.0001, 3)

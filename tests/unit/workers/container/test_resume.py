@@ -1,4 +1,4 @@
-"""Joining a stream that was opened again to what was published."""
+"""Tests of resuming a reopened stream behind the published lines."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from workers.container.resume import Deduplicator, ResumePoint, after
 
 
 def line(number: int, text: str = "x") -> Line:
-    """A line ``number`` milliseconds after the hour."""
+    """Return a line ``number`` milliseconds after the hour."""
     stamp = f"2025-01-15T10:00:{number // 1000:02d}.{number % 1000:03d}000000Z"
     return Line(stamp, "stdout", text)
 
 
 def test_without_a_resume_point_everything_is_new() -> None:
-    """The first lines of a container."""
+    """Without a resume point every line is new."""
     deduplicator = Deduplicator(None)
     assert deduplicator.joined
     assert deduplicator.feed([line(1)]) == [line(1)]
 
 
 def test_what_follows_the_resume_point_is_new() -> None:
-    """The order is that of the engine's file, not of the time stamps."""
+    """Lines behind the resume point are new, in the order of the engine's file."""
     deduplicator = Deduplicator(ResumePoint(line(5)))
     assert deduplicator.feed([line(3), line(6)]) == []
     assert deduplicator.feed([line(5), line(4), line(7)]) == [line(4), line(7)]
@@ -31,13 +31,13 @@ def test_what_follows_the_resume_point_is_new() -> None:
 
 
 def test_identical_lines_are_counted() -> None:
-    """Two equal lines of one moment are two lines."""
+    """Identical lines with the same time stamp are counted."""
     deduplicator = Deduplicator(ResumePoint(line(5), repeats=2))
     assert deduplicator.feed([line(5), line(5), line(5), line(6)]) == [line(5), line(6)]
 
 
 def test_a_later_line_proves_that_the_resume_point_is_gone() -> None:
-    """What is younger than it was written after it."""
+    """A line later than the resume point proves that the resume point is gone."""
     deduplicator = Deduplicator(ResumePoint(line(5)))
     assert deduplicator.feed([line(4), line(800)]) == []
     assert not deduplicator.lost
@@ -48,7 +48,7 @@ def test_a_later_line_proves_that_the_resume_point_is_gone() -> None:
 
 
 def test_many_newer_lines_prove_it_too() -> None:
-    """What is held is bounded."""
+    """Many newer lines prove it as well, so that few lines are held."""
     deduplicator = Deduplicator(ResumePoint(line(5)))
     deduplicator.feed([line(6, str(number)) for number in range(19_999)])
     assert not deduplicator.lost
@@ -58,7 +58,7 @@ def test_many_newer_lines_prove_it_too() -> None:
 
 
 def test_many_older_lines_prove_nothing() -> None:
-    """The second before the resume point may have had any number of lines."""
+    """Many older lines prove nothing, because a second may have any number of lines."""
     deduplicator = Deduplicator(ResumePoint(line(500)))
     deduplicator.feed([line(1, str(number)) for number in range(50_000)])
     assert not deduplicator.lost
@@ -66,19 +66,19 @@ def test_many_older_lines_prove_nothing() -> None:
 
 
 def test_a_line_that_grew_onto_a_prompt_is_new() -> None:
-    """A terminal's stream goes on right behind a last line without an end."""
+    """A line that continues a terminal's unfinished line is new."""
     deduplicator = Deduplicator(ResumePoint(line(5, "$ ")))
     grown = line(5, f"$ {line(9).timestamp} hello")
     assert deduplicator.feed([line(4), grown, line(10)]) == [line(9, "hello"), line(10)]
 
 
 def test_the_engine_is_asked_from_a_second_before() -> None:
-    """As seconds and nanoseconds since the epoch."""
+    """The engine is asked from a second before, in seconds and nanoseconds."""
     assert ResumePoint(line(1_500)).since == "1736935200.500000000"
 
 
 def test_the_resume_point_moves_with_what_is_published() -> None:
-    """And counts repetitions, also across messages."""
+    """The resume point follows the published lines and counts repetitions across messages."""
     point = after(None, [line(1)])
     assert point == ResumePoint(line(1), 1)
     assert after(point, []) == point
@@ -94,7 +94,7 @@ def test_the_resume_point_moves_with_what_is_published() -> None:
 def test_every_line_once_wherever_the_stream_broke(
     pairs: list[tuple[int, str]], data: st.DataObject
 ) -> None:
-    """Though lines are slightly out of order, as two copiers write them, and some are equal."""
+    """Wherever the stream broke, each line comes once, even if lines are equal or out of order."""
     log = [line(10 * index + jitter, text) for index, (jitter, text) in enumerate(pairs)]
     broken = data.draw(st.integers(1, len(log)))
     reopened = data.draw(st.integers(0, broken - 1))

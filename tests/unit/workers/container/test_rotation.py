@@ -1,4 +1,4 @@
-"""What of the engine's stream is believed."""
+"""Tests of when the engine's stream is trusted."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def _line(age_seconds: float) -> Line:
 
 
 def test_a_log_in_one_file_is_complete() -> None:
-    """However late its lines are."""
+    """A log in one file is complete, however late its lines are."""
     assert rotation.complete(_container(), _line(60.0))
 
 
 def test_a_log_that_rotates_is_complete_while_it_is_fresh() -> None:
-    """A stream that lags may have left a file out."""
+    """A rotating log is complete only while it is fresh; a slow stream may have skipped a file."""
     container = _container(100 * MEGABYTE)
     assert rotation.complete(container, _line(0.0))
     assert not rotation.complete(container, _line(1.0))
 
 
 def test_small_files_are_never_trusted() -> None:
-    """They are full before anybody has read them."""
+    """Small files are never trusted, because they may rotate before they are read."""
     assert not rotation.complete(_container(MEGABYTE), _line(0.0))
 
 
 def test_the_last_line_of_a_quiet_container_is_near() -> None:
-    """Behind one that has just been written there may be thousands."""
+    """The last line of a quiet container is near; a busy one may have thousands behind it."""
     assert rotation.depth(_container(), None, deep=False) is None
     quiet, busy = (
         rotation.depth(_container(), ResumePoint(_line(age)), deep=False) for age in (60.0, 0.0)
@@ -52,13 +52,13 @@ def test_the_last_line_of_a_quiet_container_is_near() -> None:
 
 
 def test_a_line_that_was_not_near_is_looked_for_deeper() -> None:
-    """An engine's clock may be behind, and a line of a flood look old."""
+    """A resume point that was not near is searched for deeper."""
     resume = ResumePoint(_line(60.0))
     assert rotation.depth(_container(), resume, deep=True) == rotation.DEPTHS[1]
 
 
 def test_lines_of_a_log_that_rotates_do_not_gather_for_long() -> None:
-    """They would not be fresh any more when they are read."""
+    """Lines of a rotating log are coalesced only briefly, so that they stay fresh."""
     limits = CollectorSettings(gather_limit_seconds=0.1)
     assert rotation.longest(_container(), limits) == 0.1
     seconds = rotation.longest(_container(100 * MEGABYTE), limits)

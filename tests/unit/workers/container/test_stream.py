@@ -1,4 +1,4 @@
-"""The engine's stream as events, on a real socket pair with a clock of the test's."""
+"""Tests of the engine's stream as events, on a real socket pair with the test's clock."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def frame(*lines: Line) -> bytes:
 
 
 class Stream:
-    """A stream, and the engine's end of it."""
+    """A stream and the engine's end of it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -54,7 +54,7 @@ class Stream:
         *,
         follow: bool = True,
     ) -> LogStream:
-        """Begin to read."""
+        """Open the stream for reading."""
         reply = engine.Reply(self._ours, begun)
         self.stream = LogStream(
             reply,
@@ -70,13 +70,13 @@ class Stream:
         return self.stream
 
     def sleep(self, seconds: float) -> None:
-        """Pass the time, in which the container may write something."""
+        """Advance the time; the container may write meanwhile."""
         self.engine.sendall(self.written_meanwhile)
         self.now += seconds
         self.slept.append(seconds)
 
     def gives(self, data: bytes) -> StreamEvent:
-        """Return what becomes of bytes that the engine sends."""
+        """Return the event for bytes that the engine sends."""
         self.engine.sendall(data)
         return self.stream.read()
 
@@ -88,20 +88,20 @@ class Stream:
 
 @pytest.fixture
 def log() -> Iterator[Stream]:
-    """Return a stream that is not open yet."""
+    """A stream that is not open yet."""
     made = Stream()
     yield made
     made.close()
 
 
 def fresh(age_seconds: float = 0.0) -> Line:
-    """Return a line that was written just now."""
+    """Return a line with the current time."""
     stamp = clock.rfc3339(time.time_ns() - int(age_seconds * 1e9))
     return Line(stamp, "stdout", "text")
 
 
 def test_lines_are_events(log: Stream) -> None:
-    """Those of one read are one event; half a frame is none."""
+    """The lines of one read are one event; an incomplete frame is none."""
     log.open()
     assert log.gives(frame(line(1), line(2))) == Lines([line(1), line(2)])
     data = frame(line(3))
@@ -110,14 +110,14 @@ def test_lines_are_events(log: Stream) -> None:
 
 
 def test_what_came_with_the_head_is_first(log: Stream) -> None:
-    """Bytes that were received before the stream was opened are not lost."""
+    """Bytes that were received with the response's head are not lost."""
     stream = log.open(begun=frame(line(1)))
     assert stream.read() == Lines([line(1)])
     assert log.gives(frame(line(2))) == Lines([line(2)])
 
 
 def test_lines_that_were_published_are_left_out(log: Stream) -> None:
-    """Up to and including the resume point."""
+    """Lines up to and including the resume point are left out."""
     stream = log.open(ResumePoint(line(2)))
     assert log.gives(frame(line(1))) == Idle()
     assert not stream.joined
@@ -126,20 +126,20 @@ def test_lines_that_were_published_are_left_out(log: Stream) -> None:
 
 
 def test_a_resume_point_that_is_gone_is_suspect(log: Stream) -> None:
-    """A later line proves that it will not come."""
+    """A line later than the resume point makes the stream suspect."""
     log.open(ResumePoint(line(2)))
     assert log.gives(frame(line(9))) == Suspect()
 
 
 def test_a_resume_point_that_does_not_come_is_suspect(log: Stream) -> None:
-    """The stream must not hold its lines for long."""
+    """A resume point that does not come makes the stream suspect, so that few lines are held."""
     stream = log.open(ResumePoint(line(2)))
     log.now += LIMITS.retry_seconds
     assert stream.read() == Suspect()
 
 
 def test_old_lines_of_a_log_that_rotates_are_suspect(log: Stream) -> None:
-    """A stream that lags may have left a file out; these lines are not given."""
+    """Old lines of a rotating log are suspect and are not returned."""
     log.open(one=container(rotates_at=100_000_000))
     recent = fresh()
     assert log.gives(frame(recent)) == Lines([recent])
@@ -147,14 +147,14 @@ def test_old_lines_of_a_log_that_rotates_are_suspect(log: Stream) -> None:
 
 
 def test_old_lines_of_a_log_in_one_file_are_not(log: Stream) -> None:
-    """Nothing can be missing."""
+    """Old lines of a log in one file are not suspect, because nothing can be missing."""
     log.open()
     late = fresh(age_seconds=60.0)
     assert log.gives(frame(late)) == Lines([late])
 
 
 def test_the_end_and_every_read_after_it(log: Stream) -> None:
-    """A broken connection is an end without a failure."""
+    """A broken connection is an end without a failure, and so is every later read."""
     stream = log.open()
     log.engine.close()
     assert stream.read() == Idle()
@@ -162,7 +162,7 @@ def test_the_end_and_every_read_after_it(log: Stream) -> None:
 
 
 def test_the_engines_complaint_ends_the_stream(log: Stream) -> None:
-    """What comes before it is given; what comes after it is not."""
+    """The engine's complaint ends the stream after the lines before it."""
     stream = log.open()
     words = b"error from daemon in stream"
     complaint = struct.pack("!BxxxI", 3, len(words)) + words
@@ -171,7 +171,7 @@ def test_the_engines_complaint_ends_the_stream(log: Stream) -> None:
 
 
 def test_a_check_is_due_when_nothing_came_for_some_seconds(log: Stream) -> None:
-    """And tells if anything came since the last one."""
+    """A check is due after some quiet seconds, and tells if lines came since the last one."""
     stream = log.open()
     assert log.gives(frame(line(1))) == Lines([line(1)])
     log.now += LIMITS.silence_seconds
@@ -181,7 +181,7 @@ def test_a_check_is_due_when_nothing_came_for_some_seconds(log: Stream) -> None:
 
 
 def test_a_check_is_due_in_a_flood(log: Stream) -> None:
-    """A container may be renamed while it writes."""
+    """A check is due during a flood as well, because the container may be renamed."""
     stream = log.open()
     log.gives(frame(line(1)))
     log.now += LIMITS.silence_seconds
@@ -190,14 +190,14 @@ def test_a_check_is_due_in_a_flood(log: Stream) -> None:
 
 
 def test_the_broker_interrupts_a_read(log: Stream) -> None:
-    """Nothing is to be read, but the collector has to see to the broker."""
+    """The broker interrupts a read without lines."""
     stream = log.open()
     log.broker.sendall(b"!")
     assert stream.read() == Idle()
 
 
 def test_lines_that_keep_coming_are_coalesced(log: Stream) -> None:
-    """Three collectors share a thousand reads a second; the first line goes at once."""
+    """Three collectors share a thousand reads a second; the first line is read at once."""
     log.open()
     log.now += 1.0
     log.gives(frame(line(1)))
@@ -209,7 +209,7 @@ def test_lines_that_keep_coming_are_coalesced(log: Stream) -> None:
 
 
 def test_a_whole_log_ends_with_the_line_that_never_ended(log: Stream) -> None:
-    """A prompt of a container that has ended is a line."""
+    """The unfinished line of an ended container is returned."""
     stream = log.open(one=container(tty=True, running=False), follow=False)
     log.engine.sendall(f"{line(1).timestamp} $ ".encode())
     log.engine.close()
@@ -217,7 +217,7 @@ def test_a_whole_log_ends_with_the_line_that_never_ended(log: Stream) -> None:
 
 
 def test_a_running_containers_unfinished_line_is_not_given(log: Stream) -> None:
-    """Its end is still to come."""
+    """A running container's unfinished line is not returned."""
     stream = log.open(one=container(tty=True), follow=False)
     log.engine.sendall(f"{line(1).timestamp} $ ".encode())
     log.engine.close()
@@ -226,7 +226,7 @@ def test_a_running_containers_unfinished_line_is_not_given(log: Stream) -> None:
 
 @pytest.mark.parametrize(("whole", "given"), [(True, [line(3), line(9)]), (False, [])])
 def test_a_log_without_the_resume_point(log: Stream, whole: bool, given: list[Line]) -> None:
-    """If there is no more to ask for, what is younger is new."""
+    """Without the resume point in the whole log, later lines are new."""
     stream = log.open(ResumePoint(line(2)), follow=False)
     log.engine.sendall(frame(line(1), line(3), line(9)))
     log.engine.close()
@@ -235,7 +235,7 @@ def test_a_log_without_the_resume_point(log: Stream, whole: bool, given: list[Li
 
 
 def test_a_stream_closes_its_connection(log: Stream) -> None:
-    """The engine sees that its reader has gone."""
+    """Closing the stream closes its connection."""
     with log.open():
         pass
     assert log.engine.recv(1) == b""

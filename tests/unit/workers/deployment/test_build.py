@@ -1,4 +1,4 @@
-"""The stream of a build, and what is asked of the engine."""
+"""Tests of the stream of a build, and of the request for it."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ LINES = [
 
 
 class Seen:
-    """Remembers lines and steps in their order."""
+    """A listener that records lines and steps in order."""
 
     def __init__(self) -> None:
         self.order: list[str | tuple[int, int]] = []
 
     def lines(self, texts: list[str]) -> None:
-        """Lines of the build's output."""
+        """Record lines."""
         self.order += texts
 
     def step(self, number: int, count: int) -> None:
-        """Step ``number`` of ``count`` begins."""
+        """Record a step."""
         self.order.append((number, count))
 
     @property
     def said(self) -> list[str]:
-        """The lines alone."""
+        """Return the lines alone."""
         return [item for item in self.order if isinstance(item, str)]
 
 
 def outcome(stream: bytes) -> str:
-    """What a stream ends with."""
+    """Return the result of a stream."""
     progress = Progress(Seen(), 1_000)
     progress.feed(stream)
     return progress.finish()
@@ -69,7 +69,7 @@ def outcome(stream: bytes) -> str:
 
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_any_pieces_give_the_same_build(cuts: list[int]) -> None:
-    """Lines, steps and image."""
+    """Lines, steps and image do not depend on how the stream is split."""
     seen = Seen()
     progress = Progress(seen, 1_000)
     edges = [0, *sorted(cuts), len(STREAM)]
@@ -82,7 +82,7 @@ def test_any_pieces_give_the_same_build(cuts: list[int]) -> None:
 
 
 def streamed(*texts: str) -> list[tuple[int, int]]:
-    """The steps of a build with these messages."""
+    """Return the steps of a build with these messages."""
     seen = Seen()
     progress = Progress(seen, 1_000)
     for text in texts:
@@ -94,7 +94,7 @@ def streamed(*texts: str) -> list[tuple[int, int]]:
     "output", ["Step 2/2 : RUN x\n", "Step 2/2 : CMD x", "a\nStep 2/2 : x\n", "Step 9/9 : x\n"]
 )
 def test_output_that_looks_like_a_step_is_output(output: str) -> None:
-    """Whatever its pieces, and also if it looks like the end of a step."""
+    """Output that looks like a step, or like its end, is output."""
     run = (" ---> Running in 0123456789ab\n", output, "\n", output)
     fakes = ("Removing intermediate container ffffffffffff\n", " ---> Running in 111111111111\n")
     end = ("Removing intermediate container 0123456789ab\n", " ---> 8f0e784b549d\n")
@@ -104,13 +104,13 @@ def test_output_that_looks_like_a_step_is_output(output: str) -> None:
 
 
 def test_steps_are_counted_one_by_one() -> None:
-    """The engine leaves none out, and their count stays."""
+    """Steps are counted without gaps, and their total stays."""
     texts = ("Step 1/3 : FROM a", "\n", "Step 3/3 : x\n", "Step 2/4 : x\n", "Step 2/3 : y", "\n")
     assert streamed(*texts) == [(1, 3), (2, 3)]
 
 
 def test_a_failed_command_is_told_by_its_exit_code() -> None:
-    """The engine's sentence is in the log."""
+    """A failed command is reported by its exit code; the engine's sentence is in the log."""
     event = {"errorDetail": {"code": 7, "message": "…"}, "error": "The command returned 7"}
     with pytest.raises(BuildFailed) as caught:
         outcome(json.dumps(event).encode())
@@ -118,20 +118,20 @@ def test_a_failed_command_is_told_by_its_exit_code() -> None:
 
 
 def test_another_failure_is_told_in_the_engines_words() -> None:
-    """Such as a base image that is not there."""
+    """Another failure, such as a missing base image, is reported in the engine's words."""
     with pytest.raises(BuildFailed, match="Docker build failed: no such image"):
         outcome(b'{"errorDetail":{"message":"no such image"},"error":"no such image"}\r\n')
 
 
 @pytest.mark.parametrize("stream", [b"", b'{"stream":"Step 1/2 : FROM x\\n"}\r\n', b"\r\n"])
 def test_a_stream_without_an_end_is_a_failure(stream: bytes) -> None:
-    """The engine went away."""
+    """A stream without an end is a failure."""
     with pytest.raises(BuildFailed, match="aborted the build"):
         outcome(stream)
 
 
-def test_what_is_no_json_is_shown_as_it_is() -> None:
-    """And changes nothing."""
+def test_output_that_is_not_json_is_shown_unchanged() -> None:
+    """Output that is not JSON is shown unchanged."""
     seen = Seen()
     progress = Progress(seen, 1_000)
     progress.feed(b"<html>\n" + STREAM)
@@ -140,7 +140,7 @@ def test_what_is_no_json_is_shown_as_it_is() -> None:
 
 
 def test_an_endless_document_is_refused() -> None:
-    """Memory is bounded."""
+    """An endless JSON document is refused, so that memory is bounded."""
     progress = Progress(Seen(), 1_000)
     progress.feed(b"x" * 10_000_000)
     with pytest.raises(EngineError, match="without an end"):
@@ -148,7 +148,7 @@ def test_an_endless_document_is_refused() -> None:
 
 
 def test_the_request_names_everything(tmp_path: Path) -> None:
-    """Tag, Dockerfile, arguments and network, safely quoted."""
+    """The request has the tag, Dockerfile, arguments and network, correctly quoted."""
     archive = tmp_path / "context.tar"
     archive.write_bytes(b"x" * 7)
     recipe = Recipe(archive, "a b/Dockerfile", "mist-app-1:2", {"K": "a&b\r\nX: y"}, "none")

@@ -1,4 +1,4 @@
-"""What ends a wait."""
+"""Tests of what ends a wait."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from workers.deployment.errors import Cancelled, Interrupted, TimedOut
 
 
 def test_nothing_ends_a_quiet_wait() -> None:
-    """It lasts as long as it should."""
+    """An undisturbed wait takes its full time."""
     began = time.monotonic()
     CancellationToken(lambda: None, 60).pause(0.3)
     assert time.monotonic() - began >= 0.3
 
 
 def test_a_cancelled_deployment_ends_it() -> None:
-    """With the name of who asked for it."""
+    """Cancelling a deployment ends its wait and names the user."""
     asked = iter([None, "ada@example.com"])
     with pytest.raises(Cancelled, match=r"^Cancelled by ada@example\.com$"):
         CancellationToken(lambda: next(asked), 0.01).pause(60)
 
 
 def test_the_store_is_asked_only_so_often() -> None:
-    """A check is cheap."""
+    """The store is asked at intervals, so that a check is cheap."""
     asked: list[int] = []
     cancellation = CancellationToken(lambda: asked.append(1), 60)
     for _ in range(1_000):
@@ -34,7 +34,7 @@ def test_the_store_is_asked_only_so_often() -> None:
 
 
 def test_a_service_that_stops_ends_it() -> None:
-    """Before anything else is asked."""
+    """Stopping the service ends the wait before the store is asked."""
     cancellation = CancellationToken(lambda: "ada@example.com", 60)
     cancellation.stop()
     with pytest.raises(Interrupted, match="Interrupted by a restart"):
@@ -42,7 +42,7 @@ def test_a_service_that_stops_ends_it() -> None:
 
 
 def test_a_limit_holds_within_its_block() -> None:
-    """And is forgotten after it."""
+    """A time limit applies to its block only."""
     cancellation = CancellationToken(lambda: None, 60)
     with (
         cancellation.at_most(0.01, "Building"),

@@ -1,4 +1,4 @@
-"""docker-py's client, whatever the user's Docker configuration holds."""
+"""Tests of docker-py's client with any user configuration of Docker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from workers.deployment.client import connect
 def test_odd_configuration_fails_no_deployment(
     server: EngineServer, configuration: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The logins that a build needs are read elsewhere, and their trouble is told."""
+    """An invalid Docker configuration fails no deployment, because logins are read elsewhere."""
     (tmp_path / "config.json").write_text(configuration)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     server.answer("/version", {"ApiVersion": "1.41"})

@@ -1,4 +1,4 @@
-"""The replacement of a container, step by step, and the way back from each step."""
+"""Tests of replacing a container, and of undoing each step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.deployment.ownership import NotReplaceable
 from workers.references import NoSuchNetwork
 
 SETTINGS = Settings(deployments=DeploymentSettings(settle_seconds=0.01, health_seconds=0.01))
-#: What containers are called while the first deployment runs.
+#: The names of the containers during the first deployment.
 OLD, NEW, BEFORE = "shop", "shop-new-1", "shop-before-1"
 
 
@@ -31,25 +31,25 @@ class Rig(NamedTuple):
     app: App
 
     def deploy(self, settings: Settings = SETTINGS) -> Swap:
-        """The change of containers of one more deployment."""
+        """Return the replacement for one more deployment."""
         row: Deployment = self.store.deployments.create(self.app.id, "ada")
         client = cast(APIClient, self.engine)
         return Swap(client, settings, self.store, self.app, row)
 
     def old(self, **more: Any) -> str:
-        """Put the application's own container there; return its id."""
+        """Add the application's own container; return its id."""
         labels = {ownership.INSTALLATION: self.store.installation, ownership.APP: str(self.app.id)}
         return str(self.engine.add(OLD, labels=labels, **more)["Id"])
 
     def names(self) -> dict[str, bool]:
-        """The containers, and whether each runs."""
+        """Return the containers' names, and whether each runs."""
         found = self.engine.containers_by_id.values()
         return {each["Name"][1:]: each["State"]["Running"] for each in found}
 
 
 @pytest.fixture
 def rig(store: Store, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    """An application ``shop`` that has no container yet."""
+    """An application ``shop`` without a container."""
     app = store.apps.add(
         "shop", container=OLD, git_url="https://h/r.git", port=80, restart_policy="on-failure:3"
     )
@@ -57,12 +57,12 @@ def rig(store: Store, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 
 def never() -> CancellationToken:
-    """A token that nobody uses."""
+    """A token that is never cancelled."""
     return CancellationToken(lambda: None, 0.0)
 
 
 def replace(swap: Swap) -> None:
-    """Go all the way up to the commit."""
+    """Run every step up to the commit."""
     swap.prepare("image")
     swap.stop_old()
     swap.start_new()
@@ -70,7 +70,7 @@ def replace(swap: Swap) -> None:
 
 
 def test_the_first_container(rig: Rig) -> None:
-    """Nothing is replaced, and only the commit gives it its restart policy."""
+    """The first container replaces nothing, and gets its restart policy at the commit."""
     swap = rig.deploy()
     replace(swap)
     made = rig.engine.named(OLD)
@@ -84,7 +84,7 @@ def test_the_first_container(rig: Rig) -> None:
 
 @pytest.mark.parametrize("auto_remove", [False, True])
 def test_a_container_is_replaced(rig: Rig, auto_remove: bool) -> None:
-    """The new one is made before the old one stops; one with --rm loses its name before."""
+    """The new container is made before the old one stops; one with --rm is renamed before."""
     old = rig.old(auto_remove=auto_remove)
     swap = rig.deploy()
     replace(swap)
@@ -96,7 +96,7 @@ def test_a_container_is_replaced(rig: Rig, auto_remove: bool) -> None:
 
 
 def test_the_old_one_is_set_aside_until_the_commit(rig: Rig) -> None:
-    """It can come back as long as it is there."""
+    """The old container is kept until the commit."""
     rig.old()
     replace(rig.deploy())
     assert rig.names() == {BEFORE: False, OLD: True}
@@ -105,7 +105,7 @@ def test_the_old_one_is_set_aside_until_the_commit(rig: Rig) -> None:
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])
 @pytest.mark.parametrize("running", [True, False])
 def test_every_step_can_be_undone(rig: Rig, steps: int, running: bool) -> None:
-    """The old container is back as it was, running or not, and the new one is gone."""
+    """An undo restores the old container and its state, and removes the new one."""
     old = rig.old(running=running)
     swap = rig.deploy()
     if steps > 0:
@@ -122,7 +122,7 @@ def test_every_step_can_be_undone(rig: Rig, steps: int, running: bool) -> None:
 
 
 def test_an_undo_without_the_old_one_keeps_the_new(rig: Rig) -> None:
-    """It alone has the volumes, so it gets the application's name."""
+    """An undo without an old container keeps the new one, which has the only volumes."""
     rig.old(auto_remove=True)
     swap = rig.deploy()
     swap.prepare("image")
@@ -132,7 +132,7 @@ def test_an_undo_without_the_old_one_keeps_the_new(rig: Rig) -> None:
 
 
 def test_what_an_earlier_deployment_left_is_undone_first(rig: Rig) -> None:
-    """One that was killed in the middle, with the engine away for its cleaning up."""
+    """An earlier deployment that was killed is undone first."""
     old = rig.old()
     first = rig.deploy()
     replace(first)
@@ -144,7 +144,7 @@ def test_what_an_earlier_deployment_left_is_undone_first(rig: Rig) -> None:
 
 
 def test_volumes_go_along(rig: Rig) -> None:
-    """What the image wants besides is named if it stays behind."""
+    """Volumes move to the new container; the image's other volumes are named if left behind."""
     mount = {"Type": "volume", "Name": "data", "Source": "/v/data", "Destination": "/data"}
     rig.old(mounts=[mount | {"RW": True, "Mode": "", "Propagation": ""}])
     rig.engine.image_volumes = ["/cache", "/data/inner"]
@@ -165,7 +165,7 @@ def test_volumes_go_along(rig: Rig) -> None:
     ],
 )
 def test_one_that_does_not_stay(rig: Rig, state: dict[str, Any], text: str) -> None:
-    """Its last lines can be had for the log."""
+    """A container that does not stay up is reported, and its last lines can be read."""
     rig.engine.on_start = state
     swap = rig.deploy()
     with pytest.raises(DidNotStay, match=text):
@@ -174,13 +174,13 @@ def test_one_that_does_not_stay(rig: Rig, state: dict[str, Any], text: str) -> N
 
 
 def test_health_ends_the_watch(rig: Rig) -> None:
-    """However long it may take."""
+    """Healthiness ends the watch early."""
     rig.engine.on_start = {"Health": {"Status": "healthy"}}
     replace(rig.deploy(Settings(deployments=DeploymentSettings(health_seconds=1000.0))))
 
 
 def test_a_watch_can_be_cancelled(rig: Rig) -> None:
-    """By the one who is named."""
+    """Cancelling a watch names the user."""
     swap = rig.deploy()
     swap.prepare("image")
     swap.start_new()
@@ -189,7 +189,7 @@ def test_a_watch_can_be_cancelled(rig: Rig) -> None:
 
 
 def test_one_that_was_not_started_has_no_last_lines(rig: Rig) -> None:
-    """The engine would answer with an error."""
+    """A container that was not started has no last lines; the engine is not asked."""
     swap = rig.deploy()
     assert swap.last_lines() == []
     swap.prepare("image")
@@ -197,7 +197,7 @@ def test_one_that_was_not_started_has_no_last_lines(rig: Rig) -> None:
 
 
 def test_a_failing_engine_is_told_in_its_own_words(rig: Rig) -> None:
-    """And what was done before can be undone."""
+    """An engine's failure is reported in its own words, and earlier steps can be undone."""
     rig.old()
     rig.engine.fails_on = {"start"}
     swap = rig.deploy()
@@ -210,7 +210,7 @@ def test_a_failing_engine_is_told_in_its_own_words(rig: Rig) -> None:
 
 
 def test_a_network_that_is_not_there(rig: Rig) -> None:
-    """It is noticed before anything is touched."""
+    """A missing network is reported before anything changes."""
     swap = rig.deploy(Settings(deployments=DeploymentSettings(network="backend")))
     with pytest.raises(NoSuchNetwork, match="backend"):
         swap.prepare("image")
@@ -218,17 +218,17 @@ def test_a_network_that_is_not_there(rig: Rig) -> None:
 
 
 class TestOwnership:
-    """Whose container it is decides whether it is touched at all."""
+    """Only the application's own container is replaced."""
 
     def test_of_nobody(self, rig: Rig) -> None:
-        """It is left alone, with the way to change that."""
+        """A container without an owner is left alone, with advice to adopt it."""
         rig.engine.add(OLD)
         with pytest.raises(NotReplaceable, match="mist app adopt shop"):
             rig.deploy().prepare("image")
         assert rig.engine.calls == []
 
     def test_adopted(self, rig: Rig) -> None:
-        """The store knows it by its id."""
+        """An adopted container is recognised by its id in the store."""
         found = rig.engine.add(OLD)
         rig.store.apps.adopt(rig.app.id, found["Id"])
         swap = rig.deploy()
@@ -240,7 +240,7 @@ class TestOwnership:
         ("installation", "text"), [("", "belongs to the application other"), ("x", "another inst")]
     )
     def test_of_another(self, rig: Rig, installation: str, text: str) -> None:
-        """Another application's, or another installation's."""
+        """A container of another application or installation is left alone."""
         other = rig.store.apps.add("other")
         labels = {
             ownership.INSTALLATION: installation or rig.store.installation,
@@ -253,7 +253,7 @@ class TestOwnership:
 
     @pytest.mark.parametrize("same_moment", [True, False])
     def test_of_a_version_that_named_no_installation(self, rig: Rig, same_moment: bool) -> None:
-        """The row of its deployment has to be this store's."""
+        """A container without an installation's label needs a deployment in this store."""
         row = rig.store.deployments.create(rig.app.id, "ada")
         labels = {
             ownership.APP: str(rig.app.id),
@@ -265,7 +265,7 @@ class TestOwnership:
         assert owner == (rig.app.id if same_moment else None)
 
     @pytest.mark.parametrize("text", ["", "0", "x", "²", "9" * 40])
-    def test_labels_that_are_no_numbers(self, rig: Rig, text: str) -> None:
-        """Anybody can write labels."""
+    def test_labels_that_are_not_numbers(self, rig: Rig, text: str) -> None:
+        """Labels with invalid numbers are ignored, because any user can write labels."""
         labels = {ownership.INSTALLATION: rig.store.installation, ownership.APP: text}
         assert ownership.owner(rig.store, rig.engine.add(OLD, labels=labels)) is None

@@ -1,4 +1,4 @@
-"""What of a checkout is sent to the engine, and what is refused."""
+"""Tests of what a checkout sends to the engine, and of what is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def put(root: Path, name: str, content: str = "") -> None:
-    """Write a file, and the folders above it."""
+    """Write a file and make its folders."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
@@ -40,7 +40,7 @@ def put(root: Path, name: str, content: str = "") -> None:
 def pack(
     root: Path, dockerfile: str = "Dockerfile", limits: DeploymentSettings = LIMITS
 ) -> set[str]:
-    """The names in the archive of a checkout."""
+    """Return the names in the archive of a checkout."""
     archive = root.parent / "context.tar"
     context.pack(Tree(root, frozenset(), 0), dockerfile, archive, limits, lambda: None)
     with tarfile.open(archive) as tar:
@@ -48,7 +48,7 @@ def pack(
 
 
 def test_sends_everything_but_git(root: Path) -> None:
-    """Files, folders and links within the checkout; the repository's own data stays here."""
+    """Files, folders and links are sent, but not the repository's own data."""
     put(root, "src/a.py")
     put(root, ".git/config", "url = https://joe:hunter2@example.com")
     (root / "link").symlink_to("src/a.py")
@@ -57,7 +57,7 @@ def test_sends_everything_but_git(root: Path) -> None:
 
 
 def test_honours_dockerignore(root: Path) -> None:
-    """Patterns, exceptions and comments; the Dockerfile is sent in any case."""
+    """Patterns, exceptions and comments apply; the Dockerfile is always sent."""
     for name in ("a.log", "keep.log", "deep/b.log", "private/c", "d.txt"):
         put(root, name)
     put(root, ".dockerignore", "# nothing secret\n**/*.log\n!keep.log\nprivate\nDockerfile\n")
@@ -66,7 +66,7 @@ def test_honours_dockerignore(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["[id]/Dockerfile", "*", "a*/Docker?ile", "!x/Dockerfile"])
 def test_takes_the_dockerfiles_path_for_no_pattern(root: Path, name: str) -> None:
-    """It is sent although it is ignored, and nothing else is for its sake."""
+    """An ignored Dockerfile is sent, and its path is not taken for a pattern."""
     put(root, name)
     for other in ("id/Dockerfile", "abc/Dockerfile", "x/Dockerfile", "secret"):
         put(root, other)
@@ -76,7 +76,7 @@ def test_takes_the_dockerfiles_path_for_no_pattern(root: Path, name: str) -> Non
 
 
 def test_sends_what_a_dockerfile_leads_to(root: Path) -> None:
-    """A link to one that is ignored, and one in a folder that is a link."""
+    """An ignored target of a Dockerfile link is sent, also through a linked folder."""
     put(root, "deploy/prod")
     (root / "folder").symlink_to("deploy")
     (root / "Link").symlink_to("folder/prod")
@@ -87,7 +87,7 @@ def test_sends_what_a_dockerfile_leads_to(root: Path) -> None:
 
 
 def test_ends_without_padding(root: Path) -> None:
-    """Two blocks of zeros and no more: see pack."""
+    """The archive ends with two blocks of zeros: see pack."""
     pack(root)
     data = (root.parent / "context.tar").read_bytes()
     assert data.endswith(bytes(1024))
@@ -95,7 +95,7 @@ def test_ends_without_padding(root: Path) -> None:
 
 
 def test_gives_all_files_to_root(root: Path) -> None:
-    """Who runs Mist is nothing to the image."""
+    """All files belong to root, whatever user runs Mist."""
     os.chown(root / "Dockerfile", 1234, 1234) if os.geteuid() == 0 else None
     pack(root)
     with tarfile.open(root.parent / "context.tar") as tar:
@@ -108,7 +108,7 @@ def test_gives_all_files_to_root(root: Path) -> None:
     ["/etc/passwd", "../outside", "src/../../outside", "src/back/outside", "/", "../checkout-2/x"],
 )
 def test_refuses_links_that_lead_out(root: Path, target: str) -> None:
-    """Absolute, relative, or by way of another link."""
+    """Links out of the checkout are refused: absolute, relative, or by way of another link."""
     put(root, "src/a")
     (root / "src/back").symlink_to("..")
     (root / "src/far").symlink_to(".")
@@ -118,7 +118,7 @@ def test_refuses_links_that_lead_out(root: Path, target: str) -> None:
 
 
 def test_does_not_mind_links_that_are_ignored(root: Path) -> None:
-    """What is not sent leads nowhere."""
+    """Ignored links may lead anywhere."""
     (root / "evil").symlink_to("/etc/passwd")
     put(root, ".dockerignore", "evil\n")
     assert "evil" not in pack(root)
@@ -126,7 +126,7 @@ def test_does_not_mind_links_that_are_ignored(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../Dockerfile", "/etc/passwd", "linked", "folder/Dockerfile"])
 def test_refuses_a_dockerfile_outside(root: Path, name: str) -> None:
-    """By its path, or by a link."""
+    """A Dockerfile outside the checkout is refused, by path or by link."""
     put(root.parent, "Dockerfile")
     (root / "linked").symlink_to("/etc/passwd")
     (root / "folder").symlink_to("..")
@@ -135,7 +135,7 @@ def test_refuses_a_dockerfile_outside(root: Path, name: str) -> None:
 
 
 def test_names_a_dockerfile_that_is_missing(root: Path) -> None:
-    """And one that is a folder."""
+    """A missing Dockerfile is named, as is one that is a folder."""
     (root / "folder").mkdir()
     for name in ("Dockerfile.prod", "folder"):
         with pytest.raises(RepositoryRefused, match=f"no Dockerfile '{name}'"):
@@ -143,7 +143,7 @@ def test_names_a_dockerfile_that_is_missing(root: Path) -> None:
 
 
 def test_refuses_a_dockerignore_outside(root: Path) -> None:
-    """It would be read, and shown by what is missing."""
+    """A .dockerignore outside the checkout is refused, because errors would reveal its text."""
     (root / ".dockerignore").symlink_to("/etc/passwd")
     with pytest.raises(RepositoryRefused, match=r"\.dockerignore leads out"):
         pack(root)
@@ -151,21 +151,21 @@ def test_refuses_a_dockerignore_outside(root: Path) -> None:
 
 @pytest.mark.parametrize("line", ["a[", "[]a]", "[a-]", "!", "!/", "a\\", "[^]", "x" * 65_536])
 def test_refuses_a_dockerignore_that_docker_refuses(root: Path, line: str) -> None:
-    """The message shows the pattern."""
+    """A .dockerignore that docker refuses is refused with its pattern."""
     put(root, ".dockerignore", f"ok\n{line}\n")
     with pytest.raises(RepositoryRefused, match="dockerignore is not valid: '"):
         pack(root)
 
 
 def test_bounds_the_dockerignore(root: Path) -> None:
-    """A large file is refused before it is read as patterns."""
+    """A large .dockerignore is refused before it is parsed."""
     put(root, ".dockerignore", "*a\n" * 700_000)
     with pytest.raises(RepositoryRefused, match=r"larger than 262144 bytes .*ignore_bytes"):
         pack(root)
 
 
 def test_no_pattern_backtracks(root: Path) -> None:
-    """The time is linear in the pattern and the name."""
+    """Matching takes linear time in the pattern and the name."""
     put(root, "a" * 200)
     put(root, ".dockerignore", "*a" * 12 + "*b\n" + "**/" + "*a" * 30 + "*b\n")
     begin = time.monotonic()
@@ -174,7 +174,7 @@ def test_no_pattern_backtracks(root: Path) -> None:
 
 
 def test_walks_deep_trees(root: Path) -> None:
-    """More folders than Python has frames."""
+    """A tree deeper than Python's recursion limit is packed."""
     run("mkdir", "-p", "/".join(["d"] * 1500), cwd=root)
     try:
         assert len(pack(root, limits=DeploymentSettings())) == 1501
@@ -183,7 +183,7 @@ def test_walks_deep_trees(root: Path) -> None:
 
 
 def test_is_bounded(root: Path) -> None:
-    """The limit is that of the archive."""
+    """The limit applies to the size of the archive."""
     put(root, "large", "x" * 50_000)
     with pytest.raises(RepositoryRefused, match="larger than 50000 bytes"):
         pack(root, limits=DeploymentSettings(context_bytes=50_000))
@@ -191,7 +191,7 @@ def test_is_bounded(root: Path) -> None:
 
 
 def test_looks_at_its_guard(root: Path) -> None:
-    """A large checkout can be cancelled."""
+    """Packing a large checkout can be cancelled."""
 
     def stop() -> None:
         raise InterruptedError
@@ -202,7 +202,7 @@ def test_looks_at_its_guard(root: Path) -> None:
 
 
 class TestModes:
-    """Of a real checkout: what Git records, and nothing of this machine."""
+    """The modes of a real checkout are those that Git records."""
 
     @pytest.fixture(params=[0o022, 0o077, 0o000, 0o777])
     def _umask(self, request: pytest.FixtureRequest) -> Iterator[None]:
@@ -212,7 +212,7 @@ class TestModes:
 
     @pytest.fixture
     def repository(self, tmp_path: Path) -> Repository:
-        """Files, scripts, links and folders, with names that need care."""
+        """A repository with files, scripts, links and folders, and difficult names."""
         made = Repository(tmp_path / "repo", {"Dockerfile": "", "a/b c/plain": "", "tëst\n": ""})
         for name in ("run", "a/b c/run", "a/tëst\trun", os.fsdecode(b"a/\xff run"), "-rf"):
             put(made.folder, name, "#!/bin/sh\n")
@@ -223,7 +223,7 @@ class TestModes:
         return made
 
     def check(self, repository: Repository, checkout: Path) -> None:
-        """Compare the archive with ``git ls-tree``, and its folders with the usual mode."""
+        """Compare the archive with ``git ls-tree``, and its folders with the default mode."""
         archive = checkout.parent / "context.tar"
         tree = git.tree(checkout, CancellationToken(lambda: None, 60))
         context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
@@ -238,7 +238,7 @@ class TestModes:
 
     @staticmethod
     def git_mode(info: tarfile.TarInfo) -> str:
-        """The mode as Git writes it."""
+        """Return the mode as Git writes it."""
         if info.isdir():
             assert info.mode == 0o755
             return "040000"
@@ -246,7 +246,7 @@ class TestModes:
 
     @pytest.mark.usefixtures("_umask")
     def test_are_those_that_git_records(self, repository: Repository, tmp_path: Path) -> None:
-        """Whatever the umask is at the checkout, and while it is packed."""
+        """Modes do not depend on the umask during the checkout or the packing."""
         if os.geteuid() != 0:
             pytest.skip("under a umask of 777 only root can read what it wrote")
         folder = tmp_path / "work"
@@ -265,7 +265,7 @@ class TestModes:
     def test_are_not_those_of_the_file_system(
         self, repository: Repository, tmp_path: Path, mode: int
     ) -> None:
-        """One that keeps no modes shows the same for every file; Git believes it on demand."""
+        """Modes come from Git even if the file system does not keep them (core.fileMode)."""
         checkout = tmp_path / "checkout"
         git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
         run("git", "config", "core.fileMode", "false", cwd=checkout)
@@ -278,7 +278,7 @@ class TestModes:
     def test_of_folders_hold_where_they_are_ignored_but_for_a_file(
         self, repository: Repository, tmp_path: Path
     ) -> None:
-        """The folders of a file that is sent are sent, too."""
+        """The folders of a file that is sent are sent with their modes, even if ignored."""
         repository.commit({".dockerignore": "a\n!a/b c/run\n"}, "Ignore")
         checkout = tmp_path / "checkout"
         git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
@@ -291,7 +291,7 @@ class TestModes:
 
     @pytest.mark.parametrize("moment", [-5, 2**62])
     def test_times_make_sense(self, root: Path, moment: int) -> None:
-        """Who writes a commit also writes its date."""
+        """Times are valid, although the author of a commit chooses its date."""
         archive = root.parent / "context.tar"
         tree = Tree(root, frozenset(), moment)
         context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
@@ -302,10 +302,10 @@ class TestModes:
 
 
 class _Silent:
-    """Listens to a clone without a word."""
+    """A listener that ignores a clone's output."""
 
     def lines(self, texts: list[str]) -> None:
-        """Lines that Git wrote."""
+        """Ignore lines."""
 
     def percent(self, number: int) -> None:
-        """So much of the objects has arrived."""
+        """Ignore progress."""

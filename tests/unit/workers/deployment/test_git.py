@@ -1,4 +1,4 @@
-"""Git with real repositories: what it fetches, and what it cannot be made to do."""
+"""Tests of Git with real repositories: what it fetches, and what it must not run."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from workers.deployment.errors import Cancelled, GitFailed, RepositoryRefused, T
 
 
 class Heard:
-    """Remembers what a clone says."""
+    """A listener that records a clone's output."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
         self.percents: list[int] = []
 
     def lines(self, texts: list[str]) -> None:
-        """Lines that Git wrote."""
+        """Record lines."""
         self.said += texts
 
     def percent(self, number: int) -> None:
-        """So much of the objects has arrived."""
+        """Record progress."""
         self.percents.append(number)
 
 
@@ -49,7 +49,7 @@ def cancellation() -> CancellationToken:
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """A file that must never come to be: each attack tries to make it."""
+    """A file that each attack tries to make and that must not exist."""
     return tmp_path / "marker"
 
 
@@ -71,18 +71,18 @@ def repository(tmp_path: Path) -> Repository:
 def clone(
     url: str, tmp_path: Path, cancellation: CancellationToken, branch: str | None = None
 ) -> Path:
-    """Clone into a new folder, and return it."""
+    """Clone into a new folder and return it."""
     git.clone(url, branch, tmp_path / "checkout", cancellation, Heard())
     return tmp_path / "checkout"
 
 
 class TestClone:
-    """What a clone gives."""
+    """Successful clones and their content."""
 
     def test_gives_the_commit(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """Hash and first line of the newest commit, the files, percentages and Git's words."""
+        """A clone gives the newest commit's hash and subject, the files, and Git's progress."""
         newest = repository.commit({"b.txt": "second\n"}, "Second commit\n\nWith more words.")
         heard = Heard()
         commit = git.clone(repository.url, None, tmp_path / "checkout", cancellation, heard)
@@ -95,7 +95,7 @@ class TestClone:
     def test_is_shallow(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """History is nothing to a build."""
+        """A clone is shallow, because a build does not need the history."""
         repository.commit({"b.txt": ""}, "Second commit")
         checkout = clone(repository.url, tmp_path, cancellation)
         assert run("git", "rev-list", "--count", "HEAD", cwd=checkout).strip() == "1"
@@ -103,7 +103,7 @@ class TestClone:
     def test_takes_a_repository_that_is_only_files(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """From a server without Git: it has no shallow clones."""
+        """A server that only serves files, without shallow clones, can be cloned."""
         repository.git("update-server-info")
         handler = partial(SimpleHTTPRequestHandler, directory=str(repository.folder / ".git"))
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -115,7 +115,7 @@ class TestClone:
     def test_cuts_a_long_subject(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """It goes into the log, the store and the bus."""
+        """A long subject is cut for the log, the store and the bus."""
         message = tmp_path / "message"
         message.write_text("x" * 20_000_000)
         repository.git("commit", "-q", "--allow-empty", "-F", str(message))
@@ -125,7 +125,7 @@ class TestClone:
     def test_reads_anothers_repository_only_if_it_is_trusted(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """The advice names the setting."""
+        """Another user's repository is read only if it is trusted; the advice names the setting."""
         if os.geteuid() != 0:
             pytest.skip("only root can give files away")
         run("chown", "-R", "1234", str(repository.folder))
@@ -142,7 +142,7 @@ class TestClone:
     def test_counts_files_of_lfs(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """By the repository's attributes."""
+        """Files of LFS are counted by the repository's attributes."""
         assert git.lfs_pointers(repository.folder, cancellation) == 0
         repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "", "b": ""}, "LFS")
         checkout = clone(repository.url, tmp_path, cancellation)
@@ -151,7 +151,7 @@ class TestClone:
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """A branch or a repository that is not there: Git's own words."""
+        """A missing branch or repository is reported in Git's own words."""
         with pytest.raises(GitFailed, match="Remote branch nowhere not found"):
             clone(repository.url, tmp_path, cancellation, "nowhere")
         with pytest.raises(GitFailed, match="does not appear to be a git repository"):
@@ -160,7 +160,7 @@ class TestClone:
     def test_takes_a_branch_for_nothing_else(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """Not for a tag or a commit of the same name, which Git would check out as well."""
+        """A tag or commit with the branch's name is not checked out."""
         first = repository.git("rev-parse", "HEAD").strip()
         repository.git("tag", "v1")
         repository.git("tag", "both")
@@ -180,7 +180,7 @@ class TestClone:
     def test_gives_credentials_to_the_server_alone(
         self, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """They are in no argument that other users of the machine could read."""
+        """Credentials go to the server alone, and into no argument that other users can read."""
         seen: list[str] = []
 
         def look() -> None:
@@ -201,7 +201,7 @@ class TestClone:
     def test_gives_no_credentials_to_a_server_it_is_redirected_to(
         self, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """Neither unasked nor when that one asks for them."""
+        """Credentials are not sent to the target of a redirect, even if it asks for them."""
         with GitServer() as other, GitServer(other.url) as server, pytest.raises(GitFailed):
             clone(server.url.replace("://", "://joe:pass-hunter2@"), tmp_path, cancellation)
         assert other.heard
@@ -209,9 +209,9 @@ class TestClone:
 
 
 class GitServer:
-    """Refuses everybody who comes, or sends them on to ``target`` once they have credentials.
+    """A server that refuses requests, or redirects authenticated ones to ``target``.
 
-    ``heard`` are the credentials of each request; ``look`` is called while its client waits.
+    ``heard`` holds each request's credentials; ``look`` is called while its client waits.
     """
 
     def __init__(self, target: str = "", look: Callable[[], None] = lambda: None) -> None:
@@ -228,7 +228,7 @@ class GitServer:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Suppress the log."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/x.git"
@@ -244,18 +244,18 @@ class GitServer:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """A server that accepts and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/repo.git"
 
 
 class TestEnding:
-    """A clone that does not end by itself."""
+    """Clones that do not end by themselves."""
 
     def test_gives_up_after_its_time(
         self, silent: str, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """And leaves no process behind."""
+        """A clone ends at its time limit and leaves no process."""
         before = set(psutil.Process().children(recursive=True))
         with (
             cancellation.at_most(0.5, "Cloning"),
@@ -265,14 +265,14 @@ class TestEnding:
         assert not set(psutil.Process().children(recursive=True)) - before
 
     def test_is_cancelled(self, silent: str, tmp_path: Path) -> None:
-        """The cancellation's word ends it."""
+        """A cancellation ends a clone."""
         asked = iter([None, None])
         cancellation = CancellationToken(lambda: next(asked, "ada@example.com"), 0.01)
         with pytest.raises(Cancelled, match=r"ada@example\.com"):
             clone(silent, tmp_path, cancellation)
 
     def test_leftovers_of_a_killed_runner_end(self, tmp_path: Path) -> None:
-        """Whatever works in the folder, and nothing else."""
+        """Processes that work in a killed runner's folder are killed, and no others."""
         (tmp_path / "work").mkdir()
         inside = subprocess.Popen(["sleep", "60"], cwd=tmp_path / "work")
         outside = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
@@ -284,7 +284,7 @@ class TestEnding:
 
 
 class TestSafety:
-    """Git cannot be made to run something else."""
+    """Git cannot be made to run other programs."""
 
     @pytest.mark.parametrize(
         "url",
@@ -305,7 +305,7 @@ class TestSafety:
     def test_addresses_that_are_refused(
         self, url: str, tmp_path: Path, cancellation: CancellationToken, marker: Path, trap: Path
     ) -> None:
-        """Nothing is run for them, not even Git."""
+        """Refused addresses do not start any process."""
         url = url.replace("MARKER", str(marker)).replace("TRAP", str(trap))
         with pytest.raises(RepositoryRefused):
             clone(url, tmp_path, cancellation)
@@ -334,7 +334,7 @@ class TestSafety:
         trap: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Should an address slip through, the protocol is still not allowed."""
+        """Git itself refuses the protocol of an address that is not validated."""
         monkeypatch.setattr(git, "check_address", lambda _url, _branch: None)
         with pytest.raises(GitFailed, match="transport 'ext' not allowed"):
             clone(f"ext::{trap}", tmp_path, cancellation)
@@ -351,7 +351,7 @@ class TestSafety:
         trap: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """No configuration but ours is in force, whatever the repository asks for."""
+        """Neither the user's hooks nor filters, templates or configuration are used."""
         repository.commit({".gitattributes": "* filter=evil\n"}, "Ask for a filter")
         home = tmp_path / "home"
         (home / "template/hooks").mkdir(parents=True)
@@ -377,7 +377,7 @@ class TestSafety:
         marker: Path,
         trap: Path,
     ) -> None:
-        """A repository on this machine, too, is only read."""
+        """Neither a local repository's hooks nor its configuration are used."""
         for hook in ("post-checkout", "post-upload-pack", "pre-upload", "reference-transaction"):
             path = repository.folder / ".git/hooks" / hook
             path.unlink(missing_ok=True)
@@ -401,7 +401,7 @@ class TestSafety:
     def test_submodules_that_lead_out_are_refused(
         self, module: str, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """By path, by name, or by an address that runs a program."""
+        """Submodules that lead out by path, name or a program's address are refused."""
         repository.commit({".gitmodules": module}, "A submodule")
         with pytest.raises(RepositoryRefused, match="submodule"):
             clone(repository.url, tmp_path, cancellation)
@@ -409,7 +409,7 @@ class TestSafety:
     def test_a_modules_file_that_is_a_link_is_refused(
         self, repository: Repository, cancellation: CancellationToken
     ) -> None:
-        """It could be any file of this machine; this Git already refuses to make one."""
+        """A .gitmodules that is a link is refused, because it could be any file of this machine."""
         (repository.folder / ".gitmodules").symlink_to("/etc/hostname")
         with pytest.raises(RepositoryRefused, match="symbolic link"):
             git.check_submodules(repository.folder, cancellation)
@@ -417,7 +417,7 @@ class TestSafety:
     def test_no_submodule_is_fetched(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """A decent one stays an empty folder."""
+        """Submodules are not fetched; a valid one stays an empty folder."""
         other = Repository(tmp_path / "other", {"secret.txt": ""})
         repository.git("-c", "protocol.file.allow=always", "submodule", "add", other.url, "sub")
         repository.commit({}, "A submodule")
@@ -425,7 +425,7 @@ class TestSafety:
         assert not list((checkout / "sub").iterdir())
 
     def test_nobody_is_asked_for_a_password(self) -> None:
-        """No terminal, no program that asks, and of the environment only what Git needs."""
+        """Git has no terminal, no password program, and only the environment that it needs."""
         environment = git._environment("https://example.com/x")
         assert environment["GIT_TERMINAL_PROMPT"] == "0"
         assert "BatchMode=yes" in environment["GIT_SSH_COMMAND"]
@@ -449,7 +449,7 @@ class TestSafety:
     ],
 )
 def test_a_repository_in_the_state_is_refused(tmp_path: Path, spelling: str) -> None:
-    """The web tier's user can plant one there."""
+    """A repository in the state is refused, because the web tier's user can plant one there."""
     home = tmp_path / "home"
     (home / "store" / "x").mkdir(parents=True)
     (tmp_path / "link").symlink_to(home)
@@ -460,6 +460,6 @@ def test_a_repository_in_the_state_is_refused(tmp_path: Path, spelling: str) -> 
 
 @pytest.mark.parametrize("url", ["file://{tmp}/home2/x", "https://h/{tmp}/home/x", "git@h:x"])
 def test_a_repository_elsewhere_is_not_refused(tmp_path: Path, url: str) -> None:
-    """Also one whose path merely begins as that of the state does."""
+    """A repository whose path merely begins like the state's is accepted."""
     (tmp_path / "home").mkdir()
     git.refuse_private(url.format(tmp=tmp_path), tmp_path / "home")

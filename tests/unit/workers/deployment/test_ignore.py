@@ -1,4 +1,4 @@
-"""``.dockerignore`` next to the ``docker`` command: the same files are sent for any patterns."""
+"""Compare ``.dockerignore`` with the ``docker`` command: any patterns send the same files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PIECES = [
         "***",
     ),
 ]
-#: Each of them said no, or something else, in a version of ours or of a library's.
+#: Cases that a version of ours or of a library got wrong.
 SINGLES = [
     *(
         "**/charts",
@@ -76,7 +76,7 @@ SINGLES = [
 
 
 class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Takes what ``docker build`` sends, and builds nothing."""
+    """An engine that accepts what ``docker build`` sends, and builds nothing."""
 
     daemon_threads = True
 
@@ -89,11 +89,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def address_string(self) -> str:
-        """A client has no address here."""
+        """Return no address, because the client has none here."""
         return ""
 
     def log_message(self, *_: object) -> None:
-        """Be quiet."""
+        """Suppress the log."""
 
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
@@ -113,11 +113,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(b"")
 
     def do_GET(self) -> None:
-        """Answer a ping, or a question about the engine."""
+        """Answer a ping or a question about the engine."""
         self._answer(b"{}")
 
     def do_POST(self) -> None:
-        """Take a build's archive."""
+        """Accept a build's archive."""
         body = io.BytesIO()
         while size := int(self.rfile.readline(), 16):
             body.write(self.rfile.read(size))
@@ -194,14 +194,14 @@ def ours(root: Path) -> set[str] | None:
 
 @pytest.mark.parametrize("text", SINGLES)
 def test_sends_what_docker_sends(engine: Engine, root: Path, text: str) -> None:
-    """Case, classes, escapes, dots, exceptions, and lines that are errors."""
+    """Case, classes, escapes, dots, exceptions and invalid lines select the same files."""
     (root / ".dockerignore").write_text(text)
     assert ours(root) == docker(engine, root)
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_sends_what_docker_sends_for_any_patterns(engine: Engine, root: Path, seed: int) -> None:
-    """Generated ones; the seed is the test's name."""
+    """Generated patterns select the same files; the seed is the test's name."""
     chosen = random.Random(seed)
 
     def pattern() -> str:

@@ -1,4 +1,4 @@
-"""The log's file and what reads it."""
+"""Tests of the log file and its readers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SUCCESS = DeploymentStatus(7, "success", "completed", 100, "Deployment complete"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the log is going to be."""
+    """The path of the log."""
     return tmp_path / "deployments/7.ndjson"
 
 
@@ -44,12 +44,12 @@ def log(path: Path) -> DeploymentLogFile:
 
 
 def texts(path: Path) -> list[str | None]:
-    """The log lines of a file, None for other messages."""
+    """Return the log lines of a file, with None for other messages."""
     return [text_of(record) for record in path.read_bytes().splitlines()]
 
 
 def test_writes_whole_messages(log: DeploymentLogFile, path: Path) -> None:
-    """One a line, secrets blotted out, an error after a failed status."""
+    """Each message is a line, secrets are redacted, and an error follows a failed status."""
     log.lines(["one", "my hunter2"], "stderr")
     log.status(FAILED)
     records = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
@@ -59,7 +59,7 @@ def test_writes_whole_messages(log: DeploymentLogFile, path: Path) -> None:
 
 
 def test_goes_on_where_a_dead_runner_left_it(log: DeploymentLogFile, path: Path) -> None:
-    """What that one did not finish is cut off: nobody was shown it."""
+    """A second runner continues the log after cutting off an incomplete record."""
     log.lines(["one"])
     log.close()
     with path.open("ab") as file:
@@ -70,7 +70,7 @@ def test_goes_on_where_a_dead_runner_left_it(log: DeploymentLogFile, path: Path)
 
 
 def test_cuts_a_torn_first_record_off(path: Path) -> None:
-    """Also a long one, and the only one."""
+    """An incomplete first record is cut off, whatever its length."""
     path.parent.mkdir()
     path.write_bytes(b"x" * 100_000)
     DeploymentLogFile(path, Redactor([]), LIMIT).lines(["one"])
@@ -78,7 +78,7 @@ def test_cuts_a_torn_first_record_off(path: Path) -> None:
 
 
 def test_is_bounded(path: Path) -> None:
-    """One line says that the log ends; statuses still come."""
+    """A line says that the log reached its limit; statuses are still written."""
     log = DeploymentLogFile(path, Redactor([]), 2_000)
     for number in range(100):
         log.lines([f"line {number}"])
@@ -93,7 +93,7 @@ def test_is_bounded(path: Path) -> None:
 def test_a_full_disk_leaves_whole_records(
     log: DeploymentLogFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written whole stays, for somebody may have read it; the rest goes."""
+    """On a full disk complete records stay, because a client may have read them."""
     log.lines(["one"])
     real = os.write
     monkeypatch.setattr(os, "write", _full_after(120))
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_whole_records(
 
 
 class _full_after:  # noqa: N801 - stands in for a function
-    """A disk with so many bytes left."""
+    """Simulate a disk with this many bytes left."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -120,7 +120,7 @@ class _full_after:  # noqa: N801 - stands in for a function
 
 
 def test_a_log_that_cannot_be_made_says_so_when_it_is_written(tmp_path: Path) -> None:
-    """Not before: then there is somebody to tell."""
+    """A log that cannot be made raises at the first write, when a failure can be reported."""
     (tmp_path / "deployments").write_text("in the way")
     log = DeploymentLogFile(tmp_path / "deployments/7.ndjson", Redactor([]), LIMIT)
     with pytest.raises(LogFailed, match="cannot be written"):
@@ -129,7 +129,7 @@ def test_a_log_that_cannot_be_made_says_so_when_it_is_written(tmp_path: Path) ->
 
 
 def test_knows_its_last_status(log: DeploymentLogFile) -> None:
-    """And whether anything follows."""
+    """A log knows its last status, and whether it is final."""
     assert log.last_status() is None
     log.status(DeploymentStatus(7, "building", "building_image", 50, "Building"))
     log.lines(["one"])
@@ -141,7 +141,7 @@ def test_knows_its_last_status(log: DeploymentLogFile) -> None:
 
 
 def test_only_the_last_record_is_final(log: DeploymentLogFile, path: Path) -> None:
-    """Success, or the error after a failure."""
+    """Only the last record is final: success, or the error after a failure."""
     log.lines(['{"type":"error"'])
     log.status(FAILED)
     log.status(SUCCESS)
@@ -151,14 +151,14 @@ def test_only_the_last_record_is_final(log: DeploymentLogFile, path: Path) -> No
 
 
 class TestReader:
-    """What the web tier and the command read with."""
+    """The reader that the web tier and the command use."""
 
     def test_reads_nothing_before_there_is_a_file(self, path: Path) -> None:
-        """A deployment in the queue has none."""
+        """Without a file, as in the queue, the log is empty."""
         assert Reader(path).read() == b""
 
     def test_reads_whole_lines_only(self, path: Path) -> None:
-        """The rest once it is there."""
+        """An incomplete line is read once it is complete."""
         path.parent.mkdir()
         path.write_bytes(b"one\ntw")
         reader = Reader(path)
@@ -169,7 +169,7 @@ class TestReader:
         assert (reader.read(), reader.line) == (b"two\nthree", 3)
 
     def test_reads_a_line_that_is_longer_than_a_piece(self, path: Path) -> None:
-        """Lines of 1 MiB are allowed."""
+        """A line longer than a read, up to 1 MiB, is returned whole."""
         path.parent.mkdir()
         path.write_bytes(b"x" * (3 * READ_BYTES) + b"\nnext\n")
         reader = Reader(path)
@@ -179,7 +179,7 @@ class TestReader:
     def test_a_reader_beside_a_writer_has_everything_once(
         self, log: DeploymentLogFile, path: Path
     ) -> None:
-        """In order, up to the last record."""
+        """A concurrent reader gets every record once and in order."""
         expected = [str(number) for number in range(2_000)]
 
         def write() -> None:
@@ -202,7 +202,7 @@ class TestReader:
 
 
 def test_the_row_stands_in_for_a_log() -> None:
-    """What it says has the messages' shape."""
+    """A row without a log gives messages of the same shape."""
     row = Deployment(
         id=7,
         app_id=1,

@@ -1,4 +1,4 @@
-"""How a runner ends when it cannot tell how the deployment did."""
+"""Tests of a runner that cannot write its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.deployment.main import main
 
 
 def test_a_store_that_fails_is_a_crash(tmp_path: Path) -> None:
-    """Another runner is started then, which puts the row right; "cannot start" would not be."""
+    """A store failure is a crash, so that another runner corrects the row."""
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "mist.db").write_text(
         "This is no database, however much it may look like one."

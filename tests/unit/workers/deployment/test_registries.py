@@ -1,4 +1,4 @@
-"""The logins of a build, from configurations that ``docker build`` works with."""
+"""Tests of a build's logins, with configurations that ``docker build`` accepts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KNOWS = (
 
 
 class Docker:
-    """A folder with ``config.json`` and helpers."""
+    """A folder with ``config.json`` and credential helpers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class Docker:
         (self.folder / "config.json").write_text(json.dumps(content))
 
     def helper(self, name: str, script: str) -> None:
-        """Make a helper of a shell script."""
+        """Make a helper from a shell script."""
         path = self.folder / f"docker-credential-{name}"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
@@ -41,7 +41,7 @@ class Docker:
     def logins(
         self, *wanted: str, seconds: float = 5, cancelled: str | None = None
     ) -> tuple[dict[str, Any], list[str]]:
-        """The logins for some registries, without their addresses; and the notes."""
+        """Return the logins for some registries, without their addresses, and the notes."""
         token = CancellationToken(lambda: cancelled, 0)
         found, notes = registries.logins(set(wanted) or None, seconds, token)
         assert all(login["serveraddress"] == name for name, login in found.items())
@@ -58,7 +58,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
 
 
 def test_finds_the_registries_of_a_dockerfile() -> None:
-    """Of base images, and of images that are copied from; stages are not among the hosts."""
+    """The registries of base images and of copied images are found; stages are not registries."""
     text = (
         "FROM --platform=linux/amd64 a.io/x AS b\nfrom localhost/y\nCOPY --from=c:5/z / /\nFROM q"
     )
@@ -68,14 +68,14 @@ def test_finds_the_registries_of_a_dockerfile() -> None:
 
 @pytest.mark.parametrize("key", ["a.io", "https://a.io/v2/", "http://a.io"])
 def test_reads_the_file(docker: Docker, key: str) -> None:
-    """Also keys of earlier versions."""
+    """The file's logins are read, including keys of earlier versions."""
     docker.config(auths={key: {"auth": GOOD}, "b.io": {"auth": "%%%"}})
     assert docker.logins("a.io") == ({"a.io": LOGIN}, [])
 
 
 @pytest.mark.parametrize("entry", ["%%%", "am9l", "OmE=", "/w=="])
 def test_tells_an_odd_entry(docker: Docker, entry: str) -> None:
-    """And keeps the others."""
+    """An invalid entry is reported, and the others are kept."""
     docker.config(auths={"b.io": {"auth": entry}, "a.io": {"auth": GOOD}, "c.io": None, "d.io": 3})
     found, notes = docker.logins()
     assert found == {"a.io": LOGIN}
@@ -84,7 +84,7 @@ def test_tells_an_odd_entry(docker: Docker, entry: str) -> None:
 
 
 def test_resolves_as_docker_does(docker: Docker) -> None:
-    """The registry's own helper, the store, and the file where neither has a login."""
+    """A registry's own helper comes first, then the store, then the file."""
     docker.helper("own", KNOWS)
     docker.helper("store", "echo credentials not found in native keychain; exit 1")
     docker.helper("token", """echo '{"Username":"<token>","Secret":"t"}'""")
@@ -102,7 +102,7 @@ def test_resolves_as_docker_does(docker: Docker) -> None:
     [None, "exit 3", "echo nonsense", "echo '{}'", "echo '[]'", "yes", "sleep 60 & sleep 60"],
 )
 def test_a_broken_helper_drops_no_other_login(docker: Docker, script: str | None) -> None:
-    """Missing, failing, talking or hanging: it is told, in time, and its process is gone."""
+    """A helper that is missing, failing, noisy or hanging is reported and drops no other login."""
     if script:
         docker.helper("bad", script)
     docker.config(credHelpers={"b.io": "bad"}, auths={"a.io": {"auth": GOOD}})
@@ -115,7 +115,7 @@ def test_a_broken_helper_drops_no_other_login(docker: Docker, script: str | None
 
 
 def test_a_hanging_helper_can_be_cancelled(docker: Docker) -> None:
-    """Its time limit need not be waited for."""
+    """A hanging helper can be cancelled before its time limit."""
     docker.helper("bad", "sleep 60")
     docker.config(credsStore="bad")
     with pytest.raises(Cancelled):
@@ -124,7 +124,7 @@ def test_a_hanging_helper_can_be_cancelled(docker: Docker) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
 def test_a_broken_file_is_told(docker: Docker, text: str) -> None:
-    """The build goes on without a login."""
+    """A broken file is reported, and the build continues without a login."""
     (docker.folder / "config.json").write_bytes(text.encode(errors="surrogateescape"))
     found, notes = docker.logins("a.io")
     assert found == {}

@@ -1,4 +1,4 @@
-"""Status and row go forward together."""
+"""Tests that the status and the row advance together."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def row(store: Store) -> Deployment:
 
 
 def statuses(log: DeploymentLogFile) -> list[DeploymentStatus]:
-    """Those in the log."""
+    """Return the statuses in the log."""
     return [status for record in log.records() if (status := status_of(record))]
 
 
 def test_row_and_log_say_the_same(report: Report, store: Store, log: DeploymentLogFile) -> None:
-    """After each step."""
+    """The row and the log agree after each step."""
     report.begin()
     assert row(store).started_at is not None
     for stage in (CLONING, BUILDING, STOPPING, STARTING):
@@ -69,7 +69,7 @@ def test_row_and_log_say_the_same(report: Report, store: Store, log: DeploymentL
 
 
 def test_the_commits_message_holds_no_secret(report: Report, store: Store) -> None:
-    """It is somebody else's text, as the log is."""
+    """Secrets are redacted from the commit's subject."""
     report.note({"commit_hash": "cafe", "commit_message": "Use hunter2"})
     assert (row(store).commit_hash, row(store).commit_message) == ("cafe", "Use ***")
 
@@ -77,7 +77,7 @@ def test_the_commits_message_holds_no_secret(report: Report, store: Store) -> No
 def test_progress_is_a_share_of_the_stage_and_never_goes_back(
     report: Report, log: DeploymentLogFile
 ) -> None:
-    """Whatever a build prints."""
+    """Progress is a share of the stage and never decreases."""
     report.enter(BUILDING, "Building")
     for share in (0.5, 0.2, 1.0, 0.0):
         report.progress(share, f"{share}")
@@ -85,7 +85,7 @@ def test_progress_is_a_share_of_the_stage_and_never_goes_back(
 
 
 def test_what_has_been_said_is_not_said_again(report: Report, log: DeploymentLogFile) -> None:
-    """A status is a change."""
+    """An unchanged status is not repeated."""
     report.enter(BUILDING, "Building")
     report.progress(0, "Building")
     assert len(statuses(log)) == 1
@@ -94,7 +94,7 @@ def test_what_has_been_said_is_not_said_again(report: Report, log: DeploymentLog
 def test_a_failure_stays_where_it_happened(
     report: Report, store: Store, log: DeploymentLogFile
 ) -> None:
-    """With its reason, from which secrets are blotted out."""
+    """A failure keeps its stage and has a reason without secrets."""
     report.enter(BUILDING, "Building")
     report.progress(0.5, "Half of it, with hunter2")
     report.fail("It broke on hunter2")
@@ -108,7 +108,7 @@ def test_a_failure_stays_where_it_happened(
 def test_another_runner_goes_on_from_the_log(
     report: Report, store: Store, log: DeploymentLogFile
 ) -> None:
-    """Not from the row, which may be behind."""
+    """Another runner continues from the log, because the row may be behind."""
     report.enter(STARTING, "Starting")
     report.progress(1, "It is up")
     store.deployments.update(1, status="building", stage="building_image", progress=30)

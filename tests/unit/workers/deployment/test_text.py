@@ -1,4 +1,4 @@
-"""Lines and secrets, whatever pieces the output comes in."""
+"""Tests of lines and secrets in output that arrives in pieces."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from workers.deployment.text import (
 
 
 def split(text: str, cuts: list[int]) -> list[str]:
-    """The text in pieces."""
+    """Return the text split into pieces."""
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     return [text[a:b] for a, b in pairwise(edges)]
 
 
 @given(st.text(alphabet="ab\r\né…"), st.lists(st.integers(0, 40)))
 def test_any_pieces_give_the_same_lines(text: str, cuts: list[int]) -> None:
-    """Where a piece ends means nothing."""
+    """The lines do not depend on the pieces."""
     whole, pieces = Lines(100), Lines(100)
     expected = [*whole.feed(text), *whole.rest()]
     found = [line for piece in split(text, cuts) for line in pieces.feed(piece)]
@@ -46,13 +46,13 @@ def test_any_pieces_give_the_same_lines(text: str, cuts: list[int]) -> None:
     ],
 )
 def test_lines_are_what_a_terminal_shows(text: str, lines: list[str]) -> None:
-    """A carriage return begins a line anew."""
+    """A carriage return starts the line again, as on a terminal."""
     found = Lines(100)
     assert found.feed(text) + found.rest() == lines
 
 
 def test_long_lines_are_cut() -> None:
-    """In bytes, between characters, and however long the line becomes."""
+    """Long lines are cut by bytes, between characters, without being kept whole."""
     lines = Lines(5)
     assert lines.feed("abcde\nabcdef\n") == ["abcde", "abcde" + CUT]
     assert lines.feed("éééé\n") == ["éé" + CUT]
@@ -78,7 +78,7 @@ def test_long_lines_are_cut() -> None:
     ],
 )
 def test_secrets_are_blotted_out(text: str, clean: str) -> None:
-    """Whole values, each line of one, the longest first; not what is too short to be one."""
+    """Secrets and each of their lines are redacted, longest first, unless they are too short."""
     redact = Redactor(["hunter2", "hunter2-and-more", "first line\nof two", "1", "a.+b", ""])
     assert redact(text) == clean
 
@@ -96,7 +96,7 @@ def test_secrets_are_blotted_out(text: str, clean: str) -> None:
     ],
 )
 def test_credentials_of_an_address(url: str, secrets: set[str], plain: str) -> None:
-    """Passwords, and tokens in a user's place, as written and as decoded."""
+    """An address contains passwords or tokens, as written and as decoded."""
     assert set(url_secrets(url)) == secrets
     assert without_credentials(url) == plain
 
@@ -110,6 +110,6 @@ def test_credentials_of_an_address(url: str, secrets: set[str], plain: str) -> N
     ],
 )
 def test_credentials_for_git(url: str, pair: tuple[str, str] | None, place: str) -> None:
-    """Decoded, and for one server."""
+    """Git gets decoded credentials for one server."""
     assert credentials(url) == pair
     assert origin(url) == place

@@ -1,4 +1,4 @@
-"""When the engine is asked for its counts, and what is shown while it does not answer."""
+"""Tests of when the engine is asked for its counts, and of what is shown without an answer."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ PATIENCE = 20.0
 
 
 def test_figures_are_read_at_once() -> None:
-    """The first reading is overdue."""
+    """The first reading is due at once."""
     assert Agenda(30.0).due() < 0.0
 
 
 def test_figures_are_read_seldom_while_nothing_changes() -> None:
-    """Only in case a change was not reported."""
+    """Without changes the counts are read rarely, in case a change was not reported."""
     agenda = Agenda(30.0)
     agenda.read(100.0)
     assert agenda.due() == 130.0
 
 
 def test_change_is_read_within_a_second() -> None:
-    """At once if the last reading is a second old, or else when it is."""
+    """A change is read at most a second after the last reading."""
     agenda = Agenda(30.0)
     agenda.read(100.0)
     agenda.changed(100.2)
@@ -38,7 +38,7 @@ def test_change_is_read_within_a_second() -> None:
 
 
 def test_change_is_read_until_it_has_settled() -> None:
-    """The engine counts some changes a moment after it reports them."""
+    """A change is read again, because the engine counts some changes later than it reports them."""
     agenda = Agenda(30.0)
     agenda.changed(100.0)
     agenda.read(100.1)
@@ -48,7 +48,7 @@ def test_change_is_read_until_it_has_settled() -> None:
 
 
 class FakeEngine:
-    """Answers as the engine does until it is told to hang: it then takes questions only."""
+    """An engine that can be told to hang: it then accepts requests without answering."""
 
     def __init__(self, path: Path) -> None:
         self.asked: list[str] = []
@@ -60,7 +60,7 @@ class FakeEngine:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        """End as a daemon that is killed."""
+        """End as a killed daemon does."""
         if self._server.fileno() >= 0:
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
@@ -93,7 +93,7 @@ class FakeEngine:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[FakeEngine]:
-    """An engine of which hanging can be asked."""
+    """An engine that can hang."""
     engine = FakeEngine(tmp_path / "d.sock")
     yield engine
     engine.close()
@@ -101,7 +101,7 @@ def engine(tmp_path: Path) -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def counts(engine: FakeEngine, tmp_path: Path) -> Iterator[Counts]:
-    """Counts of that engine, shown for 0.6 s after it was last heard."""
+    """The engine's counts, shown for 0.6 s after its last answer."""
     assert engine
     settings = Settings(
         engine=EngineSettings(host=f"unix://{tmp_path / 'd.sock'}", timeout_seconds=0.5),
@@ -114,14 +114,14 @@ def counts(engine: FakeEngine, tmp_path: Path) -> Iterator[Counts]:
 
 
 def test_unknown_before_the_first_answer(tmp_path: Path) -> None:
-    """Asking for the figures waits for nothing."""
+    """Counts are unknown before the first answer, and asking for them does not block."""
     assert (
         Counts(Settings(engine=EngineSettings(host=f"unix://{tmp_path}/none"))).figures() == UNKNOWN
     )
 
 
 def test_change_is_counted(engine: FakeEngine, counts: Counts) -> None:
-    """The figures follow the report of a change; in between there are only pings."""
+    """The counts follow a reported change; otherwise there are only pings."""
     wait_until(lambda: counts.figures() == Docker(1, 8, 12), "the figures")
     wait_until(lambda: engine.asked.count("/_ping") >= 3, "three pings")
     assert engine.asked.count("/info") == 1
@@ -130,7 +130,7 @@ def test_change_is_counted(engine: FakeEngine, counts: Counts) -> None:
 
 
 def test_hanging_engine_is_unknown(engine: FakeEngine, counts: Counts) -> None:
-    """It takes connections and answers nothing: the figures go, and come back."""
+    """A hanging engine's counts become unknown, and return with its answers."""
     wait_until(lambda: counts.figures() != UNKNOWN, "figures")
     engine.hangs.set()
     wait_until(lambda: counts.figures() == UNKNOWN, "unknown figures")
@@ -139,7 +139,7 @@ def test_hanging_engine_is_unknown(engine: FakeEngine, counts: Counts) -> None:
 
 
 def test_engine_that_goes_and_comes(engine: FakeEngine, counts: Counts, tmp_path: Path) -> None:
-    """The end of a daemon shows at once, and the next one is found."""
+    """A daemon's end shows at once, and the next daemon is found."""
     wait_until(lambda: counts.figures() != UNKNOWN, "figures")
     engine.close()
     wait_until(lambda: counts.figures() == UNKNOWN, "unknown figures")

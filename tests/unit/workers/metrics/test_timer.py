@@ -1,4 +1,4 @@
-"""The steady clock, with a clock that the test moves."""
+"""Tests of the fixed-rate timer with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from workers.metrics.timer import FixedRateTimer
 
 
 class Hands:
-    """A clock that stands still until it is set; it begins at 100 s."""
+    """A clock that the test sets; it starts at 100 s."""
 
     now = 100.0
 
     def read(self) -> float:
-        """What it shows."""
+        """Return the time."""
         return self.now
 
 
@@ -24,12 +24,12 @@ def hands() -> Hands:
 
 
 def test_first_deadline_is_a_period_away(hands: Hands) -> None:
-    """The first sample needs a period to measure."""
+    """The first deadline is one period away, because a sample measures a period."""
     assert FixedRateTimer(1.0, hands.read).remaining() == 1.0
 
 
 def test_lateness_is_not_added_up(hands: Hands) -> None:
-    """A deadline met late does not move the next one."""
+    """A late deadline does not shift the next one."""
     ticks = FixedRateTimer(1.0, hands.read)
     for second in range(1, 50):
         hands.now = 100.0 + second + 0.3
@@ -39,7 +39,7 @@ def test_lateness_is_not_added_up(hands: Hands) -> None:
 
 
 def test_stall_leaves_deadlines_out(hands: Hands) -> None:
-    """After a stall there is one sample, not a burst, and the beat is the old one."""
+    """After a stall there is one sample, not a burst, and the phase is unchanged."""
     ticks = FixedRateTimer(1.0, hands.read)
     hands.now = 105.25
     assert ticks.remaining() == 0.0
@@ -48,7 +48,7 @@ def test_stall_leaves_deadlines_out(hands: Hands) -> None:
 
 
 def test_met_early_counts_too(hands: Hands) -> None:
-    """Waiting may end a moment before the deadline; that is no second sample."""
+    """A wait that ends slightly early does not cause a second sample."""
     ticks = FixedRateTimer(1.0, hands.read)
     hands.now = 100.999
     ticks.met()
