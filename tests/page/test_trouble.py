@@ -68,7 +68,7 @@ def test_a_call_that_fails(tab: Tab, address: str, call: str) -> None:
         ("deployments?app=0", "‘0’ is not the number of an application"),
         ("deployment?id=987654", "not found"),
         ("deployment?id=x", "‘x’ is not the number of a deployment"),
-        ("deployment", "names none"),
+        ("deployment", "does not name a deployment"),
         ("no-such-page", "no address ‘no-such-page’"),
         ("%E0%A4%A", "There is nothing here"),
     ],
