@@ -129,7 +129,7 @@ class Loop:
         if isinstance(report, BrokerReady):
             self._broker_is_ready()
         else:
-            self._supervisor.edge(report)
+            self._supervisor.subscription_changed(report)
 
     def _broker_is_ready(self) -> None:
         """Start the processes that need the bus when the broker is ready for the first time."""
