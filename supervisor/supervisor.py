@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import structlog
+
 from bus import topics
 from bus.broker.control import Command, DropTopic, RejectTopic, SubscriptionChanged
 from bus.topics import Demand
-from mist import close_codes, logs, messages
+from mist import close_codes, messages
 from mist.settings import Settings
 from supervisor import specs
 from supervisor.child import Child, Clock
@@ -22,6 +24,8 @@ from supervisor.demand import Demands
 from supervisor.scheduler import Scheduler, Start
 from supervisor.specs import Policy, Spec
 from supervisor.states import State
+
+log = structlog.get_logger(__name__)
 
 
 class Effects(NamedTuple):
@@ -270,5 +274,5 @@ def _report(child: Child, *, quiet: bool) -> None:
     With ``quiet``, during a shutdown, no end is trouble.
     """
     trouble = child.state in {State.BACKOFF, State.FAILED, State.KILLING} and not quiet
-    say = logs.logger().warning if trouble else logs.logger().info
+    say = log.warning if trouble else log.info
     say(str(child.state), child=child.spec.name, why=child.why, pid=child.pid)
