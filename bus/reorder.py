@@ -105,7 +105,7 @@ class ReorderBuffer:
 
     def _joins(self, message: Message) -> bool:
         """Return True if no message is missing between the position and this one."""
-        epoch, seq = _position_of(message)
+        epoch, seq = message.header.epoch, message.header.seq
         if epoch == self.position.epoch:
             return seq <= self.position.seq + 1
         return epoch > self.position.epoch and seq == 1
@@ -152,11 +152,12 @@ class ReorderBuffer:
         header = message.header
         if header.epoch > self.position.epoch:
             self._begin(header.epoch, header.seq - 1)
-        if header.last <= self.position.seq:
+        last = header.last
+        if last <= self.position.seq:
             return  # a resend, or both live and in a replay
-        self.position = Position(header.epoch, header.last)
+        self.position = Position(header.epoch, last)
         if header.kind is Kind.LOG:
-            if header.history and self._overlap:
+            if self._overlap and header.history:
                 message = self._without_overlap(message)
             if message.body:
                 self._last_line = messages.log_timestamp(message.body.rpartition(b"\n")[2])

@@ -104,7 +104,7 @@ class Channel(Listener):
         """Take a live message from the bus."""
         self._apply(self._reorder.feed(message))
         # A live message shows the present state, so not even an ending needs confirmation.
-        if self._ready():
+        if self._waiting and self._ready():
             self.settle_all()
 
     def fill(self, snapshot: Snapshot, *, settled: bool) -> None:
@@ -179,11 +179,11 @@ class Channel(Listener):
             self.ring.append(text_frames(body), Kind.LOG, header.count, last)
         elif header.kind is not Kind.READY:
             self.ring.append(text_frame(body), header.kind)
-        if header.kind is Kind.STATUS:
-            # A status after an ending means that the container runs again.
-            self._status, self.ending = body, None
-        elif header.final:
-            self._end(StreamEnd(header.kind, body, header.code))
+            if header.kind is Kind.STATUS:
+                # A status after an ending means that the container runs again.
+                self._status, self.ending = body, None
+            elif header.final:
+                self._end(StreamEnd(header.kind, body, header.code))
 
     def _end(self, ending: StreamEnd) -> None:
         """Close all clients once they have received everything before the end."""
