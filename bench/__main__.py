@@ -14,22 +14,22 @@ import click
 
 from bench import report
 from bench.context import Bench
-from bench.measure import fan, latency, many, rest, single, stalled, start, viewers
-from bench.rows import Row
+from bench.measure import fanout, idle, latency, many, single, stalled, start, viewers
+from bench.results import Row
 from tests.support.isolation import isolate
 
 # A measurement that takes longer has hung; the bench then ends and shows where.
 _LONGEST_SECONDS: Final = 900.0
 
 MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
-    "burst": fan.burst,
-    "drip": fan.drip,
+    "burst": fanout.burst,
+    "drip": fanout.drip,
     "deployment": viewers.measure,
     "container": single.measure,
     "latency": latency.measure,
     "start": start.measure,
-    "memory": rest.memory,
-    "rest": rest.cpu,
+    "memory": idle.memory,
+    "idle": idle.cpu,
     "many": many.measure,
     "stalled": stalled.measure,
 }

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from bench import lines
-from bench.procs import Peer
+from bench.processes import Peer
 from tests.support.service.engine import PrivateEngine
 from tests.support.wait import wait_until
 

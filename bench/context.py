@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from bench.rows import Result
+from bench.results import Result
 from tests.support.service.engine import PrivateEngine, require
 
 

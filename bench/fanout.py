@@ -21,9 +21,9 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Final, Self
 
-from bench import procs
+from bench import processes
 from bench.load.handshake import Address
-from bench.procs import BenchError, Peer
+from bench.processes import BenchError, Peer
 from mist import settings as mist_settings
 from mist.accounts import tokens
 from mist.accounts.secret import load_or_create
@@ -74,12 +74,12 @@ class Fanout:
         """The pids of the broker, gunicorn's master and its workers."""
         assert self._broker is not None
         assert self._web is not None
-        return [self._broker.pid, *procs.tree(self._web.pid)]
+        return [self._broker.pid, *processes.tree(self._web.pid)]
 
     @property
     def cpu(self) -> float:
         """The CPU seconds that they have used so far."""
-        return procs.cpu_seconds(self.pids)
+        return processes.cpu_seconds(self.pids)
 
     @property
     def broker_cpu(self) -> float:
@@ -106,7 +106,7 @@ class Fanout:
                 self._web.wait(20)
             except subprocess.TimeoutExpired:
                 # The workers, too: they would outlive a killed master.
-                for pid in reversed(procs.tree(self._web.pid)):
+                for pid in reversed(processes.tree(self._web.pid)):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 self._web.wait(20)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import zmq
 
 from bench import lines
-from bench.procs import Peer
+from bench.processes import Peer
 from bus import topics
 from bus.publisher import Publisher
 from bus.wire import Kind

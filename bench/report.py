@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.rows import Result, Row
+from bench.results import Result, Row
 
 # The width of the table; rich assumes 80 columns if the output goes to a file.
 _COLUMNS: Final = 140

@@ -49,7 +49,7 @@ class Follower:
         self.topic = topic
         self._paths = paths
         self._output = output
-        self._sequence = ReorderBuffer(settings.bus.subscriber_queue)
+        self._reorder = ReorderBuffer(settings.bus.subscriber_queue)
         self._events = events_socket(context, paths, settings)
         self._events.subscribe(topic)  # before the first replay, so that nothing falls between
         self._replay = ReplayClient(topic, settings.streams.reconcile_seconds)
@@ -101,10 +101,10 @@ class Follower:
                 )
 
     def _ask_if_due(self, now: float) -> None:
-        if now < self._replay.next_step(missing=self._sequence.missing):
+        if now < self._replay.next_step(missing=self._reorder.missing):
             return
         try:
-            request = self._replay.ask(now, self._sequence.position)
+            request = self._replay.ask(now, self._reorder.position)
             self._replay_socket.send_multipart(request, zmq.NOBLOCK)
         except zmq.Again:
             # No broker is connected; _wait returns when the socket becomes writable.
@@ -131,7 +131,7 @@ class Follower:
     def _next_steps(self) -> Iterator[float]:
         """Yield the times at which the follower has to act even if nothing arrives."""
         if not self._unsent:
-            yield self._replay.next_step(missing=self._sequence.missing)
+            yield self._replay.next_step(missing=self._reorder.missing)
         if not self.answered:
             yield self._patience
 
@@ -151,7 +151,7 @@ class Follower:
             # A subscription is a prefix, so it may match other topics.
             if message.topic == self.topic:
                 self._replay.hear(time.monotonic())
-                found += self._sequence.feed(message)
+                found += self._reorder.feed(message)
         return found, False
 
     def _replayed(self, drained: bool) -> list[Item]:
@@ -161,4 +161,4 @@ class Follower:
             return []
         if not self._replay.take(snapshot, time.monotonic()):
             return []
-        return list(self._sequence.fill(snapshot, settled=self._replay.settled and drained))
+        return list(self._reorder.fill(snapshot, settled=self._replay.settled and drained))

@@ -73,7 +73,7 @@ class ReorderBuffer:
         was_missing, self.missing = self.missing, False
         held, self._held = self._held, []
         late = False
-        for message in sorted([*snapshot.messages, *held], key=_place):
+        for message in sorted([*snapshot.messages, *held], key=_position_of):
             if not self.position.epoch and message.header.epoch >= snapshot.epoch:
                 # A late subscriber starts at the oldest message that the broker remembers.
                 self._begin(message.header.epoch, message.header.seq - 1)
@@ -81,7 +81,7 @@ class ReorderBuffer:
                 yield from self._pass(message)
             elif message.header.epoch < max(self.position.epoch, snapshot.epoch):
                 continue  # from a collector that was replaced
-            elif _place(message) > lost_before:
+            elif _position_of(message) > lost_before:
                 # The messages before this one may still be in transit.
                 late = True
                 break
@@ -101,25 +101,25 @@ class ReorderBuffer:
         arrived = self._held
         if settled and self._stuck == self.position and not self.missing:
             arrived = snapshot.messages
-        return max((_place(message) for message in arrived), default=Position())
+        return max((_position_of(message) for message in arrived), default=Position())
 
     def _joins(self, message: Message) -> bool:
         """Return True if no message is missing between the position and this one."""
-        epoch, seq = _place(message)
+        epoch, seq = message.header.epoch, message.header.seq
         if epoch == self.position.epoch:
             return seq <= self.position.seq + 1
         return epoch > self.position.epoch and seq == 1
 
     def _may_still_come(self, snapshot: Snapshot, message: Message) -> bool:
         """Return True if a later replay may bring the messages before this one."""
-        epoch, seq = _place(message)
+        epoch, seq = _position_of(message)
         # A broker without an epoch has just started; the collector is about to resend.
         return not snapshot.epoch or (snapshot.epoch, snapshot.seq + 1) < (epoch, seq)
 
     def _leap(self, message: Message) -> Iterator[Message | Gap]:
         """Pass a message on although the messages before it are lost for good."""
         before = self.position
-        epoch, seq = _place(message)
+        epoch, seq = _position_of(message)
         if epoch > before.epoch:
             self._begin(epoch, 0)
         # A history that overlaps with known lines proves that no line is lost in between.
@@ -152,11 +152,12 @@ class ReorderBuffer:
         header = message.header
         if header.epoch > self.position.epoch:
             self._begin(header.epoch, header.seq - 1)
-        if header.last <= self.position.seq:
+        last = header.last
+        if last <= self.position.seq:
             return  # a resend, or both live and in a replay
-        self.position = Position(header.epoch, header.last)
+        self.position = Position(header.epoch, last)
         if header.kind is Kind.LOG:
-            if header.history and self._overlap:
+            if self._overlap and header.history:
                 message = self._without_overlap(message)
             if message.body:
                 self._last_line = messages.log_timestamp(message.body.rpartition(b"\n")[2])
@@ -176,5 +177,5 @@ class ReorderBuffer:
         )
 
 
-def _place(message: Message) -> Position:
+def _position_of(message: Message) -> Position:
     return Position(message.header.epoch, message.header.seq)

@@ -31,9 +31,9 @@ class StreamState:
         if header.epoch != self._epoch:
             self._epoch, self.complete = header.epoch, False  # each epoch has its own history
         if header.kind is not Kind.READY:
-            self.final = header.final
+            self.final = header.code != 0 and header.final
         # READY marks the history as complete.  The broker may have forgotten READY, but then
         # any later message outside the history shows the same.  An error does not, because it
         # may come instead of the history or in the middle of it.
-        if header.kind is not Kind.ERROR and not header.history:
+        if not self.complete and header.kind is not Kind.ERROR and not header.history:
             self.complete = True

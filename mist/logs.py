@@ -11,12 +11,10 @@ import sys
 from typing import Final
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor
+from structlog.typing import EventDict, Processor
 
 from mist.settings import LogSettings, Settings
 from mist.visible import visible
-
-Logger = FilteringBoundLogger
 
 _KEYS: Final = ("timestamp", "level", "process", "event")
 
@@ -40,11 +38,6 @@ def configure(settings: Settings) -> None:
 def name_process(name: str) -> None:
     """Add ``process=name`` to all later events of this process."""
     structlog.contextvars.bind_contextvars(process=name)
-
-
-def logger() -> Logger:
-    """Return a logger; call it with an event and fields: ``log.info("started", pid=7)``."""
-    return structlog.get_logger()  # type: ignore[no-any-return] # structlog declares Any
 
 
 def _make_visible(_logger: object, _method: str, event: EventDict) -> EventDict:

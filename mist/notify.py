@@ -10,7 +10,10 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
-from mist import logs
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 # Longer texts are truncated: systemd reads at most 4,096 bytes of a notification.
 _TEXT_CHARACTERS: Final = 4_000
@@ -58,7 +61,7 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
                 sender.sendto(message.encode(), self._address)
         except OSError as error:
-            logs.logger().warning("manager_not_notified", reason=str(error))
+            log.warning("manager_not_notified", reason=str(error))
             return False
         return True
 

@@ -21,10 +21,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal, NamedTuple
 
+import structlog
+
 from mist import logs
 from mist.errors import BrokenInstallation, Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 ProcessKind = Literal["broker", "metrics", "container", "deployment"]
 
@@ -111,7 +115,6 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _outcome(entry: str, *arguments: object) -> int:
-    log = logs.logger()
     try:
         resolve(entry)(*arguments)
     except (MistError, ImportError, SyntaxError) as error:

@@ -18,18 +18,18 @@ class Demands:
         self._prefixes: dict[Demand, set[bytes]] = {}
         self._idle_since: dict[Demand, float] = {}
 
-    def apply(self, edge: SubscriptionChanged, now: float) -> Demand | None:
+    def apply(self, change: SubscriptionChanged, now: float) -> Demand | None:
         """Apply one change.  Return the demand that gained a subscriber, if any."""
-        demand = topics.demand(edge.prefix)
+        demand = topics.demand(change.prefix)
         if demand is None:
             return None
         # Several prefixes can express one demand, such as container/1/ and container/1/log.
         prefixes = self._prefixes.setdefault(demand, set())
-        if edge.subscribed:
-            prefixes.add(edge.prefix)
+        if change.subscribed:
+            prefixes.add(change.prefix)
             self._idle_since.pop(demand, None)
             return demand
-        prefixes.discard(edge.prefix)
+        prefixes.discard(change.prefix)
         if not prefixes:
             self._idle_since.setdefault(demand, now)
         return None

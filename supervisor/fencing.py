@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mist import logs
+import structlog
+
+log = structlog.get_logger(__name__)
 
 
 class FencingTokens:
@@ -51,7 +53,7 @@ class FencingTokens:
         except OSError as error:
             # The disk may be full.  Tokens still grow as long as this process runs.
             if not self._failing:
-                logs.logger().warning("fencing_token_not_stored", reason=str(error))
+                log.warning("fencing_token_not_stored", reason=str(error))
             self._failing = True
 
 

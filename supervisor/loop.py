@@ -6,11 +6,12 @@ import os
 import signal
 import time
 
+import structlog
 import zmq
 
 import mist
 from bus.broker.control import BrokerReady, Report
-from mist import clock, logs
+from mist import clock
 from mist.notify import Notifier
 from mist.paths import Paths
 from mist.settings import Settings
@@ -26,6 +27,8 @@ from supervisor.signals import Signals
 from supervisor.spawn import Spawner
 from supervisor.states import State
 from supervisor.supervisor import Effects, Supervisor
+
+log = structlog.get_logger(__name__)
 
 
 class Loop:
@@ -129,7 +132,7 @@ class Loop:
         if isinstance(report, BrokerReady):
             self._broker_is_ready()
         else:
-            self._supervisor.edge(report)
+            self._supervisor.subscription_changed(report)
 
     def _broker_is_ready(self) -> None:
         """Start the processes that need the bus when the broker is ready for the first time."""
@@ -157,7 +160,7 @@ class Loop:
         if not self._ready:
             self._ready = True
             self._notifier.ready()
-            logs.logger().info("ready", pid=os.getpid(), version=mist.__version__)
+            log.info("ready", pid=os.getpid(), version=mist.__version__)
 
     def _handle_stop(self) -> None:
         """Stop in order at the first signal; kill everything at the second."""

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol, Unpack
 
-from mist import clock, logs
+import structlog
+
+from mist import clock
 from mist.errors import StoreError
 from mist.store import Deployment, DeploymentChanges
+
+log = structlog.get_logger(__name__)
 
 _INTERRUPTED = "Interrupted by a restart"
 
@@ -91,7 +95,7 @@ class Scheduler:
                 finished_at=clock.now(),
             )
         except StoreError as error:
-            logs.logger().error("deployment_not_closed", id=deployment_id, reason=str(error))
+            log.error("deployment_not_closed", id=deployment_id, reason=str(error))
 
     def _tell(self, told: dict[int, str], actions: list[Start | Wait]) -> None:
         for action in actions:
@@ -102,7 +106,7 @@ class Scheduler:
     def _failed(self, error: StoreError) -> None:
         """Log the first of several consecutive failures."""
         if not self._failing:
-            logs.logger().error("deployment_queue_not_read", reason=str(error))
+            log.error("deployment_queue_not_read", reason=str(error))
         self._failing = True
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import structlog
+
 from bus import topics
 from bus.broker.control import Command, DropTopic, RejectTopic, SubscriptionChanged
 from bus.topics import Demand
-from mist import close_codes, logs, messages
+from mist import close_codes, messages
 from mist.settings import Settings
 from supervisor import specs
 from supervisor.child import Child, Clock
@@ -22,6 +24,8 @@ from supervisor.demand import Demands
 from supervisor.scheduler import Scheduler, Start
 from supervisor.specs import Policy, Spec
 from supervisor.states import State
+
+log = structlog.get_logger(__name__)
 
 
 class Effects(NamedTuple):
@@ -74,9 +78,9 @@ class Supervisor:
 
     # Events
 
-    def edge(self, edge: SubscriptionChanged) -> None:
+    def subscription_changed(self, change: SubscriptionChanged) -> None:
         """Handle a subscription, or the end of the last subscription to a prefix."""
-        demand = self._demands.apply(edge, self._effects.clock())
+        demand = self._demands.apply(change, self._effects.clock())
         if demand is None or self.stopping:
             return
         if demand.kind == "deployment":
@@ -93,13 +97,13 @@ class Supervisor:
         """Handle every process that has ended."""
         for child in list(self.children.values()):  # a copy: settling may remove children
             if child.reap():
-                self._settle(child)
+                self._conclude(child)
 
     def tick(self) -> None:
         """Do everything that is due."""
         for child in list(self.children.values()):
             if child.tick():
-                self._settle(child)
+                self._conclude(child)
         now = self._effects.clock()
         for demand in self._demands.expire(now):
             self._unwanted(demand)
@@ -146,9 +150,9 @@ class Supervisor:
 
     def _begin(self, child: Child, why: str, *, resume: bool = False) -> None:
         child.start(why, resume=resume)
-        self._settle(child)
+        self._conclude(child)
 
-    def _settle(self, child: Child) -> None:
+    def _conclude(self, child: Child) -> None:
         """React to a child's new state."""
         if self.stopping:
             if not child.active:
@@ -219,7 +223,7 @@ class Supervisor:
             self._forget(specs.topic(_spec(self._settings, demand)))
         elif demand.kind == "container":  # a deployment runs to its end without viewers
             child.stop("no subscribers")
-            self._settle(child)
+            self._conclude(child)
 
     def _forget(self, topic: bytes) -> None:
         # With a token of now, so that the claim of a collector started later survives.
@@ -244,7 +248,7 @@ class Supervisor:
             one_shot = child.spec.policy is Policy.ONE_SHOT
             if one_shot and child.state is State.FAILED and now >= child.since + window:
                 child.stop("forgotten")
-                self._settle(child)
+                self._conclude(child)
 
     def _drop(self, child: Child) -> None:
         """Remove a child without a process during a shutdown."""
@@ -270,5 +274,5 @@ def _report(child: Child, *, quiet: bool) -> None:
     With ``quiet``, during a shutdown, no end is trouble.
     """
     trouble = child.state in {State.BACKOFF, State.FAILED, State.KILLING} and not quiet
-    say = logs.logger().warning if trouble else logs.logger().info
+    say = log.warning if trouble else log.info
     say(str(child.state), child=child.spec.name, why=child.why, pid=child.pid)

@@ -61,7 +61,7 @@ class Channel(Listener):
         self._settings = settings
         self._kind = kind
         self._later = later
-        self._sequence = ReorderBuffer(settings.bus.subscriber_queue)
+        self._reorder = ReorderBuffer(settings.bus.subscriber_queue)
         self.ring = Ring(settings.streams.ring_lines, settings.streams.ring_bytes)
         self.ending: StreamEnd | None = None
         self._reach = settings.replay.lines
@@ -69,7 +69,7 @@ class Channel(Listener):
         self._state = StreamState()
         self._truncated = False
         self._waiting: dict[Connection, SubscribeOptions] = {}
-        self._doubting: set[Connection] = set()
+        self._unconfirmed: set[Connection] = set()
         self._joined: dict[Connection, Cursor] = {}
 
     @property
@@ -80,16 +80,16 @@ class Channel(Listener):
     @property
     def position(self) -> Position:
         """The position up to which the topic was passed on."""
-        return self._sequence.position
+        return self._reorder.position
 
     @property
     def missing(self) -> bool:
         """Return True if messages after the position are missing."""
-        return self._sequence.missing
+        return self._reorder.missing
 
-    def add(self, connection: Connection, wish: SubscribeOptions) -> None:
+    def add(self, connection: Connection, options: SubscribeOptions) -> None:
         """Add a client, and serve it as soon as the history is complete."""
-        self._waiting[connection] = wish
+        self._waiting[connection] = options
         # No collector may ever start; do not leave the client without an answer.
         self._later(self._settings.streams.start_seconds, self.give_up, connection)
         self._settle_known()
@@ -97,14 +97,14 @@ class Channel(Listener):
     def remove(self, connection: Connection) -> None:
         """Remove a client."""
         self._waiting.pop(connection, None)
-        self._doubting.discard(connection)
+        self._unconfirmed.discard(connection)
         self._joined.pop(connection, None)
 
     def feed(self, message: Message) -> None:
         """Take a live message from the bus."""
-        self._apply(self._sequence.feed(message))
+        self._apply(self._reorder.feed(message))
         # A live message shows the present state, so not even an ending needs confirmation.
-        if self._ready():
+        if self._waiting and self._ready():
             self.settle_all()
 
     def fill(self, snapshot: Snapshot, *, settled: bool) -> None:
@@ -112,7 +112,7 @@ class Channel(Listener):
         # The first replay shows whether the broker still has the topic's beginning.
         if not self.ring.head and snapshot.messages:
             self._truncated = snapshot.messages[0].header.seq > 1
-        self._apply(self._sequence.fill(snapshot, settled=settled))
+        self._apply(self._reorder.fill(snapshot, settled=settled))
         self._settle_known()
 
     def flush(self) -> None:
@@ -123,22 +123,22 @@ class Channel(Listener):
     def settle_all(self) -> None:
         """Serve every waiting client."""
         for connection in list(self._waiting):
-            self.settle(connection)
+            self.serve(connection)
 
-    def settle(self, connection: Connection) -> None:
+    def serve(self, connection: Connection) -> None:
         """Serve a waiting client according to the present state."""
-        self._doubting.discard(connection)
-        wish = self._waiting.pop(connection, None)
-        if wish is None:
+        self._unconfirmed.discard(connection)
+        options = self._waiting.pop(connection, None)
+        if options is None:
             return  # served or gone before its timer fired
         if self.ending is not None:
-            self._refuse(connection, wish, self.ending)
+            self._refuse(connection, options, self.ending)
         else:
-            self._join(connection, wish)
+            self._join(connection, options)
 
     def give_up(self, connection: Connection) -> None:
         """Close a client that has waited too long."""
-        self._doubting.discard(connection)
+        self._unconfirmed.discard(connection)
         # The timer also fires for clients that were served in the meantime.
         if self._waiting.pop(connection, None) is not None:
             refuse(connection, NO_COLLECTOR, close_codes.TRY_AGAIN_LATER)
@@ -155,9 +155,9 @@ class Channel(Listener):
             # so wait twice as long before using the ending.
             # One timer for each client: clients that arrive together must not set timers
             # for one another.
-            for connection in self._waiting.keys() - self._doubting:
-                self._later(2 * self._settings.collector.retry_seconds, self.settle, connection)
-            self._doubting.update(self._waiting)
+            for connection in self._waiting.keys() - self._unconfirmed:
+                self._later(2 * self._settings.collector.retry_seconds, self.serve, connection)
+            self._unconfirmed.update(self._waiting)
 
     def _ready(self) -> bool:
         """Return True if clients can be served, with the history or with why there is none."""
@@ -179,11 +179,11 @@ class Channel(Listener):
             self.ring.append(text_frames(body), Kind.LOG, header.count, last)
         elif header.kind is not Kind.READY:
             self.ring.append(text_frame(body), header.kind)
-        if header.kind is Kind.STATUS:
-            # A status after an ending means that the container runs again.
-            self._status, self.ending = body, None
-        elif header.final:
-            self._end(StreamEnd(header.kind, body, header.code))
+            if header.kind is Kind.STATUS:
+                # A status after an ending means that the container runs again.
+                self._status, self.ending = body, None
+            elif header.final:
+                self._end(StreamEnd(header.kind, body, header.code))
 
     def _end(self, ending: StreamEnd) -> None:
         """Close all clients once they have received everything before the end."""
@@ -194,16 +194,16 @@ class Channel(Listener):
             connection.finish(ending.code)
         self._joined.clear()
 
-    def _join(self, connection: Connection, wish: SubscribeOptions) -> None:
-        cursor = Cursor(self.ring, self._prelude(wish))
+    def _join(self, connection: Connection, options: SubscribeOptions) -> None:
+        cursor = Cursor(self.ring, self._prelude(options))
         self._joined[connection] = cursor
         connection.source = cursor
         connection.flush()
 
-    def _prelude(self, wish: SubscribeOptions) -> list[bytes]:
+    def _prelude(self, options: SubscribeOptions) -> list[bytes]:
         """Return the frames of the status and of the earlier messages that the client wants."""
         status = [text_frame(self._status)] if self._status else []
-        wanted = LogRange(wish.tail, wish.since)
+        wanted = LogRange(options.tail, options.since)
         chosen = wanted.select(rings.timestamps(self.ring), self._reach)
         skipped = chosen.skipped(complete=self._complete())
         notice = [text_frame(messages.skipped(skipped))] if skipped else []
@@ -215,7 +215,7 @@ class Channel(Listener):
         # log may have begun earlier.
         return not (self._truncated or self.ring.tail > 0 or self.ring.lines >= self._reach)
 
-    def _refuse(self, connection: Connection, wish: SubscribeOptions, ending: StreamEnd) -> None:
+    def _refuse(self, connection: Connection, options: SubscribeOptions, ending: StreamEnd) -> None:
         """Tell a client that arrived after the end why there is nothing to follow."""
         code = ending.code
         body = ending.body
@@ -225,7 +225,7 @@ class Channel(Listener):
             code = close_codes.NOT_RUNNING
             body = messages.error(f"Container is not running (state: {self._engine_state()})")
         if code == close_codes.NOT_RUNNING:
-            parts = self._prelude(wish if wish.stopped else SubscribeOptions(tail=0))
+            parts = self._prelude(options if options.stopped else SubscribeOptions(tail=0))
         connection.source = Parts(*parts, text_frame(body))
         connection.finish(code)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final, TypeVar, cast
 
 import gevent
@@ -28,6 +27,10 @@ from mist.paths import Paths
 from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+# The event of a topic that failed.  The greenlets that serve the others have to go on, so
+# every call of a listener is guarded.  A context manager would cost a lone line four calls.
+_FAILED: Final = "topic_failed"
 
 # Rest nine times as long as sending took, so that sending lone lines takes a tenth of a
 # worker's time.  ``streams.gather_seconds`` limits the rest and thereby the delay.
@@ -99,8 +102,10 @@ class Hub:
             begin = time.monotonic()
             # Once per listener and round, however many messages it received.
             for listener in touched:
-                with _apart:
+                try:
                     listener.flush()
+                except Exception:
+                    log.exception(_FAILED)
             # Sleep even for zero seconds: a busy bus must not starve the other greenlets.
             gevent.sleep(self._rest(time.monotonic() - begin, size))
 
@@ -125,8 +130,10 @@ class Hub:
         listener = self._listeners.get(message.topic)
         if listener is not None:  # None: the last client left while the message was in transit
             knew = listener.missing
-            with _apart:
+            try:
                 listener.feed(message)
+            except Exception:
+                log.exception(_FAILED)
             if listener.missing and not knew:
                 self._ask(message.topic, listener)
         return listener
@@ -146,10 +153,12 @@ class Hub:
         if replay is None or not replay.take(snapshot, time.monotonic()):
             return
         listener = self._listeners[snapshot.topic]
-        with _apart:
+        try:
             # With unread messages in the socket, a missing one may still be among them.
             listener.fill(snapshot, settled=replay.settled and self._events.drained)
             listener.flush()
+        except Exception:
+            log.exception(_FAILED)
         if listener.missing and snapshot.epoch:
             # More was lost while this replay was in transit.  (A broker that does not know
             # the topic yet is asked again in the next turn.)
@@ -160,8 +169,10 @@ class Hub:
             gevent.sleep(self._settings.streams.reconcile_seconds)
             # A copy, because closing a connection may remove its topic.
             for topic, listener in list(self._listeners.items()):
-                with _apart:
+                try:
                     listener.reconcile()
+                except Exception:
+                    log.exception(_FAILED)
                 self._ask(topic, listener)
 
     def _ask(self, topic: bytes, listener: Listener) -> None:
@@ -173,26 +184,3 @@ class Hub:
             self._replay.send_multipart(replay.ask(now, listener.position), zmq.NOBLOCK)
         except zmq.Again:
             replay.withdraw()  # the broker is away; ask again in the next turn
-
-
-class _Apart:
-    """Log the failure of one topic, and keep the greenlets that serve the others running."""
-
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        log.error("topic_failed", exc_info=(kind, error, trace))
-        return True
-
-
-# One shared object, because a generator-based context manager per use would cost more than
-# the ring does for a lone line.
-_apart: Final = _Apart()

@@ -104,7 +104,7 @@ class ContainerLogRoute:
         """Stream the log of an application's container."""
         identity = enter(req)
         app_id = options.identifier(req, "appId")
-        wish = self._wish(req)
+        wanted = self._options(req)
         app = self._live.store.apps.get(app_id)
         allowed = app is not None and self._live.store.apps.allowed(app_id, identity)
         connection = self._live.accept(req, identity)
@@ -117,10 +117,10 @@ class ContainerLogRoute:
             connection,
             topics.container_log(app_id),
             partial(Channel, self._live.settings),
-            lambda channel: channel.add(connection, wish),
+            lambda channel: channel.add(connection, wanted),
         )
 
-    def _wish(self, req: falcon.Request) -> SubscribeOptions:
+    def _options(self, req: falcon.Request) -> SubscribeOptions:
         lines = options.lines(req, self._live.settings.streams.tail_lines)
         return SubscribeOptions(lines.tail, lines.since, options.switch(req, "stopped"))
 

@@ -6,11 +6,15 @@ import os
 import sys
 from typing import NoReturn
 
+import structlog
+
 from mist import logs, process
 from mist.errors import BrokenInstallation, MistError
 from mist.notify import Notifier
 from mist.paths import resolve_paths
 from mist.settings import load_settings
+
+log = structlog.get_logger(__name__)
 
 
 def main() -> None:
@@ -32,7 +36,7 @@ def main() -> None:
     except (ImportError, SyntaxError) as error:
         _fail(BrokenInstallation("the web tier", str(error)), notifier, manager)
     except Exception as error:
-        logs.logger().exception("crashed")
+        log.exception("crashed")
         reason = f"{type(error).__name__}: {error}; see the log above"
         _fail(MistError(f"the web tier cannot start: {reason}"), notifier, manager)
 

@@ -7,7 +7,7 @@ differs, which must then be a frame boundary.
 
 from __future__ import annotations
 
-from bench.procs import BenchError
+from bench.processes import BenchError
 
 _TEXT = 0x81
 _FIRST_CONTROL = 0x88

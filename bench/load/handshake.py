@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Final, NamedTuple
 
-from bench.procs import BenchError
+from bench.processes import BenchError
 
 # RFC 6455 §1.3.
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

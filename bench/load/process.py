@@ -14,7 +14,7 @@ from bench.lines import Stream
 from bench.load.clients import Client, Collected, Exact, Idle, Numbered, Timed
 from bench.load.cursor import Mismatch
 from bench.load.handshake import Address, connect
-from bench.procs import BenchError, Peer
+from bench.processes import BenchError, Peer
 
 _READ_BYTES: Final = 262_144  # large, so that the load generator needs few system calls
 _POLL_SECONDS: Final = 0.05

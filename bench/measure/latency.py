@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from contextlib import ExitStack
 
-from bench import containers, whole
+from bench import containers
 from bench.context import Bench
 from bench.load import process
 from bench.load.process import Outcome
-from bench.procs import Peer, shared_counter, shared_numbers
-from bench.rows import Row, at_most, compared
+from bench.processes import Peer, shared_counter, shared_numbers
+from bench.results import Row, at_most, compared
+from bench.service import SHORT_LINGER, run_service
 from bench.stats import milliseconds, percentile
 from bench.yardsticks import engine
 
@@ -26,7 +27,7 @@ def measure(bench: Bench) -> list[Row]:
     sent = shared_numbers((2 * rounds + 1) * count)
     ours, theirs = array("d"), array("d")
     with ExitStack() as stack:
-        service = stack.enter_context(whole.running(bench, whole.SHORT_LINGER))
+        service = stack.enter_context(run_service(bench, SHORT_LINGER))
         writer = stack.enter_context(containers.writer(sent))
         raw = stack.enter_context(Peer(engine.main, sent))
         load = stack.enter_context(process.start(shared_counter(), sent))

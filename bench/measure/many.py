@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from bench import containers, whole
+from bench import containers
 from bench.context import Bench
 from bench.load import process
 from bench.load.process import Outcome
-from bench.procs import Peer, shared_counter
-from bench.rows import Row, at_least, compared
-from bench.whole import Whole
+from bench.processes import Peer, shared_counter
+from bench.results import Row, at_least, compared
+from bench.service import SHORT_LINGER, WholeService, run_service
 
 _RATE = 100.0
 _CLIENTS = 5
@@ -31,7 +31,7 @@ def measure(bench: Bench) -> list[Row]:
     """Write the same total of lines per second, to five clients per container."""
     streams, seconds = bench.pick(100, 5), bench.pick(10, 3)
     with ExitStack() as stack:
-        service = stack.enter_context(whole.running(bench, whole.SHORT_LINGER))
+        service = stack.enter_context(run_service(bench, SHORT_LINGER))
         writer = stack.enter_context(containers.writer())
         many = _run(bench, service, writer, streams, int(seconds * _RATE))
         service.without_collector()  # an ending collector takes its CPU seconds out of the sum
@@ -49,7 +49,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _run(  # noqa: PLR0913, PLR0917
-    bench: Bench, service: Whole, writer: Peer, streams: int, lines: int, rate: float = _RATE
+    bench: Bench, service: WholeService, writer: Peer, streams: int, lines: int, rate: float = _RATE
 ) -> Figure:
     """Write ``lines`` lines to each of ``streams`` containers, for five clients each.
 

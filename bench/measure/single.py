@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from statistics import median
 from typing import NamedTuple
 
-from bench import containers, whole
+from bench import containers
 from bench.context import Bench
 from bench.load import process
 from bench.load.process import Outcome
-from bench.procs import Peer, shared_counter
-from bench.rows import Row, at_least, compared
-from bench.whole import Whole
+from bench.processes import Peer, shared_counter
+from bench.results import Row, at_least, compared
+from bench.service import SHORT_LINGER, WholeService, run_service
 from bench.yardsticks.engine import DockerLogs
 
 _TIMEOUT = 120.0
@@ -32,7 +32,7 @@ class Setting(NamedTuple):
     """The objects that all rounds share."""
 
     bench: Bench
-    service: Whole
+    service: WholeService
     writer: Peer
     load: Peer
     lines: int
@@ -44,7 +44,7 @@ def measure(bench: Bench) -> list[Row]:
     with ExitStack() as stack:
         setting = Setting(
             bench,
-            stack.enter_context(whole.running(bench, _settings(lines))),
+            stack.enter_context(run_service(bench, _settings(lines))),
             stack.enter_context(containers.writer()),
             stack.enter_context(process.start(shared_counter())),
             lines,
@@ -65,7 +65,7 @@ def _settings(lines: int) -> dict[str, object]:
         "replay.bytes": room,
         "streams.ring_lines": lines + 1_000,
         "streams.ring_bytes": room,
-        **whole.SHORT_LINGER,
+        **SHORT_LINGER,
     }
 
 

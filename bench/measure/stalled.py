@@ -12,8 +12,8 @@ from bench.fanout import APP, Fanout
 from bench.lines import Stream, frame
 from bench.load import process
 from bench.load.process import Outcome
-from bench.procs import Peer, shared_counter, shared_numbers
-from bench.rows import Row, at_most, compared
+from bench.processes import Peer, shared_counter, shared_numbers
+from bench.results import Row, at_most, compared
 from bench.stats import milliseconds, percentile
 
 _NAME = "a stalled client"

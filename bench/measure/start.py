@@ -6,13 +6,13 @@ import time
 from contextlib import ExitStack
 from statistics import median
 
-from bench import containers, whole
+from bench import containers
 from bench.context import Bench
 from bench.load.frames import TEXT, Frames
 from bench.load.handshake import Address, connect
-from bench.procs import BenchError
-from bench.rows import Row, at_most, compared
-from bench.whole import Whole
+from bench.processes import BenchError
+from bench.results import Row, at_most, compared
+from bench.service import SHORT_LINGER, WholeService, run_service
 from bench.yardsticks.engine import DockerLogs
 
 _TAIL = 100
@@ -27,7 +27,7 @@ def measure(bench: Bench) -> list[Row]:
     rounds = bench.pick(15, 4)
     cold, warm, yardstick = [], [], []
     with ExitStack() as stack:
-        service = stack.enter_context(whole.running(bench, whole.SHORT_LINGER))
+        service = stack.enter_context(run_service(bench, SHORT_LINGER))
         writer = stack.enter_context(containers.writer())
         writer.ask("attach", [containers.start(bench.engine, _CONTAINER)])
         writer.ask("flood", 0, _LINES)
@@ -46,7 +46,7 @@ def measure(bench: Bench) -> list[Row]:
     ]
 
 
-def _cold_and_warm(service: Whole, address: Address) -> tuple[float, float]:
+def _cold_and_warm(service: WholeService, address: Address) -> tuple[float, float]:
     """Return the seconds for a first client, and for a second while the first is connected."""
     service.without_collector()  # a cold start
     with ExitStack() as stack:

@@ -11,8 +11,8 @@ from statistics import median
 from typing import Final
 
 from bench.context import Bench
-from bench.measure.fan import DRIP_RATE, UNIT, mist, notes, rounds
-from bench.rows import Row, at_least, compared
+from bench.measure.fanout import DRIP_RATE, UNIT, mist, notes, rounds
+from bench.results import Row, at_least, compared
 
 _VIEWERS: Final = 100
 

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Final, Self
 
-from bench.procs import BenchError
+from bench.processes import BenchError
 
 _READ_BYTES: Final = 262_144
 _FRAME_HEAD: Final = 8

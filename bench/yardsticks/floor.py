@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bench.lines import FRAME_BYTES, Stream
 from bench.load.handshake import accept_key
-from bench.procs import BenchError
+from bench.processes import BenchError
 
 # The size of the pieces in which a burst is written.
 PIECE_BYTES: Final = 65_536

@@ -56,8 +56,8 @@ class Buffer:
 
     def append(self, packed: bytes, header: Header, body: bytes) -> None:
         """Keep a message that the caller has found to be new."""
-        self.seq = header.last
-        kept = _Kept(packed, body, header.last, _weight(header))
+        self.seq = last = header.last
+        kept = _Kept(packed, body, last, _weight(header))
         self._kept.append(kept)
         self._weight += kept.weight
         self._bytes += kept.size

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import structlog
 import zmq
 
 from bus import wire
@@ -30,7 +31,6 @@ from bus.broker.control import (
 )
 from bus.coalesce import Coalescer
 from bus.replay import ReplayRequest, parse_replay_request, replay_reply
-from mist import logs
 from mist.errors import BusError, WireError
 from mist.paths import Paths
 from mist.process import for_this_user_alone
@@ -38,6 +38,8 @@ from mist.settings import Settings
 
 if TYPE_CHECKING:
     from bus.broker.tap import Tap
+
+log = structlog.get_logger(__name__)
 
 # The most messages that one round takes from one socket.
 _ROUND: Final = 256
@@ -223,6 +225,6 @@ class Complaints:
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + _COMPLAIN_SECONDS
-            logs.logger().warning(
+            log.warning(
                 "malformed_message_dropped", socket=socket, reason=str(error), total=self.count
             )

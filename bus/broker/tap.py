@@ -11,15 +11,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import structlog
 import zmq
 from zmq.auth import create_certificates, load_certificate
 from zmq.auth.thread import ThreadAuthenticator
 
-from mist import logs
 from mist.addresses import split_address
 from mist.errors import BusError, SettingsError, UsageError
 from mist.paths import Paths
 from mist.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 class AllowList:
@@ -35,7 +37,7 @@ class AllowList:
             try:
                 public, _secret = load_certificate(path)
             except (OSError, ValueError) as error:
-                logs.logger().warning("tap_key_unusable", file=str(path), reason=str(error))
+                log.warning("tap_key_unusable", file=str(path), reason=str(error))
                 continue
             if public == key:
                 return True
@@ -71,7 +73,7 @@ class Tap:
             events.bind(f"tcp://{self._address}")
         except zmq.ZMQError as error:
             raise BusError(f"bus.tap_bind: cannot listen on {self._address}: {error}") from None
-        logs.logger().info("tap_listening", address=self._address, keys=str(self._allowed))
+        log.info("tap_listening", address=self._address, keys=str(self._allowed))
 
     def close(self) -> None:
         """Stop answering handshakes."""

@@ -39,7 +39,7 @@ def create(path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE))
         for suffix in _SUFFIXES:
             # A restored backup may lack the group's permissions.
-            _settle(path.with_name(path.name + suffix))
+            _set_access(path.with_name(path.name + suffix))
     except OSError as error:
         raise StoreError(
             f"the store {path} cannot be created: {error.strerror}; run this as the user "
@@ -69,7 +69,7 @@ def _check(database: Path, place: Path, is_kind: Callable[[int], bool]) -> None:
         )
 
 
-def _settle(file: Path) -> None:
+def _set_access(file: Path) -> None:
     """Set the mode of ``file``, and give a file that root owns to the directory's owner.
 
     The operator may have restored it from a backup.  Skip a missing file, and one with a

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.rows import Result
+from bench.results import Result
 from tests.support.service.engine import PrivateEngine
 
 KEYS = {"name", "value", "unit", "yardstick", "ratio", "target", "met"}

@@ -96,11 +96,11 @@ class History:
 
     def subscribe(self, prefix: bytes) -> None:
         """Report a topic's first subscriber."""
-        self.supervisor.edge(SubscriptionChanged(True, prefix))
+        self.supervisor.subscription_changed(SubscriptionChanged(True, prefix))
 
     def unsubscribe(self, prefix: bytes) -> None:
         """Report the end of a topic's last subscription."""
-        self.supervisor.edge(SubscriptionChanged(False, prefix))
+        self.supervisor.subscription_changed(SubscriptionChanged(False, prefix))
 
     def ends(self, process: FakeProcess, code: int) -> None:
         """End a process."""

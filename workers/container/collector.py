@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import structlog
+
 from bus.wire import NO_FLAGS, Flag
-from mist import close_codes, logs
+from mist import close_codes
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import Settings
 from workers.container import history, rotation
@@ -21,6 +23,8 @@ from workers.container.frames import Line
 from workers.container.publisher import LogPublisher
 from workers.container.states import Event, State, transition
 from workers.container.stream import CheckDue, Ended, Lines, LogSource, Suspect
+
+log = structlog.get_logger(__name__)
 
 # The first wait after a failure, in seconds; each further wait is twice as long.
 _FIRST_DELAY: Final = 0.05
@@ -57,7 +61,6 @@ class Collector:
         self._settings = settings
         self._limits = settings.collector
         self._clock = clock
-        self._log = logs.logger()
         self._name = ""
         self._seen: Container | None = None  # the container whose log is being published
         self._deep = False  # the last stream ended before it reached the resume point
@@ -270,7 +273,7 @@ class Collector:
                 for lines in stream.all(whole=tail is None):
                     self._publish(lines, flags)
             if stream.failure:
-                self._log.warning("log_incomplete", reason=stream.failure)
+                log.warning("log_incomplete", reason=stream.failure)
             if stream.joined:
                 return
 
@@ -316,7 +319,7 @@ class Collector:
         self._trouble_since = self._trouble_since or now
         lasts = now - self._trouble_since >= self._limits.restart_seconds
         if not self._out.final and (lasts or not self._out.opened):
-            self._log.warning("engine_log_unavailable", reason=str(error))
+            log.warning("engine_log_unavailable", reason=str(error))
             self._out.error(_told(error), close_codes.TRY_AGAIN_LATER)
         self._back_off()
 

@@ -29,7 +29,7 @@ _OVERHEAD: Final = 640
 class ReadPacer:
     """The pace of one stream's reads.
 
-    ``sharers`` is the number of collectors on the host.  ``longest`` is the maximum
+    ``collectors`` is the number of collectors on the host.  ``longest`` is the maximum
     delay of a line in this stream, in seconds.
     """
 
@@ -39,7 +39,7 @@ class ReadPacer:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.sharers = 1
+        self.collectors = 1
         self.longest = limits.gather_limit_seconds
         self._limits = limits
         self._clock = clock
@@ -71,7 +71,7 @@ class ReadPacer:
         """Record that a read returned this many lines and bytes."""
         now = self._clock()
         took, self._read = now - self._read, now
-        share = min(self.sharers * self._limits.gather_seconds, self.longest)
+        share = min(self.collectors * self._limits.gather_seconds, self.longest)
         # At the current rate, the time until the engine's socket is full enough.
         full = took * _ROOM / (size + _OVERHEAD * lines)
         self._due = now + min(share, full)

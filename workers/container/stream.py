@@ -213,7 +213,7 @@ class LogStream:
             limits.silence_seconds if self.joined else limits.retry_seconds
         )
         # The number of collectors changes as clients come and go.
-        self._pacer.sharers = self._collectors()
+        self._pacer.collectors = self._collectors()
 
 
 class LogSource(Protocol):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
 from docker import APIClient
 from docker.errors import APIError, ImageNotFound
 
-from mist import logs
 from mist.store import Store
 from mist.store.records import Deployment
 from workers.deployment.errors import DeploymentError
+
+log = structlog.get_logger(__name__)
 
 # The digits of the installation's id in a name, which tell its images from another's.
 _INSTALLATION_DIGITS: Final = 12
@@ -76,4 +78,4 @@ def forget(client: APIClient, tag: str) -> None:
     except ImageNotFound:
         return
     except APIError as error:
-        logs.logger().warning("image_not_removed", image=tag, reason=str(error.explanation))
+        log.warning("image_not_removed", image=tag, reason=str(error.explanation))

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import requests
+import structlog
 import zmq
 from docker import APIClient
 from docker.errors import APIError, DockerException
 
 from bus import topics
 from bus.publisher import Publisher
-from mist import logs
 from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING
 from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
 from mist.paths import Paths
@@ -40,6 +40,8 @@ from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
 from workers.references import network_mode
+
+log = structlog.get_logger(__name__)
 
 # The wait between two attempts to reach an engine that is away, in seconds.
 _RETRY_SECONDS: Final = 1.0
@@ -76,8 +78,8 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
             raise StoreError(f"deployment {deployment.id} is of an application that is gone")
         # The application's environment is passed to the build, which may print it.
         redact = Redactor([*url_secrets(app.git_url or ""), *app.env.values()])
-        log = _open_log(stack, assignment, settings, paths, redact)
-        report = Report(store, deployment, log, redact)
+        file = _open_log(stack, assignment, settings, paths, redact)
+        report = Report(store, deployment, file, redact)
         job = Job(app, deployment, paths)
         runner = Runner(store, job, settings, report)
         if assignment.resume:
@@ -95,9 +97,9 @@ def _open_log(
     publisher = Publisher(context, paths, settings, topic, assignment.term)
     path = paths.deployment_log(assignment.target)
     records = RecordPublisher(publisher, path, settings.bus.batch_bytes)
-    log = DeploymentLogFile(path, redact, settings.deployments.log_bytes, records)
-    stack.callback(log.close)
-    return log
+    file = DeploymentLogFile(path, redact, settings.deployments.log_bytes, records)
+    stack.callback(file.close)
+    return file
 
 
 class Job(NamedTuple):
@@ -160,7 +162,7 @@ class Runner:
         except (MistError, DockerException, requests.RequestException, OSError) as error:
             reason = _words(error)
         except Exception as error:
-            logs.logger().exception("deployment_crashed")
+            log.exception("deployment_crashed")
             reason = f"Internal error: {type(error).__name__}: {error}"
         else:
             return None
@@ -324,7 +326,7 @@ class Runner:
                 images.forget(client, self._tag)
             self._images.prune(client, self._limits.keep_images)
         except (EngineError, DockerException, requests.RequestException) as error:
-            logs.logger().warning("image_cleanup_failed", reason=_words(error))
+            log.warning("image_cleanup_failed", reason=_words(error))
 
     @property
     def _checkout(self) -> Path:

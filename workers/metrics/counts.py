@@ -20,12 +20,14 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+import structlog
 
-from mist import logs
 from mist.errors import EngineError, MistError
 from mist.messages import Docker
 from mist.settings import Settings
 from workers import engine
+
+log = structlog.get_logger(__name__)
 
 UNKNOWN: Final = Docker(None, None, None)
 
@@ -117,7 +119,7 @@ class Counts:
         # One warning per reason, not one per attempt.
         if reason != self._trouble and not self._stopped.is_set():
             self._trouble = reason
-            logs.logger().warning("engine_counts_unavailable", reason=reason)
+            log.warning("engine_counts_unavailable", reason=reason)
 
     def _watch(self) -> None:
         """Keep the counts fresh until the engine hangs up."""
@@ -151,7 +153,7 @@ class Counts:
         self._heard = self._now()
         if self._trouble:
             self._trouble = ""
-            logs.logger().info("engine_counts_available")
+            log.info("engine_counts_available")
 
     def _read(self) -> Docker:
         answer = engine.get_json(self._settings, "/info")

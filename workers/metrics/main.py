@@ -43,17 +43,17 @@ def main(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         context.term()
 
 
-def _run(publisher: Publisher, ticks: FixedRateTimer, sample: Callable[[], bytes]) -> None:
+def _run(publisher: Publisher, timer: FixedRateTimer, sample: Callable[[], bytes]) -> None:
     while True:
         # The wait for the next deadline also notices when the broker comes or goes.
-        while remaining := ticks.remaining():
+        while remaining := timer.remaining():
             if publisher.wait(remaining):
                 publisher.service()
         body = sample()
         # Without a broker the sample is dropped, because a later one replaces it.
         if publisher.service():
             publisher.publish(Kind.METRICS, body)
-        ticks.met()
+        timer.met()
 
 
 def _sample(host: Host, counts: Counts) -> bytes:

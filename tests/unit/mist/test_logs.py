@@ -11,6 +11,8 @@ import structlog
 from mist import logs
 from mist.settings import Settings
 
+log = structlog.get_logger(__name__)
+
 
 @pytest.fixture(autouse=True)
 def _afterwards() -> Iterator[None]:
@@ -33,7 +35,7 @@ def _fail(secret: str) -> None:
     try:
         _ = len(secret) / 0
     except ZeroDivisionError:
-        logs.logger().exception("it failed")
+        log.exception("it failed")
 
 
 @pytest.mark.parametrize("style", ["console", "json", "logfmt"])
@@ -42,7 +44,7 @@ def test_what_comes_from_outside_gives_no_orders(
 ) -> None:
     """Control characters are escaped, for the operator's terminal and for line-based programs."""
     logs.configure(msgspec.convert({"log": {"format": style}}, Settings))
-    logs.logger().info("login_refused", address="a\x1b]52;c;aGk=\x07\x9b6n\u202e\nlevel=error")
+    log.info("login_refused", address="a\x1b]52;c;aGk=\x07\x9b6n\u202e\nlevel=error")
     shown = capsys.readouterr().err
     assert not {"\x07", "\x9b", "\u202e"} & set(shown)
     assert "\x1b]" not in shown

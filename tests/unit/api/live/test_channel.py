@@ -270,7 +270,7 @@ def test_who_comes_after_the_end_waits_with_one_timer() -> None:
     bench.fill(*bench.history(1), bench.end())
     clients = [bench.join() for _ in range(50)]
     bench.fill()
-    doubts = [entry for entry in bench.later if entry[1] == bench.channel.settle]
+    doubts = [entry for entry in bench.later if entry[1] == bench.channel.serve]
     assert len(doubts) == len(clients)
     bench.pass_seconds(1)
     assert {client.code for client in clients} == {4409}

@@ -31,10 +31,10 @@ class Clock:
 class Stream:
     """A stream that is read at its reader's pace; records the sleeps."""
 
-    def __init__(self, sharers: int = 1) -> None:
+    def __init__(self, collectors: int = 1) -> None:
         self.clock = Clock()
         self.gather = ReadPacer(LIMITS, self.clock, self.clock.sleep)
-        self.gather.sharers = sharers
+        self.gather.collectors = collectors
 
     def read(self, after: float, lines: int) -> float:
         """Let ``lines`` arrive after these seconds; return the sleep before they are read."""
@@ -62,7 +62,7 @@ def test_lines_that_keep_coming_gather() -> None:
 
 def test_many_collectors_share_the_reads() -> None:
     """Fifty collectors wait fifty times as long, except for the very first line."""
-    stream = Stream(sharers=50)
+    stream = Stream(collectors=50)
     assert stream.read(1.0, 1) == 0.0
     assert stream.read(0.01, 1) == pytest.approx(0.04)
     assert stream.read(0.0, 5) == pytest.approx(0.05)
@@ -70,7 +70,7 @@ def test_many_collectors_share_the_reads() -> None:
 
 def test_nobody_waits_longer_than_the_limit() -> None:
     """A wait is limited, however many collectors there are."""
-    stream = Stream(sharers=1_000)
+    stream = Stream(collectors=1_000)
     stream.read(1.0, 1)
     assert stream.read(0.0, 1) == pytest.approx(0.1)
 
@@ -78,7 +78,7 @@ def test_nobody_waits_longer_than_the_limit() -> None:
 @pytest.mark.parametrize(("lines", "size"), [(300, 300 * LINE), (4, 65_536)])
 def test_a_flood_does_not_fill_the_engines_socket(lines: int, size: int) -> None:
     """Waits in a flood are short, so that neither long nor many short lines fill the socket."""
-    stream = Stream(sharers=50)
+    stream = Stream(collectors=50)
     stream.read(1.0, 1)
     stream.read(0.01, 1)
     stream.gather.wait()

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from bench import containers, procs, whole
+from bench import containers, processes
 from bench.context import Bench
 from bench.load import process
-from bench.procs import Peer, shared_counter
-from bench.rows import Row, below, plain
-from bench.whole import Whole
+from bench.processes import Peer, shared_counter
+from bench.results import Row, below, plain
+from bench.service import WholeService, run_service
 
 _CONTAINER = "bench-rest"
 # Connected before the measurement, so that one-off allocations are not counted per client.
@@ -22,17 +22,17 @@ _SETTLE_SECONDS = 2.0  # starts and log-ins are over by then
 def memory(bench: Bench) -> list[Row]:
     """Measure an idle client, a collector, and the whole service without clients."""
     # As many as the limit of open files allows.
-    clients = min(bench.pick(8_000, 1_000), procs.allow_files(8_000))
+    clients = min(bench.pick(8_000, 1_000), processes.allow_files(8_000))
     with ExitStack() as stack:
         service, load, app = _begin(stack, bench)
-        rest = procs.pss_bytes(service.pids)
+        rest = processes.pss_bytes(service.pids)
         load.ask("idle", service.logs(app, "&tail=0"), _FIRST_CLIENTS)
         load.ask("listen", _SETTLE_SECONDS)
-        before = procs.pss_bytes(service.gunicorn())
-        collector = procs.private_bytes(service.collectors()[0])
+        before = processes.pss_bytes(service.gunicorn())
+        collector = processes.private_bytes(service.collectors()[0])
         load.ask("idle", service.logs(app, "&tail=0"), clients - _FIRST_CLIENTS)
         load.ask("listen", _SETTLE_SECONDS)
-        each = (procs.pss_bytes(service.gunicorn()) - before) / (clients - _FIRST_CLIENTS)
+        each = (processes.pss_bytes(service.gunicorn()) - before) / (clients - _FIRST_CLIENTS)
         bench.engine.remove(_CONTAINER)
     return [
         plain(f"memory: an idle client of {clients:,}", each / 1024, "KiB", below(24)),
@@ -57,10 +57,10 @@ def cpu(bench: Bench) -> list[Row]:
     ]
 
 
-def _begin(stack: ExitStack, bench: Bench) -> tuple[Whole, Peer, int]:
+def _begin(stack: ExitStack, bench: Bench) -> tuple[WholeService, Peer, int]:
     """Start a service, let it settle, and add a load generator and a silent application."""
-    procs.allow_files(8_000)
-    service = stack.enter_context(whole.running(bench))
+    processes.allow_files(8_000)
+    service = stack.enter_context(run_service(bench))
     load = stack.enter_context(process.start(shared_counter()))
     containers.start(bench.engine, _CONTAINER)
     app = service.add(_CONTAINER)
@@ -68,7 +68,7 @@ def _begin(stack: ExitStack, bench: Bench) -> tuple[Whole, Peer, int]:
     return service, load, app
 
 
-def _share(service: Whole, wait: Callable[[], object]) -> float:
+def _share(service: WholeService, wait: Callable[[], object]) -> float:
     """Return the CPU time of all processes while ``wait`` runs, in percent of one core."""
     used, begin = service.cpu, time.monotonic()
     wait()

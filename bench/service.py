@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from bench import procs
+from bench import processes
 from bench.context import Bench
 from bench.load.handshake import Address
 from mist.settings import load_settings
@@ -18,7 +18,7 @@ from tests.support.wait import wait_until
 SHORT_LINGER: Final[Mapping[str, object]] = {"collector.linger_seconds": 0.1}
 
 
-class Whole:
+class WholeService:
     """A running service and the addresses of its streams."""
 
     def __init__(self, service: Service) -> None:
@@ -47,7 +47,7 @@ class Whole:
     @property
     def cpu(self) -> float:
         """The CPU seconds that they have used so far."""
-        return procs.cpu_seconds(self.pids)
+        return processes.cpu_seconds(self.pids)
 
     def gunicorn(self) -> list[int]:
         """Return the pids of the web tier's master and workers."""
@@ -67,13 +67,13 @@ class Whole:
 
 
 @contextmanager
-def running(
+def run_service(
     bench: Bench, overrides: Mapping[str, object] | None = None, workers: int = 1
-) -> Iterator[Whole]:
+) -> Iterator[WholeService]:
     """Run ``mist up`` on the engine of the bench, and stop it afterwards."""
     service = Service(bench.engine.host, overrides, workers)
     try:
         service.start()
-        yield Whole(service)
+        yield WholeService(service)
     finally:
         service.destroy()

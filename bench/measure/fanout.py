@@ -19,8 +19,8 @@ from bench.lines import Stream, frame
 from bench.load import process
 from bench.load.handshake import Address
 from bench.load.process import Outcome
-from bench.procs import Peer, shared_counter
-from bench.rows import Row, at_least, compared
+from bench.processes import Peer, shared_counter
+from bench.results import Row, at_least, compared
 from bench.yardsticks import floor, plain
 
 TIMEOUT = 240.0
