@@ -159,5 +159,5 @@ def test_a_containers_network_is_that_of_the_name(settings: s.Settings, stranger
     """``container:NAME`` becomes the id; the beginning of an id is refused."""
     assert references.network_mode(settings, "container:stranger") == f"container:{stranger}"
     assert references.network_mode(settings, f"container:{stranger}") == f"container:{stranger}"
-    with pytest.raises(references.NoSuchNetwork, match=r"no container"):
+    with pytest.raises(references.NoSuchNetwork, match=r"does not name a container"):
         references.network_mode(settings, f"container:{stranger[:6]}")
