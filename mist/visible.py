@@ -41,8 +41,8 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 def coloured(line: str) -> str:
     """Like :func:`visible`, but keep colours, and reset them at the end of the line."""
-    shown, colours = _UNSAFE_OR_COLOUR.subn(_escape_unless_colour, line)
-    return shown + RESET if colours and "\x1b" in shown else shown
+    shown = _UNSAFE_OR_COLOUR.sub(_escape_unless_colour, line)
+    return shown + RESET if "\x1b" in shown else shown  # only a colour still has one
 
 
 def plain_json(data: bytes) -> bytes:

@@ -7,9 +7,9 @@ import falcon
 from api.http.access import authenticate, check_origin, require_admin, require_app, services
 from api.http.bodies import read
 from api.http.envelope import reply
-from api.http.ids import path_id
 from mist.apps import management
 from mist.apps.management import NewApp, public
+from mist.ids import parse_id
 
 
 class AppsResource:
@@ -34,4 +34,4 @@ class AppResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Show one application."""
         identity = authenticate(req)
-        reply(resp, public(require_app(req, identity, path_id(app_id))))
+        reply(resp, public(require_app(req, identity, parse_id(app_id))))

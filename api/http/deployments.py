@@ -16,10 +16,10 @@ from api.http.access import (
 )
 from api.http.bodies import RequestBody, read
 from api.http.envelope import reply
-from api.http.ids import limit, path_id
+from api.http.ids import limit
 from mist.deployments.requests import request_deployment
 from mist.errors import Conflict
-from mist.ids import MAX_ID
+from mist.ids import MAX_ID, parse_id
 from mist.store import Deployment
 
 _DEFAULT_LIMIT: Final = 50
@@ -37,7 +37,7 @@ class DeploymentsResource:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """List the application's newest deployments, newest first; ``?limit=N`` of them."""
-        app = require_app(req, authenticate(req), path_id(app_id))
+        app = require_app(req, authenticate(req), parse_id(app_id))
         most = limit(req, _DEFAULT_LIMIT, _MAX_LIMIT)
         reply(resp, services(req).store.deployments.for_app(app.id, most))
 
@@ -45,7 +45,7 @@ class DeploymentsResource:
         """Queue a deployment; ``rollback_to`` starts the image of an earlier one."""
         check_origin(req)
         identity = authenticate(req)
-        app = require_app(req, identity, path_id(app_id))
+        app = require_app(req, identity, parse_id(app_id))
         body = read(req, NewDeploymentBody)
         with_ = services(req)
         deployment = request_deployment(
@@ -82,7 +82,7 @@ def require_deployment(req: falcon.Request, identity: Identity, text: str) -> De
 
     Like :func:`require_app`, tell only an admin that it does not exist.
     """
-    number = path_id(text)  # None for a path that cannot be an id
+    number = parse_id(text)  # None for a path that cannot be an id
     deployment = services(req).store.deployments.get(number) if number else None
     if deployment is not None:
         require_app(req, identity, deployment.app_id)

@@ -17,8 +17,6 @@ import codecs
 import json
 import os
 import re
-import select
-import signal
 import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -30,7 +28,8 @@ import psutil
 
 from mist import validation
 from mist.errors import UsageError
-from workers.deployment.cancellation import SLICE, CancellationToken
+from workers.deployment import programs
+from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import GitFailed, RepositoryRefused
 from workers.deployment.text import Lines, credentials, origin, without_credentials
 
@@ -362,35 +361,9 @@ def _run(
         )
     except FileNotFoundError:
         raise GitFailed("git is not installed on this machine") from None
-    with process:
-        try:
-            _pump(process, cancellation, on_output)
-        finally:
-            # Before wait() reaps the leader, so that the pid cannot have been reused.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+    with programs.ending(process):
+        programs.pump(process, cancellation.check, on_output)
     return process.returncode
-
-
-def _pump(
-    process: subprocess.Popen[bytes],
-    cancellation: CancellationToken,
-    on_output: Callable[[bytes], object],
-) -> None:
-    """Pass the output on until it ends, and wait for the leader without reaping it."""
-    assert process.stdout is not None
-    pipe = process.stdout.fileno()
-    while True:
-        cancellation.check()
-        if not select.select([pipe], [], [], SLICE)[0]:
-            continue
-        data = os.read(pipe, 65_536)
-        if not data:
-            break
-        on_output(data)
-    # The pipe ends when all writers have closed it, which may be before the leader's exit.
-    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-        cancellation.pause(0.01)
 
 
 def kill_leftovers(folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from mist.ids import MAX_ID
+from mist.ids import parse_id
 from mist.store import Store
 from mist.store.records import App
 from workers.deployment.errors import DeploymentError
@@ -103,8 +103,5 @@ def _owner_by_row(store: Store, labels: dict[str, str]) -> int | None:
 
 
 def _number(text: str | None) -> int | None:
-    # A label is arbitrary text.  int() would also accept spaces, underscores and the digits of
-    # other scripts, and raise ValueError for more than 4,300 digits.
-    if text is None or not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_ID)):
-        return None
-    return int(text) if 0 < int(text) <= MAX_ID else None
+    # A label is arbitrary text.
+    return None if text is None else parse_id(text)

@@ -12,8 +12,6 @@ import binascii
 import json
 import os
 import re
-import select
-import signal
 import subprocess
 import time
 from collections.abc import Iterable
@@ -21,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from workers.deployment.cancellation import SLICE, CancellationToken
+from workers.deployment import programs
+from workers.deployment.cancellation import CancellationToken
 
 HUB: Final = "https://index.docker.io/v1/"
 
@@ -178,46 +177,23 @@ def _run(
         raise _Trouble("it is not installed") from None
     except (OSError, ValueError) as error:
         raise _Trouble(getattr(error, "strerror", None) or str(error)) from None
-    with process:
-        try:
-            answer = _answer(process, registry, time.monotonic() + seconds, cancellation)
-        finally:
-            # Before wait() reaps the leader, so that the pid cannot have been reused.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, answer
+    answer = bytearray()
+    deadline = time.monotonic() + seconds
 
-
-def _answer(
-    process: subprocess.Popen[bytes],
-    registry: str,
-    deadline: float,
-    cancellation: CancellationToken,
-) -> bytes:
-    """Send the registry, read the answer, and wait for the helper without reaping it."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    # A helper may exit without reading its input.
-    with suppress(BrokenPipeError):
-        process.stdin.write(registry.encode())
-        process.stdin.flush()
-    with suppress(BrokenPipeError):
-        process.stdin.close()
-    pipe, answer = process.stdout.fileno(), b""
-    ended = False
-    while not ended or os.waitid(os.P_PID, process.pid, _ENDED) is None:
+    def check() -> None:
         cancellation.check()
         if time.monotonic() > deadline:
             raise _Trouble("it does not answer in time")
-        if ended:
-            time.sleep(0.01)
-        elif select.select([pipe], [], [], SLICE)[0]:
-            piece = os.read(pipe, _ANSWER_BYTES)
-            answer += piece
-            ended = not piece
-            if len(answer) > _ANSWER_BYTES:
-                raise _Trouble("its answer does not end")
-    return answer
 
+    def receive(piece: bytes) -> None:
+        answer.extend(piece)
+        if len(answer) > _ANSWER_BYTES:
+            raise _Trouble("its answer does not end")
 
-_ENDED: Final = os.WEXITED | os.WNOWAIT | os.WNOHANG
+    with programs.ending(process):
+        assert process.stdin is not None
+        # A helper may exit without reading its input.
+        with suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(registry.encode())
+        programs.pump(process, check, receive)
+    return process.returncode, bytes(answer)
