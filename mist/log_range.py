@@ -1,7 +1,6 @@
-"""Which part of a log a client begins with: the rules of ``tail`` and ``since``.
+"""The rules of ``tail`` and ``since``, which choose where a client begins in a log.
 
-The HTTP API and the command have the same parameters; each of them only passes on
-the text of a UsageError in its own way.
+The HTTP API and ``mist logs`` share them, and differ only in how they report a UsageError.
 """
 
 from __future__ import annotations
@@ -16,32 +15,32 @@ from mist.ids import MAX_ID
 
 
 class LogRange(NamedTuple):
-    """The newest ``tail`` lines of those after ``since``; None where there is no such limit."""
+    """The newest ``tail`` lines among the lines after ``since``.  None means no limit."""
 
     tail: int | None = None
     since: str | None = None
 
     def select(self, newest_first: Iterable[str], reach: int) -> Selection:
-        """Choose from the lines that are kept, given their time stamps.
+        """Choose from the kept lines, given their time stamps.
 
-        ``reach`` is how many of them a client may have, ``replay.lines``.
+        ``reach`` is the largest number of lines that a client may receive (``replay.lines``).
         """
         most = reach if self.tail is None else min(self.tail, reach)
         if self.since is None:
             return Selection(most, 0, beyond=False)
         later, found = _count_after(self.since, newest_first, reach)
         older = max(0, later - most)
-        # A client that asked for so many lines knows that there may be others.
+        # A client that asked for a number of lines expects that there are others.
         return Selection(
             later - older, older, beyond=self.tail is None and not (found and not older)
         )
 
 
 class Selection(NamedTuple):
-    """How many of the newest lines to show.
+    """The number of the newest lines to show.
 
-    ``older`` is how many lines after ``since`` are kept and out of reach; ``beyond``
-    tells that ``since`` lies before everything that is within reach.
+    ``older`` counts the kept lines after ``since`` that are out of reach.  ``beyond`` is
+    True if ``since`` lies before all lines within reach.
     """
 
     lines: int
@@ -49,17 +48,17 @@ class Selection(NamedTuple):
     beyond: bool
 
     def skipped(self, *, complete: bool) -> int:
-        """Return how many lines a client is told that it missed, as far as that is known.
+        """Return the number of missed lines to report to the client, as far as it is known.
 
-        ``complete``: the lines that were kept are all that there ever were.
+        ``complete`` means that no earlier lines than the kept ones have ever existed.
         """
         return max(1, self.older) if self.beyond and (self.older or not complete) else 0
 
 
 def log_range(tail: str | None, since: str | None, default: int, *, prefix: str = "") -> LogRange:
-    """Return the range that two parameters ask for, or the last ``default`` lines for none.
+    """Return the range for two parameters; the last ``default`` lines without both.
 
-    ``prefix`` comes before the parameter's name in what a UsageError says.
+    A UsageError names the parameter with ``prefix`` in front of it.
     """
     lines = None if tail is None else validation.integer(f"{prefix}tail", tail, 0, MAX_ID)
     try:
@@ -70,11 +69,10 @@ def log_range(tail: str | None, since: str | None, default: int, *, prefix: str 
 
 
 def _count_after(since: str, newest_first: Iterable[str], reach: int) -> tuple[int, bool]:
-    """Count the lines behind the one of that time; the flag tells that there is such a line.
-
-    The order is the engine's. It is that of the times until somebody sets the clock back,
-    so the line with just that time decides, and without it the last one that is earlier.
-    """
+    """Count the lines after the line of that time; return also whether there is such a line."""
+    # The lines are in the engine's order, which is the order of their times unless the clock
+    # was set back.  Therefore the line with exactly that time decides, and only without one
+    # the newest earlier line.
     count = -1
     lines = iter(newest_first)
     for count, timestamp in enumerate(lines):

@@ -1,9 +1,9 @@
-"""What the supervisor knows of applications, in memory that it shares with their collectors.
+"""Facts about applications, in memory that the supervisor shares with the collectors.
 
-Each collector has a page, on which the supervisor writes and which the collector
-reads when it has a question.  A question costs microseconds, so that a hundred
-collectors may ask at once, and an answer cannot be lost or pile up on its way.
-The memory has no name (memfd_create(2)): it is gone with its last process.
+Each collector has a page.  The supervisor writes it, and the collector reads it when it
+needs an answer.  Reading takes about a microsecond, so a hundred collectors may read at
+once, and answers cannot be lost or queue up.  The memory has no name (memfd_create(2)),
+so it is freed with the last process that uses it.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ import msgspec
 
 from mist.errors import StoreError
 
-#: One page for each collector, and one before them for the number of collectors.
+# One page for each collector, after a first page with the number of collectors.
 _PAGE: Final = 4_096
 
-#: How many pages are made at once; they take memory when they are written to.
+# The number of pages that are added at once.  A page takes memory once it is written.
 _GROWTH: Final = 64
 
-#: Checksum and length, before the notice itself.
+# The checksum and the length, in front of the encoded facts.
 _HEAD: Final = struct.Struct("=II")
 _COUNT: Final = struct.Struct("=Q")
 
-#: Names have 128 characters at most (``mist.validation``); with four bytes for each
-#: character two texts of this length fit on a page, whatever the database holds.
+# Names have at most 128 characters (``mist.validation``).  Two texts of this length fit on
+# a page even with four bytes per character, whatever the database contains.
 _TEXT: Final = 400
 
 
 class AppFacts(msgspec.Struct, frozen=True, array_like=True):
-    """An application, as the store and the table of children have it."""
+    """The facts about one application."""
 
     container: str | None = None
-    """The name of its container; None if there is no such application."""
+    """The name of its container, or None if the application does not exist."""
     deploying: bool = False
     """A deployment is replacing its container."""
     error: str = ""
-    """Why the store could not be read, and the other fields mean nothing."""
+    """Why the store could not be read; the other fields have no meaning then."""
 
 
 class _Duplicate(Protocol):
     """A descriptor on its way into a child (``multiprocessing.reduction.DupFd``)."""
 
     def detach(self) -> int:
-        """Return the descriptor, which is the caller's from here on."""
+        """Return the descriptor; the caller has to close it."""
 
 
 class Notice:
-    """A collector's end: answers about its application.  It can be handed to a child."""
+    """The collector's end of a page.  It can be passed to a child process."""
 
     def __init__(self, descriptor: int, page: int, facts: AppFacts) -> None:
         self._descriptor = descriptor
@@ -66,9 +66,9 @@ class Notice:
         return _attach, (reduction.DupFd(self._descriptor), self._page, self._facts)
 
     def container(self) -> str | None:
-        """Return the name of the container, or None if there is no such application.
+        """Return the name of the container, or None if the application does not exist.
 
-        StoreError if the supervisor could not read the store.
+        Raise StoreError if the supervisor could not read the store.
         """
         facts = self._read()
         if facts.error:
@@ -80,16 +80,14 @@ class Notice:
         return self._read().deploying
 
     def collectors(self) -> int:
-        """Return how many collectors run, the caller included."""
+        """Return the number of running collectors, including this one."""
         (count,) = _COUNT.unpack(self._memory[: _COUNT.size])
         return max(1, int(count))
 
     def _read(self) -> AppFacts:
-        """Return what the page says, or said the last time if it is just being written.
-
-        No lock is shared with the supervisor, which must not wait for a collector
-        that was stopped or killed while it held one.
-        """
+        """Return the facts on the page, or the previous ones during a write."""
+        # The checksum replaces a lock: the supervisor must not wait for a collector that was
+        # stopped or killed while it held one.
         page = self._memory[self._page * _PAGE : (self._page + 1) * _PAGE]
         checksum, length = _HEAD.unpack_from(page)
         notice = page[_HEAD.size : _HEAD.size + length]
@@ -101,7 +99,7 @@ class Notice:
 def _attach(duplicate: _Duplicate, page: int, facts: AppFacts) -> Notice:
     descriptor = duplicate.detach()
     try:
-        return Notice(descriptor, page, facts)  # the mapping keeps a descriptor of its own
+        return Notice(descriptor, page, facts)  # mmap duplicates the descriptor
     finally:
         os.close(descriptor)
 
@@ -123,7 +121,7 @@ class Noticeboard:
         self.close()
 
     def take(self, facts: AppFacts) -> tuple[int, Notice]:
-        """Return a free page that says so, and the collector's end of it; count the collector."""
+        """Write ``facts`` to a free page; return the page and the collector's end of it."""
         if not self._free:
             self._grow()
         page = self._free[-1]
@@ -134,7 +132,7 @@ class Noticeboard:
         return page, notice
 
     def post(self, page: int, facts: AppFacts) -> None:
-        """Write something else on a page."""
+        """Replace the facts on a page."""
         container = None if facts.container is None else _short(facts.container)
         short = AppFacts(container, facts.deploying, _short(facts.error))
         notice = msgspec.msgpack.encode(short)
@@ -142,12 +140,12 @@ class Noticeboard:
         self._memory[page * _PAGE : page * _PAGE + len(record)] = record
 
     def release(self, page: int) -> None:
-        """Take the page back from a collector that has ended."""
+        """Free the page of a collector that has ended."""
         self._free.append(page)
         self._count(-1)
 
     def close(self) -> None:
-        """Release the memory; collectors that still run keep what they read last."""
+        """Release the memory; running collectors keep their own mapping."""
         self._memory.close()
         os.close(self._descriptor)
 
@@ -156,12 +154,13 @@ class Noticeboard:
         self._memory[: _COUNT.size] = _COUNT.pack(self._collectors)
 
     def _grow(self) -> None:
-        """Make more pages; collectors need not know of those behind their own."""
+        """Add pages."""
+        # Collectors keep their smaller mapping, which includes their own page.
         first = len(self._memory) // _PAGE
         self._memory.resize((first + _GROWTH) * _PAGE)
         self._free = list(range(first, first + _GROWTH))
 
 
 def _short(text: str) -> str:
-    """Return what fits; file names that are no UTF-8 leave surrogates in an error's text."""
+    """Truncate the text, and replace lone surrogates, which file names can bring into errors."""
     return text[:_TEXT].encode(errors="replace").decode()
