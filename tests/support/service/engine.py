@@ -77,6 +77,11 @@ class PrivateEngine:
         """The daemon's process id."""
         return self._dockerd.pid
 
+    @property
+    def containerd_pid(self) -> int:
+        """The process id of the daemon's containerd."""
+        return self._containerd.pid
+
     # ------------------------------------------------------------- the daemons
 
     def start(self, seconds: float = 90.0) -> None:
