@@ -52,7 +52,9 @@ class AuthSettings(Section, frozen=True):
 
     session_hours: Seconds = 24.0  # hours, despite the type's name
     check_seconds: Seconds = 20.0  # a revoked session's streams end within 60 s
-    login_attempts: Count = 10  # failures per account or address and window
+    login_attempts: Count = 10  # failures per network, and per known device, and window
+    login_account_attempts: Count = 100  # failures per account, from all networks
+    device_days: Seconds = 180.0  # days, despite the type's name
     login_window_seconds: Seconds = 300.0
 
 
