@@ -105,6 +105,8 @@ class CollectorSettings(Section, frozen=True):
     gather_seconds: Annotated[float, Meta(ge=0)] = 0.001
     gather_limit_seconds: Annotated[float, Meta(ge=0)] = 0.1
     line_bytes: Bytes = 1_048_576  # longer lines are truncated
+    recall_seconds: Seconds = 60.0  # after a restart of everything, continue an older log
+    recall_lines: Count = 1_000_000  # no farther back than this, which takes some seconds
 
 
 class StreamSettings(Section, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
+from bus.replay import START, Position, Snapshot
 from bus.wire import NO_FLAGS, Flag, Kind
 from mist.errors import ContainerNotFound, EngineUnreachable
 from mist.settings import CollectorSettings, Settings
@@ -74,6 +75,14 @@ class FakeBus:
         self.published: list[tuple[Kind, Flag, int, bytes]] = []
         self.waits: list[float] = []
         self.absences = 0
+        self.epoch, self.next = 7, 1
+        self.numbers: list[tuple[int, int]] = []
+
+    def claim(self, *, resume: bool, after: Position = START) -> Snapshot:
+        """Claim the topic of a broker that knows nothing."""
+        assert not resume
+        self.epoch, self.next = (after.epoch, after.seq + 1) if after.epoch else (9, 1)
+        return Snapshot(b"", self.epoch, 9, after.seq, [])
 
     def service(self) -> bool:
         """Return True unless the script says that the broker is away."""
@@ -91,6 +100,8 @@ class FakeBus:
     ) -> None:
         """Store a message."""
         assert count == len(body.split(b"\n"))
+        self.numbers.append((self.epoch, self.next))
+        self.next += count
         self.published.append((kind, flags, code, body))
 
 

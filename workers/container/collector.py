@@ -21,6 +21,7 @@ from workers.container import history, rotation
 from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.publisher import LogPublisher
+from workers.container.recall import Rest, continue_numbering
 from workers.container.states import Event, State, transition
 from workers.container.stream import CheckDue, Ended, Lines, LogSource, Suspect
 
@@ -103,6 +104,7 @@ class Collector:
         self._publish_history(container)
         self._trouble_since = None
         self._seen = container
+        self._out.claims.enter(container.id, self._out.resume_point)
         running = container.running or container.restarting
         if not running:
             # The error goes before "ready": clients that wait for the history must get the
@@ -120,8 +122,11 @@ class Collector:
         self._seen = container = self._source.look(self._name) if self._name else None
         if container is None or not container.running:
             return Event.OVER if self._out.final else Event.STOPPED
-        # The container may have been replaced while no collector was running.
-        self._out.forget_lines_before(container.created)
+        if not self._out.claims.claim.container:
+            # The claim is lost, so only the times can tell.
+            self._out.forget_lines_before(container.created)
+        self._leave_predecessors(container)
+        self._out.claims.enter(container.id, self._out.resume_point)
         # Without a line since its start, clients have not been told that the container runs.
         if not self._out.published_since(container.started):
             self._publish_status(container)
@@ -150,6 +155,8 @@ class Collector:
                     isinstance(event, CheckDue) and self._stale(event.silent)
                 ):
                     break
+                elif isinstance(event, CheckDue):
+                    out.claims.touch()
             self._deep = not stream.joined
         if isinstance(event, Ended) and event.failure:
             raise EngineError(event.failure)
@@ -241,23 +248,41 @@ class Collector:
             self._out.change_container(self._seen.id, container.id)
             self._seen = None
 
+    def _leave_predecessors(self, container: Container, flags: Flag = NO_FLAGS) -> None:
+        """Finish the log of another container that a predecessor had published last."""
+        left = self._out.claims.claim.container
+        if left and left != container.id:
+            self._publish_rest(container._replace(id=left, running=False), flags)
+            self._out.change_container(left, container.id)
+
     def _publish_history(self, container: Container) -> None:
         """Publish the status and the newest lines of the log.
 
         Nothing is published until the engine has begun to answer.  Otherwise an engine
         that refuses would cause another status at each attempt.
         """
+        # A numbering is continued with everything that the log holds after its last line.
+        if continue_numbering(self._source, container, self._out, self._settings):
+            self._publish_status(container, Flag.HISTORY)
+            return
         # A predecessor crashed in the middle of the history.
-        if self._out.resume_point:
+        if self._out.resume_point or self._out.claims.claim.container:
+            self._leave_predecessors(container, Flag.HISTORY)
             self._publish_status(container, Flag.HISTORY)
             self._publish_rest(container, Flag.HISTORY)
             return
-        newest = history.newest(self._source, container, self._settings)
+        remembered = self._settings.replay.lines
+        # Subscribers find the last line that they have, if the history is long enough.
+        tail = self._settings.streams.ring_lines if self._out.unjoined else remembered
+        rest = Rest(self._out, remembered)
+        newest = history.newest(self._source, container, self._settings, tail)
         next(newest)  # sends the request; the engine reads the log while it answers words()
         words = self._source.words(container)
         first = next(newest)
         self._out.status(self._name, container.state, words, Flag.HISTORY)
         for lines in itertools.chain([first], newest):
+            if self._out.unjoined:
+                rest.before(len(lines))
             self._publish(lines, Flag.HISTORY)
 
     def _publish_rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:

@@ -142,7 +142,7 @@ def test_printer_parts_the_streams(capfdbinary: pytest.CaptureFixture[bytes]) ->
     assert err.splitlines() == [
         b"mist: web is running (Up)",
         b"2",
-        b"mist: 3 lines skipped: no longer kept",
+        b"mist: 3 lines skipped: connection too slow",
     ]
     assert printer.final is None
 
