@@ -28,6 +28,9 @@ TRUNCATED: Final = " … [truncated]"
 # The engine's copier writes an entry when a line ends, or after this many bytes.
 PIECE_BYTES: Final = 16_384
 
+# U+FFFD in UTF-8.
+_REPLACEMENT: Final = "\ufffd".encode()
+
 # Pieces are never this large.  A larger length means that the parser lost the frames.
 _FRAME_LIMIT: Final = 64 * 1024 * 1024
 
@@ -235,11 +238,21 @@ class Terminal:
 
 def unstamped(text: bytes, stamp: bytes) -> bytes:
     """Return a terminal's long line without the time stamps that later pieces repeat."""
-    parts = [text[:PIECE_BYTES]]
-    start = PIECE_BYTES
-    # The engine puts no newline between the pieces, so their fixed size is the only mark.
-    while text.startswith(stamp, start):
-        start += len(stamp)
-        parts.append(text[start : start + PIECE_BYTES])
-        start += PIECE_BYTES
+    # The engine puts no newline between the pieces, so their size and the stamp are the
+    # only marks.
+    parts, start = [], 0
+    while (end := text.find(stamp, start + PIECE_BYTES)) >= 0:
+        if not _is_piece(text[start:end]):
+            break
+        parts.append(text[start:end])
+        start = end + len(stamp)
     return b"".join([*parts, text[start:]])
+
+
+def _is_piece(piece: bytes) -> bool:
+    """Return True if the container may have written ``piece`` as 16,384 bytes.
+
+    A piece can begin and end within a character.  The log driver json-file then stores
+    U+FFFD, which has three bytes, for each single byte that is not valid UTF-8.
+    """
+    return len(piece) - 2 * piece.count(_REPLACEMENT) <= PIECE_BYTES
