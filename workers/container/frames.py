@@ -52,6 +52,11 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+def key(stream: Stream, timestamp: str) -> str:
+    """Return what the pieces of one line have in common."""
+    return stream + timestamp
+
+
 class LogParser(Protocol):
     """The interface of both parsers."""
 
@@ -59,6 +64,10 @@ class LogParser(Protocol):
     """The engine's error message in place of a line; whatever follows it is not parsed."""
     joined: int
     """The number of pieces that were not the last of their line."""
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The keys of the lines that have begun and not ended yet."""
 
     def feed(self, data: bytes) -> list[Line]:
         """Take the next bytes, split anywhere, and return the lines that end in them."""
@@ -137,6 +146,11 @@ class Multiplexed:
         self._rest = data[start:]
         return lines
 
+    @property
+    def unfinished(self) -> list[str]:
+        """The keys of the lines that have begun and not ended yet."""
+        return [key(name, part.timestamp) for name, part in self._open.items()]
+
     def finish(self) -> list[Line]:
         """Return the unterminated lines in the order of their beginnings."""
         lines = [Line(part.timestamp, name, part.text()) for name, part in self._open.items()]
@@ -203,6 +217,12 @@ class Terminal:
             self._rest = b""
         self._rest = self._keep(rest)
         return lines
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The key of the line that has begun and not ended yet."""
+        timestamp, _ = _stamped(self._rest)
+        return [key("stdout", timestamp)] if timestamp else []
 
     def finish(self) -> list[Line]:
         """Return the unterminated line, usually a prompt."""

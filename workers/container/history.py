@@ -36,7 +36,7 @@ def newest(source: LogSource, container: Container, settings: Settings) -> Itera
         size, streaming = 0, False
         with source.history(container, None, tail + 1) as stream:
             yield []
-            for lines in stream.all(whole=False):
+            for lines in stream.all():
                 if streaming:
                     yield lines
                     continue

@@ -48,6 +48,11 @@ class Feed:
         self._thread = threading.Thread(target=self.write, args=(count, size, per_second))
         self._thread.start()
 
+    @property
+    def busy(self) -> bool:
+        """Return True while the thread writes."""
+        return self._thread is not None and self._thread.is_alive()
+
     def join(self) -> None:
         """Wait until everything is written."""
         if self._thread:
