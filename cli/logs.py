@@ -146,6 +146,8 @@ class Printer:
             self._lines(item.body)
         elif item.header.kind is Kind.STATUS:
             self._status(item.body)
+        elif item.header.kind is Kind.SKIPPED:
+            terminal.note(f"mist: {messages.read_text(item.body)}")
         elif item.header.kind in {Kind.END, Kind.ERROR}:
             self._notice(item)
 

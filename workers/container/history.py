@@ -37,7 +37,7 @@ def newest(
         size, streaming = 0, False
         with source.history(container, None, tail + 1) as stream:
             yield []
-            for lines in stream.all(whole=False):
+            for lines in stream.all():
                 if streaming:
                     yield lines
                     continue

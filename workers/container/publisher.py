@@ -14,7 +14,7 @@ from bus.replay import START, Position, Snapshot
 from bus.stream_state import StreamState
 from bus.wire import NO_FLAGS, Flag, Kind
 from mist import close_codes, messages
-from mist.messages import ContainerStatus
+from mist.messages import ContainerStatus, SkipReason
 from mist.settings import Settings
 from workers.container import batch, resume
 from workers.container.claim_file import ClaimFile
@@ -164,6 +164,10 @@ class LogPublisher:
         body = messages.status(ContainerStatus(container, state, words))
         self._publish(Kind.STATUS, body, flags=flags)
         self.final = False
+
+    def skipped(self, lines: int, reason: SkipReason, flags: Flag = NO_FLAGS) -> None:
+        """Publish that lines are missing here; ``lines`` may be ``messages.UNKNOWN``."""
+        self._publish(Kind.SKIPPED, messages.skipped(lines, reason), flags=flags)
 
     def ready(self) -> None:
         """Publish that the history is complete."""

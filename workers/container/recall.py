@@ -96,11 +96,11 @@ def _read(
         if recent and claim.container:
             yield []
             with source.history(container, None, None) as stream:
-                yield from stream.all(whole=False)
+                yield from stream.all()
         return
     for tail in _tails(claim, settings, recent=recent):
         with source.history(container, None, tail) as stream:
-            lines = stream.all(whole=False)
+            lines = stream.all()
             search = Search(claim.line, known_lines(claim, settings), settings.replay.bytes)
             for some in lines:
                 rest = search.feed(some)

@@ -147,8 +147,8 @@ class PrivateEngine:
 
         ``options``: ``tty``, ``labels``, ``environment``, ``healthcheck`` and
         ``stop_signal`` as for ``docker create``; ``restart`` is the name of a
-        restart policy, ``log_options`` those of the json-file driver,
-        ``auto_remove`` a flag and ``binds`` a list of ``host:container`` paths.
+        restart policy, ``log_options`` those of the log driver (json-file, or
+        ``log_driver``), ``auto_remove`` a flag and ``binds`` a list of ``host:container`` paths.
         A stop kills at once unless ``stop_signal`` says otherwise.
         """
         container = self.create(name, script, **options)
@@ -161,7 +161,9 @@ class PrivateEngine:
         host_config = self.client.create_host_config(
             network_mode="none",
             restart_policy={"Name": restart} if restart else None,
-            log_config=LogConfig(type="json-file", config=options.pop("log_options", {})),
+            log_config=LogConfig(
+                type=options.pop("log_driver", "json-file"), config=options.pop("log_options", {})
+            ),
             auto_remove=options.pop("auto_remove", False),
             binds=options.pop("binds", None),
         )

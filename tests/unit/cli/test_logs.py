@@ -147,6 +147,16 @@ def test_printer_parts_the_streams(capfdbinary: pytest.CaptureFixture[bytes]) ->
     assert printer.final is None
 
 
+def test_printer_tells_of_lines_that_the_source_has_lost(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """What the collector could not read is a note on standard error."""
+    body = messages.skipped(messages.UNKNOWN, "rotated")
+    Printer(timestamps=False).show(Message(b"t", Header(Kind.SKIPPED, 1, 1, 1), body))
+    text = b"An unknown number of lines skipped: rotated away before they were read"
+    assert capfdbinary.readouterr().err == b"mist: " + text + b"\n"
+
+
 def test_printer_puts_the_time_before_lines(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """The engine's time stamp is printed unchanged before each line."""
     printer = Printer(timestamps=True)

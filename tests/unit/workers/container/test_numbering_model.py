@@ -57,15 +57,8 @@ class WholeLog(FakeStream):
     def __init__(self, lines: list[Line], resume: ResumePoint | None) -> None:
         filtered = Deduplicator(resume)
         pieces = [filtered.feed(lines[start : start + 3]) for start in range(0, len(lines), 3)]
-        if not filtered.joined:
-            pieces.append(filtered.release())
-        super().__init__([Lines(piece) for piece in pieces if piece])
-        self.count = len(lines)
-
-    @property
-    def entries(self) -> int:
-        """The number of entries."""
-        return self.count
+        script = [Lines(piece) for piece in pieces if piece]
+        super().__init__(script, joined=filtered.joined, entries=len(lines))
 
 
 class Engine(FakeEngine):
@@ -86,23 +79,25 @@ class Engine(FakeEngine):
             stamp = clock.rfc3339((self.written - self.written % 3) * 1_000)
             self.logs[self.container.id].append(Line(stamp, "stdout", str(self.written)))
 
-    def history(self, one: Container, resume: ResumePoint | None, tail: int | None) -> LogStream:
+    def history(
+        self,
+        one: Container,
+        resume: ResumePoint | None,
+        tail: int | None,
+        *,
+        near: bool = False,
+    ) -> LogStream:
         """Return the end of a log."""
         if one.id not in self.logs:
             raise ContainerNotFound(one.id)
         lines = self.logs[one.id]
         return WholeLog(lines if tail is None else lines[-tail:], resume)
 
-    def follow(
-        self, one: Container, resume: ResumePoint | None, *, deep: bool, wake: int
-    ) -> LogStream:
-        """Return what the log has now; then the stream breaks."""
-        stream = self.history(one, resume, None)
-        assert isinstance(stream, WholeLog)
-        stream._script = iter([*stream._script, Ended()])
-        return stream
+    def follow(self, _one: Container, *, wake: int) -> LogStream:
+        """Return a stream that breaks at once, after what the log has was read."""
+        return FakeStream([Ended()])
 
-    def last_line(self, one: Container) -> Line | None:
+    def last_line(self, one: Container, resume: ResumePoint | None) -> Line | None:
         """Return the newest line."""
         return self.logs[one.id][-1] if self.logs[one.id] else None
 

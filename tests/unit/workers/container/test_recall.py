@@ -47,9 +47,11 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     def made(last: int = 30, age: float = 1.0, **changes: object) -> History:
         history = History(settings=SETTINGS)
         history.tails = []  # type: ignore[attr-defined]
-        logs = {"a": list(range(1, 41))}
+        logs: dict[str, list[int]] = {"a": list(range(1, 41)), "b": []}
 
-        def read(one: Container, resume: ResumePoint | None, tail: int | None) -> LogStream:
+        def read(
+            one: Container, resume: ResumePoint | None, tail: int | None, *, near: bool = False
+        ) -> LogStream:
             assert resume is None
             history.tails.append(tail)  # type: ignore[attr-defined]
             return Log(logs[one.id] if tail is None else logs[one.id][-tail:])
