@@ -14,6 +14,7 @@ from bus.replay import START, Position, Snapshot, parse_replay_reply
 from bus.replay_client import ReplayClient
 from bus.subscriber import replay_socket
 from bus.wire import Flag, Kind
+from mist import heartbeat
 from mist.errors import BusError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -102,6 +103,7 @@ class Publisher:
         Call this when ``descriptor`` is readable.  Do not publish while the broker is
         away; leave further messages with their source.
         """
+        heartbeat.beat()
         # Collectors call this before each message, and Socket.poll would create a Poller each time.
         while int(self.socket.get(zmq.EVENTS)) & _POLLIN:
             self._connected = self.socket.recv()[:1] == b"\x01"
@@ -111,7 +113,7 @@ class Publisher:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until ``service`` has something to do.  Return False at the timeout."""
-        return bool(self.socket.poll(None if seconds is None else math.ceil(seconds * 1000)))
+        return _poll(self.socket, math.inf if seconds is None else seconds)
 
     def close(self) -> None:
         """Close the socket; libzmq sends queued messages for up to a second."""
@@ -137,10 +139,11 @@ class Publisher:
                 self.socket.send(body)
                 return
             except zmq.Again:
+                heartbeat.beat()  # the broker does not take more; this loop turns all the same
                 continue
 
     def _await_broker(self, timeout: float) -> None:
-        if not self._connected and not self.socket.poll(int(timeout * 1000), zmq.POLLIN):
+        if not self._connected and not _poll(self.socket, timeout):
             raise BusError(f"no broker on {self._paths.endpoint('ingest')}")
         self.service()
 
@@ -162,7 +165,9 @@ class Publisher:
                 if now >= due:
                     socket.send_multipart(replay.ask(now, START))
                     continue
-                ready = dict(poller.poll(math.ceil((min(due, deadline) - now) * 1000)))
+                heartbeat.beat()
+                wait = min(due - now, deadline - now, heartbeat.BEAT_SECONDS)
+                ready = dict(poller.poll(math.ceil(wait * 1000)))
                 if self.socket in ready:
                     self.service()
                     # The request died with the old broker; send another one to the new broker.
@@ -175,3 +180,15 @@ class Publisher:
                         return snapshot
                     self.socket.poll(_CLAIM_SLICE_MS)
         raise BusError("the broker does not take the claim of a collector")
+
+
+def _poll(socket: zmq.Socket[bytes], seconds: float) -> bool:
+    """Wait until the socket is readable, with heartbeats; return False at the timeout."""
+    deadline = time.monotonic() + seconds
+    while True:
+        heartbeat.beat()
+        left = deadline - time.monotonic()
+        if socket.poll(math.ceil(max(0.0, min(left, heartbeat.BEAT_SECONDS)) * 1000)):
+            return True
+        if left <= heartbeat.BEAT_SECONDS:
+            return False

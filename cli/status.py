@@ -15,6 +15,7 @@ _COLOURS = {
     "stopping": "yellow",
     "backoff": "yellow",
     "killing": "red",
+    "hung": "red",
     "failed": "red",
 }
 

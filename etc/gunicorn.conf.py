@@ -34,6 +34,10 @@ reuse_port = False
 # The master kills a worker that takes longer to stop.
 graceful_timeout = math.ceil(_server.graceful_timeout)
 
+# The master (api/server/master.py) watches the workers itself, with the time limit of every
+# other process: supervisor.hang_seconds.
+timeout = 0
+
 # The proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted.
 forwarded_allow_ips = _server.forwarded_allow_ips
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,6 +20,10 @@ log = structlog.get_logger(__name__)
 _TEXT_CHARACTERS: Final = 4_000
 
 
+# The longest interval between two reports that the loop turns.
+_WATCHDOG_SECONDS: Final = 1.0
+
+
 class Notifier:
     """Write to the socket named by NOTIFY_SOCKET, if the variable is set.
 
@@ -29,6 +34,7 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self._status = ""
+        self._next_watchdog = 0.0
         self.watchdog_seconds = _half_of_watchdog(environ)
 
     def ready(self) -> None:
@@ -44,8 +50,12 @@ class Notifier:
         return self._send(f"STOPPING=1\nSTATUS={_line(reason)}")
 
     def watchdog(self) -> None:
-        """Report that the main loop is still running."""
-        self._send("WATCHDOG=1")
+        """Report that the main loop is still running, if the manager is due to be told."""
+        now = time.monotonic()
+        if self.watchdog_seconds is not None and now >= self._next_watchdog:
+            # More often than needed, because a turn of the loop may take some seconds.
+            self._next_watchdog = now + min(self.watchdog_seconds, _WATCHDOG_SECONDS)
+            self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
         """Show one line in ``systemctl status``; an unchanged line is not sent again."""

@@ -60,6 +60,11 @@ class Paths(NamedTuple):
         """The socket on which the web tier notifies the supervisor (:mod:`mist.notify`)."""
         return self.runtime / "notify"
 
+    @property
+    def health(self) -> Path:
+        """The supervisor's report on its processes (:mod:`mist.health`)."""
+        return self.runtime / "health"
+
     def endpoint(self, name: str) -> str:
         """Return the ZeroMQ address of ``events``, ``ingest``, ``replay`` or ``control``."""
         return f"ipc://{self.runtime / name}"

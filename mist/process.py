@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import structlog
 
-from mist import logs
+from mist import heartbeat, logs
 from mist.errors import BrokenInstallation, Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -31,6 +31,12 @@ from mist.settings import Settings
 log = structlog.get_logger(__name__)
 
 ProcessKind = Literal["broker", "metrics", "container", "deployment"]
+
+# How long a worker may take to load its modules; those of a deployment are many.
+_LOAD_SECONDS: Final = 30.0
+
+# prctl(2), linux/prctl.h
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 # The kernel truncates a process name to 15 characters (proc_pid_comm(5)).
 _COMM: Final = Path("/proc/self/comm")
@@ -46,6 +52,8 @@ class Assignment(NamedTuple):
     """The start time from ``time.time_ns()``: the fencing token in bus message headers."""
     resume: bool
     """A predecessor crashed; resume where it stopped."""
+    reason: str = ""
+    """Why the supervisor ended the predecessor; empty if it ended by itself."""
 
     @property
     def name(self) -> str:
@@ -64,13 +72,16 @@ def run(
     gc.freeze()  # a collection would write to pages shared with the fork server, copying them
     logs.configure(settings)
     logs.name_process(assignment.name)
-    _name(assignment.name)
+    name(assignment.name)
     # A terminal sends ^C to the whole process group; only the supervisor handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     # The fork server blocks SIGTERM; one sent before this point is delivered now.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     die_with_parent()
+    if assignment.kind == "deployment":
+        # The programs that it starts stay below it, so that they can be ended with it.
+        adopt_orphans()
     sys.exit(_outcome(entry, assignment, settings, paths, *more))
 
 
@@ -100,8 +111,22 @@ def die_with_parent() -> None:
     parent = parent_process()
     if parent is None:
         return
+    end_with(parent.sentinel)
+
+
+def end_with(descriptor: int) -> None:
+    """End this process as soon as the pipe or process behind ``descriptor`` has ended."""
     # A thread, because the main loop may be blocked in a read of the engine.
-    threading.Thread(target=_watch, args=(parent.sentinel,), name="parent", daemon=True).start()
+    threading.Thread(target=_watch, args=(descriptor,), name="parent", daemon=True).start()
+
+
+def adopt_orphans(adopt: bool = True) -> None:
+    """Become the parent of all descendants whose own parent ends (prctl(2)), or cease to."""
+    import ctypes  # noqa: PLC0415 - most workers do not need it
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
 
 
 def _watch(sentinel: int) -> None:
@@ -116,7 +141,9 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def _outcome(entry: str, *arguments: object) -> int:
     try:
-        resolve(entry)(*arguments)
+        with heartbeat.blocking(_LOAD_SECONDS):
+            function = resolve(entry)
+        function(*arguments)
     except (MistError, ImportError, SyntaxError) as error:
         known = error if isinstance(error, MistError) else BrokenInstallation(entry, str(error))
         log.error("process_failed", reason=str(known))
@@ -127,10 +154,10 @@ def _outcome(entry: str, *arguments: object) -> int:
     return Exit.OK
 
 
-def _name(name: str) -> None:
+def name(text: str) -> None:
     """Set the process name that ``ps`` and ``top`` show."""
     with suppress(OSError):
-        _COMM.write_text(f"mist {name}"[:15])
+        _COMM.write_text(f"mist {text}"[:15])
 
 
 @contextmanager

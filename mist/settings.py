@@ -144,6 +144,7 @@ class SupervisorSettings(Section, frozen=True):
     crash_window_seconds: Seconds = 60.0
     stop_seconds: Seconds = 10.0
     poll_seconds: Seconds = 1.0  # for pending deployments
+    hang_seconds: Annotated[float, Meta(ge=2)] = 6.0  # each loop turns once a second
 
 
 class DeploymentSettings(Section, frozen=True):
@@ -158,6 +159,8 @@ class DeploymentSettings(Section, frozen=True):
     health_seconds: Seconds = 120.0  # to become healthy
     recovery_seconds: Seconds = 60.0  # to restore the old container
     cancel_poll_seconds: Seconds = 0.5
+    hang_seconds: Annotated[float, Meta(ge=2)] = 10.0  # a runner that shows no progress
+    end_seconds: Seconds = 10.0  # to end by itself when cancelled or over time
     log_bytes: Bytes = 67_108_864  # further output is left out
     context_bytes: Bytes = 1_073_741_824  # as a tar archive
     ignore_bytes: Bytes = 262_144  # of a .dockerignore

@@ -6,6 +6,7 @@ a child's whole life without processes and without waiting.
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -20,6 +21,12 @@ from supervisor.states import Move, State, moved
 CANNOT_START: Final = frozenset(Exit) - {Exit.OK, Exit.FAILURE}
 
 
+# A shortage of the system.  It is no fault of the child, so it does not count as a crash.
+SHORTAGES: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS}
+)
+
+
 class Process(Protocol):
     """A running process of any kind."""
 
@@ -30,6 +37,12 @@ class Process(Protocol):
     @property
     def sentinel(self) -> int:
         """A file descriptor that becomes readable when the process ends."""
+
+    def last_beat(self) -> float | None:
+        """Return the time at which its loop last turned, in the clock's seconds.
+
+        None if the process does not report it.
+        """
 
     def exit_code(self) -> int | None:
         """Return the exit code, negative for a signal; None while the process runs."""
@@ -60,8 +73,13 @@ class Child:
         self.reason = ""
         """The child's own explanation for giving up; it is not restarted at once."""
         self.restarts = 0
+        self.resumes = False
+        """The process completes the work of another one, as does each that is restarted."""
+        self.refusals = 0
+        """How often in a row the system was short of something to start the process."""
         self.exit_status = 0
         self.process: Process | None = None
+        self._cause = ""
         self._limits = limits
         self._start = start
         self._clock = clock
@@ -73,6 +91,11 @@ class Child:
         return self.process is not None
 
     @property
+    def watched(self) -> bool:
+        """Return True if the process reports that its loop turns."""
+        return self.process is not None and self.process.last_beat() is not None
+
+    @property
     def pid(self) -> int | None:
         """The process id; None without a process."""
         return None if self.process is None else self.process.pid
@@ -80,27 +103,51 @@ class Child:
     def start(self, why: str, *, resume: bool = False) -> None:
         """Start a process.  A failure to start one counts as a crash."""
         self._move(Move.START, why)
+        if not self.refusals:
+            self._cause = why
         self.reason = ""
+        self.resumes = resume
         try:
             self.process = self._start(self.spec, resume)
-        except (OSError, EOFError) as error:  # EOFError: the fork server died during the request
-            self._crashed(f"cannot be started: {error}")
+            self.refusals = 0
+        except OSError as error:
+            if error.errno in SHORTAGES:
+                self._refused(f"cannot be started: {error.strerror}")
+            else:
+                self._crashed(f"cannot be started: {error}")
 
     def stop(self, why: str) -> None:
         """Ask the process to end within the specification's ``stop_seconds``."""
         if self.state in {State.IDLE, State.STOPPING, State.KILLING}:
             return  # a second request must not extend the deadline
+        killed = self.state is State.HUNG
         self._move(Move.STOP, why)
-        if self.process is not None:
+        if self.process is not None and not killed:
             self.process.send_signal(signal.SIGTERM)
             self.due = self.since + self.spec.stop_seconds
 
     def kill(self) -> None:
         """Kill the process without waiting for it to stop."""
-        if self.state is State.RUNNING:
+        if self.state in {State.RUNNING, State.HUNG}:
             self.stop("killed")
         if self.state is State.STOPPING and self.process is not None:
             self._move(Move.KILL, self.why)
+            self.process.send_signal(signal.SIGKILL)
+
+    def silence(self, since: float) -> float:
+        """Return for how many seconds a running loop has not turned.
+
+        Whatever happened before ``since`` does not count.
+        """
+        beat = self.process.last_beat() if self.process and self.state is State.RUNNING else None
+        return 0.0 if beat is None else max(0.0, self._clock() - max(beat, since))
+
+    def hang(self, seconds: float) -> None:
+        """Kill a process whose loop has not turned for this long."""
+        self._move(Move.HANG, f"hung: its loop did not turn for {seconds:.1f} s")
+        limit = self.spec.hang_seconds
+        self.spec = self.spec._replace(reason=f"its process did not respond for {limit:g} s")
+        if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
 
     def reap(self) -> bool:
@@ -125,9 +172,11 @@ class Child:
         if self.state is State.STOPPING:
             self.kill()
         else:
-            self.restarts += 1
-            # A child that is due and not stopping has crashed or failed, so resume its work.
-            self.start(self.why, resume=True)
+            self.restarts += not self.refusals
+            # A child that is due and not stopping has crashed or failed, so resume its work,
+            # unless it has never been started.
+            why = self._cause if self.refusals else self.why
+            self.start(why, resume=self.resumes or not self.refusals)
         return True
 
     def _ended(self, code: int) -> None:
@@ -136,6 +185,8 @@ class Child:
             self._move(Move.GONE, self.why)
         elif code == 0 and self.spec.policy is Policy.ONE_SHOT:
             self._move(Move.FINISH, "finished")
+        elif self.state is State.HUNG:
+            self._crashed(self.why)
         # The web tier announces why it gives up; its exit status does not say as much.
         elif self.reason:
             self._give_up(f"gave up: {describe(code)}", code)
@@ -153,6 +204,12 @@ class Child:
             return
         self._move(Move.CRASH, why)
         self.due = now + self._crashes.pause
+
+    def _refused(self, why: str) -> None:
+        """Try again a little later, for as long as it takes."""
+        self.refusals += 1
+        self._move(Move.CRASH, why)
+        self.due = self.since + self._limits.poll_seconds
 
     def _give_up(self, why: str, status: int) -> None:
         """Move to FAILED.  The next attempt is a crash window away; a one-shot has none."""

@@ -18,9 +18,12 @@ import mist
 from bus.subscriber import unanswered
 from mist import clock
 from mist.errors import BusError
+from mist.health import Health
 from mist.paths import Paths
 from mist.process import for_this_user_alone
 from supervisor.child import Child
+from supervisor.states import State
+from supervisor.watch import MISSED_SECONDS, Watch
 
 # A request is one word.  libzmq disconnects a peer that sends more (ZMQ_MAXMSGSIZE).
 _REQUEST_BYTES: Final = 256
@@ -39,6 +42,8 @@ class Row(msgspec.Struct, frozen=True):
     """The time of the last change of state (RFC 3339)."""
     restarts: int
     why: str
+    silent: float | None = None
+    """The seconds since its loop last turned; None if the process does not report that."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -83,7 +88,7 @@ class Control:
 
     def answer(self) -> None:
         """Answer all requests that have arrived."""
-        while self.socket.poll(0, zmq.POLLIN):
+        while int(self.socket.get(zmq.EVENTS)) & int(zmq.POLLIN):
             *envelope, request = self.socket.recv_multipart()
             # A ROUTER never blocks; it drops what the client does not take (zmq_socket(3)).
             self.socket.send_multipart([*envelope, msgspec.json.encode(self._reply(request))])
@@ -96,20 +101,40 @@ class Control:
         return ControlProblem("unknown request; the supervisor answers hello and status")
 
 
-def rows(children: Iterable[Child], now: float) -> list[Row]:
+def rows(children: Iterable[Child], now: float, watch: Watch) -> list[Row]:
     """Return the rows for ``children``; ``now`` is the time of the children's clock."""
-    return [
-        Row(
-            child.spec.name,
-            child.pid,
-            str(child.state),
-            # Children count monotonic seconds; the age converts them to wall-clock time.
-            clock.rfc3339(time.time_ns() - int((now - child.since) * 1e9)),
-            child.restarts,
-            child.why,
-        )
-        for child in children
-    ]
+    return [_row(child, now, watch) for child in children]
+
+
+def _row(child: Child, now: float, watch: Watch) -> Row:
+    silence = watch.silence(child)
+    why = child.why
+    if silence > MISSED_SECONDS:
+        why = f"has not responded for {silence:.0f} s; {why}"
+    return Row(
+        child.spec.name,
+        child.pid,
+        str(child.state),
+        # Children count monotonic seconds; the age converts them to wall-clock time.
+        clock.rfc3339(time.time_ns() - int((now - child.since) * 1e9)),
+        child.restarts,
+        why,
+        round(silence, 3) if child.watched else None,
+    )
+
+
+def health_of(children: Iterable[Child], now: float, watch: Watch) -> Health:
+    """Return the report on the children for the web tier."""
+    hung: dict[str, str] = {}
+    troubles: dict[str, str] = {}
+    for child in children:
+        if (silence := watch.silence(child)) > MISSED_SECONDS:
+            hung[child.spec.name] = f"has not responded for {silence:.0f} s"
+        elif child.state is State.HUNG:
+            hung[child.spec.name] = f"is {child.why}"
+        elif child.state in {State.BACKOFF, State.FAILED, State.KILLING}:
+            troubles[child.spec.name] = child.why
+    return Health(now, hung, troubles)
 
 
 def ask_status(context: Context, paths: Paths, timeout: float = 3.0) -> Status:

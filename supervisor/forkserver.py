@@ -1,22 +1,32 @@
-"""Start workers from a preloaded fork server.
+"""The fork server: a small program that has loaded the workers' modules and forks workers.
 
 A forked worker costs a few milliseconds and few private pages.  A fresh interpreter
 costs a quarter of a second and 26 MB.
+
+Workers are not children of the fork server.  It forks twice, and the kernel gives the
+orphan to the supervisor, which is the subreaper of all of them (prctl(2)).  So the
+supervisor sees by itself how each worker ends, and a fork server that dies or hangs
+takes nothing with it.  ``supervisor/workers.py`` is the supervisor's end.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import array
+import errno
+import importlib
+import mmap
+import os
+import pickle
+import select
 import signal
+import socket
+import struct
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing import forkserver, resource_tracker
-from multiprocessing.process import BaseProcess
-from types import ModuleType
-from typing import Final
+import traceback
+from contextlib import suppress
+from typing import Final, NamedTuple, NoReturn
 
-from supervisor.programs import Handle
+from mist import heartbeat, process
 
 # The modules that the fork server loads once for all children.  The modules of deployments
 # are left out: docker-py and SQLAlchemy would double the memory whose page tables each
@@ -28,112 +38,131 @@ PRELOAD: Final = (
     "workers.metrics.main",
 )
 
-# The exit code that multiprocessing reports when the fork server itself was killed.
-_UNKNOWN: Final = 255
-# The time that a killed orphan of a dead fork server gets to end.
-_KILL_MS: Final = 1_000
+REQUEST_BYTES: Final = 131_072
+"""The largest request; a packet must fit into the socket's buffer (``net.core.wmem_default``)."""
+MAX_DESCRIPTORS: Final = 8
+
+ANSWER: Final = struct.Struct("=qq")
+"""The number of the request, and the worker's pid or a negative errno."""
+READY: Final = ANSWER.pack(0, 0)
+"""The first packet: the modules are loaded."""
+
+_PID: Final = struct.Struct("=q")
 
 
-def _nothing() -> None:
-    """Do nothing: most workers hold no resources of the supervisor."""
+class Request(NamedTuple):
+    """One worker to start."""
+
+    number: int
+    word: int
+    """The number of its heartbeat."""
+    call: bytes
+    """The function and its arguments, pickled; only the worker unpickles them."""
 
 
-class Worker(Handle):
-    """A child of the fork server."""
+class Descriptor(NamedTuple):
+    """A descriptor in a pickled argument, sent along with the request."""
 
-    def __init__(self, started: BaseProcess, closed: Callable[[], None]) -> None:
-        assert started.pid is not None
-        super().__init__(started.pid)
-        self._process = started
-        self._closed = closed
+    place: int
 
-    @property
-    def sentinel(self) -> int:
-        """The fork server's pipe, which is readable once the process has ended."""
-        return self._process.sentinel
-
-    def exit_code(self) -> int | None:
-        """Return the exit code, negative for a signal; None while the process runs."""
-        code = self._process.exitcode
-        # A dead fork server takes the exit codes with it and leaves its children running.
-        # Kill such an orphan, because the supervisor could not see it end.
-        if code == _UNKNOWN and not self.ended():
-            self.send_signal(signal.SIGKILL)
-            self.ended(_KILL_MS)
-            return -signal.SIGKILL
-        return code
-
-    def close(self) -> None:
-        """Release the descriptors of a process that has ended."""
-        super().close()
-        self._process.close()
-        self._closed()
+    def detach(self) -> int:
+        """Return the descriptor in the worker, which owns it."""
+        return _received[self.place]
 
 
-class ForkServer:
-    """The fork server of this process.
+_received: list[int] = []
 
-    It starts with the first worker, and again with the next worker if it has died.
+
+def main(requests: int, alive: int, words: int, word: int) -> None:
+    """Serve until the supervisor closes its end of ``requests``.
+
+    ``alive`` is a pipe that only the supervisor holds open; ``words`` is the memory of the
+    heartbeats.
     """
-
-    def __init__(self) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(PRELOAD))
-
-    def start(
-        self,
-        name: str,
-        target: Callable[..., None],
-        args: tuple[object, ...],
-        closed: Callable[[], None] = _nothing,
-    ) -> Worker:
-        """Start one worker, or raise OSError or EOFError.
-
-        Call ``closed`` when the worker has ended and its descriptors are released.
-        """
-        child = self._context.Process(
-            target=target,
-            args=args,
-            name=name,
-            daemon=True,  # an exit by an exception terminates the children, then joins them
-        )
-        with _no_main_module():
-            # Start the tracker first.  The fork server's start would do so inside _held_back,
-            # and the tracker's start ends with unblocking SIGTERM.
-            resource_tracker.ensure_running()
-            with _held_back(signal.SIGTERM):
-                forkserver.ensure_running()
-            child.start()
-        return Worker(child, closed)
-
-    def close(self) -> None:
-        """End the fork server.  Call this once all its children have ended."""
-        # It would also end by itself, but only a moment after this process.  Waiting for it
-        # leaves no process of the service behind.  multiprocessing has no public way to do so.
-        forkserver._forkserver._stop()  # type: ignore[attr-defined]
-        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+    for descriptor in (requests, alive, words):
+        os.set_inheritable(descriptor, False)  # the programs of a deployment do not need them
+    # The terminal's ^C and hangup go to the whole process group; the supervisor handles them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    process.name("fork server")
+    heartbeat.attach(words)
+    heartbeat.use(word)
+    for module in PRELOAD:
+        # A broken module is reported by the worker that needs it.
+        with suppress(ImportError, SyntaxError):
+            importlib.import_module(module)
+    with socket.socket(fileno=requests) as channel, mmap.mmap(-1, _PID.size) as note:
+        channel.send(READY)
+        poller = select.poll()
+        poller.register(channel, select.POLLIN)
+        while True:
+            heartbeat.beat()
+            if not poller.poll(int(heartbeat.BEAT_SECONDS * 1000)):
+                continue
+            data, descriptors, truncated = _receive(channel)
+            if not data:
+                return
+            request = Request(*pickle.loads(data))  # noqa: S301 - from the supervisor
+            if truncated:
+                result = -errno.EMFILE
+            else:
+                result = _fork(request, descriptors, (channel, alive), note)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            channel.send(ANSWER.pack(request.number, result))
 
 
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Keep multiprocessing from importing this program's ``__main__`` in each child."""
-    # multiprocessing imports it to unpickle objects that ``__main__`` defines.  There are
-    # none here, and the modules of the command line would cost each child time and memory.
-    real = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
+def _receive(channel: socket.socket) -> tuple[bytes, list[int], bool]:
+    """Return a packet, its descriptors, and True if some of them could not be received."""
+    numbers = array.array("i")
+    room = socket.CMSG_SPACE(MAX_DESCRIPTORS * numbers.itemsize)
+    data, control, flags, _ = channel.recvmsg(REQUEST_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    for _level, _kind, part in control:
+        numbers.frombytes(part[: len(part) - len(part) % numbers.itemsize])
+    return data, list(numbers), bool(flags & socket.MSG_CTRUNC)
+
+
+def _fork(
+    request: Request, descriptors: list[int], ends: tuple[socket.socket, int], note: mmap.mmap
+) -> int:
+    """Start a worker; return its pid, or a negative errno."""
+    note[:] = _PID.pack(-errno.ECHILD)
     try:
-        yield
-    finally:
-        sys.modules["__main__"] = real
+        between = os.fork()
+    except OSError as error:
+        return -(error.errno or errno.EAGAIN)
+    if between == 0:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            pid = -(error.errno or errno.EAGAIN)
+        if pid == 0:
+            _work(request, descriptors, *ends)
+        note[:] = _PID.pack(pid)
+        os._exit(0)
+    # Once it has ended, the worker is a child of the supervisor, which may wait for it.
+    os.waitpid(between, 0)
+    (pid,) = _PID.unpack(note[:])
+    return int(pid)
 
 
-@contextmanager
-def _held_back(number: signal.Signals) -> Iterator[None]:
-    """Block a signal for the processes started in this context, which inherit the mask."""
-    # A SIGTERM to the whole process group or control group must not end the fork server:
-    # the exit codes of all children would be lost with it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+def _work(request: Request, descriptors: list[int], channel: socket.socket, alive: int) -> NoReturn:
+    """Be the worker, and exit with its status."""
+    status: object = 1
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        channel.close()  # its end tells the supervisor that the fork server has ended
+        heartbeat.use(request.word)
+        process.end_with(alive)
+        _received[:] = descriptors
+        function, arguments = pickle.loads(request.call)  # noqa: S301 - from the supervisor
+        function(*arguments)
+        status = 0
+    except SystemExit as leaving:
+        status = 0 if leaving.code is None else leaving.code
+    except BaseException:
+        traceback.print_exc()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Not sys.exit(), which would return into the fork server's loop.
+    os._exit(status if isinstance(status, int) else 1)

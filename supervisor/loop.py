@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
+from collections.abc import Collection
+from typing import Final
 
 import structlog
 import zmq
 
 import mist
 from bus.broker.control import BrokerReady, Report
-from mist import clock
+from mist import clock, health, process
 from mist.notify import Notifier
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store
 from supervisor import specs
+from supervisor.adoption import Strays
 from supervisor.broker_link import BrokerLink
-from supervisor.control import Control, Status, rows
+from supervisor.control import Control, Status, health_of, rows
 from supervisor.fencing import FencingTokens
 from supervisor.notices import Notices
 from supervisor.notify import NotifySocket
+from supervisor.programs import Program
 from supervisor.scheduler import Scheduler
 from supervisor.signals import Signals
 from supervisor.spawn import Spawner
@@ -30,6 +35,11 @@ from supervisor.supervisor import Effects, Supervisor
 
 log = structlog.get_logger(__name__)
 
+# How often the supervisor looks for processes that it has adopted, and reports.
+_ROUND_SECONDS: Final = 1.0
+# The interval between two turns while the system refuses to wait for descriptors.
+_SHORT_SECONDS: Final = 0.1
+
 
 class Loop:
     """Run one service until it has ended; ``web`` is gunicorn's command, or empty."""
@@ -37,7 +47,10 @@ class Loop:
     def __init__(
         self, settings: Settings, paths: Paths, store: Store, web: tuple[str, ...] = ()
     ) -> None:
+        # Whatever outlives the worker that started it becomes a child of this process.
+        process.adopt_orphans()
         self._settings = settings
+        self._report = health.Report(paths)
         self._web = web
         self._began = clock.now()
         self._link = BrokerLink()
@@ -59,7 +72,10 @@ class Loop:
         self._notifier = Notifier()
         self._ready = False
         self._from_web = NotifySocket(paths.notify) if web else None
-        self._next_watchdog = time.monotonic()
+        self._next_round = time.monotonic()
+        self._strays = Strays()
+        self._running: set[int] = set()
+        self._web_sessions: set[int] = set()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = Control(self._context, paths, self._status)
         self._signals = Signals()
@@ -72,6 +88,7 @@ class Loop:
     def run(self) -> int:
         """Serve, and return the exit status: 0 if the service was asked to end."""
         try:
+            self._supervisor.add(specs.fork_server(self._settings))
             self._supervisor.add(specs.broker(self._settings))
             while not self._supervisor.stopped:
                 self._turn()
@@ -99,34 +116,59 @@ class Loop:
             self._hear_web(self._from_web)
         # Check every child instead of mapping ready sentinels back to children.
         self._supervisor.reap()
-        if self._control.socket in ready:
-            self._control.answer()
+        # At each turn, because the descriptor of a ZeroMQ socket is edge-triggered (ZMQ_FD).
+        self._control.answer()
         self._supervisor.tick()
+        self._housekeep()
         self._tell_systemd()
 
-    def _wait(self) -> dict[object, int]:
-        # A new poller each time, because the descriptors change with every child.
-        poller = zmq.Poller()
-        poller.register(self._control.socket, zmq.POLLIN)
-        poller.register(self._signals.descriptor, zmq.POLLIN)
+    def _wait(self) -> Collection[int]:
+        """Return the descriptors that are ready."""
+        wanted = {self._control.socket.fileno(): select.POLLIN}
+        wanted[self._signals.descriptor] = select.POLLIN
         if self._link.descriptor is not None:
-            wanted = zmq.POLLIN | zmq.POLLOUT if self._link.blocked else zmq.POLLIN
-            poller.register(self._link.descriptor, wanted)
+            more = select.POLLOUT if self._link.blocked else 0
+            wanted[self._link.descriptor] = select.POLLIN | more
         if self._from_web is not None:
-            poller.register(self._from_web.fileno(), zmq.POLLIN)
+            wanted[self._from_web.fileno()] = select.POLLIN
         for child in self._supervisor.children.values():
             if child.process is not None:
-                poller.register(child.process.sentinel, zmq.POLLIN)
-        return dict(poller.poll(self._timeout_ms()))
+                wanted[child.process.sentinel] = select.POLLIN
+        # A new poller each time, because the descriptors change with every child.
+        poller = select.poll()
+        for descriptor, events in wanted.items():
+            poller.register(descriptor, events)
+        try:
+            return dict(poller.poll(self._timeout_ms()))
+        except OSError:
+            # More descriptors than the limit of open files, which was lowered meanwhile
+            # (poll(2), EINVAL).  Nothing that a turn calls blocks, so look at all of them.
+            time.sleep(_SHORT_SECONDS)
+            return wanted
 
-    def _timeout_ms(self) -> int | None:
-        """Return the time until the next timer; None without one."""
-        times = [self._supervisor.due()]
-        if self._notifier.watchdog_seconds is not None:
-            times.append(self._next_watchdog)
-        due = min((at for at in times if at is not None), default=None)
+    def _housekeep(self) -> None:
+        """Sweep and report: at once when a process has started or ended, and each second."""
+        now = time.monotonic()
+        children = self._supervisor.children.values()
+        running = {child.pid for child in children if child.pid is not None}
+        if now >= self._next_round or self._running != running:
+            self._next_round, self._running = now + _ROUND_SECONDS, running
+            web = self._supervisor.children.get(specs.WEB)
+            if web is not None and web.pid is not None:
+                # A web worker whose master has died says goodbye to its clients and ends.
+                self._web_sessions.add(web.pid)
+            # What workers that have ended leave behind.
+            self._strays.sweep(running, self._web_sessions)
+            self._report.write(health_of(children, now, self._supervisor.watch))
+
+    def _timeout_ms(self) -> int:
+        """Return the time until the next timer."""
+        now = time.monotonic()
+        due = self._supervisor.due()
+        rest = self._notifier.watchdog_seconds or _ROUND_SECONDS
+        rest = min(rest, self._next_round - now, _ROUND_SECONDS if due is None else due - now)
         # Rounded up: a loop that wakes early would only have to sleep again.
-        return None if due is None else max(0, int((due - time.monotonic()) * 1000) + 1)
+        return max(0, int(rest * 1000) + 1)
 
     def _take(self, report: Report) -> None:
         if isinstance(report, BrokerReady):
@@ -151,6 +193,8 @@ class Loop:
         for notice in notices.take():
             if "READY" in notice:
                 self._say_ready()
+            if "WATCHDOG" in notice and web is not None and isinstance(web.process, Program):
+                web.process.note_beat(time.monotonic())
             if "STOPPING" in notice and web is not None:
                 web.reason = notice.get("STATUS", "")
 
@@ -181,22 +225,27 @@ class Loop:
         children = self._supervisor.children.values()
         running = sum(child.state is State.RUNNING for child in children)
         self._notifier.status(f"{running} of {len(children)} processes run")
-        period = self._notifier.watchdog_seconds
-        if period is not None and time.monotonic() >= self._next_watchdog:
-            self._next_watchdog = time.monotonic() + period
-            self._notifier.watchdog()
+        self._notifier.watchdog()
 
     def _status(self) -> Status:
         children = self._supervisor.children.values()
         state = "stopping" if self._supervisor.stopping else "running"
         now = time.monotonic()
-        return Status(mist.__version__, os.getpid(), state, self._began, rows(children, now))
+        return Status(
+            mist.__version__,
+            os.getpid(),
+            state,
+            self._began,
+            rows(children, now, self._supervisor.watch),
+        )
 
     def _close(self) -> None:
         # The spawner before the notices, because its children share the notices' memory.
+        self._report.close()
         self._signals.close()
         self._link.close()
         self._spawner.close()
+        process.adopt_orphans(False)
         self._notices.end()
         self._control.socket.close()
         self._context.term()

@@ -59,6 +59,15 @@ class Program(Handle):
             start_new_session=True,  # only the supervisor handles a terminal's ^C
         )
         super().__init__(self._popen.pid)
+        self._beat: float | None = None
+
+    def note_beat(self, now: float) -> None:
+        """Record that the program has reported that its loop turns."""
+        self._beat = now
+
+    def last_beat(self) -> float | None:
+        """Return the time of the last report; None before the first one."""
+        return self._beat
 
     def send_signal(self, number: int) -> None:
         """Send a signal; do nothing if the program has ended.

@@ -58,6 +58,8 @@ class Scheduler:
     def __init__(self, rows: Rows, concurrency: int) -> None:
         self._rows = rows
         self._concurrency = concurrency
+        self.unfinished: list[Deployment] = []
+        """The waiting and running deployments, as they were read last."""
         self._failing = False
 
     def look(
@@ -69,7 +71,7 @@ class Scheduler:
         are being deployed, or None if the store fails.
         """
         try:
-            rows = self._rows.unfinished()
+            rows = self.unfinished = self._rows.unfinished()
         except StoreError as error:
             self._failed(error)
             return None

@@ -7,15 +7,16 @@ import sys
 from collections.abc import Callable, Sequence
 
 from mist import process
+from mist.heartbeat import BEAT_SECONDS, Heartbeats
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
 from supervisor.broker_link import BrokerLink
 from supervisor.child import Process
-from supervisor.forkserver import ForkServer, Worker
 from supervisor.notices import Notices
 from supervisor.programs import Program
-from supervisor.specs import Spec
+from supervisor.specs import FORK_SERVER, Spec
+from supervisor.workers import ForkServer, Runner, Worker
 
 
 class Spawner:
@@ -36,27 +37,32 @@ class Spawner:
         self._notices = notices
         self._next_token = next_token
         self._web = web
-        self._fork_server = ForkServer()
+        self._beats = Heartbeats()
+        self._fork_server = ForkServer(self._beats)
 
     def __call__(self, spec: Spec, resume: bool) -> Process:
-        """Start one process, or raise OSError or EOFError."""
+        """Start one process, or raise OSError."""
+        if spec.name == FORK_SERVER:
+            return self._fork_server.start_server()
         if spec.kind is None:
             return Program(self._web, self._environ())
         # A new token for each start, so that the broker drops what a predecessor still sends.
-        assignment = Assignment(spec.kind, spec.target, self._next_token(), resume)
+        assignment = Assignment(spec.kind, spec.target, self._next_token(), resume, spec.reason)
         arguments = (spec.entry, assignment, self._settings, self._paths)
         if spec.kind == "broker":
             # Close the supervisor's copy of the broker's end.  Otherwise the link would not
             # see the end of the broker.
             with self._link.renew() as pipe:
-                return self._fork_server.start(spec.name, process.run, (*arguments, pipe))
+                return self._fork_server.start(process.run, (*arguments, pipe))
         if spec.kind == "container":
             return self._collector(spec, arguments)
-        return self._fork_server.start(spec.name, process.run, arguments)
+        kind = Runner if spec.kind == "deployment" else Worker
+        return self._fork_server.start(process.run, arguments, kind=kind)
 
     def close(self) -> None:
-        """End the fork server.  Call this once all its children have ended."""
+        """Release what the children share.  Call this once all of them have ended."""
         self._fork_server.close()
+        self._beats.close()
 
     def _collector(self, spec: Spec, arguments: tuple[object, ...]) -> Worker:
         def closed() -> None:
@@ -64,10 +70,8 @@ class Spawner:
 
         notice = self._notices.open(spec.target)
         try:
-            return self._fork_server.start(
-                spec.name, process.run, (*arguments, notice), closed=closed
-            )
-        except (OSError, EOFError):
+            return self._fork_server.start(process.run, (*arguments, notice), closed)
+        except OSError:
             closed()  # no process that could end will release the notice
             raise
 
@@ -75,10 +79,14 @@ class Spawner:
         """Return the environment for a program that loads the settings itself."""
         # Options of the command line are in no file that the program reads.
         server = self._settings.server
-        return os.environ | {
+        environ = dict(os.environ)
+        environ.pop("WATCHDOG_PID", None)  # the supervisor's own, from its service manager
+        return environ | {
             "MIST_HOME": str(self._paths.home),
             "MIST_RUNTIME": str(self._paths.runtime),
             "NOTIFY_SOCKET": str(self._paths.notify),
+            # The program reports twice in this time (sd_watchdog_enabled(3)).
+            "WATCHDOG_USEC": str(int(2e6 * BEAT_SECONDS)),
             "MIST_SERVER_BIND": server.bind,
             "MIST_SERVER_WORKERS": str(server.workers),
         }

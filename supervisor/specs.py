@@ -27,10 +27,12 @@ class Phase(IntEnum):
     COLLECTORS = 2
     SAMPLER = 3
     BROKER = 4
+    FORK_SERVER = 5
 
 
-# The name of the web tier in the table.  It is the only child that is not a forked worker.
+# The names in the table of the two children that are programs and not forked workers.
 WEB: Final = "gunicorn"
+FORK_SERVER: Final = "fork-server"
 
 
 class Spec(NamedTuple):
@@ -46,8 +48,29 @@ class Spec(NamedTuple):
     phase: Phase
     stop_seconds: float
     crash_limit: int
+    hang_seconds: float
+    """How long its loop may stand still before it is killed and restarted."""
     essential: bool = False
     """The whole service ends when this child cannot run."""
+    reason: str = ""
+    """Why the supervisor ended the process before; for the one that resumes its work."""
+
+
+def fork_server(settings: Settings) -> Spec:
+    """Return the specification of the fork server, which starts all workers."""
+    limits = settings.supervisor
+    return Spec(
+        FORK_SERVER,
+        None,
+        0,
+        "",
+        Policy.PERMANENT,
+        Phase.FORK_SERVER,
+        limits.stop_seconds,
+        limits.crash_limit,
+        limits.hang_seconds,
+        essential=True,
+    )
 
 
 def broker(settings: Settings) -> Spec:
@@ -66,7 +89,16 @@ def web(settings: Settings) -> Spec:
     # gunicorn grants its workers graceful_timeout; killing it earlier would cut them off.
     patience = max(limits.stop_seconds, settings.server.graceful_timeout + 3.0)
     return Spec(
-        WEB, None, 0, "", Policy.PERMANENT, Phase.WEB, patience, limits.crash_limit, essential=True
+        WEB,
+        None,
+        0,
+        "",
+        Policy.PERMANENT,
+        Phase.WEB,
+        patience,
+        limits.crash_limit,
+        limits.hang_seconds,
+        essential=True,
     )
 
 
@@ -79,7 +111,7 @@ def deployment(settings: Settings, deployment_id: int) -> Spec:
     """Return the specification of the runner of a deployment."""
     spec = _worker(settings, "deployment", deployment_id, Policy.ONE_SHOT, Phase.COLLECTORS)
     # After a crash the runner is started once more, to clean up.
-    return spec._replace(crash_limit=2)
+    return spec._replace(crash_limit=2, hang_seconds=settings.deployments.hang_seconds)
 
 
 def name(demand: Demand) -> str:
@@ -110,4 +142,5 @@ def _worker(
         phase,
         limits.stop_seconds,
         limits.crash_limit,
+        limits.hang_seconds,
     )

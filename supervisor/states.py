@@ -18,6 +18,8 @@ class State(StrEnum):
     """It did not end in time and was sent SIGKILL."""
     BACKOFF = "backoff"
     """It crashed and is restarted after a pause."""
+    HUNG = "hung"
+    """Its loop does not turn; it was sent SIGKILL and is restarted once it has ended."""
     FAILED = "failed"
     """It cannot start, or crashed too often; the next attempt is a crash window away."""
     FINISHED = "finished"
@@ -34,6 +36,7 @@ class Move(StrEnum):
     """A process that was asked to end has ended."""
     FINISH = "finish"
     CRASH = "crash"
+    HANG = "hang"
     GIVE_UP = "give up"
 
 
@@ -57,6 +60,11 @@ TRANSITIONS: Final[dict[tuple[State, Move], State]] = {
     (State.RUNNING, Move.FINISH): State.FINISHED,
     (State.RUNNING, Move.CRASH): State.BACKOFF,
     (State.RUNNING, Move.GIVE_UP): State.FAILED,
+    (State.RUNNING, Move.HANG): State.HUNG,
+    (State.HUNG, Move.FINISH): State.FINISHED,
+    (State.HUNG, Move.CRASH): State.BACKOFF,
+    (State.HUNG, Move.GIVE_UP): State.FAILED,
+    (State.HUNG, Move.STOP): State.KILLING,
     (State.STOPPING, Move.KILL): State.KILLING,
     (State.STOPPING, Move.GONE): State.IDLE,
     (State.KILLING, Move.GONE): State.IDLE,

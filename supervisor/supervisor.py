@@ -7,7 +7,7 @@ the broker through the injected :class:`Effects`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import structlog
@@ -17,13 +17,16 @@ from bus.broker.control import Command, DropTopic, RejectTopic, SubscriptionChan
 from bus.topics import Demand
 from mist import close_codes, messages
 from mist.settings import Settings
+from mist.store import Deployment
 from supervisor import specs
 from supervisor.child import Child, Clock
 from supervisor.child import Start as StartProcess
 from supervisor.demand import Demands
+from supervisor.patience import Patience
 from supervisor.scheduler import Scheduler, Start
 from supervisor.specs import Policy, Spec
 from supervisor.states import State
+from supervisor.watch import Watch
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +59,9 @@ class Supervisor:
         self._demands = Demands(settings.collector.linger_seconds)
         self._refused: dict[Demand, None] = {}
         self._next_look = effects.clock()
+        self.watch = Watch(effects.clock)
+        self._patience = Patience(settings.deployments)
+        self._overdue: dict[int, str] = {}
 
     # Adding children
 
@@ -74,6 +80,7 @@ class Supervisor:
         """Start a deployment's runner."""
         why = "cleans up" if action.resume else "deploys"
         spec = specs.deployment(self._settings, action.deployment_id)
+        spec = spec._replace(reason=self._overdue.get(action.deployment_id, ""))
         self.add(spec, why, resume=action.resume)
 
     # Events
@@ -104,6 +111,9 @@ class Supervisor:
         for child in list(self.children.values()):
             if child.tick():
                 self._conclude(child)
+        for child, silence in self.watch.look(self.children.values()):
+            child.hang(silence)
+            self._conclude(child)
         now = self._effects.clock()
         for demand in self._demands.expire(now):
             self._unwanted(demand)
@@ -114,6 +124,8 @@ class Supervisor:
     def due(self) -> float | None:
         """Return the clock's time at which ``tick`` has to be called next; None for never."""
         times = [child.due for child in self.children.values() if child.due is not None]
+        if any(child.watched for child in self.children.values()):
+            times.append(self.watch.due)
         lingering = self._demands.due()
         if lingering is not None:
             times.append(lingering)
@@ -160,11 +172,23 @@ class Supervisor:
             _report(child, quiet=True)
             self._stop_phase()  # this end may have completed a phase
             return
+        refused = child.refusals if child.state is State.BACKOFF else 0
+        if refused > 1:
+            return  # reported, and tried again every second
         _report(child, quiet=False)
-        if child.state is State.FAILED:
+        if refused:
+            self._refused_start(child)
+        elif child.state is State.FAILED:
             self._failed(child)
         elif child.state in {State.FINISHED, State.IDLE}:
             self._remove(child)
+
+    def _refused_start(self, child: Child) -> None:
+        """Tell the subscribers of a collector that the system is short of something."""
+        if child.spec.kind == "container":
+            self._refuse(
+                specs.topic(child.spec), f"The log collector {child.why}; it is tried again"
+            )
 
     def _failed(self, child: Child) -> None:
         # A failed collector stays in the table, so that new subscribers do not restart it.
@@ -240,6 +264,22 @@ class Supervisor:
         deploying = scheduler.look(self.running_deployments(), self.run_deployment)
         if deploying is not None:
             self._effects.refresh(deploying)
+            self._end_overdue(scheduler.unfinished, now)
+
+    def _end_overdue(self, rows: Collection[Deployment], now: float) -> None:
+        """End the runners that were cancelled or are over their time, and do not notice."""
+        # Not those that clean up: they end what was cancelled, and are brief.
+        runners = {
+            child.spec.target: child
+            for child in self.children.values()
+            if child.spec.kind == "deployment" and child.active and not child.resumes
+        }
+        unfinished = {row.id for row in rows}
+        self._overdue = {n: why for n, why in self._overdue.items() if n in unfinished}
+        for number, reason in self._patience.over(rows, runners, now).items():
+            self._overdue[number] = reason
+            runners[number].stop(reason)
+            self._conclude(runners[number])
 
     def _forget_old_failures(self, now: float) -> None:
         """Remove failed runners that ``mist status`` has shown for one crash window."""
@@ -273,6 +313,6 @@ def _report(child: Child, *, quiet: bool) -> None:
 
     With ``quiet``, during a shutdown, no end is trouble.
     """
-    trouble = child.state in {State.BACKOFF, State.FAILED, State.KILLING} and not quiet
+    trouble = child.state in {State.BACKOFF, State.HUNG, State.FAILED, State.KILLING} and not quiet
     say = log.warning if trouble else log.info
     say(str(child.state), child=child.spec.name, why=child.why, pid=child.pid)

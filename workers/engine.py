@@ -25,6 +25,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import msgspec
 
+from mist import heartbeat
 from mist.errors import EngineError, EngineUnreachable, SettingsError
 from mist.settings import Settings
 
@@ -157,8 +158,11 @@ def _dial_tcp(parts: SplitResult, timeout: float) -> socket.socket:
 
 def get(settings: Settings, path: str, **query: object) -> Reply:
     """Send a GET request; raise EngineRefused for any status other than 200."""
+    # Three waits: for the connection, for room in its buffer, and for the answer.
+    heartbeat.beat(settings.engine.timeout_seconds)
     connection = dial(settings)
     try:
+        heartbeat.beat(settings.engine.timeout_seconds)
         connection.sendall(request("GET", path, query))
         status, begun = read_head(partial(connection.recv, _RECEIVE_BYTES))
         if status != 200:
@@ -233,9 +237,11 @@ def read_head(receive: Callable[[], bytes]) -> tuple[int, bytes]:
 def _rest(connection: socket.socket, settings: Settings) -> bytes:
     """Return the rest of a body; a body that trickles in does not outlast the timeout."""
     deadline = time.monotonic() + settings.engine.timeout_seconds
+    heartbeat.beat(settings.engine.timeout_seconds)
     parts = []
     while data := connection.recv(_RECEIVE_BYTES):
         parts.append(data)
         # Never 0, which would make the socket non-blocking.
         connection.settimeout(max(0.001, deadline - time.monotonic()))
+    heartbeat.beat()
     return b"".join(parts)

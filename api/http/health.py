@@ -7,7 +7,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.http.access import services
 from api.http.envelope import Envelope, reply, write
+from mist import health
 from mist.errors import StoreError
+from mist.health import Health
 from mist.store import Store
 
 
@@ -22,18 +24,23 @@ class AliveResource:
 
 
 class ReadyResource:
-    """``/readyz``: the store and the bus can be reached."""
+    """``/readyz``: the store and the bus can be reached, and no process hangs."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Respond with 200, or with 503 and the problems found."""
         with_ = services(req)
+        report = health.read(with_.paths) or Health(0.0)
         problems = {"store": _store_problem(with_.store), "bus": with_.bus_problem()}
-        wrong = [text for text in problems.values() if text]
-        if not wrong:
+        wrong = [*problems.values(), _sentence(report.hung)]
+        # A process that has ended and is about to be replaced is told, but is not a reason to
+        # send clients away.
+        if processes := _sentence(report.hung | report.troubles):
+            problems["processes"] = processes
+        if not any(wrong):
             reply(resp, problems, "ready")
             return
         resp.status = falcon.HTTP_503
-        write(resp, Envelope(False, "; ".join(wrong), problems))
+        write(resp, Envelope(False, "; ".join(filter(None, wrong)), problems))
 
     on_head = on_get
 
@@ -45,6 +52,10 @@ class PrometheusResource:
         """Respond with the current values."""
         resp.data = generate_latest(services(req).registry)
         resp.content_type = CONTENT_TYPE_LATEST
+
+
+def _sentence(problems: dict[str, str]) -> str | None:
+    return "; ".join(f"{process} {problem}" for process, problem in problems.items()) or None
 
 
 def _store_problem(store: Store) -> str | None:

@@ -36,6 +36,10 @@ log = structlog.get_logger(__name__)
 _LOOK_SECONDS: Final = 0.05
 
 
+# A turn of the master's loop that is later than this was held up; it waits for up to a second.
+_LATE_SECONDS: Final = 2.0
+
+
 class WebTierEnded(MistError):
     """No worker is serving, and none can be started."""
 
@@ -58,6 +62,7 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
         self._served = False  # READY=1 is sent once
         self._refused = ""
         self._stopping = False
+        self._since = self._looked_at = time.monotonic()
         super().__init__(app)
 
     def setup(self, app: Any) -> None:
@@ -77,6 +82,8 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Wait for a signal, but no longer than until the next action is due."""
+        self._notifier.watchdog()  # once per turn of the loop
+        timeout = min(timeout, self._notifier.watchdog_seconds or timeout)
         if any(not worker.status.serves for worker in self.WORKERS.values()):
             timeout = _LOOK_SECONDS
         elif self._attempts.due > (now := time.monotonic()):
@@ -104,14 +111,18 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
     def murder_workers(self) -> None:
         """Kill workers that hang, whether they are serving or still starting."""
         now = time.monotonic()
+        if now > self._looked_at + _LATE_SECONDS:
+            self._since = now  # this loop stood still itself: what it did not see does not count
         for pid, worker in list(self.WORKERS.items()):
             if not worker.status.serves and not worker.dismissed:
                 worker.tmp.notify()  # its own heartbeat has not started yet
-                # gunicorn's own timeout is for workers that are already serving.
                 if now > worker.forked_at + self._settings.server.start_seconds:
                     worker.hung = True
                     self.kill_worker(pid, signal.SIGKILL)
-        super().murder_workers()
+            elif worker.status.serves and self._silence(worker, now) > self._patience:
+                log.error("web_worker_hung", pid=pid, seconds=round(self._silence(worker, now), 1))
+                self.kill_worker(pid, signal.SIGKILL)
+        self._looked_at = now
 
     def reap_workers(self) -> None:
         """Handle every worker that has ended."""
@@ -177,6 +188,14 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
     def _begin(self) -> None:
         """Reset the record of failures."""
         self._attempts = Attempts(self._settings, self.num_workers, time.monotonic())
+
+    @property
+    def _patience(self) -> float:
+        return self._settings.supervisor.hang_seconds
+
+    def _silence(self, worker: MistWorker, now: float) -> float:
+        """Return for how many seconds the loop of a worker has not turned."""
+        return now - max(float(worker.tmp.last_update()), self._since)
 
     def _workers(self) -> tuple[list[MistWorker], list[MistWorker]]:
         """Return the workers with the current settings, and those to be replaced, oldest first."""

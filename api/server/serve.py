@@ -21,7 +21,7 @@ def main() -> None:
     """Serve until asked to stop; after a MistError exit with its status."""
     # Hide the socket from gunicorn, which would report readiness before a worker serves.
     manager = os.environ.pop("NOTIFY_SOCKET", "")
-    notifier = Notifier({"NOTIFY_SOCKET": manager})
+    notifier = Notifier(os.environ | {"NOTIFY_SOCKET": manager})
     try:
         process.raise_file_limit()
         logs.configure(load_settings())

@@ -31,6 +31,7 @@ from bus.broker.control import (
 )
 from bus.coalesce import Coalescer
 from bus.replay import ReplayRequest, parse_replay_request, replay_reply
+from mist import heartbeat
 from mist.errors import BusError, WireError
 from mist.paths import Paths
 from mist.process import for_this_user_alone
@@ -54,6 +55,9 @@ _REQUEST_BYTES: Final = 1024
 _REPORTS: Final = 128
 # The interval between two log entries about malformed messages.
 _COMPLAIN_SECONDS: Final = 10.0
+
+# The loop turns this often even when there is nothing to do (``mist.heartbeat``).
+_TURN_MS: Final = int(heartbeat.BEAT_SECONDS * 1000)
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
@@ -82,7 +86,8 @@ class Broker:
         coalescer = Coalescer(self._settings.bus.gather_seconds)
         with suppress(EOFError, BrokenPipeError, ConnectionResetError):
             while True:
-                self.step(None)
+                self.step(_TURN_MS)
+                heartbeat.beat()
                 coalescer.rest()
 
     def step(self, timeout_ms: int | None) -> None:

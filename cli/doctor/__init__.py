@@ -149,6 +149,7 @@ CHECKS: Final[tuple[checks.Check, ...]] = (
     checks.check_runtime,
     checks.check_store,
     checks.check_bus,
+    checks.check_processes,
     checks.check_git,
 )
 

@@ -7,6 +7,7 @@ import os
 import pwd
 import resource
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,12 +19,14 @@ from bus import topics
 from bus.subscriber import ask_replay
 from cli import terminal
 from cli.top import human
-from mist import addresses
+from mist import addresses, clock
 from mist.accounts import secret
 from mist.errors import BusError, MistError, UsageError
 from mist.paths import Paths, out_of_reach, tampering
 from mist.settings import Settings
 from mist.store import open_store
+from supervisor.control import Row, ask_status
+from supervisor.watch import MISSED_SECONDS
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -38,6 +41,9 @@ _SPARE_FILES: Final = 256
 _SOCKET_PATH: Final = 108
 
 _PROBE_SECONDS: Final = 2.0
+
+# A process that was restarted within this time is mentioned.
+_RECENT_SECONDS: Final = 600.0
 
 
 class Finding(NamedTuple):
@@ -193,6 +199,44 @@ def check_bus(_settings: Settings, paths: Paths) -> Iterator[Finding]:
             yield Finding("warn", "service", str(error), "start it with `mist up`")
             return
     yield Finding("ok", "service", f"running, its broker answers in {paths.runtime}")
+
+
+def check_processes(_settings: Settings, paths: Paths) -> Iterator[Finding]:
+    """Check that every process of a running service responds, and has not been replaced lately."""
+    socket_path = Path(paths.endpoint("control").removeprefix("ipc://"))
+    if not socket_path.exists():  # reported by check_bus
+        return
+    if out_of_reach(socket_path):
+        # Members of the group may use the bus, and need not see the processes.
+        yield _as_another("process", socket_path)._replace(verdict="warn")
+        return
+    with terminal.bus_context() as context:
+        try:
+            status = ask_status(context, paths, timeout=_PROBE_SECONDS)
+        except BusError:
+            text = f"the supervisor does not answer on {socket_path}"
+            yield Finding("fail", "process", text, "restart the service")
+            return
+    troubles = list(filter(None, map(_trouble, status.processes)))
+    if not troubles:
+        text = f"the supervisor answers, {len(status.processes)} processes respond"
+        yield Finding("ok", "process", text)
+    yield from troubles
+
+
+def _trouble(row: Row) -> Finding | None:
+    """Return a finding about a process that does not run, or was replaced a short time ago."""
+    if row.silent is not None and row.silent > MISSED_SECONDS:
+        text = f"{row.process} has not responded for {row.silent:.0f} s"
+        return Finding("fail", "process", text, "the supervisor replaces it in a few seconds")
+    if row.state in {"hung", "failed"}:
+        advice = "the log of the service says more; `mist status` shows when it is tried again"
+        return Finding("fail", "process", f"{row.process} is {row.state}: {row.why}", advice)
+    age = time.time() - clock.nanoseconds(row.since) / 1e9
+    if row.state == "backoff" or (row.restarts and age < _RECENT_SECONDS):
+        text = f"{row.process} was restarted {row.restarts} times, lately because: {row.why}"
+        return Finding("warn", "process", text, "if this repeats, look into the service's log")
+    return None
 
 
 def check_git(_settings: Settings, _paths: Paths) -> Iterator[Finding]:

@@ -294,6 +294,31 @@ def test_a_killed_runner_is_cleaned_up_after(site: Site, container: str) -> None
     assert (row["status"], row["error_message"]) == ("failed", "Interrupted by a restart")
 
 
+def test_two_hung_runners_do_not_stop_the_queue(
+    make_service: MakeService, engine: PrivateEngine, tmp_path: Path, container: str
+) -> None:
+    """Runners that do not respond end with their programs; who cancelled one is recorded."""
+    site = Site(make_service(engine, QUICK | {"deployments.hang_seconds": 3}), engine, tmp_path)
+    hung = []
+    for number in (1, 2):
+        app, _ = site.app(f"{container}-{number}", f"RUN sleep {60 + number}")
+        deployment = site.deploy(app)
+        site.wait(deployment, "building")
+        hung.append(deployment)
+    app, _ = site.app(f"{container}-3")
+    next_one = site.deploy(app)
+    for deployment in hung:
+        (row,) = site.service.running(f"deployment/{deployment}")
+        psutil.Process(row["pid"]).suspend()
+    site.request("POST", f"deployments/{hung[0]}/cancel")
+    assert site.wait(next_one)["status"] == "success"
+    rows = [site.wait(deployment) for deployment in hung]
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    assert rows[0]["error_message"].startswith("Cancelled by")
+    assert rows[1]["error_message"].startswith("Interrupted: its process did not respond for 3")
+    assert not site.service.running("deployment/")
+
+
 def test_cancelling_over_http(site: Site, container: str, open_client: OpenClient) -> None:
     """Running and waiting deployments fail live, with the name of the user who cancelled."""
     app, _ = site.app(container, "RUN sleep 600")

@@ -24,11 +24,16 @@ class FakeProcess:
         self.signals: list[int] = []
         self.code: int | None = None
         self.closed = False
+        self.beat: float | None = None
 
     @property
     def sentinel(self) -> int:
         """Return a descriptor that is not waited for."""
         return -1
+
+    def last_beat(self) -> float | None:
+        """Return the time that the test has set."""
+        return self.beat
 
     def exit_code(self) -> int | None:
         """Return the status that the test has set."""

@@ -32,8 +32,13 @@ log = structlog.get_logger(__name__)
 
 # The first wait after a failure, in seconds; each further wait is twice as long.
 _FIRST_DELAY: Final = 0.05
-# The interval, in seconds, between looks at a stopped container that may come back.
+# The interval, in seconds, between looks at a stopped container that may come back.  It
+# doubles, because containers often stop together, and each look is a request to the engine
+# that has all of their ends to work off.
 _AWAY_POLL: Final = 0.1
+_AWAY_LIMIT: Final = 0.4
+# The same for a container that has ended, in multiples of ``collector.retry_seconds``.
+_ENDED_LIMIT: Final = 4
 
 
 class AppStatus(Protocol):
@@ -69,6 +74,7 @@ class Collector:
         self._seen: Container | None = None  # the container whose log is being published
         self._stream: LogStream | None = None  # stays open while the log is read
         self._missed: ResumePoint | None = None  # the last line when a newer one was missed
+        self._rarely = 1  # grows while a container stays ended
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None  # None while the engine answers
         self._work: dict[State, Callable[[], Event]] = {
@@ -192,19 +198,22 @@ class Collector:
 
     def _await_return(self) -> Event:
         """Give the container time to come back; publish the end if it does not."""
-        since = self._clock()
+        since, pause = self._clock(), _AWAY_POLL
         while True:
             container = self._source.look(self._name)
             if container and container.running:
                 return Event.RUNNING
-            waited = self._clock() - since
-            if waited >= self._limits.stop_grace_seconds and waited >= self._patience(container):
+            patience = max(self._limits.stop_grace_seconds, self._patience(container))
+            left = since + patience - self._clock()
+            if left <= 0:
                 return self._end(container)
-            self._out.idle(_AWAY_POLL)
+            self._out.idle(min(pause, left))
+            pause = min(2 * pause, _AWAY_LIMIT)
 
     def _watch(self) -> Event:
         """Check at intervals if there is a log to read again."""
-        self._out.idle(self._limits.retry_seconds)
+        self._out.idle(self._limits.retry_seconds * self._rarely)
+        self._rarely = min(2 * self._rarely, _ENDED_LIMIT)
         container = self._source.look(self._name)
         self._trouble_since = None
         if container is None:
@@ -228,16 +237,17 @@ class Collector:
     def _end(self, container: Container | None) -> Event:
         """Publish the last lines, the last status and the end."""
         # The stream may have broken before it delivered the last lines.
-        if self._seen:
-            self._publish_rest(self._seen)
         if container:
             self._change_container(container)
             self._publish_rest(container)
             self._publish_status(container)
         else:
+            if self._seen:
+                self._publish_rest(self._seen)
             self._out.status(self._name, "exited", "Removed")
         self._seen = container or self._seen
         self._out.end()
+        self._rarely = 1
         return Event.OVER
 
     def _publish_status(self, container: Container, flags: Flag = NO_FLAGS) -> None:

@@ -11,6 +11,7 @@ from typing import Final, Protocol, Self
 
 import msgspec
 
+from mist import heartbeat
 from mist.settings import CollectorSettings
 from workers import engine
 from workers.container import rotation
@@ -214,6 +215,8 @@ class LogStream:
         while not self._ended:
             if not self._begun:
                 self._pacer.wait(_HISTORY_SECONDS)
+            # The engine may scan a long log; the connection's own timeout is the bound.
+            heartbeat.beat(self._connection.gettimeout() or 0.0)
             yield self._deduplicator.feed(self._take(self._receive() or b""))
         self.unfinished = self._parser.unfinished
         # The resume point may have been published without its end, like a prompt.
@@ -289,7 +292,8 @@ class LogStream:
         # poll(2) takes milliseconds; rounded up, so that it does not return before the check.
         due = min(self._check, self._quiet)
         wait = max(0, int((due - self._clock()) * 1000) + 1)
-        if not self._poller.poll(wait):
+        # Not longer than a heartbeat, which comes from the loop that reads.
+        if not self._poller.poll(min(wait, int(heartbeat.BEAT_SECONDS * 1000))):
             return False
         # The first line has come; let more of them accumulate.
         self._pacer.wait()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from mist import heartbeat
 from workers.deployment.errors import Cancelled, Interrupted, TimedOut
 
 # The longest wait between two checks, in seconds.
@@ -33,6 +34,7 @@ class CancellationToken:
 
     def check(self) -> None:
         """Raise Interrupted, Cancelled or TimedOut if the deployment has to end."""
+        heartbeat.beat()  # every wait of a runner comes here once per slice
         if self._stopping:
             raise Interrupted
         now = time.monotonic()

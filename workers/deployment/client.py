@@ -16,6 +16,7 @@ import requests
 from docker.errors import DockerException
 from docker.tls import TLSConfig
 
+from mist import heartbeat
 from mist.errors import EngineUnreachable
 from mist.settings import Settings
 from workers import engine
@@ -81,7 +82,10 @@ class _Client(docker.APIClient):
             super().__init__(**arguments)
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        # docker-py adds its timeout to each request; a stop may take longer.
+        seconds = kwargs.get("timeout") or self.timeout
         try:
-            return super().request(*args, **kwargs)
+            with heartbeat.blocking(float(seconds)):
+                return super().request(*args, **kwargs)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise EngineUnreachable(self._address, engine.reason(error)) from None

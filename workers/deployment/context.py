@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from mist import heartbeat
 from mist.settings import DeploymentSettings
 from workers.deployment import ignore
 from workers.deployment.errors import RepositoryRefused
@@ -25,6 +26,9 @@ _END_BYTES: Final = 1_024
 # The modes that Git records for files.  Directories get the second, as under umask 022.
 _FILE: Final = 0o644
 _EXECUTABLE: Final = 0o755
+
+# The slowest disk that may copy a large file without counting as hung, in bytes per second.
+_SLOWEST: Final = 10_000_000
 
 IGNORE_FILE: Final = ".dockerignore"
 
@@ -136,6 +140,7 @@ def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:
             f"The repository is larger than {limit} bytes without what .dockerignore leaves out"
         )
     if info.isreg():
+        heartbeat.beat(info.size / _SLOWEST)
         with path.open("rb") as content:
             tar.addfile(info, content)
     else:

@@ -23,10 +23,14 @@ class Cancelled(DeploymentError):
 
 
 class Interrupted(DeploymentError):
-    """The service stopped during the deployment."""
+    """The service stopped during the deployment, or the supervisor ended it for a ``reason``."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
     def __str__(self) -> str:
-        return "Interrupted by a restart"
+        return f"Interrupted: {self.reason}" if self.reason else "Interrupted by a restart"
 
 
 class TimedOut(DeploymentError):

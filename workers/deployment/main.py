@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException
 
 from bus import topics
 from bus.publisher import Publisher
+from mist import heartbeat
 from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING
 from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
 from mist.paths import Paths
@@ -30,6 +31,7 @@ from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
 from workers.deployment.errors import (
     BuildFailed,
+    Cancelled,
     DeploymentError,
     DidNotStay,
     Interrupted,
@@ -45,6 +47,9 @@ log = structlog.get_logger(__name__)
 
 # The wait between two attempts to reach an engine that is away, in seconds.
 _RETRY_SECONDS: Final = 1.0
+
+# How long the removal of a large checkout may take on a slow disk, in seconds.
+_REMOVE_SECONDS: Final = 60.0
 
 # A clone reports its progress in steps of this many percent.
 _PERCENT_STEP: Final = 10
@@ -83,7 +88,7 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         job = Job(app, deployment, paths)
         runner = Runner(store, job, settings, report)
         if assignment.resume:
-            runner.recover()
+            runner.recover(assignment.reason)
         else:
             runner.run()
 
@@ -136,8 +141,12 @@ class Runner:
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._cancellation.stop())
         self._end(self._attempt())
 
-    def recover(self) -> None:
-        """Finish a deployment whose runner died: undo its work, or complete the row."""
+    def recover(self, reason: str = "") -> None:
+        """Finish a deployment whose runner died: undo its work, or complete the row.
+
+        ``reason`` is empty unless the supervisor ended the runner.
+        """
+        heartbeat.beat(_REMOVE_SECONDS)
         # Earlier versions worked next to the log.
         for folder in (self._folder, self._report.log.path.with_suffix(".work")):
             git.kill_leftovers(folder)
@@ -146,7 +155,9 @@ class Runner:
         if self._report.log.finished():
             self._report.repeat()
             return
-        self._end(self._give_up(str(Interrupted())))
+        # The supervisor ends a runner that does not notice that it was cancelled.
+        by = self._deployment.cancelled_by
+        self._end(self._give_up(str(Cancelled(by) if by else Interrupted(reason))))
 
     def _end(self, error: str | None) -> None:
         if error is None:
@@ -333,6 +344,7 @@ class Runner:
         return self._folder / "checkout"
 
     def _remove_folder(self) -> None:
+        heartbeat.beat(_REMOVE_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _cancelled_by(self) -> str | None:

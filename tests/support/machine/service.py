@@ -25,7 +25,7 @@ _ATTACK: Final = Path(__file__).with_name("attack.py")
 _PYTHON: Final = "/opt/mist/bin/python -I"
 #: The lines that make the web tier's unit a service; all others restrict it.
 _OF_THE_SERVICE: Final = re.compile(
-    r"(?m)^(Type|NotifyAccess|ExecStart|ExecReload|Restart\w*|WatchdogSec|PartOf)=.*\n"
+    r"(?m)^(Type|NotifyAccess|ExecStart|ExecReload|Restart\w*|Watchdog\w+|PartOf)=.*\n"
 )
 _AS_ATTACK: Final = f"""[Service]
 Type=oneshot

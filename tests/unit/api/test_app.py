@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 
+from mist.health import Health, Report
 from mist.store import Store, User, database
 from tests.support.http_api import Api
 
@@ -24,6 +26,22 @@ def test_ready_is_when_store_and_bus_are(api: Api) -> None:
     api.bus_problem = "no broker answers"
     answer = api.ask("GET", "/readyz")
     assert (answer.status_code, answer.json["message"]) == (503, "no broker answers")
+
+
+def test_a_process_that_hangs_is_not_ready(api: Api) -> None:
+    """A hung process is named with 503; one that is being restarted is only named."""
+    report = Report(api.services.paths)
+    report.write(Health(time.monotonic(), {}, {"metrics": "crashed: exit status 1"}))
+    answer = api.ask("GET", "/readyz")
+    assert answer.status_code == 200
+    assert answer.json["data"]["processes"] == "metrics crashed: exit status 1"
+    report.write(Health(time.monotonic(), {"container/1": "has not responded for 4 s"}))
+    answer = api.ask("GET", "/readyz")
+    assert answer.status_code == 503
+    assert answer.json["message"] == "container/1 has not responded for 4 s"
+    report.write(Health(time.monotonic() - 60.0))
+    assert "supervisor has not responded" in api.ask("GET", "/readyz").json["message"]
+    report.close()
 
 
 def test_a_store_that_is_gone_is_not_ready(api: Api, tmp_path: Path) -> None:

@@ -15,12 +15,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import zmq
 
 from cli import doctor, terminal
 from cli.doctor import checks
 from cli.doctor.checks import Finding
+from mist import clock
 from mist.paths import Paths
 from mist.settings import EngineSettings, ServerSettings, Settings
+from supervisor.control import Control, Row, Status
 from tests.support.bus import Rig
 
 
@@ -190,6 +193,49 @@ def test_directories_of_another_user(tmp_path: Path) -> None:
 def test_service_that_does_not_run(paths: Paths) -> None:
     """A service that does not run is mentioned and is not a failure."""
     assert only(checks.check_bus(Settings(), paths)).verdict == "warn"
+
+
+def test_processes_of_a_service(paths: Paths) -> None:
+    """Processes that hang, have failed, or were replaced a short time ago are told."""
+    now = clock.now()
+    rows = [
+        Row("broker", 1, "running", now, 0, "always", 0.2),
+        Row("metrics", 2, "running", now, 0, "has not responded for 4 s; always", 4.2),
+        Row("container/1", 3, "running", now, 2, "hung: its loop did not turn for 6.1 s", 0.1),
+        Row("container/2", 4, "running", "2026-01-01T00:00:00.000000000Z", 2, "crashed", 0.1),
+        Row("container/3", None, "failed", now, 0, "crashed: exit status 1 (8 times)"),
+        Row("deployment/7", 5, "hung", now, 0, "hung: its loop did not turn for 10.2 s"),
+    ]
+    status = Status("1", 1, "running", now, rows)
+    with zmq.Context() as context:
+        control = Control(context, paths, lambda: status)
+
+        def answer_once() -> None:
+            control.socket.poll(10_000)
+            control.answer()
+
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        found = list(checks.check_processes(Settings(), paths))
+        thread.join()
+        control.socket.close()
+    assert [(finding.verdict, finding.text.split()[0]) for finding in found] == [
+        ("fail", "metrics"),
+        ("warn", "container/1"),
+        ("fail", "container/3"),
+        ("fail", "deployment/7"),
+    ]
+
+
+def test_supervisor_that_hangs(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that does not answer is a failure."""
+    monkeypatch.setattr(checks, "_PROBE_SECONDS", 0.1)
+    with zmq.Context() as context:
+        control = Control(context, paths, lambda: Status("1", 1, "running", "", []))
+        finding = only(checks.check_processes(Settings(), paths))
+        control.socket.close()
+    assert finding.verdict == "fail"
+    assert "does not answer" in finding.text
 
 
 def test_service_that_runs(rig: Rig) -> None:

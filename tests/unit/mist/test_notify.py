@@ -24,10 +24,12 @@ def manager() -> Iterator[socket.socket]:
 def test_messages_on_a_socket_with_a_path(manager: socket.socket, tmp_path: Path) -> None:
     """Each message arrives as a datagram of its own."""
     manager.bind(str(tmp_path / "n"))
-    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")})
+    environ = {"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "60000000"}
+    notifier = Notifier(environ)
     notifier.ready()
     notifier.status("3 of 3 processes run")
     notifier.watchdog()
+    notifier.watchdog()  # not due again for half a minute
     notifier.stopping()
     words = [manager.recv(100) for _ in range(4)]
     assert words == [b"READY=1", b"STATUS=3 of 3 processes run", b"WATCHDOG=1", b"STOPPING=1"]

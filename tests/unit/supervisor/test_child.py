@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 
 import pytest
@@ -210,6 +211,57 @@ def test_process_that_cannot_be_started_backs_off() -> None:
     child.start("test")
     assert (child.state, child.why) == (State.BACKOFF, "cannot be started: no more processes")
     assert not child.active
+
+
+def test_a_shortage_is_not_a_crash() -> None:
+    """A start for which the system is short of something is tried again for as long as it takes."""
+    world = World()
+    world.refuse_to_start = OSError(errno.EMFILE, "Too many open files")
+    child = Child(CONTAINER, SETTINGS.supervisor, world.start, world.clock)
+    child.start("subscribed")
+    for _ in range(50):
+        assert (child.state, child.why) == (
+            State.BACKOFF,
+            "cannot be started: Too many open files",
+        )
+        world.now += 1.0
+        assert child.tick()
+    world.refuse_to_start = None
+    world.now += 1.0
+    assert child.tick()
+    assert (child.state, child.restarts, world.last.resume) == (State.RUNNING, 0, False)
+
+
+def test_hung_child_is_killed_and_restarted() -> None:
+    """A child whose loop stands still is killed at once, and its successor resumes its work."""
+    world, child = begun(CONTAINER)
+    child.hang(6.04)
+    assert world.last.signals == [signal.SIGKILL]
+    assert (child.state, child.why) == (State.HUNG, "hung: its loop did not turn for 6.0 s")
+    ends(world, child, -signal.SIGKILL)
+    assert child.state is State.BACKOFF
+    world.now += 1.0
+    assert child.tick()
+    assert (child.restarts, world.last.resume) == (1, True)
+    assert child.why.startswith("hung")
+
+
+def test_hung_child_that_has_finished_is_finished() -> None:
+    """A runner that ended by itself in the last moment does not need a clean-up."""
+    world, child = begun(DEPLOYMENT)
+    child.hang(12.0)
+    ends(world, child, 0)
+    assert child.state is State.FINISHED
+
+
+def test_stop_of_a_hung_child_waits_for_its_end() -> None:
+    """A child that was killed because it hung is not asked to stop."""
+    world, child = begun(CONTAINER)
+    child.hang(6.0)
+    child.stop("shutdown")
+    assert world.last.signals == [signal.SIGKILL]
+    ends(world, child, -signal.SIGKILL)
+    assert child.state is State.IDLE
 
 
 def test_waiting_child_stops_at_once() -> None:

@@ -83,7 +83,7 @@ def test_rows_tell_the_table() -> None:
     history.subscribe(b"container/1/log")
     history.ends(history.world.last, 1)
     now = history.world.clock()
-    broker, collector = rows(history.supervisor.children.values(), now)
+    broker, collector = rows(history.supervisor.children.values(), now, history.supervisor.watch)
     assert (broker.process, broker.pid, broker.state) == ("broker", 100, "running")
     assert (collector.pid, collector.state) == (None, "backoff")
     assert collector.why == "crashed: exit status 1"

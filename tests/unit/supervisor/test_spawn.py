@@ -12,9 +12,9 @@ from mist.paths import Paths
 from mist.settings import Settings
 from supervisor import specs
 from supervisor.broker_link import BrokerLink
-from supervisor.forkserver import ForkServer
 from supervisor.notices import Notices
 from supervisor.spawn import Spawner
+from supervisor.workers import ForkServer
 
 
 class NoApps:
@@ -25,7 +25,7 @@ class NoApps:
         return {}
 
 
-@pytest.mark.parametrize("error", [OSError("no descriptors"), EOFError()])
+@pytest.mark.parametrize("error", [OSError("no descriptors"), OSError(24, "Too many open files")])
 def test_collector_that_cannot_be_started_gives_its_page_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 
 import msgspec
 
 from bus.broker.control import DropTopic, RejectTopic
+from mist import close_codes
 from mist.errors import Exit, StoreError
 from mist.settings import CollectorSettings, Settings, SupervisorSettings
 from supervisor import specs
@@ -224,6 +226,37 @@ def test_restarted_broker_keeps_collectors_that_are_wanted() -> None:
     history.passes(5.0)
     first, second = history.world.started
     assert (first.signals, second.signals) == ([], [signal.SIGTERM])
+
+
+# Shortages
+
+
+def test_refused_start_is_told_once_and_tried_again() -> None:
+    """Subscribers learn why there is no collector; it starts when there is room."""
+    history = History(SETTINGS)
+    history.world.refuse_to_start = OSError(errno.EMFILE, "Too many open files")
+    history.subscribe(ONE)
+    history.passes(30.0)
+    text = "The log collector cannot be started: Too many open files; it is tried again"
+    assert refusals(history) == [(ONE, text, close_codes.TRY_AGAIN_LATER)]
+    history.world.refuse_to_start = None
+    history.passes(1.5)
+    assert history.running() == ["container/1"]
+    assert not history.world.last.resume
+
+
+def test_refused_start_that_is_not_wanted_any_more() -> None:
+    """A collector that could not be started goes with its subscribers, and may come back."""
+    history = History(SETTINGS)
+    history.world.refuse_to_start = OSError(errno.ENOMEM, "Cannot allocate memory")
+    history.subscribe(ONE)
+    history.passes(10.0)
+    history.unsubscribe(ONE)
+    history.passes(10.0)
+    assert not history.supervisor.children
+    history.world.refuse_to_start = None
+    history.subscribe(ONE)
+    assert history.running() == ["container/1"]
 
 
 # Deployments
