@@ -30,7 +30,7 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-ProcessKind = Literal["broker", "metrics", "container", "deployment"]
+ProcessKind = Literal["broker", "tap", "metrics", "container", "deployment"]
 
 # The kernel truncates a process name to 15 characters (proc_pid_comm(5)).
 _COMM: Final = Path("/proc/self/comm")
