@@ -71,8 +71,11 @@ install-files:
 	install -m 644 etc/systemd/sysusers.conf "$(DESTDIR)/etc/sysusers.d/mist.conf"
 	install -m 644 etc/systemd/tmpfiles.conf "$(DESTDIR)/etc/tmpfiles.d/mist.conf"
 	install -m 644 docs/*.md etc/proxy/* "$(DESTDIR)/usr/local/share/doc/mist"
-	for file in mist.toml gunicorn.conf.py; do
-		[ -e "$(DESTDIR)/etc/mist/$$file" ] || install -m 644 "etc/$$file" "$(DESTDIR)/etc/mist"
+	# mist.toml may hold a password; systemd-tmpfiles gives it to the service's group.
+	for file in mist.toml:640 gunicorn.conf.py:644; do
+		name="$${file%:*}"
+		[ -e "$(DESTDIR)/etc/mist/$$name" ] ||
+			install -m "$${file#*:}" "etc/$$name" "$(DESTDIR)/etc/mist"
 	done
 
 # A virtual environment with the project, in the versions of constraints.txt.

@@ -136,14 +136,16 @@ class Follower:
             yield self._patience
 
     def _live(self) -> tuple[list[Item], bool]:
-        """Return the messages that have arrived, and True if the socket is drained."""
+        """Return the messages that have arrived, and True if the socket was empty."""
+        # An end after some messages may only mean that libzmq's thread has not refilled the
+        # short queue (bus.receive_queue) yet.
         found: list[Item] = []
-        for _ in range(_BATCH):
+        for taken in range(_BATCH):
             try:
                 frames = self._events.recv_multipart(zmq.NOBLOCK)
                 message = wire.parse(frames)
             except zmq.Again:
-                return found, True
+                return found, not taken
             except WireError:
                 # Not a message of ours.  Should one of ours be damaged, its missing number
                 # leads to a replay.

@@ -18,6 +18,9 @@ from mist.errors import BusError
 from mist.paths import Paths, out_of_reach
 from mist.settings import Settings
 
+# The answers that are read ahead.  Each may be as large as the broker's buffer of a topic.
+_ANSWERS: Final = 2
+
 # The interval at which a subscriber tries to reconnect to a broker that restarts.
 _RECONNECT_MS: Final = 20
 
@@ -26,9 +29,15 @@ def events_socket(
     context: zmq.Context[zmq.Socket[bytes]], paths: Paths, settings: Settings
 ) -> zmq.Socket[bytes]:
     """Return a SUB socket on the broker's ``events``, without subscriptions."""
-    socket = context.socket(zmq.SUB)
+    return connect_events(context.socket(zmq.SUB), paths, settings)
+
+
+def connect_events(
+    socket: zmq.Socket[bytes], paths: Paths, settings: Settings
+) -> zmq.Socket[bytes]:
+    """Connect a SUB or XSUB socket to the broker's ``events``, and return it."""
     socket.linger = 0
-    socket.rcvhwm = settings.bus.subscriber_queue
+    socket.rcvhwm = settings.bus.receive_queue
     socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
     socket.reconnect_ivl = _RECONNECT_MS
     socket.connect(paths.endpoint("events"))
@@ -45,6 +54,7 @@ def replay_socket(
     """
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
+    socket.rcvhwm = _ANSWERS
     # Before connect(), because the option applies to later connections only.
     socket.immediate = immediate
     socket.connect(paths.endpoint("replay"))

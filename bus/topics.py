@@ -16,6 +16,13 @@ TopicKind = Literal["container", "deployment", "metrics"]
 
 METRICS: Final = b"metrics/system"
 
+# The beginnings of topics.  Their length is bounded, because libzmq takes some hundred bytes
+# of memory for each byte of a subscription.
+_KINDS: Final = (b"container/", b"deployment/", b"metrics/")
+_PREFIX = re.compile(
+    rb"(?:container|deployment)/(?:[1-9][0-9]{0,18}(?:/[a-z]{0,16})?)?|metrics/[a-z]{0,16}"
+)
+
 # The ids of the store: at most 19 digits (mist/ids.py), without leading zeros.
 _DEMAND = re.compile(rb"(container|deployment)/([1-9][0-9]{0,18})/")
 
@@ -35,6 +42,13 @@ def container_log(app_id: int) -> bytes:
 def deployment_log(deployment_id: int) -> bytes:
     """Return the topic of a deployment's log and status."""
     return b"deployment/%d/log" % deployment_id
+
+
+def is_prefix(subscription: bytes) -> bool:
+    """Return True if a topic of the bus can begin with ``subscription``, which may be empty."""
+    return bool(_PREFIX.fullmatch(subscription)) or any(
+        kind.startswith(subscription) for kind in _KINDS
+    )
 
 
 def demand(subscription: bytes) -> Demand | None:

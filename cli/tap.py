@@ -11,7 +11,7 @@ from bus import topics, wire
 from bus.replay_client import ANSWER_SECONDS
 from bus.subscriber import ask_replay, events_socket
 from cli import terminal
-from mist.errors import WireError
+from mist.errors import UsageError, WireError
 from mist.paths import resolve_paths
 from mist.settings import load_settings
 
@@ -27,10 +27,14 @@ def command(topic: str) -> None:
     Subscribing to container/ID/ starts the collector of that application's log.  An
     empty TOPIC prints every message on the bus and starts nothing.
     """
+    if not topics.is_prefix(topic.encode()):
+        raise UsageError(
+            f"no topic begins with {topic!r}; use container/ID/, deployment/ID/ or metrics/"
+        )
     if hint := _hint(topic):
         terminal.note(hint)
     with terminal.quiet_ending(), terminal.bus_context() as context:
-        paths, settings = resolve_paths(), load_settings()
+        paths, settings = resolve_paths(), load_settings(or_defaults=True)
         # Fails with a clear message if no broker is running; subscribing would wait forever.
         ask_replay(context, paths, topics.METRICS, timeout=ANSWER_SECONDS)
         with events_socket(context, paths, settings) as events:

@@ -41,7 +41,7 @@ def command(once: bool, as_json: bool) -> None:
     # A file or a pipe cannot show a live screen.
     once = once or not (as_json or sys.stdout.isatty())
     with terminal.quiet_ending(), terminal.bus_context() as context:
-        paths, settings = resolve_paths(), load_settings()
+        paths, settings = resolve_paths(), load_settings(or_defaults=True)
         with Follower(context, paths, settings, topics.METRICS, terminal.STDOUT) as follower:
             if as_json:
                 _print_json(follower, once)

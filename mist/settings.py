@@ -73,16 +73,22 @@ class StoreSettings(Section, frozen=True):
 
 
 class BusSettings(Section, frozen=True):
-    """The TCP tap, and ZeroMQ queues in messages of at most ``batch_bytes``."""
+    """The TCP tap, and the queues and connections of the bus."""
 
     batch_bytes: Bytes = 65_536  # the largest body of one message
     collector_queue: Count = 8  # few: the engine keeps the rest on disk
     subscriber_queue: Count = 512  # beyond it messages are lost, and replayed
+    receive_queue: Count = 16  # few: a line can take 6 MiB, and the broker queues the rest
+    unsent_bytes: Bytes = 50_331_648  # queued for all subscribers
     replay_queue: Count = 8
+    replay_bytes: Bytes = 33_554_432  # queued answers for all subscribers
+    connections: Count = 128  # of subscribers, to ``events`` and to ``replay``
+    subscriptions: Count = 10_000  # per connection: one for each client of a worker
     resend_bytes: Bytes = 4_194_304  # kept for a broker that restarts
     gather_seconds: Annotated[float, Meta(ge=0)] = 0.001
     tap_bind: str = ""  # empty: no tap over TCP
     tap_keys: str = ""
+    tap_connections: Count = 64  # over TCP, with and without a key
 
 
 class ReplaySettings(Section, frozen=True):
@@ -90,6 +96,7 @@ class ReplaySettings(Section, frozen=True):
 
     lines: Count = 1_000
     bytes: Bytes = 8_388_608
+    total_bytes: Bytes = 104_857_600  # of all topics: 200 busy ones have 500 KB each
     topics: Count = 1_000
 
 
@@ -200,11 +207,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 NOT_SETTINGS: Final = frozenset({"MIST_CONFIG", "MIST_HOME", "MIST_RUNTIME"})
 
 
-def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings in force; raise SettingsError if the file or environment is wrong."""
+def load_settings(
+    environ: Mapping[str, str] = os.environ, *, or_defaults: bool = False
+) -> Settings:
+    """Return the settings in force; raise SettingsError if the file or environment is wrong.
+
+    With ``or_defaults``, a user who may not read the default file gets the defaults.
+    """
     named = environ.get("MIST_CONFIG")
     path = Path(named) if named else DEFAULT_FILE
-    raw = _read(path, must_exist=bool(named))
+    if or_defaults and not named and os.path.exists(path) and not os.access(path, os.R_OK):
+        raw: dict[str, Any] = {}  # it may hold a password, which the users of taps must not read
+    else:
+        raw = _read(path, must_exist=bool(named))
     # Check the file alone first, so that an error names the file and not the environment.
     _convert(raw, str(path))
     overrides = _overrides(environ)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bus import topics
-from bus.broker.control import SubscriptionChanged
+from bus.broker.control import Report, SubscriptionChanged
 from bus.topics import Demand
+
+
+def wanted_apps(reports: Iterable[Report]) -> set[int]:
+    """Return the applications whose logs the reported subscriptions demand."""
+    changes = [each for each in reports if isinstance(each, SubscriptionChanged)]
+    demands = [topics.demand(change.prefix) for change in changes if change.subscribed]
+    return {each.id for each in demands if each is not None and each.kind == "container"}
 
 
 class Demands:

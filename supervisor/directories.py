@@ -114,9 +114,11 @@ def _make(directory: Path, variable: str, mode: int) -> None:
             directory.mkdir(mode=mode, parents=True, exist_ok=True)
             os.chown(directory, *owner_of_new(directory.parent))
             directory.chmod(mode)
-        elif directory.stat().st_uid == os.geteuid():
+        elif directory.stat().st_uid == os.geteuid() and _mode(directory) & stat.S_IWGRP:
             # Earlier versions gave the group write access, which now only this user has.
-            directory.chmod(stat.S_IMODE(directory.stat().st_mode) & ~stat.S_IWGRP)
+            # Otherwise no chmod(2): it would clear the set-group-ID bit of MIST_RUNTIME, which
+            # gives the sockets their group, because this user is not in that group.
+            directory.chmod(_mode(directory) & ~stat.S_IWGRP)
     except OSError as error:
         raise UnsafeDirectory(
             f"cannot create {directory}: {error.strerror}; set {variable} to another directory"
@@ -125,6 +127,11 @@ def _make(directory: Path, variable: str, mode: int) -> None:
         raise UnsafeDirectory(
             f"this user may not write to {directory}; set {variable} to another directory"
         )
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions of a file or directory."""
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _check(directory: Path, variable: str, owner: int) -> None:

@@ -23,6 +23,7 @@ from supervisor import specs
 from supervisor.adoption import Strays
 from supervisor.broker_link import BrokerLink
 from supervisor.control import Control, Status, health_of, rows
+from supervisor.demand import wanted_apps
 from supervisor.fencing import FencingTokens
 from supervisor.notices import Notices
 from supervisor.notify import NotifySocket
@@ -67,6 +68,7 @@ class Loop:
                 next_token=tokens,
                 scheduler=scheduler,
                 refresh=self._notices.update,
+                exists=self._notices.exists,
             ),
         )
         self._notifier = Notifier()
@@ -109,7 +111,9 @@ class Loop:
         if self._link.blocked:
             self._link.flush()
         if self._link.descriptor in ready:
-            for report in self._link.reports():
+            reports = self._link.reports()
+            self._notices.look_up(wanted_apps(reports))
+            for report in reports:
                 self._take(report)
         if self._from_web is not None:
             # Before reaping: a web tier that has ended may have left the reason in its socket.
@@ -182,6 +186,8 @@ class Loop:
         if self._supervisor.stopping or "metrics" in self._supervisor.children:
             return  # a restarted broker: those processes are in the table already
         self._supervisor.add(specs.metrics(self._settings))
+        if self._settings.bus.tap_bind:
+            self._supervisor.add(specs.tap(self._settings))
         if self._web:
             self._supervisor.add(specs.web(self._settings))
         else:

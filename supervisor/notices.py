@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from mist.errors import StoreError
 from mist.noticeboard import AppFacts, Notice, Noticeboard
+
+# The applications in one query; SQLite takes up to 32,766 (SQLITE_MAX_VARIABLE_NUMBER).
+_QUERY: Final = 10_000
 
 
 class AppLookup(Protocol):
@@ -28,6 +31,22 @@ class Notices:
         self._pages: dict[int, int] = {}
         self._posted: dict[int, AppFacts] = {}
         self._deploying: Collection[int] = ()
+        self._unknown: set[int] = set()
+
+    def look_up(self, app_ids: Collection[int]) -> None:
+        """Find out which of these applications do not exist, with few queries for all."""
+        # The collectors that run look after their own applications.
+        asked = list(set(app_ids) - self._posted.keys())
+        self._unknown.clear()
+        # While the store fails, collectors start, and tell their clients about the error.
+        with suppress(StoreError):
+            for begin in range(0, len(asked), _QUERY):
+                some = asked[begin : begin + _QUERY]
+                self._unknown.update(set(some).difference(self._apps.containers(some)))
+
+    def exists(self, app_id: int) -> bool:
+        """Return False if the last ``look_up`` has not found the application."""
+        return app_id not in self._unknown
 
     def open(self, app_id: int) -> Notice:
         """Return the notice for a collector that is about to start."""

@@ -78,6 +78,11 @@ def broker(settings: Settings) -> Spec:
     return _worker(settings, "broker", 0, Policy.PERMANENT, Phase.BROKER)._replace(essential=True)
 
 
+def tap(settings: Settings) -> Spec:
+    """Return the specification of the tap, which only ``bus.tap_bind`` starts."""
+    return _worker(settings, "tap", 0, Policy.PERMANENT, Phase.SAMPLER)
+
+
 def metrics(settings: Settings) -> Spec:
     """Return the specification of the sampler of the host's metrics."""
     return _worker(settings, "metrics", 0, Policy.PERMANENT, Phase.SAMPLER)
@@ -131,7 +136,7 @@ def topic(spec: Spec) -> bytes:
 def _worker(
     settings: Settings, kind: process.ProcessKind, target: int, policy: Policy, phase: Phase
 ) -> Spec:
-    package = "bus.broker" if kind == "broker" else f"workers.{kind}"
+    package = f"bus.{kind}" if kind in {"broker", "tap"} else f"workers.{kind}"
     limits = settings.supervisor
     return Spec(
         f"{kind}/{target}" if target else kind,

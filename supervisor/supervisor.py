@@ -43,6 +43,8 @@ class Effects(NamedTuple):
     scheduler: Scheduler | None
     refresh: Callable[[frozenset[int]], None]
     """Update the collectors' notices; takes the applications that are being deployed."""
+    exists: Callable[[int], bool]
+    """Return True if an application exists, or may exist."""
 
 
 class Supervisor:
@@ -216,8 +218,15 @@ class Supervisor:
 
     def _want(self, demand: Demand) -> None:
         """Handle a new subscription to a container's log."""
-        if specs.name(demand) not in self.children:
+        if specs.name(demand) in self.children:
+            return
+        if self._effects.exists(demand.id):
             self._collect(demand)
+        else:
+            # Not kept: a flood of such subscriptions must not displace the broker's buffers.
+            text = messages.error("Application not found")
+            topic = topics.container_log(demand.id)
+            self._effects.tell(RejectTopic(topic, text, close_codes.NOT_FOUND, keep=False))
 
     def _collect(self, demand: Demand) -> None:
         limit = self._settings.collector.max_running

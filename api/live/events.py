@@ -30,7 +30,7 @@ class Events:
 
     def __init__(self, paths: Paths, settings: Settings) -> None:
         self.drained = False
-        """The last read emptied the socket."""
+        """The last read found the socket empty."""
         # A context of its own, because the hub's is gevent's (zmq.green).
         self._socket = events_socket(zmq.Context(), paths, settings)
         self._readable: Any = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
@@ -55,7 +55,6 @@ class Events:
         """Return the frames and the size of at most ``most`` available messages."""
         arrived: list[list[bytes]] = []
         size = 0
-        self.drained = True
         # The descriptor is edge-triggered (ZMQ_FD in zmq_getsockopt(3)).  Waiting on it is
         # safe only after a receive that found nothing.
         with suppress(zmq.Again):
@@ -63,5 +62,7 @@ class Events:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
                 arrived.append(frames)
                 size += len(frames[-1])
-            self.drained = False
+        # An end within the round may only mean that libzmq's thread has not refilled the short
+        # queue (bus.receive_queue) yet.
+        self.drained = not arrived
         return arrived, size

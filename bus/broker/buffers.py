@@ -72,6 +72,20 @@ class Buffer:
         seq = position.seq if position.epoch == self.epoch else 0
         return ((kept.header, kept.body) for kept in self._kept if kept.last > seq)
 
+    @property
+    def size(self) -> int:
+        """The bytes of memory that the kept messages take."""
+        return self._bytes
+
+    def shorten(self) -> bool:
+        """Drop the oldest message, but not the last one.  Return True if there was another."""
+        if len(self._kept) <= 1:
+            return False
+        oldest = self._kept.popleft()
+        self._weight -= oldest.weight
+        self._bytes -= oldest.size
+        return True
+
     def _too_much(self) -> bool:
         if len(self._kept) <= 1:
             return False  # a single message may exceed all bounds
@@ -82,13 +96,17 @@ class Buffer:
 
 
 class Buffers:
-    """The buffers of all topics; the one that has been silent longest is dropped first."""
+    """The buffers of all topics; the one that has been silent longest is dropped first.
+
+    Beyond ``replay.total_bytes``, the largest buffer becomes shorter.
+    """
 
     def __init__(self, settings: Settings, now: Callable[[], int] = time.time_ns) -> None:
         self._replay = settings.replay
         self._samples = settings.metrics.history_samples
         self._now = now
         self._buffers: OrderedDict[bytes, Buffer] = OrderedDict()
+        self._total = 0
 
     def __len__(self) -> int:
         return len(self._buffers)
@@ -111,8 +129,10 @@ class Buffers:
         if not _is_next(buffer, header):
             return False
         buffer.term = header.term
-        buffer.append(packed, header, body)
+        self._append(buffer, packed, header, body)
         self._buffers.move_to_end(topic)
+        while self._total > self._replay.total_bytes and self._shorten():
+            pass
         return True
 
     def refuse(self, topic: bytes, body: bytes, code: int) -> bytes:
@@ -122,14 +142,14 @@ class Buffers:
             buffer = self._new(topic, Header(Kind.ERROR, self._now(), 0, 1))
         header = Header(Kind.ERROR, buffer.epoch, buffer.term, buffer.seq + 1, code=code)
         packed = wire.pack(header)
-        buffer.append(packed, header, body)
+        self._append(buffer, packed, header, body)
         return packed
 
     def forget(self, topic: bytes, term: int) -> None:
         """Drop the topic's buffer unless a collector later than ``term`` has claimed it."""
         buffer = self._buffers.get(topic)
         if buffer is not None and buffer.term <= term:
-            del self._buffers[topic]
+            self._total -= self._buffers.pop(topic).size
 
     def _claim(self, topic: bytes, header: Header) -> None:
         buffer = self._buffers.get(topic)
@@ -144,11 +164,35 @@ class Buffers:
     def _new(self, topic: bytes, header: Header) -> Buffer:
         lines = self._samples if topic == topics.METRICS else self._replay.lines
         buffer = Buffer(header.epoch, header.term, lines, self._replay.bytes)
+        if topic in self._buffers:
+            self._total -= self._buffers[topic].size
         self._buffers[topic] = buffer
         self._buffers.move_to_end(topic)
         while len(self._buffers) > self._replay.topics:
-            self._buffers.popitem(last=False)
+            self._drop_silent()
         return buffer
+
+    def _append(self, buffer: Buffer, packed: bytes, header: Header, body: bytes) -> None:
+        before = buffer.size
+        buffer.append(packed, header, body)
+        self._total += buffer.size - before
+
+    def _shorten(self) -> bool:
+        """Free some memory.  Return False if only the newest message is left."""
+        # The largest buffer first, so that one busy topic does not cost the others theirs.
+        largest = max(self._buffers.values(), key=lambda each: each.size)
+        before = largest.size
+        if largest.shorten():
+            self._total -= before - largest.size
+        elif len(self._buffers) > 1:
+            self._drop_silent()
+        else:
+            return False
+        return True
+
+    def _drop_silent(self) -> None:
+        _topic, buffer = self._buffers.popitem(last=False)
+        self._total -= buffer.size
 
 
 def _weight(header: Header) -> int:

@@ -43,6 +43,8 @@ class RejectTopic(NamedTuple):
     """An ``error`` message."""
     code: int
     """The WebSocket close code."""
+    keep: bool = True
+    """Keep the message for later subscribers, in a buffer of the topic."""
 
 
 Command = DropTopic | RejectTopic

@@ -1,22 +1,21 @@
 """The broker's sockets and its loop.
 
-Collectors publish to ``ingest``, subscribers read ``events``, and subscribers that missed
-messages ask ``replay``.  Each round takes a bounded number of messages from each socket,
-so that none of them starves.  The broker never waits for a subscriber: one that is too
-slow loses messages, notices the gap in the numbers, and asks for a replay.
+Collectors publish to ``ingest``, subscribers read ``events`` (``fanout.py``), and
+subscribers that missed messages ask ``replay`` (``replays.py``).  Each round takes a bounded
+number of messages from each socket, so that none of them starves.  The broker never waits
+for a subscriber: one that is too slow loses messages, notices the gap in the numbers, and
+asks for a replay.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import structlog
 import zmq
 
 from bus import wire
@@ -29,32 +28,31 @@ from bus.broker.control import (
     Report,
     SubscriptionChanged,
 )
+from bus.broker.fanout import Fanout
+from bus.broker.peers import Complaints
+from bus.broker.replays import RETRY_MS, Replays
 from bus.coalesce import Coalescer
-from bus.replay import ReplayRequest, parse_replay_request, replay_reply
+from bus.wire import Header, Kind
 from mist import heartbeat
 from mist.errors import BusError, WireError
 from mist.paths import Paths
 from mist.process import for_this_user_alone
 from mist.settings import Settings
 
-if TYPE_CHECKING:
-    from bus.broker.tap import Tap
-
-log = structlog.get_logger(__name__)
-
 # The most messages that one round takes from one socket.
 _ROUND: Final = 256
-# The most replays in one round.  Each may be as large as a whole buffer.
-_REPLAYS: Final = 8
 # No topic is longer.
 MAX_TOPIC_BYTES: Final = 128
-# Subscriptions and replay requests are short; libzmq disconnects a peer that sends more.
-# A CURVE handshake needs about 400 bytes.
-_REQUEST_BYTES: Final = 1024
+# The longest subscription to a topic has 34 bytes, and ZMTP adds 10; a handshake has 40.
+_SUBSCRIPTION_BYTES: Final = 160
+# The messages of one collector that libzmq reads ahead.  Two keep its thread and this one
+# busy; the others wait in the collector's own queue.
+_INGEST_QUEUE: Final = 2
 # The most reports in one message.  A writable pipe takes that many without blocking.
 _REPORTS: Final = 128
-# The interval between two log entries about malformed messages.
-_COMPLAIN_SECONDS: Final = 10.0
+_LINGER_MS: Final = 200
+# The key of the first report; no prefix begins like this.
+_READY: Final = b"\0"
 
 # The loop turns this often even when there is nothing to do (``mist.heartbeat``).
 _TURN_MS: Final = int(heartbeat.BEAT_SECONDS * 1000)
@@ -69,17 +67,31 @@ class Broker:
     def __init__(self, context: Context, settings: Settings, paths: Paths, pipe: Connection):
         self._settings = settings
         self._pipe = pipe
-        self._reports: deque[Report] = deque([BrokerReady(os.getpid())])
-        self._complaints = Complaints()
+        # By prefix, so that a flood of subscriptions does not pile up reports.
+        self._reports: dict[bytes, Report] = {_READY: BrokerReady(os.getpid())}
+        self._complaints = Complaints("malformed_message_dropped")
         self.buffers = Buffers(settings)
         self._poller = zmq.Poller()
-        self._ingest = self._bound(context.socket(zmq.XSUB), paths, "ingest", 0o600)
-        self._events = self._bound(context.socket(zmq.XPUB), paths, "events", 0o660)
-        self._replay = self._bound(context.socket(zmq.ROUTER), paths, "replay", 0o660)
+        self._ingest = context.socket(zmq.XSUB)
+        self._ingest.linger = 0
+        self._ingest.maxmsgsize = wire.MAX_MESSAGE_BYTES
+        self._ingest.rcvhwm = _INGEST_QUEUE
+        self._fanout = Fanout(
+            context.socket(zmq.XPUB),
+            settings.bus,
+            "events",
+            connections=settings.bus.connections,
+            frame_bytes=_SUBSCRIPTION_BYTES,
+        )
+        self._replays = Replays(context.socket(zmq.ROUTER), settings, self.buffers, self._refused)
+        self._bind(self._ingest, paths, "ingest", 0o600)
+        self._bind(self._fanout.socket, paths, "events", 0o660)
+        self._bind(self._replays.socket, paths, "replay", 0o660)
         # Subscribe to everything; libzmq repeats it to each collector that connects.
         self._ingest.send(b"\x01")
+        for peers in (self._fanout.peers, self._replays.peers):
+            self._poller.register(peers.monitor, zmq.POLLIN)
         self._poller.register(pipe.fileno(), zmq.POLLIN | zmq.POLLOUT)
-        self._tap = self._tapped(context, settings, paths)
 
     def serve(self) -> None:
         """Serve until the supervisor closes the pipe or dies."""
@@ -92,36 +104,28 @@ class Broker:
 
     def step(self, timeout_ms: int | None) -> None:
         """Poll once and handle whatever is ready."""
-        ready = dict(self._poller.poll(timeout_ms))
-        if self._events in ready:
-            self._take_subscriptions()
+        waiting = self._replays.waiting
+        ready = dict(self._poller.poll(RETRY_MS if waiting else timeout_ms))
+        for peers in (self._fanout.peers, self._replays.peers):
+            if peers.monitor in ready:
+                peers.update()
+        if self._fanout.socket in ready:
+            for change in self._fanout.changes():
+                self._report(SubscriptionChanged(change.subscribed, change.prefix))
         if self._ingest in ready:
             self._forward()
-        if self._replay in ready:
-            self._answer()
+        if waiting or self._replays.socket in ready:
+            self._replays.answer()
         self._exchange(ready.get(self._pipe.fileno(), 0))
 
     def close(self) -> None:
         """Close the sockets; libzmq sends queued messages for up to 200 ms."""
-        if self._tap is not None:
-            self._tap.close()
-        for socket in (self._ingest, self._events, self._replay):
-            socket.close(linger=200)
+        self._ingest.close(linger=_LINGER_MS)
+        self._fanout.close(_LINGER_MS)
+        self._replays.close(_LINGER_MS)
 
-    def _bound(self, socket: Socket, paths: Paths, name: str, mode: int) -> Socket:
+    def _bind(self, socket: Socket, paths: Paths, name: str, mode: int) -> None:
         """Bind an endpoint whose socket file has this ``mode``."""
-        socket.linger = 0
-        if name == "ingest":
-            socket.maxmsgsize = wire.MAX_MESSAGE_BYTES
-            socket.rcvhwm = self._settings.bus.collector_queue
-        else:
-            socket.maxmsgsize = _REQUEST_BYTES
-        if name == "events":
-            socket.sndhwm = self._settings.bus.subscriber_queue
-            # Report each new subscriber, even if others have the same subscription.
-            socket.setsockopt(zmq.XPUB_VERBOSE, 1)
-        if name == "replay":
-            socket.sndhwm = self._settings.bus.replay_queue
         endpoint = paths.endpoint(name)
         try:
             # Restrict access from the start; the group gets its rights only by chmod().
@@ -131,32 +135,16 @@ class Broker:
         except (zmq.ZMQError, OSError) as error:
             raise BusError(f"cannot listen on {endpoint}: {error}") from None
         self._poller.register(socket, zmq.POLLIN)
-        return socket
 
-    def _tapped(self, context: Context, settings: Settings, paths: Paths) -> Tap | None:
-        if not settings.bus.tap_bind:
-            return None
-        from bus.broker.tap import Tap  # noqa: PLC0415 - brings asyncio and a thread
-
-        tap = Tap(context, settings, paths)
-        tap.bind(self._events)
-        return tap
-
-    def _take_subscriptions(self) -> None:
-        for _ in range(_ROUND):
-            try:
-                message = self._events.recv(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            # A message that is not a subscription is passed up as it is; ignore it.
-            if message[:1] in {b"\x00", b"\x01"}:
-                self._reports.append(SubscriptionChanged(message[:1] == b"\x01", message[1:]))
+    def _report(self, change: SubscriptionChanged) -> None:
+        self._reports.pop(change.prefix, None)  # to its end, as the latest
+        self._reports[change.prefix] = change
 
     def _forward(self) -> None:
         # Local names, because this loop handles every message of the bus.
         receive, send, accept = (
             self._ingest.recv_multipart,
-            self._events.send_multipart,
+            self._fanout.send,
             self.buffers.accept,
         )
         for _ in range(_ROUND):
@@ -169,31 +157,14 @@ class Broker:
                 if not 0 < len(topic) <= MAX_TOPIC_BYTES:
                     raise WireError(f"a topic of {len(topic)} bytes")
             except WireError as error:
-                self._complaints.note("ingest", error)
+                self._complaints.note(socket="ingest", reason=str(error))
                 continue
             # Remember, then forward: a replay that follows must include the message.
             if accept(topic, frames[1], header, body):
                 send(frames)
 
-    def _answer(self) -> None:
-        for _ in range(_REPLAYS):
-            try:
-                peer, *request = self._replay.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            try:
-                answer = self._replayed(parse_replay_request(request))
-            except WireError as error:
-                self._complaints.note("replay", error)
-                continue
-            self._replay.send_multipart([peer, *answer])
-
-    def _replayed(self, request: ReplayRequest) -> list[bytes]:
-        buffer = self.buffers.get(request.topic)
-        if buffer is None:
-            return replay_reply(request, (0, 0, 0), ())
-        state = (buffer.epoch, buffer.term, buffer.seq)
-        return replay_reply(request, state, buffer.after(request.after))
+    def _refused(self, error: WireError) -> None:
+        self._complaints.note(socket="replay", reason=str(error))
 
     def _exchange(self, ready: int) -> None:
         """Obey the supervisor's commands, and send it reports while the pipe is writable."""
@@ -203,7 +174,7 @@ class Broker:
                 self._obey(self._pipe.recv())
         if ready & zmq.POLLOUT:
             batch = min(len(self._reports), _REPORTS)
-            self._pipe.send([self._reports.popleft() for _ in range(batch)])
+            self._pipe.send([self._reports.pop(next(iter(self._reports))) for _ in range(batch)])
         # Wait for POLLOUT only with reports to send; a pipe is almost always writable.
         wanted = zmq.POLLIN | zmq.POLLOUT if self._reports else zmq.POLLIN
         self._poller.register(self._pipe.fileno(), wanted)
@@ -212,24 +183,9 @@ class Broker:
         match command:
             case DropTopic(topic, term):
                 self.buffers.forget(topic, term)
-            case RejectTopic(topic, body, code):
-                header = self.buffers.refuse(topic, body, code)
-                self._events.send_multipart([topic, header, body])
-
-
-class Complaints:
-    """Count malformed messages, and log them at a bounded rate."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._quiet_until = 0.0
-
-    def note(self, socket: str, error: WireError) -> None:
-        """Count one, and log it unless another one was logged a moment ago."""
-        self.count += 1
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + _COMPLAIN_SECONDS
-            log.warning(
-                "malformed_message_dropped", socket=socket, reason=str(error), total=self.count
-            )
+            case RejectTopic(topic, body, code, keep):
+                if keep or self.buffers.get(topic) is not None:
+                    header = self.buffers.refuse(topic, body, code)
+                else:
+                    header = wire.pack(Header(Kind.ERROR, time.time_ns(), 0, 1, code=code))
+                self._fanout.send([topic, header, body])

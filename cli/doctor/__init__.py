@@ -5,7 +5,9 @@ from __future__ import annotations
 import grp
 import os
 import platform
+import re
 import stat
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +30,21 @@ from mist.settings import DEFAULT_FILE, Settings, load_settings
 from mist.visible import visible
 
 _STYLES: Final[dict[Verdict, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+# ``user:password@`` in an address, or a parameter, as database drivers take it.
+_PASSWORD: Final = re.compile(r"://[^/@:\s]*:[^@\s]+@|[?&;]\s*(?:password|pwd)=", re.IGNORECASE)
+
+
+# The requests without which something is missing, and what.  The query of /events makes its
+# answer end at once.
+_REQUESTS: Final[tuple[tuple[str, dict[str, str], str, Verdict], ...]] = (
+    ("/info", {}, "containers and images are counted in their lists", "warn"),
+    ("/events", {"since": "1", "until": "2"}, "changes of the counts are seen late", "warn"),
+    ("/containers/json", {"limit": "1"}, "no log can be read and nothing deployed", "fail"),
+    ("/images/json", {}, "without GET /info, images are not counted", "warn"),
+)
+_FORBIDDING: Final = frozenset({401, 403, 405})
 
 
 class _Version(msgspec.Struct, frozen=True, rename="pascal"):
@@ -59,7 +76,7 @@ def examine() -> Iterator[Finding]:
     except MistError as error:
         yield Finding("fail", "settings", str(error), "correct the key or the variable")
         return
-    yield Finding("ok", "settings", _settings_source())
+    yield from _check_settings_file()
     # Unchecked: unsafe directories are findings here, and not an error.
     paths = locate_paths()
     for check in CHECKS:
@@ -75,9 +92,26 @@ def versions() -> Iterator[Finding]:
     yield Finding("ok", "versions", text)
 
 
-def _settings_source() -> str:
+def _check_settings_file() -> Iterator[Finding]:
+    """Say which settings are in force, and check that a password in them is a secret."""
     path = Path(os.environ.get("MIST_CONFIG") or DEFAULT_FILE)
-    return str(path) if path.exists() else f"defaults ({path} does not exist)"
+    if not path.exists():
+        yield Finding("ok", "settings", f"defaults ({path} does not exist)")
+    elif (key := _password_in(path)) and path.stat().st_mode & stat.S_IROTH:
+        text = f"every user may read {path}, and {key} holds a password"
+        advice = f"run `chgrp mist {path}` if the service runs as mist, and `chmod 640 {path}`"
+        yield Finding("warn", "settings", text, advice)
+    else:
+        yield Finding("ok", "settings", str(path))
+
+
+def _password_in(path: Path) -> str:
+    """Return the first key whose value is an address with a password; empty if there is none."""
+    for section, table in tomllib.loads(path.read_text("utf-8")).items():
+        for key, value in table.items():
+            if isinstance(value, str) and _PASSWORD.search(value):
+                return f"{section}.{key}"
+    return ""
 
 
 def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
@@ -101,6 +135,25 @@ def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
         yield Finding("warn", "engine", text, "upgrade the engine to 20.10 or later")
     else:
         yield Finding("ok", "engine", text)
+    yield from _check_requests(settings)
+
+
+def _check_requests(settings: Settings) -> Iterator[Finding]:
+    """Find requests that a proxy in front of the engine forbids."""
+    from workers import engine  # noqa: PLC0415 - see check_engine
+
+    for path, query, loss, verdict in _REQUESTS:
+        try:
+            engine.get(settings, path, **query).connection.close()
+        except engine.EngineRefused as error:
+            if error.status not in _FORBIDDING:
+                continue  # it answers, and the collectors report such errors
+            option = path.split("/")[1].upper()
+            advice = f"allow it in the proxy in front of the engine ({option}=1 in many of them)"
+            text = f"GET {path} is forbidden (HTTP status {error.status}): {loss}"
+            yield Finding(verdict, "engine", text, advice)
+        except MistError as error:
+            yield Finding("warn", "engine", f"GET {path}: {error}", "look at the engine's log")
 
 
 def _engine_advice(address: SplitResult) -> str:

@@ -13,11 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import zmq
-import zmq.auth
 
 from bus import wire
 from bus.broker.control import DropTopic, RejectTopic, SubscriptionChanged
@@ -28,7 +26,7 @@ from bus.wire import Flag, Header, Kind, Message
 from mist import process
 from mist.paths import Paths
 from mist.process import Assignment
-from mist.settings import BusSettings, ReplaySettings, Settings
+from mist.settings import ReplaySettings, Settings
 from tests.support.service.programs import kill
 from tests.support.wait import wait_until
 
@@ -365,67 +363,3 @@ def test_small_replay_buffer(stack: ExitStack, paths: Paths) -> None:
         publisher.publish(Kind.LOG, b"%d" % number)
     broker.await_seq(10)
     assert [message.body for message in broker.replay().messages] == [b"7", b"8", b"9"]
-
-
-class Tapped(NamedTuple):
-    """A broker that also listens on TCP."""
-
-    broker: Running
-    address: str
-    server_key: bytes
-    clients: Path
-
-
-@pytest.fixture
-def tapped(stack: ExitStack, paths: Paths) -> Tapped:
-    """A tap on a free port of the loopback interface."""
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as probe:
-        port = probe.bind_to_random_port("tcp://127.0.0.1")
-    broker = Running(stack, paths, Settings(bus=BusSettings(tap_bind=f"127.0.0.1:{port}")))
-    broker.replay()
-    public, _secret = zmq.auth.load_certificate(paths.home / "tap" / "server.key")
-    return Tapped(broker, f"tcp://127.0.0.1:{port}", public, paths.home / "tap" / "clients")
-
-
-def tap(tapped: Tapped, stack: ExitStack, keys: tuple[bytes, bytes] | None) -> Socket:
-    """Return a subscriber over TCP, with a key pair or without any security."""
-    socket = stack.enter_context(tapped.broker.context.socket(zmq.SUB))
-    socket.linger = 0
-    if keys:
-        socket.curve_serverkey = tapped.server_key
-        socket.curve_publickey, socket.curve_secretkey = keys
-    socket.subscribe(TOPIC)
-    socket.connect(tapped.address)
-    return socket
-
-
-def listed_key(tapped: Tapped) -> tuple[bytes, bytes]:
-    """A key pair whose public half is on the list."""
-    zmq.auth.create_certificates(tapped.clients, "guest")
-    public, secret = zmq.auth.load_certificate(tapped.clients / "guest.key_secret")
-    assert secret is not None
-    (tapped.clients / "guest.key_secret").unlink()
-    return public, secret
-
-
-def test_tap_with_a_listed_key(tapped: Tapped, stack: ExitStack) -> None:
-    """A key that is added while the broker runs gives access to the bus."""
-    socket = tap(tapped, stack, listed_key(tapped))
-    assert tapped.broker.edges(1) == [SubscriptionChanged(True, TOPIC)]
-    tapped.broker.pipe.send(RejectTopic(TOPIC, b"hello", 0))
-    assert socket.poll(int(PATIENCE * 1000))
-    assert receive(socket).body == b"hello"
-
-
-@pytest.mark.parametrize("with_key", [False, True], ids=["no security", "unknown key"])
-def test_tap_without_a_listed_key(tapped: Tapped, stack: ExitStack, with_key: bool) -> None:
-    """A client with no security or an unlisted key receives nothing and is not demand."""
-    (tapped.clients / "broken.key").write_text("no certificate")
-    stranger = tap(tapped, stack, zmq.curve_keypair() if with_key else None)
-    # A listed client that joins later and is served shows that the other had time enough.
-    guest = tap(tapped, stack, listed_key(tapped))
-    assert tapped.broker.edges(1) == [SubscriptionChanged(True, TOPIC)]
-    tapped.broker.pipe.send(RejectTopic(TOPIC, b"hello", 0))
-    assert guest.poll(int(PATIENCE * 1000))
-    assert not stranger.poll(200)
-    assert not tapped.broker.pipe.poll(0)

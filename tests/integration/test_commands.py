@@ -169,6 +169,14 @@ def test_tap_without_the_slash_gives_a_hint(service: Service) -> None:
         assert "try 'container/1/'" in process.stderr.readline()
 
 
+@pytest.mark.parametrize("topic", ["foo/", "container/x/", "container/1/" + "x" * 900])
+def test_tap_of_no_topic(service: Service, topic: str) -> None:
+    """A prefix that matches nothing is an error, because the command would wait for ever."""
+    done = service.mist("tap", topic, check=False)
+    assert done.returncode == Exit.USAGE
+    assert f"no topic begins with {topic!r}; use container/ID/" in done.stderr
+
+
 def test_top_once(service: Service) -> None:
     """Without a terminal, one readable sample is printed."""
     printed = service.mist("top").stdout

@@ -27,8 +27,10 @@ import zmq
 from bus.subscriber import events_socket
 from mist.errors import Exit
 from mist.settings import Settings
+from mist.store import open_store
+from tests.support import floods
 from tests.support.service.programs import program
-from tests.support.service.service import MIST, Service
+from tests.support.service.service import MIST, Service, free_port
 from tests.support.wait import wait_until
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
@@ -64,7 +66,8 @@ def service(make: Make) -> Service:
 
 @contextlib.contextmanager
 def subscribed(service: Service, *prefixes: bytes) -> Iterator[zmq.Socket[bytes]]:
-    """A subscriber to the service's bus."""
+    """A subscriber to the service's bus, whose applications exist."""
+    add_apps(service, 8)
     with (
         zmq.Context() as context,
         events_socket(context, service.paths, Settings()) as subscriber,
@@ -72,6 +75,14 @@ def subscribed(service: Service, *prefixes: bytes) -> Iterator[zmq.Socket[bytes]
         for prefix in prefixes:
             subscriber.subscribe(prefix)
         yield subscriber
+
+
+def add_apps(service: Service, count: int) -> None:
+    """Let the service have at least this many applications, numbered from 1."""
+    store = open_store(Settings(), service.paths)
+    for number in range(len(store.apps.all()) + 1, count + 1):
+        store.apps.add(f"app-{number}")
+    store.close()
 
 
 def row(service: Service, name: str) -> dict[str, Any]:
@@ -284,6 +295,55 @@ def test_killed_web_worker_comes_back(service: Service) -> None:
 
 
 # Demand
+
+
+def test_applications_that_do_not_exist(service: Service) -> None:
+    """A flood of subscriptions to unknown applications starts nothing, and memory stays flat."""
+    add_apps(service, 8)
+    with zmq.Context() as context:
+        pids = [service.pid, *(each["pid"] for each in service.status())]
+
+        def memory() -> list[int]:
+            return [psutil.Process(pid).memory_info().rss for pid in pids]
+
+        flood = floods.subscriptions(context, service.paths, lambda n: b"container/%d/" % (n + 9))
+        readings = []
+        for _ in range(2):
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                flood()
+                time.sleep(0.01)
+            readings.append(memory())
+        # The existing one is served in the middle of it.
+        with subscribed(service, b"container/7/"):
+            await_row(service, "container/7", state="running")
+    assert not [each for each in service.status() if each["process"] == "container/9"]
+    assert max(readings[1]) < floods.LIMIT
+    assert all(b - a < floods.NOISE for a, b in zip(*readings, strict=True)), readings
+
+
+def test_tap_is_a_process(make: Make) -> None:
+    """The tap is in the table, comes back after a crash, and its port is all that depends on it."""
+    port = free_port()
+    service = make({"bus.tap_bind": f"127.0.0.1:{port}"})
+    service.start()
+    before = {each["process"]: each["pid"] for each in service.status()}
+    assert before.keys() >= {"tap", "broker"}
+    os.kill(await_row(service, "tap", state="running")["pid"], signal.SIGKILL)
+    await_row(service, "tap", state="running", restarts=1)
+    assert row(service, "broker")["pid"] == before["broker"]
+    assert service.stop() == 0
+
+
+def test_tap_whose_port_is_taken(make: Make) -> None:
+    """A tap that cannot listen is given up with the reason in the log; the service works."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        service = make({"bus.tap_bind": address})
+        service.start()
+        await_row(service, "tap", state="failed")
+    assert f"bus.tap_bind: cannot listen on {address}" in service.output
+    assert service.answers("/readyz")
 
 
 def test_collector_lives_while_somebody_listens(service: Service) -> None:

@@ -93,17 +93,23 @@ def test_users_and_directories(installed: Path) -> None:
     groups = (installed / "etc/group").read_text("utf-8").splitlines()
     members = next(line for line in groups if line.startswith("mist:")).split(":")[3]
     assert members == "mist-api"
+    taps = next(line for line in groups if line.startswith("mist-tap:")).split(":")
+    assert taps[3] == "mist-api"
     if os.geteuid() == 0:
         _run(_program("systemd-tmpfiles"), f"--root={installed}", "--create", "mist.conf")
         modes = {
-            "run/mist": 0o750,
+            "run/mist": 0o2750,
             "var/lib/mist": 0o750,
             "var/lib/mist/deployments": 0o750,
             "var/lib/mist/work": 0o700,
             "var/lib/mist/store": 0o2770,
+            "etc/mist/mist.toml": 0o640,
         }
         for directory, mode in modes.items():
             assert (installed / directory).stat().st_mode & 0o7777 == mode, directory
+        assert (installed / "run/mist").stat().st_gid == int(taps[2])
+        shared = next(line for line in groups if line.startswith("mist:")).split(":")[2]
+        assert (installed / "etc/mist/mist.toml").stat().st_gid == int(shared)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

@@ -104,6 +104,18 @@ def test_root_may_use_the_command_while_the_service_runs(
     visitor.log_in(trial.password)
 
 
+def test_a_user_of_taps(machine: Machine) -> None:
+    """A member of mist-tap reads the bus, and neither the secret, the store nor the settings."""
+    machine.run("useradd --create-home --groups mist-tap watcher")
+    as_watcher = "cd / && setpriv --reuid=watcher --regid=watcher --init-groups"
+    home = "env MIST_HOME=/var/lib/mist MIST_RUNTIME=/run/mist"
+    assert "cpu" in machine.run(f"{as_watcher} {home} {MIST} top --once").output.lower()
+    for path in ("/var/lib/mist/secret", "/var/lib/mist/store/mist.db", "/etc/mist/mist.toml"):
+        refused = machine.run(f"{as_watcher} cat {path}", check=False)
+        assert "Permission denied" in refused.output
+    machine.run("userdel --remove watcher")
+
+
 def test_nothing_in_the_journal_looks_like_a_crash(service: InstalledService) -> None:
     """Neither unit was restarted or has logged errors."""
     assert service.restarts() == ["0", "0"]

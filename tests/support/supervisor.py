@@ -57,6 +57,7 @@ class World:
         self.told: list[Command] = []
         self.deploying: list[frozenset[int]] = []
         self.refuse_to_start: Exception | None = None
+        self.missing: set[int] = set()
         self._pids = itertools.count(100)
 
     def clock(self) -> float:
@@ -88,6 +89,7 @@ class World:
                 next_token=itertools.count(1).__next__,
                 scheduler=scheduler,
                 refresh=self.deploying.append,
+                exists=lambda app_id: app_id not in self.missing,
             ),
         )
 

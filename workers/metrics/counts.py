@@ -7,6 +7,10 @@ Listing images costs more than a second of processor time on an engine with cont
 image store.  The engine reports changes (``GET /events``), so the thread reads the counts
 after a change and every ``metrics.recount_seconds``.  In between, ``GET /_ping`` (0.2 ms)
 tells an idle engine from one that hangs.
+
+A proxy in front of the engine may cut the report of changes, or forbid requests.  A cut is
+no reason to forget the counts.  Without ``/events`` the counts are read every few seconds,
+and without ``/info`` they are counted in the lists of containers and images.
 """
 
 from __future__ import annotations
@@ -17,10 +21,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
+from msgspec import structs
 
 from mist.errors import EngineError, MistError
 from mist.messages import Docker
@@ -29,12 +35,15 @@ from workers import engine
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 UNKNOWN: Final = Docker(None, None, None)
 
 # The engine counts some changes a moment after it reports them, and a burst of events is
 # one change.  So the counts are read again until this long after the last event.
 _SETTLE_SECONDS: Final = 2.0
 _PACE_SECONDS: Final = 1.0  # the shortest interval between two reads
+_BLIND_SECONDS: Final = 2.0  # the interval between two reads without a report of changes
 
 _RECEIVE_BYTES: Final = 65_536
 
@@ -58,10 +67,18 @@ class _Info(msgspec.Struct, frozen=True, rename="pascal"):
     images: int
 
 
+class _Container(msgspec.Struct, frozen=True, rename="pascal"):
+    """A row of ``GET /containers/json``."""
+
+    state: str
+
+
 class Agenda:
     """The schedule of the reads, without I/O; times are those of a monotonic clock."""
 
     def __init__(self, recount: float) -> None:
+        self.blind = False
+        """No changes are reported."""
         self._recount = recount
         self._read = float("-inf")
         self._changed = float("-inf")
@@ -76,8 +93,62 @@ class Agenda:
 
     def due(self) -> float:
         """Return when to read the counts next: soon after a change, but once per second at most."""
-        unsettled = self._changed + _SETTLE_SECONDS > self._read
-        return self._read + (_PACE_SECONDS if unsettled else self._recount)
+        if self._changed + _SETTLE_SECONDS > self._read:
+            return self._read + _PACE_SECONDS
+        return self._read + (min(_BLIND_SECONDS, self._recount) if self.blind else self._recount)
+
+
+class Changes:
+    """The engine's report of changes (``GET /events``), opened again when it is cut."""
+
+    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
+        # An answer that does not begin must not hold the other requests up.
+        quick = min(settings.engine.timeout_seconds, settings.metrics.stale_seconds / 3)
+        limits = structs.replace(settings.engine, timeout_seconds=quick)
+        self._settings = structs.replace(settings, engine=limits)
+        self._now = now
+        self._connection: socket.socket | None = None
+        self._due = float("-inf")
+
+    def open(self, agenda: Agenda) -> None:
+        """Open the report if it is not and it is time."""
+        now = self._now()
+        if self._connection is not None or now < self._due:
+            return
+        self._due = now + _PACE_SECONDS
+        try:
+            reply = engine.get(self._settings, "/events", filters=_EVENTS)
+        except (EngineError, OSError) as error:
+            # The other requests tell whether the engine answers at all.
+            if not agenda.blind:
+                log.warning("engine_events_unavailable", reason=str(error))
+            self._due = now + self._settings.metrics.recount_seconds
+            agenda.blind = True
+        else:
+            self._connection = reply.connection
+            agenda.blind = False
+            agenda.changed(now)  # there was no report of what changed before
+
+    def wait(self, timeout: float, agenda: Agenda, stopped: threading.Event) -> None:
+        """Wait for a change, for the end of the report, or for ``timeout`` seconds."""
+        if self._connection is None:
+            stopped.wait(max(0.0, min(timeout, self._due - self._now())))
+        elif _readable(self._connection, timeout):
+            # Only the arrival matters; the filter lets no other events through.
+            try:
+                arrived = self._connection.recv(_RECEIVE_BYTES)
+            except OSError:
+                arrived = b""
+            if arrived:
+                agenda.changed(self._now())
+            else:
+                self.close()
+
+    def close(self) -> None:
+        """Close the report."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 class Counts:
@@ -89,6 +160,8 @@ class Counts:
         self._stale = settings.metrics.stale_seconds
         self._figures = UNKNOWN
         self._heard = float("-inf")  # the time of the engine's last answer
+        self._images: int | None = None
+        self._images_due = float("-inf")
         self._trouble = ""
         self._stopped = threading.Event()
 
@@ -106,11 +179,13 @@ class Counts:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            changes = Changes(self._settings, self._now)
             try:
-                self._watch()
-                self._lost("the engine ended its report of events")
+                self._watch(changes)
             except (MistError, OSError) as error:
                 self._lost(str(error))
+            finally:
+                changes.close()
             # A pause, because an engine that is starting refuses connections at once.
             self._stopped.wait(_PACE_SECONDS)
 
@@ -121,24 +196,15 @@ class Counts:
             self._trouble = reason
             log.warning("engine_counts_unavailable", reason=reason)
 
-    def _watch(self) -> None:
-        """Keep the counts fresh until the engine hangs up."""
-        reply = engine.get(self._settings, "/events", filters=_EVENTS)
+    def _watch(self, changes: Changes) -> None:
+        """Keep the counts fresh until the engine does not answer."""
         agenda = Agenda(self._settings.metrics.recount_seconds)
-        with reply.connection as events:
-            while self._wait(events, agenda):
-                self._ask(agenda)
-
-    def _wait(self, events: socket.socket, agenda: Agenda) -> bool:
-        """Wait for a change or for the next request; return False if the engine hung up."""
-        # Three requests per stale_seconds, so that one slow answer does not void the counts.
-        pause = min(agenda.due(), self._heard + self._stale / 3) - self._now()
-        if _readable(events, pause):
-            # Only the arrival matters; the filter lets no other events through.
-            if not events.recv(_RECEIVE_BYTES):
-                return False
-            agenda.changed(self._now())
-        return not self._stopped.is_set()
+        while not self._stopped.is_set():
+            self._ask(agenda)
+            changes.open(agenda)
+            # Three requests per stale_seconds, so that one slow answer does not void the counts.
+            pause = min(agenda.due(), self._heard + self._stale / 3) - self._now()
+            changes.wait(pause, agenda, self._stopped)
 
     def _ask(self, agenda: Agenda) -> None:
         """Read the counts if they are due; otherwise check that the engine answers."""
@@ -147,7 +213,7 @@ class Counts:
             agenda.read(now)  # before the request, because a change during it may be missed
             self._figures = self._read()
         elif now >= self._heard + self._stale / 3:
-            engine.get(self._settings, "/_ping").connection.close()
+            self._ping()
         else:
             return
         self._heard = self._now()
@@ -155,13 +221,41 @@ class Counts:
             self._trouble = ""
             log.info("engine_counts_available")
 
-    def _read(self) -> Docker:
-        answer = engine.get_json(self._settings, "/info")
+    def _ping(self) -> None:
         try:
-            info = msgspec.convert(answer, _Info)
-        except msgspec.ValidationError as error:
-            raise EngineError(f"the engine's answer to /info: {error}") from None
+            engine.get(self._settings, "/_ping").connection.close()
+        except engine.EngineRefused:
+            self._figures = self._read()  # another request that tells whether the engine answers
+
+    def _read(self) -> Docker:
+        try:
+            info = self._get("/info", _Info)
+        except engine.EngineRefused:
+            return self._count()
         return Docker(info.containers_running, info.containers, info.images)
+
+    def _count(self) -> Docker:
+        """Count what may be listed; raise EngineRefused if that is nothing."""
+        now = self._now()
+        if now >= self._images_due:
+            self._images_due = now + self._settings.metrics.recount_seconds  # this is expensive
+            with suppress(engine.EngineRefused):
+                self._images = len(self._get("/images/json", list[Any], all=1))
+        try:
+            rows = self._get("/containers/json", list[_Container], all=1)
+        except engine.EngineRefused:
+            if self._images is None:
+                raise
+            return Docker(None, None, self._images)
+        running = sum(row.state == "running" for row in rows)
+        return Docker(running, len(rows), self._images)
+
+    def _get(self, path: str, kind: type[T], **query: object) -> T:
+        answer = engine.get_json(self._settings, path, **query)
+        try:
+            return msgspec.convert(answer, kind)
+        except msgspec.ValidationError as error:
+            raise EngineError(f"the engine's answer to {path}: {error}") from None
 
 
 def _readable(connection: socket.socket, timeout: float) -> bool:

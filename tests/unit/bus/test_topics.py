@@ -52,3 +52,28 @@ def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Dem
 def test_any_other_subscription_demands_nothing(subscription: bytes) -> None:
     """A subscription to everything, or to garbage, demands nothing."""
     assert topics.demand(subscription) is None
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *(b"", b"c", b"container/", b"container/1", b"container/1/", b"container/1/log"),
+        *(b"deployment/9223372036854775807/log", b"metrics", b"metrics/system"),
+    ],
+)
+def test_beginnings_of_topics(prefix: bytes) -> None:
+    """Whatever a topic can begin with may be subscribed to."""
+    assert topics.is_prefix(prefix)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *(b"x", b"containers", b"container/0", b"container/01/", b"container/x/", b"metrics/a b"),
+        *(b"container/1/log\n", b"container/1/" + b"x" * 17, b"container/12345678901234567890/"),
+        *(b"metrics/system\0", b"deployment//log", b"Container/1/"),
+    ],
+)
+def test_what_no_topic_begins_with(prefix: bytes) -> None:
+    """Other subscriptions match nothing."""
+    assert not topics.is_prefix(prefix)

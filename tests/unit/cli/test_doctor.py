@@ -326,3 +326,40 @@ def test_text_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     """The advice follows its finding."""
     doctor._print([Finding("warn", "git", "not found", "install it")])
     assert capsys.readouterr().out == "warn git      not found\n              → install it\n"
+
+
+PASSWORDS = [
+    ('[store]\nurl = "postgresql+psycopg://mist:se/cret@db/mist"', "store.url"),
+    ('[store]\nurl = "postgresql://db/mist?user=mist&password=x"', "store.url"),
+    ('[engine]\nhost = "https://me:x@10.0.0.5:2376"', "engine.host"),
+]
+
+
+@pytest.mark.parametrize(("text", "key"), PASSWORDS)
+def test_password_that_others_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, key: str
+) -> None:
+    """A settings file with a password is for the service alone, and the advice says how."""
+    file = tmp_path / "mist.toml"
+    file.write_text(text, "utf-8")
+    monkeypatch.setenv("MIST_CONFIG", str(file))
+    file.chmod(0o644)
+    found = next(each for each in doctor.examine() if each.subject == "settings")
+    assert (found.verdict, key in found.text) == ("warn", True)
+    assert f"chmod 640 {file}" in found.advice
+    file.chmod(0o640)
+    assert next(each for each in doctor.examine() if each.subject == "settings").verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://mist@localhost/mist", "sqlite:////srv/a:b@c"]
+)
+def test_settings_without_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Everybody may read settings that hold no password."""
+    file = tmp_path / "mist.toml"
+    file.write_text(f'[store]\nurl = "{url}"', "utf-8")
+    file.chmod(0o644)
+    monkeypatch.setenv("MIST_CONFIG", str(file))
+    assert next(each for each in doctor.examine() if each.subject == "settings").verdict == "ok"

@@ -109,3 +109,21 @@ def test_collectors_that_end_are_not_counted(notices: Notices) -> None:
             notices.close(number)
     notices.update({1})
     assert opened[0].collectors() == 1
+
+
+def test_missing_applications_are_found_with_one_query(notices: Notices, apps: FakeApps) -> None:
+    """Of any number of applications, those that do not exist are known after one query."""
+    notices.look_up(range(1, 10_000))
+    assert [number for number in range(1, 10_000) if notices.exists(number)] == [1, 2]
+    assert apps.queries == 1
+    apps.names[3] = "new"
+    notices.look_up([3])
+    assert notices.exists(3)
+
+
+def test_applications_may_exist_while_the_store_fails(notices: Notices, apps: FakeApps) -> None:
+    """A store that cannot be read does not make applications disappear."""
+    apps.fails = True
+    notices.look_up([1, 3])
+    assert notices.exists(1)
+    assert notices.exists(3)

@@ -63,6 +63,20 @@ def test_first_subscription_starts_a_collector() -> None:
     assert not history.world.last.resume
 
 
+def test_application_that_does_not_exist() -> None:
+    """Nothing is started for an application that does not exist; its subscribers are told."""
+    history = History(SETTINGS)
+    history.world.missing = {7}
+    history.subscribe(b"container/7/")
+    history.subscribe(b"container/7/log")
+    assert history.world.started == []
+    assert refusals(history) == [(b"container/7/log", "Application not found", 4404)] * 2
+    assert not any(told.keep for told in history.world.told if isinstance(told, RejectTopic))
+    history.world.missing = set()
+    history.subscribe(b"container/7/")
+    assert history.running() == ["container/7"]
+
+
 def test_two_subscribers_are_one_collector() -> None:
     """Two subscribers share one collector."""
     history = History(SETTINGS)

@@ -254,3 +254,28 @@ def test_gap_in_the_numbers_is_kept() -> None:
     put(buffers, log(1))
     assert put(buffers, structs.replace(log(9), count=2))
     assert seqs(buffers, Position(10, 1)) == [9]
+
+
+def test_bound_in_bytes_of_all_topics() -> None:
+    """Beyond the bound of all topics the largest becomes shorter, and small ones keep theirs."""
+    buffers = make(total_bytes=20_000)
+    put(buffers, log(1), b"small", topic=b"container/2/log")
+    for seq in range(1, 30):
+        put(buffers, log(seq), b"x" * (3_000 - OVERHEAD_BYTES))
+    assert seqs(buffers, topic=b"container/2/log") == [1]
+    assert seqs(buffers) == [24, 25, 26, 27, 28, 29]
+
+
+def test_large_last_messages_of_many_topics() -> None:
+    """Where only large last messages are left, those of the most silent topics go."""
+    buffers = make(total_bytes=20_000)
+    for number in range(1, 6):
+        topic = b"container/%d/log" % number
+        put(buffers, log(1), b"x" * (8_000 - OVERHEAD_BYTES), topic=topic)
+    assert [buffers.get(b"container/%d/log" % n) is not None for n in range(1, 6)] == [
+        *(False, False, False, True, True)
+    ]
+    for number in range(1, 6):
+        buffers.forget(b"container/%d/log" % number, 10)
+    put(buffers, log(1), b"x" * 50_000)
+    assert seqs(buffers) == [1]

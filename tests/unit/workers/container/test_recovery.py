@@ -46,6 +46,10 @@ class Connection:
     def setblocking(self, _blocking: bool) -> None:
         """Do nothing."""
 
+    def gettimeout(self) -> float:
+        """Return the time limit of a read in seconds."""
+        return 0.0
+
     def fileno(self) -> int:
         """Return a descriptor that poll(2) accepts."""
         return self._socket.fileno()

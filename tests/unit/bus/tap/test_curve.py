@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from bus.broker.tap import Tap
+from bus.tap.curve import Curve
 from mist.errors import SettingsError
 from mist.paths import Paths
 from mist.settings import BusSettings, Settings
@@ -20,4 +20,4 @@ def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
     """An invalid address is reported with the setting before anything is bound, and not retried."""
     settings = Settings(bus=BusSettings(tap_bind=address))
     with zmq.Context() as context, pytest.raises(SettingsError, match=r"^bus\.tap_bind: "):
-        Tap(context, settings, Paths(tmp_path, tmp_path))
+        Curve(context, settings, Paths(tmp_path, tmp_path))

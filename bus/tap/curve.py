@@ -1,15 +1,15 @@
-"""The tap: the broker's ``events`` over TCP, encrypted, for clients with a listed key.
+"""CURVE for the tap's port: the server's keys, and the list of the clients' keys.
 
-The tap is off unless ``bus.tap_bind`` names an address, and only then is this module
-imported.  The server's key pair is created at the first use.  The clients' public keys
-are the ``*.key`` files (CURVE certificates as pyzmq writes them) in ``bus.tap_keys``, or
-in ``tap/clients`` in MIST_HOME.
+The server's key pair is created at the first use.  The clients' public keys are the
+``*.key`` files (CURVE certificates as pyzmq writes them) in ``bus.tap_keys``, or in
+``tap/clients`` in MIST_HOME.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
 import structlog
 import zmq
@@ -44,8 +44,8 @@ class AllowList:
         return False
 
 
-class Tap:
-    """CURVE on the TCP side of ``events``; file modes protect the ``ipc`` side."""
+class Curve:
+    """Bind sockets to ``bus.tap_bind`` that accept only clients with a listed key."""
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, paths: Paths
@@ -61,24 +61,24 @@ class Tap:
         self._allowed = Path(keys) if keys else self._home / "clients"
         self._authenticator: ThreadAuthenticator | None = None
 
-    def bind(self, events: zmq.Socket[bytes]) -> None:
-        """Add the TCP endpoint to a socket that is already bound to ``ipc``."""
-        # libzmq copies a socket's options at each bind.  Options set here apply to TCP alone:
-        # TCP is never without CURVE, and ``ipc`` never with it.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._authenticator is not None:
+            self._authenticator.stop()
+
+    def bind(self, socket: zmq.Socket[bytes]) -> None:
+        """Bind a socket, which is never without CURVE."""
         self._allowed.mkdir(parents=True, exist_ok=True, mode=0o750)
-        events.curve_publickey, events.curve_secretkey = self._key_pair()
-        events.curve_server = True
+        socket.curve_publickey, socket.curve_secretkey = self._key_pair()
+        socket.curve_server = True
         self._authenticate()
         try:
-            events.bind(f"tcp://{self._address}")
+            socket.bind(f"tcp://{self._address}")
         except zmq.ZMQError as error:
             raise BusError(f"bus.tap_bind: cannot listen on {self._address}: {error}") from None
         log.info("tap_listening", address=self._address, keys=str(self._allowed))
-
-    def close(self) -> None:
-        """Stop answering handshakes."""
-        if self._authenticator is not None:
-            self._authenticator.stop()
 
     def _authenticate(self) -> None:
         self._authenticator = ThreadAuthenticator(self._context)

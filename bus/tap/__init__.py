@@ -1,0 +1,1 @@
+"""The tap: what the broker forwards, over TCP, for clients with a listed key."""
