@@ -31,6 +31,8 @@ _DEEPER: Final = 8
 
 # The time that subscribers of an old broker get to reconnect to the new one.
 _RETURN_SECONDS: Final = 0.25
+# Those of them that are late, on a busy machine, before they would lose new lines.
+_LATE_SECONDS: Final = 0.5
 
 
 def continue_numbering(
@@ -59,10 +61,11 @@ def continue_numbering(
         out.begin()
         return False
     point = ResumePoint(known[-1], claim.line.repeats) if claim.line else None
-    # Subscribers have to be back before the broker forgets what they lack.
-    rest = Rest(out, settings.replay.lines)
-    rest.before(len(known))
+    # Subscribers have to be back before the broker forgets what they lack.  Nearly all of
+    # them have the known lines, so the pause among the new ones is the longer one.
+    Rest(out, settings.replay.lines).before(len(known))
     out.republish(known, point)
+    rest = Rest(out, settings.replay.lines, _LATE_SECONDS)
     for lines in found:
         rest.before(len(lines))
         out.lines(lines, Flag.HISTORY)
@@ -74,16 +77,19 @@ def continue_numbering(
 class Rest:
     """A pause before more lines are sent than the broker remembers."""
 
-    def __init__(self, out: LogPublisher, remembered: int) -> None:
+    def __init__(
+        self, out: LogPublisher, remembered: int, seconds: float = _RETURN_SECONDS
+    ) -> None:
         self._out = out
         self._room = remembered
+        self._seconds = seconds
 
     def before(self, lines: int) -> None:
         """Pause if ``lines`` are too many; once is enough."""
         if self._room >= 0:
             self._room -= lines
             if self._room < 0:
-                self._out.idle(_RETURN_SECONDS)
+                self._out.idle(self._seconds)
 
 
 def _read(
