@@ -60,6 +60,11 @@ class Paths(NamedTuple):
         """The socket on which the web tier notifies the supervisor (:mod:`mist.notify`)."""
         return self.runtime / "notify"
 
+    @property
+    def readers(self) -> Path:
+        """The socket on which the web tier requests older lines (:mod:`mist.read_request`)."""
+        return self.runtime / "readers"
+
     def endpoint(self, name: str) -> str:
         """Return the ZeroMQ address of ``events``, ``ingest``, ``replay`` or ``control``."""
         return f"ipc://{self.runtime / name}"

@@ -30,7 +30,7 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-ProcessKind = Literal["broker", "metrics", "container", "deployment"]
+ProcessKind = Literal["broker", "metrics", "container", "deployment", "reader"]
 
 # The kernel truncates a process name to 15 characters (proc_pid_comm(5)).
 _COMM: Final = Path("/proc/self/comm")
@@ -41,7 +41,7 @@ class Assignment(NamedTuple):
 
     kind: ProcessKind
     target: int
-    """The application's or deployment's id, or 0."""
+    """The application's or deployment's id, a reader's number, or 0."""
     term: int
     """The start time from ``time.time_ns()``: the fencing token in bus message headers."""
     resume: bool

@@ -26,6 +26,7 @@ PRELOAD: Final = (
     "bus.broker.main",
     "workers.container.main",
     "workers.metrics.main",
+    "workers.reader.main",
 )
 
 # The exit code that multiprocessing reports when the fork server itself was killed.

@@ -22,6 +22,7 @@ from supervisor.control import Control, Status, rows
 from supervisor.fencing import FencingTokens
 from supervisor.notices import Notices
 from supervisor.notify import NotifySocket
+from supervisor.readers import Readers
 from supervisor.scheduler import Scheduler
 from supervisor.signals import Signals
 from supervisor.spawn import Spawner
@@ -43,7 +44,10 @@ class Loop:
         self._link = BrokerLink()
         self._notices = Notices(store.apps)
         tokens = FencingTokens(paths.fencing)
-        self._spawner = Spawner(settings, paths, self._link, self._notices, tokens, web)
+        self._readers = Readers(settings, paths.readers, store.apps.containers)
+        self._spawner = Spawner(
+            settings, paths, self._link, self._notices, self._readers, tokens, web
+        )
         scheduler = Scheduler(store.deployments, settings.deployments.concurrency)
         self._supervisor = Supervisor(
             settings,
@@ -101,7 +105,10 @@ class Loop:
         self._supervisor.reap()
         if self._control.socket in ready:
             self._control.answer()
+        if self._readers.fileno() in ready:
+            self._readers.take(self._supervisor)
         self._supervisor.tick()
+        self._readers.tick(self._supervisor)
         self._tell_systemd()
 
     def _wait(self) -> dict[object, int]:
@@ -112,6 +119,7 @@ class Loop:
         if self._link.descriptor is not None:
             wanted = zmq.POLLIN | zmq.POLLOUT if self._link.blocked else zmq.POLLIN
             poller.register(self._link.descriptor, wanted)
+        poller.register(self._readers.fileno(), zmq.POLLIN)
         if self._from_web is not None:
             poller.register(self._from_web.fileno(), zmq.POLLIN)
         for child in self._supervisor.children.values():
@@ -121,7 +129,7 @@ class Loop:
 
     def _timeout_ms(self) -> int | None:
         """Return the time until the next timer; None without one."""
-        times = [self._supervisor.due()]
+        times = [self._supervisor.due(), self._readers.due(self._supervisor)]
         if self._notifier.watchdog_seconds is not None:
             times.append(self._next_watchdog)
         due = min((at for at in times if at is not None), default=None)
@@ -198,6 +206,7 @@ class Loop:
         self._link.close()
         self._spawner.close()
         self._notices.end()
+        self._readers.close()
         self._control.socket.close()
         self._context.term()
         if self._from_web is not None:

@@ -15,6 +15,7 @@ from supervisor.child import Process
 from supervisor.forkserver import ForkServer, Worker
 from supervisor.notices import Notices
 from supervisor.programs import Program
+from supervisor.readers import Readers
 from supervisor.specs import Spec
 
 
@@ -27,6 +28,7 @@ class Spawner:
         paths: Paths,
         link: BrokerLink,
         notices: Notices,
+        readers: Readers,
         next_token: Callable[[], int],
         web: Sequence[str] = (),
     ) -> None:
@@ -34,6 +36,7 @@ class Spawner:
         self._paths = paths
         self._link = link
         self._notices = notices
+        self._readers = readers
         self._next_token = next_token
         self._web = web
         self._fork_server = ForkServer()
@@ -44,7 +47,7 @@ class Spawner:
             return Program(self._web, self._environ())
         # A new token for each start, so that the broker drops what a predecessor still sends.
         assignment = Assignment(spec.kind, spec.target, self._next_token(), resume)
-        arguments = (spec.entry, assignment, self._settings, self._paths)
+        arguments: tuple[object, ...] = (spec.entry, assignment, self._settings, self._paths)
         if spec.kind == "broker":
             # Close the supervisor's copy of the broker's end.  Otherwise the link would not
             # see the end of the broker.
@@ -52,6 +55,8 @@ class Spawner:
                 return self._fork_server.start(spec.name, process.run, (*arguments, pipe))
         if spec.kind == "container":
             return self._collector(spec, arguments)
+        if spec.kind == "reader":
+            arguments += self._readers.assigned
         return self._fork_server.start(spec.name, process.run, arguments)
 
     def close(self) -> None:

@@ -76,6 +76,11 @@ class Supervisor:
         spec = specs.deployment(self._settings, action.deployment_id)
         self.add(spec, why, resume=action.resume)
 
+    def dismiss(self, child: Child, why: str) -> None:
+        """Stop a child, and forget it once it has no process."""
+        child.stop(why)
+        self._conclude(child)
+
     # Events
 
     def subscription_changed(self, change: SubscriptionChanged) -> None:
