@@ -46,7 +46,7 @@ class Loop:
         tokens = FencingTokens(paths.fencing)
         self._readers = Readers(settings, paths.readers, store.apps.containers)
         self._spawner = Spawner(
-            settings, paths, self._link, self._notices, self._readers, tokens, web
+            settings, paths, self._link, self._notices, tokens, web, self._readers
         )
         scheduler = Scheduler(store.deployments, settings.deployments.concurrency)
         self._supervisor = Supervisor(

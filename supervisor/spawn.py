@@ -28,9 +28,9 @@ class Spawner:
         paths: Paths,
         link: BrokerLink,
         notices: Notices,
-        readers: Readers,
         next_token: Callable[[], int],
         web: Sequence[str] = (),
+        readers: Readers | None = None,
     ) -> None:
         self._settings = settings
         self._paths = paths
@@ -55,7 +55,7 @@ class Spawner:
                 return self._fork_server.start(spec.name, process.run, (*arguments, pipe))
         if spec.kind == "container":
             return self._collector(spec, arguments)
-        if spec.kind == "reader":
+        if spec.kind == "reader" and self._readers is not None:
             arguments += self._readers.assigned
         return self._fork_server.start(spec.name, process.run, arguments)
 

@@ -25,7 +25,10 @@ from mist.log_times import moment
 from mist.read_request import ReadRequest
 
 _PARAMETERS: Final = frozenset(
-    "since until tail q regex case invert stream order limit format timestamps download".split()
+    (
+        *("since", "until", "tail", "q", "regex", "case", "invert", "stream", "order", "limit"),
+        *("format", "timestamps", "download"),
+    )
 )
 _TYPES: Final = {"ndjson": "application/x-ndjson", "text": "text/plain; charset=utf-8"}
 
@@ -58,7 +61,7 @@ class ContainerLogResource:
         answer(req, resp, identity, name, lambda: True, container=name)
 
 
-def answer(  # noqa: PLR0913, PLR0917 - each is a different part of the answer
+def answer(
     req: falcon.Request,
     resp: falcon.Response,
     identity: Identity,
@@ -116,13 +119,13 @@ def _request(req: falcon.Request, identity: Identity, target: dict[str, Any]) ->
     since, until = _moment(req, "since", now), _moment(req, "until", now)
     if since and until and since >= until:
         raise UsageError(f"since ({since}) must be before until ({until}); exchange them")
-    tail, order = _count(req, "tail", 0), _choice(req, "order", ("asc", "desc")) or "asc"
+    tail, order = _count(req, "tail", 0), _choice(req, "order", ("asc", "desc"), "asc")
     if tail is not None and order == "desc":
         raise UsageError(
             "tail cannot be combined with order=desc; use limit=N with order=desc for the "
             "newest N lines, the newest first"
         )
-    form = _choice(req, "format", ("ndjson", "text")) or "ndjson"
+    form = _choice(req, "format", ("ndjson", "text"), "ndjson")
     return ReadRequest(
         user=identity.email,
         **target,
@@ -168,9 +171,13 @@ def _count(req: falcon.Request, name: str, least: int) -> int | None:
     return None if text is None else validation.integer(name, text, least, MAX_ID)
 
 
-def _choice(req: falcon.Request, name: str, values: tuple[str, ...]) -> Any:
+def _choice(
+    req: falcon.Request, name: str, values: tuple[str, ...], default: str | None = None
+) -> Any:
     text = _one(req, name)
-    if text is not None and text not in values:
+    if text is None:
+        return default
+    if text not in values:
         raise UsageError(f"{name} must be {' or '.join(values)}, not {text[:64]!r}")
     return text
 
