@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import random
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -19,7 +18,6 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mist.settings import Settings
 from tests.integration.conftest import MakeService
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
@@ -53,17 +51,17 @@ class Reading:
         self.url = f"{service.url}{path}"
         self.headers = {"Cookie": cookie}
 
-    def get(self, **parameters: object) -> requests.Response:
+    def get(self, **parameters: Any) -> requests.Response:
         """Return the whole answer."""
         return requests.get(self.url, parameters, headers=self.headers, timeout=100)
 
-    def text(self, **parameters: object) -> bytes:
+    def text(self, **parameters: Any) -> bytes:
         """Return the log as text."""
         answer = self.get(format="text", **parameters)
         assert answer.status_code == 200, answer.text
         return answer.content
 
-    def records(self, **parameters: object) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def records(self, **parameters: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Return the log messages, and the data of the final record."""
         answer = self.get(**parameters)
         assert answer.status_code == 200, answer.text
@@ -119,3 +117,237 @@ def test_tail(engine: PrivateEngine, written: str, log: Reading, count: int) -> 
     assert log.text(tail=count) == (docker_logs(engine, written, tail=count) if count else b"")
     newest = log.text(order="desc", limit=max(1, count)).splitlines()[: count or None]
     assert newest[::-1] == docker_logs(engine, written, tail=max(1, count)).splitlines()
+
+
+QUERIES = ["WARN", "warn", "ERROR", "line 9", "key", "ümläut", "no such text", "{", "00 ", ""]
+PATTERNS = ["[0-9]+77 ", "^line 1.*9}$", "(slow|ERROR) .*5", "log, .*: 4+2", "^$"]
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_random_queries_agree_with_docker_logs_and_grep(
+    engine: PrivateEngine, written: str, log: Reading, data: st.DataObject
+) -> None:
+    """Ranges, tails, searches and orders choose the lines that ``docker logs | grep`` would."""
+    stamped = docker_logs(engine, written, timestamps=True).splitlines()
+    some = sorted(
+        data.draw(st.lists(st.integers(0, LINES - 1), min_size=2, max_size=2, unique=True))
+    )
+    since, until = (stamped[at].partition(b" ")[0].decode() for at in some)
+    query: dict[str, object] = {}
+    if data.draw(st.booleans()):
+        query["since"] = since
+    if data.draw(st.booleans()):
+        query["until"] = until
+    desc, regex = data.draw(st.booleans()), data.draw(st.booleans())
+    tail = None if desc else data.draw(st.one_of(st.none(), st.integers(1, LINES)))
+    q = data.draw(st.sampled_from(PATTERNS if regex else QUERIES))
+    case, invert = data.draw(st.booleans()), data.draw(st.booleans())
+    limit = data.draw(st.one_of(st.none(), st.integers(1, 2_000)))
+    query |= {"q": q, "regex": int(regex), "case": int(case), "invert": int(invert)}
+    query |= {"order": "desc"} if desc else {"tail": tail} if tail else {}
+    query |= {"limit": limit} if limit else {}
+
+    options = [f"--{name}={query[name]}" for name in ("since", "until") if name in query]
+    if tail and "until" not in query:  # with it, the command takes the tail first
+        options.append(f"--tail={tail}")
+    ranged = docker_command(engine, written, *options)
+    # The command's range includes the moment at its end.
+    if "until" in query:
+        ranged = [line for line in ranged if not line.startswith(until.encode())]
+    ranged = ranged[-tail:] if tail else ranged
+    texts = [line.partition(b" ")[2] for line in ranged]
+    if q:
+        texts = grep(texts, q, regex=regex, case=case, invert=invert)
+    texts = (texts[::-1] if desc else texts)[:limit]
+    assert log.text(**query).splitlines() == texts
+
+
+def docker_command(engine: PrivateEngine, name: str, *options: str) -> list[bytes]:
+    """Return the lines that the ``docker`` command prints, with time stamps."""
+    command = ["docker", "--host", engine.host, "logs", "--timestamps", *options, name]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True, timeout=60
+    )
+    return done.stdout.splitlines()
+
+
+def grep(lines: list[bytes], q: str, *, regex: bool, case: bool, invert: bool) -> list[bytes]:
+    """Return what grep prints."""
+    flags = ["-aE" if regex else "-aF", *([] if case else ["-i"]), *(["-v"] if invert else [])]
+    done = subprocess.run(
+        ["grep", *flags, "-e", q],
+        input=b"".join(line + b"\n" for line in lines),
+        capture_output=True,
+        env={"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]},
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout.splitlines()
+
+
+def test_one_stream(engine: PrivateEngine, written: str, log: Reading) -> None:
+    """``stream`` leaves out the other one."""
+    expected = engine.client.logs(written, stdout=False, stderr=True)
+    assert log.text(stream="stderr") == expected
+    logs, end = log.records(stream="stdout", order="desc", limit=2)
+    assert {m["data"]["stream"] for m in logs} == {"stdout"}
+    assert (end["matched"], end["complete"]) == (2, False)
+
+
+def test_download_and_compression(engine: PrivateEngine, written: str, log: Reading) -> None:
+    """A download has a file name, and is compressed only if the client accepts that."""
+    answer = log.get(format="text", download=1, since="2h", until="2999-01-01T00:00:00Z")
+    assert re.fullmatch(
+        rf'attachment; filename="{written}-\d{{8}}T\d{{6}}Z-to-29990101T000000Z\.log"',
+        answer.headers["Content-Disposition"],
+    )
+    assert answer.headers["Content-Encoding"] == "gzip"  # requests asks for it, and decodes it
+    assert answer.content == docker_logs(engine, written)
+    log.headers["Accept-Encoding"] = "gzip;q=0, *"
+    try:
+        plain = log.get(limit=1)
+    finally:
+        del log.headers["Accept-Encoding"]
+    assert "Content-Encoding" not in plain.headers
+    assert plain.headers["Content-Type"] == "application/x-ndjson"
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("since=yesterday", "since must be an RFC 3339 time"),
+        ("since=1h&until=2h", "must be before until"),
+        ("tail=-1", "tail must be an integer of 0 or more, not '-1'"),
+        ("tail=5&order=desc", "use limit=N with order=desc"),
+        ("order=up", "order must be asc or desc, not 'up'"),
+        ("limit=0", "limit must be from 1"),
+        ("stream=stdin", "stream must be stdout or stderr"),
+        ("format=xml", "format must be ndjson or text"),
+        ("regex=yes", "regex must be 0 or 1"),
+        ("q=a&q=b", "q is given 2 times"),
+        ("grep=x", "there is no parameter 'grep'"),
+        ("q=(&regex=1", "not a valid RE2 regular expression: missing ): ("),
+        ("q=(%3F%3Da)&regex=1", "not a valid RE2 regular expression"),
+        ("q=" + "x" * 10_000, "q has 10000 bytes, and at most 4096 are allowed"),
+    ],
+)
+def test_invalid_parameters(log: Reading, query: str, words: str) -> None:
+    """The answer is 400, and says what to do."""
+    answer = requests.get(f"{log.url}?{query}", headers=log.headers, timeout=30)
+    assert answer.status_code == 400, answer.text
+    assert words in answer.json()["message"]
+
+
+def test_rights(
+    service: Service, admin: str, engine: PrivateEngine, written: str, log: Reading
+) -> None:
+    """A log is for users with a grant; only admins learn which containers exist."""
+    password = "correct horse battery staple"
+    for email in ("reader@example.com", "other@example.com"):
+        service.add_user(email, password)
+    app = service.add_app("older-granted", written)
+    service.mist("app", "grant", "older-granted", "reader@example.com")
+    reader, other = (service.login(f"{who}@example.com", password) for who in ("reader", "other"))
+
+    def status(path: str, cookie: str) -> int:
+        headers = {"Cookie": cookie}
+        url = f"{service.url}{path}?limit=1"
+        return requests.get(url, headers=headers, timeout=30).status_code
+
+    granted, others = f"/api/apps/{app}/logs", log.url.removeprefix(service.url)
+    assert [status(granted, cookie) for cookie in (reader, other, admin, "")] == [
+        200,
+        403,
+        200,
+        401,
+    ]
+    assert [status(others, cookie) for cookie in (reader, other)] == [403, 403]
+    assert status("/api/apps/99999/logs", other) == 403
+    assert status("/api/apps/99999/logs", admin) == 404
+    for name, found in ((written, 200), ("no-such-container", 404)):
+        path = f"/api/containers/{name}/logs"
+        assert [status(path, cookie) for cookie in (reader, "", admin)] == [403, 401, found]
+
+
+def readers(service: Service) -> list[psutil.Process]:
+    """Return the processes of readers."""
+    return [process for process in service.processes() if process.name().startswith("mist reader")]
+
+
+def slow_request(service: Service, log: Reading, query: str = "format=text") -> socket.socket:
+    """Send a request, and read only the beginning of the answer."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.connect(("127.0.0.1", service.port))
+    path = log.url.removeprefix(service.url)
+    head = f"GET {path}?{query} HTTP/1.1\r\nHost: x\r\nCookie: {log.headers['Cookie']}\r\n\r\n"
+    client.sendall(head.encode())
+    assert client.recv(12) == b"HTTP/1.1 200"
+    return client
+
+
+def test_slow_client_holds_the_reader_back(service: Service, log: Reading) -> None:
+    """Nothing piles up: the reader stands still, and small; others are served meanwhile."""
+    with slow_request(service, log):
+        (process,) = readers(service)
+        wait_until(lambda: _idle(process), "the reader to stand still", 20)
+        assert process.memory_info().rss < 64 << 20
+        assert len(log.records(order="desc", limit=3)[0]) == 3
+        assert requests.get(f"{service.url}/healthz", timeout=5).status_code == 200
+    wait_until(lambda: not readers(service), "the reader to end", 1.5)
+
+
+def _idle(process: psutil.Process) -> bool:
+    before = process.cpu_times()
+    time.sleep(0.3)
+    return process.cpu_times() == before
+
+
+def test_readers_are_bounded(
+    engine: PrivateEngine, written: str, make_service: MakeService
+) -> None:
+    """Beyond the bounds the answer is 429; a client that leaves makes room."""
+    service = make_service(engine, {"reader.max_per_user": 1, "reader.max_running": 2})
+    admin = service.login()
+    app = service.add_app("bounded", written)
+    service.add_user("reader@example.com", "correct horse battery staple", admin=True)
+    other = service.login("reader@example.com", "correct horse battery staple")
+    log, others = (Reading(service, f"/api/apps/{app}/logs", who) for who in (admin, other))
+    with slow_request(service, log):
+        refused = log.get(limit=1)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "2")
+        assert "reader.max_per_user" in refused.json()["message"]
+        assert others.get(limit=1).status_code == 200
+    wait_until(lambda: log.get(limit=1).status_code == 200, "room for another reader", 5)
+
+
+def test_engine_that_stops_answering(own_engine: PrivateEngine, make_service: MakeService) -> None:
+    """The final record says that the log is incomplete, and no reader is left."""
+    own_engine.run("busy", SCRIPT)
+    wait_until(lambda: own_engine.state("busy") == "exited", "the container to write", 60)
+    service = make_service(own_engine, {"engine.timeout_seconds": 1})
+    app = service.add_app("busy", "busy")
+    log = Reading(service, f"/api/apps/{app}/logs", service.login())
+    for harm in (signal.SIGSTOP, signal.SIGKILL):
+        with slow_request(service, log, "format=ndjson") as client:
+            os.kill(own_engine.pid, harm)
+            client.settimeout(30)
+            rest = _drain(client)
+        if harm is signal.SIGSTOP:
+            os.kill(own_engine.pid, signal.SIGCONT)
+        end = json.loads(re.findall(rb'\{"type":"end".*\}\}', rest)[-1])
+        assert end["data"]["complete"] is False
+        assert "unreachable" in end["data"]["message"]
+        wait_until(lambda: not readers(service), "the reader to end", 5)
+    assert log.get(limit=1).status_code == 503
+
+
+def _drain(client: socket.socket) -> bytes:
+    """Return the rest of a chunked answer."""
+    received = b""
+    while not received.endswith(b"0\r\n\r\n"):
+        data = client.recv(65_536)
+        assert data, "the answer was broken off"
+        received += data
+    return received
