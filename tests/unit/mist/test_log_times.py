@@ -32,5 +32,5 @@ def test_moment(text: str, expected: str) -> None:
 )
 def test_invalid(text: str) -> None:
     """The error names the parameter and both forms."""
-    with pytest.raises(UsageError, match="until must be an RFC 3339 time .* such as 2h"):
+    with pytest.raises(UsageError, match=r"until must be an RFC 3339 time .* such as 2h"):
         moment("until", text, NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from struct import pack
 
 import pytest
@@ -40,7 +41,7 @@ def test_frames(pieces: list[tuple[int, int, bytes]], limit: int, cuts: list[int
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     mine, theirs = entries.parser(False, limit), frames.parser(False, limit)
     got, expected = [], []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         got += mine.feed(stream[start:end])
         expected += theirs.feed(stream[start:end])
     got += mine.finish()

@@ -51,5 +51,5 @@ def test_without_a_condition_there_is_no_choice() -> None:
 @pytest.mark.parametrize("pattern", ["(", "(?=a)", "a{2000}", "[z-a]", "\\"])
 def test_invalid_pattern(pattern: str) -> None:
     """The error quotes the library and says where the syntax is described."""
-    with pytest.raises(UsageError, match="not a valid RE2 regular expression: .*; see https"):
+    with pytest.raises(UsageError, match=r"not a valid RE2 regular expression: .*; see https"):
         chooser(ReadRequest(user="u", q=pattern, regex=True))
