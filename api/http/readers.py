@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import gevent
@@ -20,7 +21,8 @@ from api.services import Services
 from mist.errors import BusError
 from mist.read_request import LENGTH, Head, ReadRequest
 
-# A response of this kind may wait for its first byte.
+_TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h
+
 _NO_ANSWER: Final = "No reader answers; run `mist status` to see why"
 
 
@@ -29,6 +31,7 @@ class ReaderAnswer:
 
     def __init__(self, services: Services, request: ReadRequest) -> None:
         self._limits = services.settings.reader
+        self._unsent = services.settings.streams.unsent_bytes
         self._connection, theirs = socket.socketpair()
         try:
             with theirs:
@@ -55,6 +58,9 @@ class ReaderAnswer:
         ``client`` is the client's socket; its end ends the reader.  ``check`` returns False
         once the client may not read any more.
         """
+        # The kernel would hold megabytes for a slow client, which belong to the engine's disk.
+        with suppress(OSError):
+            client.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, self._unsent)
         watch = gevent.spawn(self._watch, client)
         try:
             while frame := self._frame():

@@ -23,7 +23,7 @@ _GROWTH: Final = 2
 _MARK: Final = 8
 
 # The memory of a line besides its text: a tuple and three objects.
-_LINE_BYTES: Final = 250
+LINE_BYTES: Final = 250
 
 
 class Backwards:
@@ -201,7 +201,7 @@ def extend_mark(lines: list[Entry], mark: list[Entry]) -> list[Entry]:
 
 def cost(entries: list[Entry]) -> int:
     """Return the memory that lines take, in bytes."""
-    return sum(len(entry[2]) for entry in entries) + _LINE_BYTES * len(entries)
+    return sum(len(entry[2]) for entry in entries) + LINE_BYTES * len(entries)
 
 
 def rotated() -> LogBroken:

@@ -9,7 +9,14 @@ from mist.errors import EngineError
 from mist.read_request import ReadRequest
 from mist.settings import Settings
 from workers.reader.answer import Answer
-from workers.reader.backwards import Backwards, ForwardsFrom, cost, extend_mark, rotated
+from workers.reader.backwards import (
+    LINE_BYTES,
+    Backwards,
+    ForwardsFrom,
+    cost,
+    extend_mark,
+    rotated,
+)
 from workers.reader.entries import Entry
 from workers.reader.source import EngineLog, Entries, LogBroken, failure_text
 
@@ -19,6 +26,9 @@ _BEFORE: Final = 1_000
 
 # The largest first window of a tail, and the growth of a log for which there is room.
 _LARGE: Final = 10_000
+
+# The lines that are encoded at once.  JSON makes six bytes of each control character.
+_SLICE_BYTES: Final = 262_144
 
 
 class Reading:
@@ -79,7 +89,7 @@ class Reading:
 
     def _backwards(self) -> Iterator[list[Entry]]:
         for window in self._windows(Backwards(self._log, self._window_bytes)):
-            yield window[::-1]
+            yield from slices(window[::-1])
 
     def _tail(self, count: int) -> Iterator[list[Entry]]:
         """Yield the last lines of the range, the oldest first.
@@ -103,9 +113,9 @@ class Reading:
         if room < 0:
             yield from self._from(mark, windows.deep, count - missing)
         while held:
-            lines = held.pop()
-            self._open_end = not held and windows.unterminated
-            yield lines
+            for lines in slices(held.pop()):
+                self._open_end = not held and windows.unterminated
+                yield lines
 
     def _from(self, mark: list[Entry], deep: int, count: int) -> Iterator[list[Entry]]:
         """Yield ``count`` lines of the range, beginning at a mark ``deep`` entries back."""
@@ -173,6 +183,17 @@ class Reading:
             "reached": self._reached.decode() or None,
         }
         self._answer.end(data | ({"message": failure} if failure else {}))
+
+
+def slices(lines: list[Entry]) -> Iterator[list[Entry]]:
+    """Yield lines in lists whose messages do not take much memory, at least an empty one."""
+    start = room = 0
+    for at, entry in enumerate(lines):
+        room -= len(entry[2]) + LINE_BYTES
+        if room < 0:
+            yield lines[start:at]
+            start, room = at, _SLICE_BYTES
+    yield lines[start:]
 
 
 def _up_to(last: Entry, entries: list[Entry]) -> list[Entry]:
