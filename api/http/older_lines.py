@@ -127,7 +127,7 @@ def _request(req: falcon.Request, identity: Identity, target: dict[str, Any]) ->
         )
     form = _choice(req, "format", ("ndjson", "text"), "ndjson")
     return ReadRequest(
-        user=identity.email,
+        user=identity.email or identity.session,
         **target,
         since=since,
         until=until,

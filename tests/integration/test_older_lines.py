@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -352,3 +353,91 @@ def _drain(client: socket.socket) -> bytes:
         assert data, "the answer was broken off"
         received += data
     return received
+
+
+def test_rotated_and_compressed_files(
+    service: Service, engine: PrivateEngine, container: str, admin: str
+) -> None:
+    """Lines in compressed files belong to the range, unlike those of ``docker logs --since``."""
+    options = {"max-size": "200k", "max-file": "4", "compress": "true"}
+    engine.run(container, "seq 1 8000", log_options=options)
+    wait_until(lambda: engine.state(container) == "exited", "the container to write")
+    log = Reading(service, f"/api/containers/{container}/logs", admin)
+    stamped = docker_logs(engine, container, timestamps=True).splitlines()
+    assert 1_000 < len(stamped) < 8_000  # the oldest file is gone
+    assert log.text(timestamps=1).splitlines() == stamped
+    assert log.text(timestamps=1, order="desc").splitlines() == stamped[::-1]
+    for at in (1, len(stamped) // 2, len(stamped) - 1):
+        since = stamped[at].partition(b" ")[0].decode()
+        assert log.text(timestamps=1, since=since).splitlines() == stamped[at:]
+
+
+def test_a_container_that_writes_meanwhile(
+    service: Service, engine: PrivateEngine, container: str, admin: str
+) -> None:
+    """Backwards, the lines are consecutive although the log grows."""
+    script = "i=0; while [ ! -e /tmp/stop ]; do echo $i; i=$((i+1)); done; sleep 600"
+    engine.run(container, script)
+    log = Reading(service, f"/api/containers/{container}/logs", admin)
+    wait_until(lambda: len(engine.lines(container)) > 20_000, "the container to write")
+    for query in ({"order": "desc"}, {"order": "desc", "limit": 5_000}):
+        numbers = [int(line) for line in log.text(**query).splitlines()]
+        assert numbers == list(range(numbers[0], numbers[0] - len(numbers), -1))
+    assert len(numbers) == 5_000
+    assert len(log.text(tail=5_000).splitlines()) == 5_000
+    engine.say(container, "true > /tmp/stop")
+
+
+def test_terminal_long_lines_and_odd_bytes(
+    service: Service, engine: PrivateEngine, container: str, admin: str
+) -> None:
+    """Text is what ``docker logs`` prints, whatever the bytes; messages are valid JSON."""
+    script = (
+        r"printf 'bad \377 byte\n\nlong '; i=0; while [ $i -lt 4000 ]; do printf 'ä0123456789'; "
+        r"i=$((i+1)); done; printf '\nend without newline'"
+    )
+    for tty in (False, True):
+        engine.remove(container)
+        engine.run(container, script, tty=tty)
+        wait_until(lambda: engine.state(container) == "exited", "the container to write")
+        log = Reading(service, f"/api/containers/{container}/logs", admin)
+        assert log.text() == docker_logs(engine, container)
+        lines = [m["data"]["line"] for m in log.records(order="desc")[0]]
+        assert lines == ["end without newline", "long " + "ä0123456789" * 4_000, "", "bad � byte"]
+        assert log.records(q="9$", regex=1)[1]["matched"] == 1
+
+
+def test_container_that_is_removed_meanwhile(
+    service: Service, engine: PrivateEngine, container: str, admin: str
+) -> None:
+    """The final record says so, and no reader is left."""
+    engine.run(container, SCRIPT)
+    wait_until(lambda: engine.state(container) == "exited", "the container to write", 60)
+    log = Reading(service, f"/api/containers/{container}/logs", admin)
+    with slow_request(service, log, "format=ndjson") as client:
+        engine.remove(container)
+        rest = _drain(client)
+    end = json.loads(re.findall(rb'\{"type":"end".*\}\}', rest)[-1])["data"]
+    assert (end["complete"], end["message"]) == (
+        False,
+        "the container was removed while its log was read",
+    )
+    wait_until(lambda: not readers(service), "the reader to end", 5)
+
+
+def test_damaged_log(service: Service, engine: PrivateEngine, container: str, admin: str) -> None:
+    """What can be read is sent, and the final record says that there is more."""
+    engine.run(container, "seq 1 3000")
+    wait_until(lambda: engine.state(container) == "exited", "the container to write")
+    log = Reading(service, f"/api/containers/{container}/logs", admin)
+    path = Path(engine.client.inspect_container(container)["LogPath"])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2_000], b'{"log":"broken\x00\n', *lines[2_001:]]))
+    logs, end = log.records()
+    assert [m["data"]["line"] for m in logs] == [str(number) for number in range(1, 2_001)]
+    assert end["complete"] is False
+    assert end["message"]
+    logs, end = log.records(order="desc", limit=500)
+    assert [m["data"]["line"] for m in logs] == [str(number) for number in range(3_000, 2_500, -1)]
+    path.write_bytes(b"")
+    assert log.records() == ([], {"lines": 0, "matched": 0, "complete": True, "reached": None})

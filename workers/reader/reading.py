@@ -101,21 +101,27 @@ class Reading:
         held: list[list[Entry]] = []
         mark: list[Entry] = []
         missing, room = count, self._window_bytes
-        for window in self._windows(windows):
-            lines = window[max(0, len(window) - missing) :]
-            missing -= len(lines)
-            mark = extend_mark(lines, mark)
-            room -= cost(lines)
-            held = [*held, lines] if room >= 0 else []
-            if missing <= 0:
-                break
-            yield []
+        failure: LogBroken | None = None
+        try:
+            for window in self._windows(windows):
+                lines = window[max(0, len(window) - missing) :]
+                missing -= len(lines)
+                mark = extend_mark(lines, mark)
+                room -= cost(lines)
+                held = [*held, lines] if room >= 0 else []
+                if missing <= 0:
+                    break
+                yield []
+        except LogBroken as error:
+            failure = error  # first send what could be read
         if room < 0:
             yield from self._from(mark, windows.deep, count - missing)
         while held:
             for lines in slices(held.pop()):
                 self._open_end = not held and windows.unterminated
                 yield lines
+        if failure:
+            raise failure
 
     def _from(self, mark: list[Entry], deep: int, count: int) -> Iterator[list[Entry]]:
         """Yield ``count`` lines of the range, beginning at a mark ``deep`` entries back."""

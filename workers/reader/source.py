@@ -144,5 +144,6 @@ def failure_text(error: EngineError) -> str:
 
 def _unix(timestamp: str) -> str:
     """Return a normalized timestamp in the engine's format, ``SECONDS.NANOSECONDS``."""
-    seconds, fraction = divmod(clock.nanoseconds(timestamp), 1_000_000_000)
+    # No line is older, and the engine takes some negative times for none at all.
+    seconds, fraction = divmod(max(0, clock.nanoseconds(timestamp)), 1_000_000_000)
     return f"{seconds}.{fraction:09d}"
