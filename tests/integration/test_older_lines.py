@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.integration.conftest import MakeService
 from tests.support.service.engine import PrivateEngine
+from tests.support.service.reading import Reading
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
@@ -43,32 +44,6 @@ done
 def docker_logs(engine: PrivateEngine, name: str, **options: Any) -> bytes:
     """Return what ``docker logs`` prints, both streams in the engine's order."""
     return bytes(engine.client.logs(name, stdout=True, stderr=True, **options))
-
-
-class Reading:
-    """Requests for older lines of one container as one user."""
-
-    def __init__(self, service: Service, path: str, cookie: str) -> None:
-        self.url = f"{service.url}{path}"
-        self.headers = {"Cookie": cookie}
-
-    def get(self, **parameters: Any) -> requests.Response:
-        """Return the whole answer."""
-        return requests.get(self.url, parameters, headers=self.headers, timeout=100)
-
-    def text(self, **parameters: Any) -> bytes:
-        """Return the log as text."""
-        answer = self.get(format="text", **parameters)
-        assert answer.status_code == 200, answer.text
-        return answer.content
-
-    def records(self, **parameters: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Return the log messages, and the data of the final record."""
-        answer = self.get(**parameters)
-        assert answer.status_code == 200, answer.text
-        *logs, end = map(json.loads, answer.content.splitlines())
-        assert end["type"] == "end"
-        return logs, end["data"]
 
 
 @pytest.fixture(scope="module")
