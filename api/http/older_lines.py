@@ -89,7 +89,7 @@ def answer(
         resp.set_header("Content-Disposition", f'attachment; filename="{_file_name(name, wanted)}"')
     period = with_.settings.auth.check_seconds
     resp.stream = reading.body(
-        req.env["mist.client"],
+        req.env,
         _each(period, lambda: bool(still_valid(with_.store, [identity])) and allowed()),
     )
 

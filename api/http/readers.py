@@ -52,17 +52,19 @@ class ReaderAnswer:
         self._file.close()
         self._connection.close()
 
-    def body(self, client: Any, check: Callable[[], bool]) -> Iterator[bytes]:
+    def body(self, environ: dict[str, Any], check: Callable[[], bool]) -> Iterator[bytes]:
         """Yield the frames of the body.
 
-        ``client`` is the client's socket; its end ends the reader.  ``check`` returns False
-        once the client may not read any more.
+        ``environ`` is that of the request (``api/server/handler.py``): if the client leaves,
+        the reader ends.  ``check`` returns False once the client may not read any more.
         """
+        client = environ["mist.client"]
         # The kernel would hold megabytes for a slow client, which belong to the engine's disk.
         with suppress(OSError):
             client.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, self._unsent)
         watch = gevent.spawn(self._watch, client)
         try:
+            environ["mist.send_head"]()  # a search may take long until its first hit
             while frame := self._frame():
                 if not check():
                     raise _broken_off()

@@ -12,6 +12,7 @@ import pytest
 
 from mist.read_request import LENGTH, Head, ReadRequest
 from mist.settings import ReaderSettings, Settings
+from supervisor import specs
 from supervisor.readers import Readers
 from tests.support.supervisor import World
 
@@ -171,3 +172,15 @@ def test_a_service_that_stops_starts_none(requests: Requests) -> None:
 def test_only_the_group_may_write(requests: Requests, tmp_path: Path) -> None:
     """The web tier's user is in the group of the socket."""
     assert (tmp_path / "readers").stat().st_mode & 0o777 == 0o660
+
+
+def test_a_reader_that_ends_by_itself_during_a_shutdown(requests: Requests) -> None:
+    """The web tier stops first, which ends its readers before they are asked to."""
+    requests.supervisor.add(specs.web(SETTINGS))
+    assert requests.request(app_id=1) is None
+    reader = requests.world.last
+    requests.supervisor.stop()
+    assert not reader.signals
+    reader.code = 0
+    requests.supervisor.reap()
+    assert [child.spec.name for child in requests.supervisor.children.values()] == ["gunicorn"]
