@@ -88,7 +88,7 @@ def test_messages_are_those_of_the_websocket_route(
     assert log.text(timestamps=1).decode().splitlines() == stamped
 
 
-@pytest.mark.parametrize("count", [0, 1, 100, 999, 1_000, 30_000, 70_000, LINES, LINES + 1])
+@pytest.mark.parametrize("count", [0, 1, 1_000, 30_000, 70_000, LINES + 1])
 def test_tail(engine: PrivateEngine, written: str, log: Reading, count: int) -> None:
     """The last lines are those of ``docker logs --tail``, also when they exceed the memory."""
     assert log.text(tail=count) == (docker_logs(engine, written, tail=count) if count else b"")
@@ -100,7 +100,7 @@ QUERIES = ["WARN", "warn", "ERROR", "line 9", "key", "ümläut", "no such text",
 PATTERNS = ["[0-9]+77 ", "^line 1.*9}$", "(slow|ERROR) .*5", "log, .*: 4+2", "^$"]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_queries_agree_with_docker_logs_and_grep(
     engine: PrivateEngine, written: str, log: Reading, data: st.DataObject
@@ -206,7 +206,7 @@ def test_download_and_compression(engine: PrivateEngine, written: str, log: Read
         ("grep=x", "there is no parameter 'grep'"),
         ("q=(&regex=1", "not a valid RE2 regular expression: missing ): ("),
         ("q=(%3F%3Da)&regex=1", "not a valid RE2 regular expression"),
-        ("q=" + "x" * 10_000, "q has 10000 bytes, and at most 4096 are allowed"),
+        ("q=" + "x" * 5_000, "q has 5000 bytes, and at most 4096 are allowed"),
     ],
 )
 def test_invalid_parameters(log: Reading, query: str, words: str) -> None:
@@ -335,11 +335,11 @@ def test_rotated_and_compressed_files(
 ) -> None:
     """Lines in compressed files belong to the range, unlike those of ``docker logs --since``."""
     options = {"max-size": "200k", "max-file": "4", "compress": "true"}
-    engine.run(container, "seq 1 8000", log_options=options)
+    engine.run(container, "seq 1 20000", log_options=options)
     wait_until(lambda: engine.state(container) == "exited", "the container to write")
     log = Reading(service, f"/api/containers/{container}/logs", admin)
     stamped = docker_logs(engine, container, timestamps=True).splitlines()
-    assert 1_000 < len(stamped) < 8_000  # the oldest file is gone
+    assert 1_000 < len(stamped) < 20_000  # the oldest file is gone
     assert log.text(timestamps=1).splitlines() == stamped
     assert log.text(timestamps=1, order="desc").splitlines() == stamped[::-1]
     for at in (1, len(stamped) // 2, len(stamped) - 1):
@@ -414,5 +414,8 @@ def test_damaged_log(service: Service, engine: PrivateEngine, container: str, ad
     assert end["message"]
     logs, end = log.records(order="desc", limit=500)
     assert [m["data"]["line"] for m in logs] == [str(number) for number in range(3_000, 2_500, -1)]
+    logs, end = log.records(order="desc")
+    assert [m["data"]["line"] for m in logs] == [str(number) for number in range(3_000, 2_001, -1)]
+    assert end["complete"] is False
     path.write_bytes(b"")
     assert log.records() == ([], {"lines": 0, "matched": 0, "complete": True, "reached": None})

@@ -39,12 +39,11 @@ class Answer:
         self._buffer: list[bytes] = []
         self._size = 0
         self._sent_at = time.monotonic()
-        self.begun = False
         self._tty = False
 
     def begin(self, *, tty: bool) -> None:
         """Send the head of a successful answer."""
-        self.begun, self._tty = True, tty
+        self._tty = tty
         self._send(frame(msgspec.json.encode(Head(200))))
 
     def lines(self, entries: list[Entry], *, terminated: bool = True) -> None:

@@ -47,6 +47,7 @@ class Backwards:
     def __iter__(self) -> Iterator[list[Entry]]:
         """Yield each window's lines, the oldest first; raise LogBroken as Entries does."""
         pending: Entry | None = None
+        newest = self._log.newest()
         while True:
             asked = self._deep + self._size + 1
             window = Window(self._log.open(asked), self.mark, self._bytes)
@@ -54,10 +55,14 @@ class Backwards:
             if not self.mark:
                 self.unterminated = window.entries.unterminated
             held = window.held
-            if not window.found:
-                if window.whole(asked):
-                    raise rotated()
-                self._size *= 4  # the log has grown by more than a window
+            # The engine does not say that it stops at damaged data; then the end is missing.
+            if not window.found or (not self.mark and (held[-1][0] if held else b"") < newest):
+                if not window.whole(asked):
+                    self._size *= 4  # the log has grown by more than a window
+                elif self._size > 1:
+                    self._size = max(1, self._size // 4)
+                else:
+                    raise damaged()
             elif window.dropped:
                 pending = None
                 yield self._step(held, asked - window.dropped)
@@ -78,7 +83,7 @@ class Backwards:
             if held:
                 return batch[0] == pending
             if pending is not None and batch[0] == self.mark[0]:
-                raise rotated()
+                raise damaged()
             return batch[0] == self.mark[0]
         return False
 
@@ -204,6 +209,6 @@ def cost(entries: list[Entry]) -> int:
     return sum(len(entry[2]) for entry in entries) + LINE_BYTES * len(entries)
 
 
-def rotated() -> LogBroken:
-    """Return the error for lines that disappeared before they were read."""
-    return LogBroken("the log was rotated while it was read; older lines are gone")
+def damaged() -> LogBroken:
+    """Return the error for lines that the engine has, but does not send."""
+    return LogBroken("the log is damaged, or was rotated while it was read; lines are missing")

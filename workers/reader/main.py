@@ -56,12 +56,9 @@ def end_with(connection: socket.socket) -> None:
 def _serve(settings: Settings, request: ReadRequest, connection: socket.socket) -> None:
     answer = Answer(connection, request, settings.reader.stall_seconds)
     try:
-        choose = chooser(request)
-        reading = Reading(_log(settings, request), request, settings, choose, answer)
-        reading.run()
+        chooser(request)  # reports an invalid pattern before the engine is asked
+        Reading(_log(settings, request), request, settings, answer).run()
     except (UsageError, EngineError) as error:
-        if answer.begun:
-            raise
         connection.sendall(refusal(*_problem(error)))
 
 

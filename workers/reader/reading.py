@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from mist.errors import EngineError
@@ -14,11 +14,12 @@ from workers.reader.backwards import (
     Backwards,
     ForwardsFrom,
     cost,
+    damaged,
     extend_mark,
-    rotated,
 )
 from workers.reader.entries import Entry
-from workers.reader.source import EngineLog, Entries, LogBroken, failure_text
+from workers.reader.search import chooser
+from workers.reader.source import EngineLog, LogBroken, failure_text
 
 # Backwards reading ends when this many lines in a row lie before the range.  The engine's
 # time stamps grow, unless the clock was set back.
@@ -39,13 +40,12 @@ class Reading:
         log: EngineLog,
         request: ReadRequest,
         settings: Settings,
-        choose: Callable[[list[Entry]], list[Entry]] | None,
         answer: Answer,
     ) -> None:
         self._log = log
         self._request = request
         self._window_bytes = settings.reader.window_bytes
-        self._choose = choose
+        self._choose = chooser(request, tty=log.tty)
         self._answer = answer
         self._since = (request.since or "").encode()
         self._until = (request.until or "").encode()
@@ -83,9 +83,17 @@ class Reading:
     # item comes when the engine has accepted the request.
 
     def _forwards(self) -> Iterator[list[Entry]]:
-        entries = self._log.open(None, self._request.since, self._request.until)
+        newest, seen = self._log.newest(), b""
+        entries = self._log.open(None, self._request.since)
         yield []
-        yield from self._all(entries)
+        for batch in entries:
+            self._open_end = entries.unterminated
+            yield self._in_range(batch)
+            seen = max(seen, batch[-1][0])
+            if self._until and seen > self._until:
+                return
+        if max(seen, self._since) < newest:
+            raise damaged()
 
     def _backwards(self) -> Iterator[list[Entry]]:
         for window in self._windows(Backwards(self._log, self._window_bytes)):
@@ -134,9 +142,9 @@ class Reading:
                     return
             if forwards.found:
                 return
-        raise rotated()
+        raise damaged()
 
-    def _all(self, batches: Entries | ForwardsFrom) -> Iterator[list[Entry]]:
+    def _all(self, batches: ForwardsFrom) -> Iterator[list[Entry]]:
         for batch in batches:
             self._open_end = batches.unterminated
             yield self._in_range(batch)

@@ -11,17 +11,21 @@ from mist.read_request import ReadRequest
 from workers.reader.entries import Entry
 
 Matches = Callable[[bytes], object]
+Choose = Callable[[list[Entry]], list[Entry]]
 
 KINDS: Final[dict[Stream, int]] = {"stdout": 1, "stderr": 2}
 
 
-def chooser(request: ReadRequest) -> Callable[[list[Entry]], list[Entry]] | None:
+def chooser(request: ReadRequest, *, tty: bool = False) -> Choose | None:
     """Return the function that chooses among lines; None if all lines are wanted.
 
-    Raise UsageError if the regular expression is invalid.
+    With ``tty`` the lines end with a carriage return, which does not count.  Raise
+    UsageError if the regular expression is invalid.
     """
     kind = KINDS[request.stream] if request.stream else None
     matches = _matcher(request)
+    if tty and matches is not None:
+        matches = _without_return(matches)
     if matches is None:
         if kind is None:
             return None
@@ -32,6 +36,10 @@ def chooser(request: ReadRequest) -> Callable[[list[Entry]], list[Entry]] | None
         for entry in entries
         if (kind is None or entry[1] == kind) and bool(matches(entry[2])) is wanted
     ]
+
+
+def _without_return(matches: Matches) -> Matches:
+    return lambda text: matches(text.removesuffix(b"\r"))
 
 
 def _matcher(request: ReadRequest) -> Matches | None:

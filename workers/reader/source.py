@@ -48,21 +48,22 @@ class EngineLog:
         self._since_works = compress != "true"
         self._deadline = time.monotonic() + settings.reader.seconds
 
-    def open(
-        self, tail: int | None = None, since: str | None = None, until: str | None = None
-    ) -> Entries:
+    def open(self, tail: int | None = None, since: str | None = None) -> Entries:
         """Request the last ``tail`` entries, or all; raise EngineError if it is refused.
 
-        Lines before ``since`` or after ``until`` may be left out, or not.
+        Lines before ``since`` may be left out, or not.
         """
         query: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1}
         query["tail"] = "all" if tail is None else tail
         if since and self._since_works:
             query["since"] = _unix(since)
-        if until:
-            query["until"] = _unix(until)
         reply = engine.get(self._settings, f"/containers/{self._id}/logs", **query)
         return Entries(reply, self, self._settings)
+
+    def newest(self) -> bytes:
+        """Return the time of the newest line; empty without one."""
+        entries = [entry for batch in self.open(1) for entry in batch]
+        return entries[-1][0] if entries else b""
 
     def check(self) -> None:
         """Raise LogBroken unless the engine still has the container."""

@@ -25,14 +25,14 @@ class FakeEntries:
     """A response with the last lines, in batches."""
 
     def __init__(self, lines: list[Entry], batch: int) -> None:
-        self._lines, self._batch = lines, batch
+        self.lines, self._batch = lines, batch
         self.pieces = 0
         self.unterminated = False
 
     def __iter__(self) -> Iterator[list[Entry]]:
         """Yield the batches."""
-        for start in range(0, len(self._lines), self._batch):
-            batch = self._lines[start : start + self._batch]
+        for start in range(0, len(self.lines), self._batch):
+            batch = self.lines[start : start + self._batch]
             self.pieces += len(batch)
             yield batch
 
@@ -47,6 +47,10 @@ class FakeLog:
         self.asked: list[int | None] = []
         self._batch = batch
         self._changes = list(changes)
+
+    def newest(self) -> bytes:
+        """Return the time of the newest line."""
+        return self.lines[-1][0] if self.lines else b""
 
     def open(self, tail: int | None = None) -> FakeEntries:
         """Return the last ``tail`` lines."""
@@ -111,6 +115,27 @@ def test_rotation_is_reported() -> None:
 
     with pytest.raises(LogBroken, match="rotated"):
         backwards(FakeLog(lines, 7, (lambda _log: None, lambda _log: None, rotate)), first=10)
+
+
+@given(at=st.integers(0, 198), first=st.integers(1, 300))
+def test_damage_is_approached_from_the_end(at: int, first: int) -> None:
+    """The engine ends silently at damaged data; whatever comes after it is still read."""
+    lines = [line(number) for number in range(200)]
+
+    class DamagedLog(FakeLog):
+        def open(self, tail: int | None = None) -> FakeEntries:
+            entries = super().open(tail)
+            if lines[at] in entries.lines:
+                del entries.lines[entries.lines.index(lines[at]) :]
+            return entries
+
+    fake: Any = DamagedLog(list(lines))
+    got: list[Entry] = []
+    with pytest.raises(LogBroken, match="damaged"):
+        for window in Backwards(fake, 1 << 20, first):
+            got += window[::-1]
+    assert got == lines[at + 1 :][::-1][: len(got)]
+    assert len(got) >= 200 - at - 3
 
 
 def test_a_late_window_costs_no_more_than_its_lines() -> None:
