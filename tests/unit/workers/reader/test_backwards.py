@@ -131,9 +131,9 @@ def test_damage_is_approached_from_the_end(at: int, first: int) -> None:
 
     fake: Any = DamagedLog(list(lines))
     got: list[Entry] = []
+    windows = (got.extend(window[::-1]) for window in Backwards(fake, 1 << 20, first))
     with pytest.raises(LogBroken, match="damaged"):
-        for window in Backwards(fake, 1 << 20, first):
-            got += window[::-1]
+        list(windows)
     assert got == lines[at + 1 :][::-1][: len(got)]
     assert len(got) >= 200 - at - 3
 
