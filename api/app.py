@@ -7,7 +7,7 @@ from typing import Final
 import falcon
 from prometheus_client import Counter
 
-from api.http import apps, auth, deployments, health
+from api.http import apps, auth, deployments, health, older_lines
 from api.http.errors import App, add_error_handlers
 from api.http.page import Page
 from api.services import Services
@@ -66,6 +66,8 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/apps", apps.AppsResource())
     app.add_route("/api/apps/{app_id}", apps.AppResource())
     app.add_route("/api/apps/{app_id}/deployments", deployments.DeploymentsResource())
+    app.add_route("/api/apps/{app_id}/logs", older_lines.AppLogResource())
+    app.add_route("/api/containers/{name}/logs", older_lines.ContainerLogResource())
     app.add_route("/api/deployments/{deployment_id}", deployments.DeploymentResource())
     app.add_route("/api/deployments/{deployment_id}/cancel", deployments.CancelResource())
     app.add_route("/healthz", health.AliveResource())

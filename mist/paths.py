@@ -65,6 +65,11 @@ class Paths(NamedTuple):
         """The supervisor's report on its processes (:mod:`mist.health`)."""
         return self.runtime / "health"
 
+    @property
+    def readers(self) -> Path:
+        """The socket on which the web tier requests older lines (:mod:`mist.read_request`)."""
+        return self.runtime / "readers"
+
     def endpoint(self, name: str) -> str:
         """Return the ZeroMQ address of ``events``, ``ingest``, ``replay`` or ``control``."""
         return f"ipc://{self.runtime / name}"

@@ -30,7 +30,7 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-ProcessKind = Literal["broker", "tap", "metrics", "container", "deployment"]
+ProcessKind = Literal["broker", "tap", "metrics", "container", "deployment", "reader"]
 
 # How long a worker may take to load its modules; those of a deployment are many.
 _LOAD_SECONDS: Final = 30.0
@@ -47,7 +47,7 @@ class Assignment(NamedTuple):
 
     kind: ProcessKind
     target: int
-    """The application's or deployment's id, or 0."""
+    """The application's or deployment's id, a reader's number, or 0."""
     term: int
     """The start time from ``time.time_ns()``: the fencing token in bus message headers."""
     resume: bool

@@ -142,6 +142,19 @@ class MetricsSettings(Section, frozen=True):
     recount_seconds: Seconds = 30.0  # in case an event was missed
 
 
+class ReaderSettings(Section, frozen=True):
+    """Readers of older log lines, searches and downloads; each is a process."""
+
+    max_running: Count = 16
+    max_per_user: Count = 4  # several applications side by side
+    retry_seconds: Count = 2  # suggested to refused clients
+    start_seconds: Seconds = 25.0  # until the answer begins: two engine time-outs
+    seconds: Seconds = 3_600.0  # for one request; a download may be slow
+    stall_seconds: Seconds = 30.0  # without any progress of the client
+    window_bytes: Bytes = 8_388_608  # memory for reading backwards
+    query_bytes: Bytes = 4_096  # of ``q``
+
+
 class SupervisorSettings(Section, frozen=True):
     """How processes are started, restarted and stopped."""
 
@@ -198,6 +211,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     collector: CollectorSettings = CollectorSettings()
     streams: StreamSettings = StreamSettings()
     metrics: MetricsSettings = MetricsSettings()
+    reader: ReaderSettings = ReaderSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     deployments: DeploymentSettings = DeploymentSettings()
     log: LogSettings = LogSettings()

@@ -17,7 +17,7 @@ from mist.paths import Paths, owner_of_new, refuse_unsafe
 # terminating zero (unix(7)).
 _SOCKET_NAME_BYTES: Final = 107
 
-_SOCKETS: Final = ("events", "ingest", "replay", "control", "notify")
+_SOCKETS: Final = ("events", "ingest", "replay", "control", "notify", "readers")
 
 
 class UnsafeDirectory(MistError):

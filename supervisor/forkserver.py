@@ -36,6 +36,7 @@ PRELOAD: Final = (
     "bus.broker.main",
     "workers.container.main",
     "workers.metrics.main",
+    "workers.reader.main",
 )
 
 REQUEST_BYTES: Final = 131_072

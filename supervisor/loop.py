@@ -28,6 +28,7 @@ from supervisor.fencing import FencingTokens
 from supervisor.notices import Notices
 from supervisor.notify import NotifySocket
 from supervisor.programs import Program
+from supervisor.readers import Readers
 from supervisor.scheduler import Scheduler
 from supervisor.signals import Signals
 from supervisor.spawn import Spawner
@@ -57,7 +58,10 @@ class Loop:
         self._link = BrokerLink()
         self._notices = Notices(store.apps)
         tokens = FencingTokens(paths.fencing)
-        self._spawner = Spawner(settings, paths, self._link, self._notices, tokens, web)
+        self._readers = Readers(settings, paths.readers, store.apps.containers)
+        self._spawner = Spawner(
+            settings, paths, self._link, self._notices, tokens, web, self._readers
+        )
         scheduler = Scheduler(store.deployments, settings.deployments.concurrency)
         self._supervisor = Supervisor(
             settings,
@@ -122,7 +126,10 @@ class Loop:
         self._supervisor.reap()
         # At each turn, because the descriptor of a ZeroMQ socket is edge-triggered (ZMQ_FD).
         self._control.answer()
+        if self._readers.fileno() in ready:
+            self._readers.take(self._supervisor)
         self._supervisor.tick()
+        self._readers.tick(self._supervisor)
         self._housekeep()
         self._tell_systemd()
 
@@ -130,6 +137,7 @@ class Loop:
         """Return the descriptors that are ready."""
         wanted = {self._control.socket.fileno(): select.POLLIN}
         wanted[self._signals.descriptor] = select.POLLIN
+        wanted[self._readers.fileno()] = select.POLLIN
         if self._link.descriptor is not None:
             more = select.POLLOUT if self._link.blocked else 0
             wanted[self._link.descriptor] = select.POLLIN | more
@@ -168,7 +176,8 @@ class Loop:
     def _timeout_ms(self) -> int:
         """Return the time until the next timer."""
         now = time.monotonic()
-        due = self._supervisor.due()
+        times = (self._supervisor.due(), self._readers.due(self._supervisor))
+        due = min((at for at in times if at is not None), default=None)
         rest = self._notifier.watchdog_seconds or _ROUND_SECONDS
         rest = min(rest, self._next_round - now, _ROUND_SECONDS if due is None else due - now)
         # Rounded up: a loop that wakes early would only have to sleep again.
@@ -253,6 +262,7 @@ class Loop:
         self._spawner.close()
         process.adopt_orphans(False)
         self._notices.end()
+        self._readers.close()
         self._control.socket.close()
         self._context.term()
         if self._from_web is not None:

@@ -15,6 +15,7 @@ from supervisor.broker_link import BrokerLink
 from supervisor.child import Process
 from supervisor.notices import Notices
 from supervisor.programs import Program
+from supervisor.readers import Readers
 from supervisor.specs import FORK_SERVER, Spec
 from supervisor.workers import ForkServer, Runner, Worker
 
@@ -30,11 +31,13 @@ class Spawner:
         notices: Notices,
         next_token: Callable[[], int],
         web: Sequence[str] = (),
+        readers: Readers | None = None,
     ) -> None:
         self._settings = settings
         self._paths = paths
         self._link = link
         self._notices = notices
+        self._readers = readers
         self._next_token = next_token
         self._web = web
         self._beats = Heartbeats()
@@ -48,7 +51,7 @@ class Spawner:
             return Program(self._web, self._environ())
         # A new token for each start, so that the broker drops what a predecessor still sends.
         assignment = Assignment(spec.kind, spec.target, self._next_token(), resume, spec.reason)
-        arguments = (spec.entry, assignment, self._settings, self._paths)
+        arguments: tuple[object, ...] = (spec.entry, assignment, self._settings, self._paths)
         if spec.kind == "broker":
             # Close the supervisor's copy of the broker's end.  Otherwise the link would not
             # see the end of the broker.
@@ -56,6 +59,8 @@ class Spawner:
                 return self._fork_server.start(process.run, (*arguments, pipe))
         if spec.kind == "container":
             return self._collector(spec, arguments)
+        if spec.kind == "reader" and self._readers is not None:
+            arguments += self._readers.assigned
         kind = Runner if spec.kind == "deployment" else Worker
         return self._fork_server.start(process.run, arguments, kind=kind)
 

@@ -119,6 +119,13 @@ def deployment(settings: Settings, deployment_id: int) -> Spec:
     return spec._replace(crash_limit=2, hang_seconds=settings.deployments.hang_seconds)
 
 
+def reader(settings: Settings, number: int) -> Spec:
+    """Return the specification of a reader of older lines."""
+    spec = _worker(settings, "reader", number, Policy.ONE_SHOT, Phase.COLLECTORS)
+    # A crash breaks the answer off, and another process could not continue it.
+    return spec._replace(crash_limit=1)
+
+
 def name(demand: Demand) -> str:
     """Return the name of the child that serves a demand."""
     return f"{demand.kind}/{demand.id}"

@@ -72,6 +72,8 @@ TRANSITIONS: Final[dict[tuple[State, Move], State]] = {
     (State.BACKOFF, Move.STOP): State.IDLE,
     (State.FAILED, Move.START): State.RUNNING,
     (State.FAILED, Move.STOP): State.IDLE,
+    # A one-shot that ends by itself during a shutdown.
+    (State.FINISHED, Move.STOP): State.IDLE,
 }
 
 

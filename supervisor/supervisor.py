@@ -85,6 +85,11 @@ class Supervisor:
         spec = spec._replace(reason=self._overdue.get(action.deployment_id, ""))
         self.add(spec, why, resume=action.resume)
 
+    def dismiss(self, child: Child, why: str) -> None:
+        """Stop a child, and forget it once it has no process."""
+        child.stop(why)
+        self._conclude(child)
+
     # Events
 
     def subscription_changed(self, change: SubscriptionChanged) -> None:

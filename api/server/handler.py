@@ -1,7 +1,7 @@
 """Serve the requests of a connection until it closes or becomes a WebSocket.
 
 The application runs before the upgrade, so a refusal is an ordinary response with a
-status and a body.  The application finds two keys in its environ:
+status and a body.  The application finds four keys in its environ:
 
 ``mist.websocket_problem``
         None, or the status and message with which to refuse a request that is not an
@@ -9,6 +9,10 @@ status and a body.  The application finds two keys in its environ:
     ``mist.accept``
         A function that completes the handshake and returns the ``Connection``.  Whatever the
         application returns after calling it is not sent.
+    ``mist.client``
+        The socket of the client, for a response that ends early when the client leaves.
+    ``mist.send_head``
+        A function that sends the head of a streamed response before its first byte.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import _socket
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -178,11 +183,15 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         self.connection = None
         self.environ["mist.websocket_problem"] = handshake.problem(self.environ)
         self.environ["mist.accept"] = self._accept
+        self.environ["mist.client"] = self.socket
+        self.environ["mist.send_head"] = partial(self.write, b"")
         try:
             super(WebSocketHandler, self).run_application()
         finally:
             # The function refers to this handler, whose environ would keep both alive.
             self.environ.pop("mist.accept", None)
+            self.environ.pop("mist.client", None)
+            self.environ.pop("mist.send_head", None)
             self._tell_if_stopping()
 
     def _accept(self) -> Connection:

@@ -26,6 +26,7 @@ LEGAL = [
     (State.BACKOFF, Move.STOP, State.IDLE),
     (State.FAILED, Move.START, State.RUNNING),
     (State.FAILED, Move.STOP, State.IDLE),
+    (State.FINISHED, Move.STOP, State.IDLE),
 ]
 
 

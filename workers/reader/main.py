@@ -1,0 +1,96 @@
+"""The entry point of a reader: one process for each request for older lines."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+
+import structlog
+
+from mist.errors import EngineError, EngineUnreachable, UsageError
+from mist.paths import Paths
+from mist.process import Assignment
+from mist.read_request import ReadRequest, refusal
+from mist.settings import Settings
+from workers import engine
+from workers.reader.answer import Answer, ClientLeft
+from workers.reader.reading import Reading
+from workers.reader.search import chooser
+from workers.reader.source import EngineLog
+from workers.references import find_container
+
+log = structlog.get_logger(__name__)
+
+
+def main(
+    _assignment: Assignment,
+    settings: Settings,
+    _paths: Paths,
+    request: ReadRequest,
+    connection: socket.socket,
+) -> None:
+    """Answer one request over ``connection``."""
+    end_with(connection)
+    try:
+        _serve(settings, request, connection)
+    except ClientLeft:
+        log.debug("client_left")
+    finally:
+        connection.close()
+
+
+def end_with(connection: socket.socket) -> None:
+    """End this process as soon as the peer closes its end."""
+
+    def watch() -> None:
+        poller = select.poll()
+        poller.register(connection, select.POLLRDHUP)
+        poller.poll()
+        os._exit(0)  # nothing has to be cleaned up, and the main thread may be blocked
+
+    threading.Thread(target=watch, name="client", daemon=True).start()
+
+
+def _serve(settings: Settings, request: ReadRequest, connection: socket.socket) -> None:
+    answer = Answer(connection, request, settings.reader.stall_seconds)
+    try:
+        chooser(request)  # reports an invalid pattern before the engine is asked
+        Reading(_log(settings, request), request, settings, answer).run()
+    except (UsageError, EngineError) as error:
+        connection.sendall(refusal(*_problem(error)))
+
+
+def _log(settings: Settings, request: ReadRequest) -> EngineLog:
+    assert request.container is not None
+    found = find_container(settings, request.container)
+    if found is None:
+        raise NoSuchContainer(request.container)
+    return EngineLog(settings, found)
+
+
+class NoSuchContainer(EngineError):
+    """The engine has no container with the requested name."""
+
+    def __str__(self) -> str:
+        return "Container not found"
+
+
+def _problem(error: UsageError | EngineError) -> tuple[int, str]:
+    """Return the HTTP status and message for an error before the first line."""
+    if isinstance(error, UsageError):
+        return 400, str(error)
+    if isinstance(error, NoSuchContainer):
+        return 404, str(error)
+    if isinstance(error, EngineUnreachable):
+        return 503, "Docker Engine is unreachable"  # without its address
+    if isinstance(error, engine.EngineRefused):
+        if error.status == 404:
+            return 404, "Container not found"
+        if "does not support reading" in str(error):
+            return 409, (
+                "The container's log driver does not support reading; "
+                "create the container with the driver json-file, local or journald"
+            )
+    return 503, f"The Docker Engine could not read the log: {error}"
