@@ -116,12 +116,14 @@ engine: $(VENV)/.installed
 export RERUNS := $(if $(CI),--reruns 1 -r aR)
 
 # The benchmarks run before the tests, so that pytest's summary comes last.
-# `make test ARGS='-k cancel'` selects integration tests and skips the page and the machines.
+# `make test ARGS='-k cancel'` selects integration tests and skips the faults, the page and
+# the machines.
 test: packages tox $(PAGE)
 	$(VENV)/bin/tox run -e lint
 	$(WITH_NODE) $(VENV)/bin/tox run -e web
 	$(VENV)/bin/tox run -e bench -- --quick
 	$(WITH_NODE) $(VENV)/bin/tox run -qq -e py311 -- $(ARGS)
+	$(if $(ARGS),,$(VENV)/bin/tox exec -qq -e py311 -- python -m pytest tests/faults -m "not whole" $(RERUNS))
 	$(if $(ARGS),,$(WITH_NODE) $(VENV)/bin/tox run -qq -e page)
 	$(if $(ARGS),,$(VENV)/bin/tox run -qq -e machine)
 

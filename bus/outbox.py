@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from bus import wire
-from bus.replay import Snapshot
+from bus.replay import START, Position, Snapshot
 from bus.wire import Flag, Header, Kind
 
 Packet = tuple[bytes, bytes]
@@ -31,13 +31,19 @@ class Outbox:
         self._kept_bytes = 0
         self._claimed = False
 
-    def claim(self, *, resume: bool) -> Packet:
+    @property
+    def next(self) -> int:
+        """The number of the next message."""
+        return self._next
+
+    def claim(self, *, resume: bool, after: Position = START) -> Packet:
         """Return the message that claims the topic.
 
-        Without ``resume``, the broker forgets the topic and a new epoch begins.  With it,
-        call ``adopt`` with the broker's snapshot before publishing anything.
+        The numbering continues ``after`` a position, or in a new epoch.  Without
+        ``resume``, the broker forgets the topic.  With it, call ``adopt`` with the broker's
+        snapshot before publishing anything.
         """
-        self._epoch, self._next = self.term, 1
+        self._epoch, self._next = (after.epoch, after.seq + 1) if after.epoch else (self.term, 1)
         self._kept.clear()
         self._kept_bytes = 0
         self._claimed = True
@@ -45,8 +51,8 @@ class Outbox:
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Continue the numbering of a collector that died."""
-        # Without an epoch the broker knows nothing of the topic, and the new epoch stands.
-        if snapshot.epoch:
+        # Without a number the broker knows nothing of the topic, and the claim's stands.
+        if snapshot.seq:
             self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
         # The next broker needs the predecessor's messages, too.
         for message in snapshot.messages:

@@ -10,7 +10,7 @@ import zmq
 
 from bus import wire
 from bus.outbox import Outbox, Packet
-from bus.replay import START, Snapshot, parse_replay_reply
+from bus.replay import START, Position, Snapshot, parse_replay_reply
 from bus.replay_client import ReplayClient
 from bus.subscriber import replay_socket
 from bus.wire import Flag, Kind
@@ -67,21 +67,26 @@ class Publisher:
         self.socket.connect(paths.endpoint("ingest"))
         self.descriptor = self.socket.fileno()
 
-    def claim(self, *, resume: bool, timeout: float = 10.0) -> Snapshot:
+    @property
+    def next(self) -> int:
+        """The number of the next message."""
+        return self._outbox.next
+
+    def claim(self, *, resume: bool, after: Position = START, timeout: float = 10.0) -> Snapshot:
         """Claim the topic, and return what the broker remembers of it.
 
-        With ``resume``, continue the numbering of a collector that died.  Otherwise the
-        broker forgets the topic and a new epoch begins.  A collector that has claimed with
-        ``resume`` may still begin a new epoch by a second claim without it.
+        The numbering continues ``after`` a position, or in a new epoch.  With ``resume``,
+        what the broker knows has precedence.  Otherwise it forgets the topic.  A collector
+        may claim its topic several times.
         """
         self._await_broker(timeout)
         # The claim carries the fencing token: once the broker has it, the broker drops
         # whatever an earlier collector still sends.
-        self._send(self._outbox.claim(resume=resume))
+        self._send(self._outbox.claim(resume=resume, after=after))
         if not resume:
-            # A new epoch needs nothing from the broker, so do not wait for an answer.
+            # Nothing is needed from the broker, so do not wait for an answer.
             term = self._outbox.term
-            return Snapshot(self.topic, term, term, 0, [])
+            return Snapshot(self.topic, after.epoch or term, term, after.seq, [])
         snapshot = self._await_term(timeout)
         self._outbox.adopt(snapshot)
         return snapshot

@@ -8,13 +8,14 @@ the broker for a replay after ``position``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from msgspec import structs
 
 from bus.replay import Position, Snapshot
 from bus.wire import Kind, Message
 from mist import messages
+from mist.messages import SkipReason
 
 # The default of ``bus.subscriber_queue``: the most messages in a subscriber's own queue.
 _HOLD: Final = 512
@@ -24,7 +25,19 @@ class Gap(NamedTuple):
     """A gap in the stream, where messages are lost."""
 
     lost: int
-    """The number of lost messages."""
+    """The number of lost messages, or ``messages.UNKNOWN``."""
+    reason: SkipReason = "slow"
+
+
+class _Line(NamedTuple):
+    """A line that can be recognised without keeping its text; empty if there is none."""
+
+    timestamp: str = ""
+    hash: int = 0
+
+    @classmethod
+    def of(cls, line: bytes) -> Self:
+        return cls(messages.log_timestamp(line), hash(line))
 
 
 class ReorderBuffer:
@@ -35,9 +48,12 @@ class ReorderBuffer:
     does not bring.  A replay may also overtake live messages in transit, so its messages
     behind its own first gap are left to them.
 
-    A new epoch means that broker and collector have both forgotten the numbering.  The
-    new collector begins with a history that overlaps with the messages passed on before.
-    Lines of that history up to the time stamp of the last passed line are left out.
+    The first messages of a restarted collector may have numbers of before, in other
+    messages than before.  What was passed on of them is left out.
+
+    A new epoch means that the numbering could not be continued.  If its history contains
+    the last line that was passed on, the lines up to it are left out.  Otherwise an unknown
+    number of lines may be lost, which a Gap says.
     """
 
     def __init__(self, hold: int = _HOLD) -> None:
@@ -46,8 +62,11 @@ class ReorderBuffer:
         self._hold_at_most = hold
         self._held: list[Message] = []
         self._stuck: Position | None = None
-        self._last_line = ""
-        self._overlap = ""
+        self._last_line = _Line()
+        self._overlap = _Line()
+        self._unproven = False  # lines may be missing between the epochs
+        self._term = 0
+        self._forgotten = False  # a broker did not know the topic, so it was restarted
 
     def feed(self, message: Message) -> Iterator[Message | Gap]:
         """Take one live message, and yield what may be passed on."""
@@ -71,6 +90,7 @@ class ReorderBuffer:
         # after a held message therefore includes that message.
         lost_before = self._lost_before(snapshot, settled=settled)
         was_missing, self.missing = self.missing, False
+        self._forgotten = self._forgotten or not snapshot.epoch
         held, self._held = self._held, []
         late = False
         for message in sorted([*snapshot.messages, *held], key=_position_of):
@@ -124,7 +144,9 @@ class ReorderBuffer:
             self._begin(epoch, 0)
         # A history that overlaps with known lines proves that no line is lost in between.
         if epoch == before.epoch or not self._overlaps(message):
-            yield Gap(seq - self.position.seq - 1)
+            restarted = self._forgotten or message.header.term != self._term
+            yield Gap(seq - self.position.seq - 1, "restart" if restarted else "slow")
+            self._unproven = False
         yield from self._pass(message)
 
     def _overlaps(self, message: Message) -> bool:
@@ -134,7 +156,7 @@ class ReorderBuffer:
         """
         header = message.header
         known = header.history and header.kind is Kind.LOG
-        return known and messages.log_timestamp(message.body) <= self._overlap
+        return known and messages.log_timestamp(message.body) <= self._overlap.timestamp
 
     def _hold(self, message: Message) -> None:
         """Keep a message until a replay arrives, or drop it beyond the limit."""
@@ -146,28 +168,47 @@ class ReorderBuffer:
     def _begin(self, epoch: int, seq: int) -> None:
         """Enter an epoch at the position behind ``seq``."""
         self._overlap = self._last_line
+        self._unproven = bool(self._last_line.timestamp)
         self.position = Position(epoch, seq)
 
-    def _pass(self, message: Message) -> Iterator[Message]:
+    def _pass(self, message: Message) -> Iterator[Message | Gap]:
         header = message.header
         if header.epoch > self.position.epoch:
             self._begin(header.epoch, header.seq - 1)
         last = header.last
         if last <= self.position.seq:
             return  # a resend, or both live and in a replay
+        known = self.position.seq + 1 - header.seq
+        if known > 0:
+            message = _without_first(message, known)
         self.position = Position(header.epoch, last)
-        if header.kind is Kind.LOG:
-            if self._overlap and header.history:
-                message = self._without_overlap(message)
-            if message.body:
-                self._last_line = messages.log_timestamp(message.body.rpartition(b"\n")[2])
+        self._term, self._forgotten = header.term, False
+        if header.kind is Kind.LOG and header.history and self._overlap.timestamp:
+            message = self._without_overlap(message)
+        lines = header.kind is Kind.LOG and bool(message.body)
+        # READY as well, because a history without a line does not overlap either.
+        if self._unproven and (lines or header.kind is Kind.READY):
+            self._unproven = False
+            yield Gap(messages.UNKNOWN, "restart")
+        if lines:
+            self._last_line = _Line.of(message.body.rpartition(b"\n")[2])
         # Without its overlap, a message may have no lines left.  READY never has a body.
         if message.body or header.kind is Kind.READY:
             yield message
 
     def _without_overlap(self, message: Message) -> Message:
+        """Leave out the lines of a history that were passed on in an earlier epoch."""
         lines = message.body.split(b"\n")
-        fresh = [line for line in lines if messages.log_timestamp(line) > self._overlap]
+        last, overlap = 0, self._overlap
+        for number, line in enumerate(lines, 1):
+            if hash(line) == overlap.hash:
+                last = number
+        if last:
+            # Everything after that line is new, whatever its time stamp.
+            self._overlap, self._unproven = _Line(), False
+            fresh = lines[last:]
+        else:
+            fresh = [line for line in lines if messages.log_timestamp(line) > overlap.timestamp]
         # The numbers of the remaining lines stay those that the collector gave them.
         return message._replace(
             header=structs.replace(
@@ -175,6 +216,15 @@ class ReorderBuffer:
             ),
             body=b"\n".join(fresh),
         )
+
+
+def _without_first(message: Message, count: int) -> Message:
+    """Return a message of lines without its first ``count`` lines."""
+    header = message.header
+    return message._replace(
+        header=structs.replace(header, seq=header.seq + count, count=header.count - count),
+        body=message.body.split(b"\n", count)[count],
+    )
 
 
 def _position_of(message: Message) -> Position:

@@ -56,6 +56,8 @@ class Kind(IntEnum):
     """No body: the history with which a collector starts is complete."""
     CLAIM = 7
     """No body, not forwarded: the collector with this term claims the topic."""
+    SKIPPED = 9
+    """One ``skipped`` message: lines before this place are gone."""
 
 
 class Flag(IntFlag):

@@ -11,6 +11,7 @@ from cli.state import opened_store
 from mist import validation
 from mist.apps import management
 from mist.apps.management import NewApp
+from mist.errors import NotFound
 from mist.store import App
 
 
@@ -66,6 +67,21 @@ def grant(app: str, email: str) -> None:
         found, user = management.find_app(store, app), management.find_user(store, email)
         store.apps.grant(found.id, user.id)
     terminal.say(f"{user.email} may now see and deploy {found.name}.")
+
+
+@command.command()
+@click.argument("app")
+@click.argument("email")
+def revoke(app: str, email: str) -> None:
+    """Withdraw what `grant` gave EMAIL; open streams of APP end within a minute."""
+    with opened_store() as store:
+        found, user = management.find_app(store, app), management.find_user(store, email)
+        if not store.apps.revoke(found.id, user.id):
+            raise NotFound(f"{user.email} has no grant for {found.name}")
+        remaining = store.apps.permitted({(found.id, user.id)})
+    terminal.say(f"Withdrew the grant of {user.email} for {found.name}.")
+    if remaining:
+        terminal.say(f"{user.email} may still see it, as an admin or a member of its project.")
 
 
 def _repository(app: App) -> str:

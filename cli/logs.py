@@ -63,6 +63,7 @@ class Wanted:
         self._reach = reach
         self._stopped = stopped
         self._held: list[Message] = []
+        self._first = 0  # the first number
         self._engine_state = ""
         self._stream = StreamState()
 
@@ -82,6 +83,7 @@ class Wanted:
 
     def _hold(self, message: Message) -> None:
         self._stream.take(message.header)
+        self._first = self._first or message.header.seq
         if message.body:  # READY has none
             self._held.append(message)
         if message.header.kind is Kind.STATUS:
@@ -103,7 +105,7 @@ class Wanted:
         count = sum(held.header.count for held in logs)
         # With fewer lines than the collector reads at most, and from number 1 on, the log
         # has no older lines, so none can be reported as skipped.
-        complete = count < self._reach and self._held[0].header.seq == 1
+        complete = count < self._reach and self._first == 1
         chosen = self._lines.select(_timestamps(logs), self._reach)
         skipped = chosen.skipped(complete=complete)
         notice: list[Item] = [Gap(skipped)] if skipped else []
@@ -139,12 +141,13 @@ class Printer:
     def show(self, item: Item) -> None:
         """Print one message, or the number of lost lines."""
         if isinstance(item, Gap):
-            noun = "line" if item.lost == 1 else "lines"
-            terminal.note(f"mist: {item.lost} {noun} skipped: no longer kept")
+            terminal.note(f"mist: {messages.skipped_text(item.lost, item.reason)}")
         elif item.header.kind is Kind.LOG:
             self._lines(item.body)
         elif item.header.kind is Kind.STATUS:
             self._status(item.body)
+        elif item.header.kind is Kind.SKIPPED:
+            terminal.note(f"mist: {messages.read_text(item.body)}")
         elif item.header.kind in {Kind.END, Kind.ERROR}:
             self._notice(item)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 import click
 
@@ -73,6 +74,30 @@ def passwd(email: str, password_stdin: bool) -> None:
         store.users.set_password(user.id, passwords.make_hash(password))
     terminal.say(f"Changed the password of {user.email} and ended its sessions.")
     _print_once(password, printed)
+
+
+@command.command()
+@click.argument("email")
+@click.argument("new_role", metavar="ROLE", type=click.Choice(get_args(Role)))
+def role(email: str, new_role: Role) -> None:
+    """Make EMAIL an admin, or a user who sees only granted applications."""
+    with opened_store() as store:
+        user = find_user(store, email)
+        store.users.set_role(user.id, new_role)
+    terminal.say(f"{user.email} is now {'an admin' if new_role == 'admin' else 'a user'}.")
+
+
+@command.command()
+@click.argument("email")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(email: str, yes: bool) -> None:
+    """Remove an account with its grants, and end its sessions."""
+    with opened_store() as store:
+        user = find_user(store, email)
+        if not yes:
+            click.confirm(f"Remove {user.email}?", abort=True)
+        store.users.remove(user.id)
+    terminal.say(f"Removed {user.email}.")
 
 
 def _password(from_stdin: bool) -> tuple[str, bool]:

@@ -15,6 +15,20 @@ from mist import clock
 
 Stream = Literal["stdout", "stderr"]
 
+SkipReason = Literal["slow", "rotated", "engine", "restart"]
+"""Why lines were skipped: a slow client, rotated log files, the engine, or a restart of ours."""
+
+# Part of the contract: clients show these as they are.
+_SKIPPED: Final[dict[SkipReason, str]] = {
+    "slow": "connection too slow",
+    "rotated": "rotated away before they were read",
+    "engine": "no longer in the log of the Docker Engine",
+    "restart": "lost in a restart of Mist",
+}
+
+# The number of skipped lines if nobody can know it.
+UNKNOWN: Final = 0
+
 _encode: Final = msgspec.json.Encoder().encode
 
 _LOG_HEAD: Final = b'{"type":"log","timestamp":"'
@@ -145,12 +159,20 @@ def end(message: str = "Log stream ended") -> bytes:
     return _encode(_Envelope("end", clock.now(), {"message": message}))
 
 
-def skipped(lines: int) -> bytes:
-    """Return the message that tells a slow client that ``lines`` were left out."""
+def skipped(lines: int, reason: SkipReason = "slow") -> bytes:
+    """Return the message that tells a client that ``lines`` were left out, and why.
+
+    ``lines`` may be UNKNOWN.
+    """
+    data = {"lines": lines, "reason": reason, "message": skipped_text(lines, reason)}
+    return _encode(_Envelope("skipped", clock.now(), data))
+
+
+def skipped_text(lines: int, reason: SkipReason) -> str:
+    """Return the sentence that says how many lines were left out, and why."""
     noun = "line" if lines == 1 else "lines"
-    # Part of the contract: clients show it as it is.
-    text = f"{lines} {noun} skipped: connection too slow"
-    return _encode(_Envelope("skipped", clock.now(), {"lines": lines, "message": text}))
+    count = "An unknown number of" if lines == UNKNOWN else str(lines)
+    return f"{count} {noun} skipped: {_SKIPPED[reason]}"
 
 
 def metrics(sample: MetricsSample) -> bytes:

@@ -40,7 +40,8 @@ class ServerSettings(Section, frozen=True):
     start_seconds: Seconds = 30.0  # until a worker serves
     graceful_timeout: Seconds = 5.0  # for pending data and closing handshakes
     keepalive_seconds: Seconds = 60.0  # between two requests of a connection
-    request_seconds: Seconds = 10.0  # for the headers, against slow senders
+    request_seconds: Seconds = 10.0  # for headers and body, against slow senders
+    max_header_bytes: Bytes = 32_768  # all headers together
     allowed_origins: tuple[str, ...] = ()  # besides Mist's own
     forwarded_allow_ips: str = "127.0.0.1,::1"  # proxies whose X-Forwarded-* count
     max_body_bytes: Bytes = 65_536
@@ -51,7 +52,9 @@ class AuthSettings(Section, frozen=True):
 
     session_hours: Seconds = 24.0  # hours, despite the type's name
     check_seconds: Seconds = 20.0  # a revoked session's streams end within 60 s
-    login_attempts: Count = 10  # failures per account or address and window
+    login_attempts: Count = 10  # failures per network, and per known device, and window
+    login_account_attempts: Count = 100  # failures per account, from all networks
+    device_days: Seconds = 180.0  # days, despite the type's name
     login_window_seconds: Seconds = 300.0
 
 
@@ -102,6 +105,8 @@ class CollectorSettings(Section, frozen=True):
     gather_seconds: Annotated[float, Meta(ge=0)] = 0.001
     gather_limit_seconds: Annotated[float, Meta(ge=0)] = 0.1
     line_bytes: Bytes = 1_048_576  # longer lines are truncated
+    recall_seconds: Seconds = 60.0  # after a restart of everything, continue an older log
+    recall_lines: Count = 1_000_000  # no farther back than this, which takes some seconds
 
 
 class StreamSettings(Section, frozen=True):

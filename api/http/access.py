@@ -30,6 +30,9 @@ __all__ = [
 
 COOKIE: Final = "mist_token"
 
+# Each cookie costs a signature and a query.  Two paths may have set one each.
+_COOKIES: Final = 2
+
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -64,7 +67,8 @@ def every_session(req: falcon.Request) -> list[Identity]:
 
 
 def _session_cookies(req: falcon.Request) -> list[str]:
-    return [token for token in req.get_cookie_values(COOKIE) or [] if token]
+    found = [token for token in req.get_cookie_values(COOKIE) or [] if token]
+    return found[:_COOKIES]
 
 
 def check_origin(req: falcon.Request) -> None:

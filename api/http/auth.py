@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 import falcon
 import structlog
 
@@ -12,7 +15,11 @@ from api.http.peer import peer
 from mist import clock
 from mist.accounts import sessions
 from mist.accounts.sessions import Credentials
+from mist.accounts.tokens import Token
 from mist.errors import LoginRefused
+
+# Left with a browser that has signed in; see :mod:`mist.accounts.devices`.
+DEVICE_COOKIE: Final = "mist_device"
 
 log = structlog.get_logger(__name__)
 
@@ -32,24 +39,16 @@ class LoginResource:
         check_origin(req)
         body = read(req, LoginBody)
         with_ = services(req)
-        given = Credentials(body.email, body.password, peer(req).address)
+        device = next(iter(req.get_cookie_values(DEVICE_COOKIE) or ()), "")
+        given = Credentials(body.email, body.password, peer(req).address, device)
         try:
             login = sessions.log_in(with_.store, with_.secret, with_.settings.auth, given)
         except LoginRefused as refusal:
             # For tools such as fail2ban; never with the email address or the password.
             log.warning("login_refused", address=given.address, reason=str(refusal))
             raise
-        resp.set_cookie(
-            COOKIE,
-            login.token.text,
-            max_age=int(with_.settings.auth.session_hours * 3600),
-            path="/",
-            # Strict would hide the session from a link on another site; Lax still withholds the
-            # cookie from cross-site POST requests and WebSocket handshakes.
-            http_only=True,  # scripts never need the token
-            same_site="Lax",
-            secure=peer(req).scheme == "https",  # works without TLS on a trial on localhost
-        )
+        _set_cookie(req, resp, COOKIE, login.token)
+        _set_cookie(req, resp, DEVICE_COOKIE, login.device)
         user = login.user
         data = _who(user.id, user.email, user.role, login.token.expires_at)
         reply(resp, data, "Logged in")
@@ -80,6 +79,21 @@ class MeResource:
         """Show the logged-in user."""
         who: Identity = authenticate(req)
         reply(resp, _who(who.user_id, who.email, who.role, who.expires_at))
+
+
+def _set_cookie(req: falcon.Request, resp: falcon.Response, name: str, token: Token) -> None:
+    """Set a cookie that holds the token for as long as it is valid."""
+    resp.set_cookie(
+        name,
+        token.text,
+        max_age=int(token.expires_at - time.time()),
+        path="/",
+        # Strict would hide the session from a link on another site; Lax still withholds the
+        # cookie from cross-site POST requests and WebSocket handshakes.
+        http_only=True,  # scripts never need the token
+        same_site="Lax",
+        secure=peer(req).scheme == "https",  # works without TLS on a trial on localhost
+    )
 
 
 def _who(user_id: int | None, email: str, role: str, expires_at: float) -> dict[str, object]:

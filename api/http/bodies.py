@@ -35,6 +35,12 @@ def _raw(req: falcon.Request) -> bytes:
     try:
         # One byte more, which tells a longer body without reading it.
         body: bytes = req.stream.read(limit + 1)
+    except TimeoutError:
+        raise falcon.HTTPError(
+            falcon.HTTP_408,
+            description="The request body did not arrive in time (server.request_seconds)",
+            headers={"Connection": "close"},
+        ) from None
     except OSError:
         raise falcon.HTTPBadRequest(description="The request body ended too early") from None
     if len(body) > limit:

@@ -166,7 +166,7 @@ class Channel(Listener):
     def _apply(self, ordered: Iterable[Message | Gap]) -> None:
         for item in ordered:
             if isinstance(item, Gap):
-                self.ring.append(text_frame(messages.skipped(item.lost)), Kind.STATUS)
+                self.ring.append(text_frame(messages.skipped(item.lost, item.reason)), Kind.STATUS)
             else:
                 self._take(item)
 

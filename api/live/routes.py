@@ -38,8 +38,10 @@ class Live(NamedTuple):
     hub: Hub
     sessions: SessionWatch
 
-    def accept(self, req: falcon.Request, identity: Identity) -> Connection | None:
-        """Open the connection.
+    def accept(
+        self, req: falcon.Request, identity: Identity, app_id: int | None = None
+    ) -> Connection | None:
+        """Open the connection; ``app_id`` is the application that it will show.
 
         If there are too many clients, refuse this one and return None.
         """
@@ -48,7 +50,7 @@ class Live(NamedTuple):
         if self.sessions.connections >= self.settings.streams.max_clients:
             refuse(connection, "Too many clients", close_codes.TRY_AGAIN_LATER)
             return None
-        self.sessions.add(connection, identity)
+        self.sessions.add(connection, identity, app_id)
         connection.on_close = self.sessions.remove
         return connection
 
@@ -107,7 +109,7 @@ class ContainerLogRoute:
         wanted = self._options(req)
         app = self._live.store.apps.get(app_id)
         allowed = app is not None and self._live.store.apps.allowed(app_id, identity)
-        connection = self._live.accept(req, identity)
+        connection = self._live.accept(req, identity, app_id if allowed else None)
         if connection is None:
             return
         if not allowed:
@@ -138,7 +140,7 @@ class DeploymentRoute:
         store, settings = self._live.store, self._live.settings
         row = store.deployments.get(number)
         allowed = row is not None and store.apps.allowed(row.app_id, identity)
-        connection = self._live.accept(req, identity)
+        connection = self._live.accept(req, identity, row.app_id if row and allowed else None)
         if connection is None:
             return
         if not allowed:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import _socket
 import json
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,8 @@ import structlog
 from geventwebsocket.handler import WebSocketHandler
 from gunicorn.workers.ggevent import PyWSGIHandler, PyWSGIServer
 
+from api.server.request_head import HeadReader, HeadTooLarge, check_request_line
+from api.server.transfer import RequestBody, send_all
 from api.websocket import handshake
 from api.websocket.connection import Connection
 from mist import close_codes
@@ -30,7 +33,7 @@ from mist import close_codes
 if TYPE_CHECKING:
     from api.server.accept_balance import AcceptShare
     from api.server.keepalive import ConnectionRegistry
-    from mist.settings import Settings
+    from mist.settings import ServerSettings, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -93,43 +96,73 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
 
     server: HttpServer
     connection: Connection | None = None
+    rfile: Any  # a HeadReader while the headers are parsed
+    wsgi_input: Any
+    _served = False  # the connection has had a request before
+    _deadline = 0.0  # of the present request
 
     def read_requestline(self) -> str:
         """Wait for the next request with a time limit, which the base class does not have."""
         if self.server.closed:  # the connection was accepted just before a shutdown
             return ""
         self.server.idle.add(self)
+        limits = self._limits
+        wait = limits.keepalive_seconds if self._served else limits.request_seconds
         try:
-            return str(self._in_time("keepalive_seconds", super().read_requestline))
+            with gevent.Timeout(wait, TimeoutError(f"no request in {wait:g} seconds")):
+                self.rfile.peek(1)
         finally:
             self.server.idle.discard(self)
+        self._served = True
+        self._deadline = time.monotonic() + limits.request_seconds
+        line = str(self._before_deadline(super().read_requestline))
+        if line.strip("\r\n"):
+            return line
+        # RFC 9112 §2.2: an empty line before a request is ignored.
+        return str(self._before_deadline(super().read_requestline))
 
     def read_request(self, raw_requestline: str) -> bool:
         """Read the headers within a time limit that a slow sender cannot extend."""
-        complete = self._in_time("request_seconds", super().read_request, raw_requestline)
-        self._check_headers()  # after the parser, whose result it checks
-        return bool(complete)
+        check_request_line(raw_requestline)
+        version = raw_requestline.rstrip().rpartition(" ")[2]
+        body = self.rfile
+        self.rfile = HeadReader(body, self._limits.max_header_bytes, version)
+        try:
+            return bool(self._before_deadline(super().read_request, raw_requestline))
+        finally:
+            self.rfile = body
 
-    def _check_headers(self) -> None:
-        """Reject headers that a reverse proxy might interpret differently.
+    def get_environ(self) -> dict[str, Any]:
+        """Return the request's environ, with a body that has to arrive in time."""
+        environ: dict[str, Any] = super().get_environ()
+        body = self.wsgi_input
+        # For an upgrade request, too: the base class would give it the bare socket.
+        self.wsgi_input = environ["wsgi.input"] = RequestBody(
+            self.rfile,
+            self.content_length,
+            body.socket,
+            chunked=body.chunked_input,
+            deadline=self._deadline,
+            broken=self._close_afterwards,
+        )
+        return environ
 
-        The base class's parser drops everything after a malformed line, including a
-        Content-Length, and would read the body as the next request (request smuggling).
-        """
-        if self.headers.defects:
-            raise ValueError("a header line without a name or a colon")
-        lengths = self.headers.get_all("content-length", [])
-        encodings = self.headers.get_all("transfer-encoding", [])
-        # RFC 9112 §6.3: a message with two lengths, or two codings, is not safe to interpret.
-        if len(lengths) > 1 or len(encodings) > 1:
-            raise ValueError("more than one header states the length of the body")
-        # gevent decodes only this one.
-        if encodings and encodings[0].strip().lower() != "chunked":
-            raise ValueError("the only supported transfer coding is chunked")
+    def _close_afterwards(self) -> None:
+        self.close_connection = True
 
-    def _in_time(self, setting: str, read: Callable[..., Any], *arguments: Any) -> Any:
-        seconds = getattr(self.server.settings.server, setting)
-        with gevent.Timeout(seconds, TimeoutError(f"no complete request in {seconds:g} seconds")):
+    def _sendall(self, data: bytes) -> None:
+        """Send a part of a response to a client that has to take it."""
+        send_all(self.socket, data, self.server.settings.streams.stall_seconds)
+        self.response_length += len(data)
+
+    @property
+    def _limits(self) -> ServerSettings:
+        return self.server.settings.server
+
+    def _before_deadline(self, read: Callable[..., Any], *arguments: Any) -> Any:
+        seconds = self._limits.request_seconds
+        left = max(0.0, self._deadline - time.monotonic())
+        with gevent.Timeout(left, TimeoutError(f"no complete request in {seconds:g} seconds")):
             return read(*arguments)
 
     def hang_up(self) -> None:
@@ -227,7 +260,9 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         log.info("request_refused", peer=self.client_address, reason=reason)
         if isinstance(ex, TimeoutError):
             return _refusal("408 Request Timeout", reason)
-        return _refusal("400 Bad Request", "the request is not valid HTTP/1.1")
+        if isinstance(ex, HeadTooLarge):
+            return _refusal("431 Request Header Fields Too Large", reason)
+        return _refusal("400 Bad Request", f"the request is not valid HTTP/1.1: {reason}")
 
 
 def _refusal(status: str, message: str) -> tuple[str, bytes]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from mist import emails
-from mist.accounts import passwords, tokens
+from mist.accounts import devices, passwords, tokens
 from mist.accounts.tokens import Claims, Token
 from mist.addresses import parse_ip
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
@@ -28,7 +28,8 @@ class Identity(msgspec.Struct, frozen=True):
 
     ``user_id`` is None if the token was signed with a shared secret and names no account
     here; such a user has the role ``user`` whatever the token says.  ``session`` is the
-    digest that identifies the session.  Times are seconds since the epoch.
+    digest that identifies the session.  ``generation`` is the account's when the session
+    began, None for tokens of other issuers.  Times are seconds since the epoch.
     """
 
     user_id: int | None
@@ -37,6 +38,7 @@ class Identity(msgspec.Struct, frozen=True):
     session: str
     issued_at: float
     expires_at: float
+    generation: float | None = None
 
     @property
     def admin(self) -> bool:
@@ -45,11 +47,15 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Credentials(NamedTuple):
-    """An email address, a password, and the network address that the attempt came from."""
+    """An email address, a password, the network address of the client, and its device token.
+
+    The device token is what an earlier log-in left with the client, or an empty string.
+    """
 
     email: str
     password: str
     address: str
+    device: str = ""
 
 
 class NewSession(NamedTuple):
@@ -57,6 +63,7 @@ class NewSession(NamedTuple):
 
     user: User
     token: Token
+    device: Token
 
 
 def identify(store: Store, secret: bytes, token: str) -> Identity:
@@ -76,8 +83,11 @@ def identify(store: Store, secret: bytes, token: str) -> Identity:
         session=claims.session(token, store.installation),
         issued_at=issued_at,
         expires_at=claims.exp,
+        generation=claims.generation if claims.issued_by(store.installation) else None,
     )
-    outlived = user is not None and (issued_at < user.sessions_after or _predates(claims, user))
+    outlived = user is not None and (
+        _outlived(identity, user.sessions_after) or _predates(claims, user)
+    )
     if outlived or store.sessions.is_revoked(identity.session):
         raise NotLoggedIn("Session expired")
     return identity
@@ -99,7 +109,7 @@ def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
         if each.expires_at <= now or each.session in revoked:
             return True
         # A deleted user has no entry, so every session of that user has ended.
-        return each.user_id is not None and each.issued_at < after.get(each.user_id, math.inf)
+        return each.user_id is not None and _outlived(each, after.get(each.user_id, math.inf))
 
     return {each for each in everybody if is_over(each)}
 
@@ -107,19 +117,30 @@ def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
 def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) -> NewSession:
     """Start a session; raise LoginRefused or TooManyAttempts.
 
-    Attempts are limited both per account and per network address.
+    Attempts are limited per network address, and per account over all addresses.  A
+    device that has signed in to the account before has a limit of its own instead, so
+    that nobody can lock the owner out by failing from many addresses.
     """
-    account = f"email:{emails.canonical(given.email)[:254]}"  # the column's limit
-    keys = (account, f"address:{_network(given.address)}")
-    attempt = store.sessions.attempt(keys, auth.login_attempts, auth.login_window_seconds)
+    email = emails.canonical(given.email)
+    device = devices.recognise(secret, given.device, email)
+    if device is None:
+        limits = {
+            f"address:{_network(given.address)}": auth.login_attempts,
+            f"email:{email[:254]}": auth.login_account_attempts,  # the column's limit
+        }
+    else:
+        limits = {f"device:{device}": auth.login_attempts}
+    attempt = store.sessions.attempt(limits, auth.login_window_seconds)
     if attempt.retry_after:
         raise TooManyAttempts(math.ceil(attempt.retry_after))  # Retry-After takes whole seconds
     user = _verified(store, given)
     if user is None:
         raise LoginRefused
-    # Failures of the address stay: an attacker with one account must not reset them.
-    store.sessions.forgive(attempt, [account])
-    return NewSession(user, tokens.issue(secret, store.installation, user, auth.session_hours))
+    # Failures of the address and of the account stay: an attacker who has an account must
+    # not reset the former, nor the owner's log-in the latter for an attacker.
+    store.sessions.forgive(attempt, [] if device is None else [f"device:{device}"])
+    token = tokens.issue(secret, store.installation, user, auth.session_hours)
+    return NewSession(user, token, devices.issue(secret, email, auth.device_days))
 
 
 def _verified(store: Store, given: Credentials) -> User | None:
@@ -158,6 +179,17 @@ def _user(store: Store, claims: Claims) -> User | None:
         if user is not None:
             return user
     raise NotLoggedIn("Session expired")
+
+
+def _outlived(identity: Identity, sessions_after: float) -> bool:
+    """Return True if the account's sessions were ended after this one began.
+
+    Our own tokens name the generation of the account's sessions, so the order does not
+    depend on a clock that may have been set back in between.
+    """
+    if identity.generation is not None:
+        return identity.generation != sessions_after
+    return identity.issued_at < sessions_after
 
 
 def _predates(claims: Claims, user: User) -> bool:

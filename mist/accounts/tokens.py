@@ -1,8 +1,9 @@
 """Session tokens: JSON Web Tokens (RFC 7519) signed with HS256.
 
 A Mist installation issues the claims ``user_id``, ``email``, ``role`` and ``exp``; this
-program adds ``iat``, ``jti``, ``iss`` and ``installation``.  Several installations may
-share one secret, so ``user_id`` is only meaningful together with ``installation``.
+program adds ``iat``, ``jti``, ``iss``, ``installation`` and ``generation``.  Several
+installations may share one secret, so ``user_id`` is only meaningful together with
+``installation``.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Claims(msgspec.Struct, frozen=True):
     iss: str | None = None
     installation: object = None
     jti: object = None
+    generation: float | None = None
 
     @property
     def of_this_program(self) -> bool:
@@ -101,6 +103,7 @@ def issue(secret: bytes, installation: str, user: User, hours: float) -> Token:
         "jti": secrets.token_hex(16),
         "iss": ISSUER,
         "installation": installation,
+        "generation": user.sessions_after,
     }
     return Token(jwt.encode(claims, secret, _ALGORITHM), expires)
 

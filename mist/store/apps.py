@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, Final, Unpack
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, true, tuple_
 
 from mist import clock
 from mist.errors import AlreadyExists, Conflict
@@ -18,6 +18,7 @@ _apps = tables.apps
 _grants = tables.grants
 _members = tables.project_members
 _adoptions = tables.adoptions
+_users = tables.users
 
 # Restart an application's container after crashes and reboots, but not after a stop.
 DEFAULT_RESTART: Final = "unless-stopped"
@@ -32,6 +33,23 @@ _MEMBER: Final = exists().where(
 )
 _VISIBLE: Final = select(_apps).where(or_(_GRANTED, _MEMBER)).order_by(_apps.c.id)
 _ALLOWED: Final = select(_apps.c.id).where(_apps.c.id == bindparam("id"), or_(_GRANTED, _MEMBER))
+_PAIR: Final = tuple_(_apps.c.id, _users.c.id)
+_PERMITTED: Final = (
+    select(_apps.c.id, _users.c.id)
+    # Every pair; the caller adds which ones it wants.
+    .select_from(_apps.join(_users, true()))
+    .where(
+        or_(
+            _users.c.role == "admin",
+            exists().where(_grants.c.app_id == _apps.c.id, _grants.c.user_id == _users.c.id),
+            exists().where(
+                _members.c.project_id == _apps.c.project_id, _members.c.user_id == _users.c.id
+            ),
+        )
+    )
+)
+# Pairs per query; SQLite's expressions are limited in depth.
+_PAIRS: Final = 200
 _ALL: Final = select(_apps).order_by(_apps.c.id)
 _CONTAINERS: Final = select(_apps.c.id, _apps.c.container).where(
     _apps.c.id.in_(bindparam("ids", expanding=True))
@@ -87,6 +105,20 @@ class Apps:
             values = {"id": app_id, "viewer": viewer.user_id}
             return connection.execute(_ALLOWED, values).first() is not None
 
+    def permitted(self, wanted: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Return those of ``wanted``, pairs of an application and a user, that are allowed now.
+
+        One query for every 200 pairs.
+        """
+        found: set[tuple[int, int]] = set()
+        pairs = sorted(wanted)
+        with self._data.read() as connection:
+            for start in range(0, len(pairs), _PAIRS):
+                chunk = pairs[start : start + _PAIRS]
+                rows = connection.execute(_PERMITTED.where(_PAIR.in_(chunk)))
+                found.update((row[0], row[1]) for row in rows)
+        return found
+
     def add(self, name: str, **fields: Unpack[AppFields]) -> App:
         """Add an application; raise AlreadyExists if the name is taken.
 
@@ -118,6 +150,12 @@ class Apps:
                 connection.execute(insert(_grants).values(app_id=app_id, user_id=user_id))
         except AlreadyExists:
             return
+
+    def revoke(self, app_id: int, user_id: int) -> bool:
+        """Withdraw a user's grant; return False if there is none."""
+        grant = (_grants.c.app_id == app_id) & (_grants.c.user_id == user_id)
+        with self._data.write() as connection:
+            return bool(connection.execute(delete(_grants).where(grant)).rowcount)
 
     def adopt(self, app_id: int, container_id: str) -> None:
         """Let the application's deployments replace the container with this full id.

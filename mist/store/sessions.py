@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
@@ -73,27 +73,26 @@ class Sessions:
                 found.update((row[0], row[1]) for row in connection.execute(query))
         return found
 
-    def attempt(self, keys: Iterable[str], limit: int, window: float) -> Attempt:
-        """Record a log-in attempt under every key, unless one already has ``limit`` of them.
+    def attempt(self, limits: Mapping[str, int], window: float) -> Attempt:
+        """Record a log-in attempt under every key, unless one has reached its limit.
 
         The attempt counts as a failure until :meth:`forgive` removes it.  Otherwise many
         concurrent attempts would all be admitted before the first had failed.
         """
         now = time.time()
-        names = list(keys)
         with self._data.write() as connection:
             # Older failures no longer count.
             connection.execute(delete(_failures).where(_failures.c.at <= now - window))
             # After the clock was set back, failures from its future would last longer.
             connection.execute(update(_failures).where(_failures.c.at > now).values(at=now))
-            for key in names:
+            for key, limit in limits.items():
                 query = select(func.count(), func.min(_failures.c.at)).where(_failures.c.key == key)
                 count, oldest = connection.execute(query).one()
                 if count >= limit:
                     # The next attempt is allowed when the oldest failure leaves the window.
                     return Attempt((), max(1.0, float(oldest) + window - now))
             # In the transaction of the check: concurrent attempts are counted one after another.
-            rows = [self._data.insert(connection, _failures, key=key, at=now) for key in names]
+            rows = [self._data.insert(connection, _failures, key=key, at=now) for key in limits]
         return Attempt(tuple(rows), 0.0)
 
     def forgive(self, attempt: Attempt, keys: Iterable[str]) -> None:

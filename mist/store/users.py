@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, select, update
 
 from mist import clock
 from mist.emails import canonical
-from mist.errors import AlreadyExists
+from mist.errors import AlreadyExists, Conflict
 from mist.store import tables
 from mist.store.database import Database
 from mist.store.records import Role, User
@@ -92,10 +92,19 @@ class Users:
         """Replace the password and end all sessions that began before."""
         change = update(_users).where(_users.c.id == user_id)
         with self._data.write() as connection:
-            connection.execute(
-                # Fractional seconds, compared with the fractional ``iat`` of our tokens.
-                change.values(password_hash=password_hash, sessions_after=time.time())
-            )
+            connection.execute(change.values(password_hash=password_hash, **_next_generation()))
+
+    def set_role(self, user_id: int, role: Role) -> None:
+        """Change the role; raise Conflict if no admin would be left."""
+        with self._data.write() as connection:
+            connection.execute(update(_users).where(_users.c.id == user_id).values(role=role))
+            _check_admins(connection)
+
+    def remove(self, user_id: int) -> None:
+        """Remove the account with its grants; raise Conflict if no admin would be left."""
+        with self._data.write() as connection:
+            connection.execute(delete(_users).where(_users.c.id == user_id))
+            _check_admins(connection)
 
     def replace_hash(self, user_id: int, old: str, new: str) -> None:
         """Replace a hash with a stronger one of the same password; sessions stay valid."""
@@ -103,6 +112,22 @@ class Users:
         same = (_users.c.id == user_id) & (_users.c.password_hash == old)
         with self._data.write() as connection:
             connection.execute(update(_users).where(same).values(password_hash=new))
+
+
+def _next_generation() -> dict[str, Any]:
+    """Return the change that ends all sessions of an account.
+
+    Fractional seconds, compared with the fractional ``iat`` of tokens without a
+    generation.  The value never repeats, even if the clock was set back.
+    """
+    now, last = time.time(), _users.c.sessions_after
+    return {"sessions_after": case((last >= now, last + 0.001), else_=now)}
+
+
+def _check_admins(connection: Connection) -> None:
+    """Raise Conflict, which undoes the transaction, unless an admin is left."""
+    if connection.execute(select(_users.c.id).where(_users.c.role == "admin")).first() is None:
+        raise Conflict("this is the last admin; make another user an admin first")
 
 
 def _user(row: Row[tuple[int, str, Role, str, float]] | tuple[int, str, Role, str, float]) -> User:

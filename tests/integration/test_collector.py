@@ -143,6 +143,20 @@ def test_long_lines_of_both_streams(
     assert sorted(one.lines(), key=len) == ["é", long, long * 8 + " … [truncated]"]
 
 
+def test_a_terminals_long_line_of_wide_characters(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """The engine cuts a terminal's line within characters, and no time stamp is left in it."""
+    script = "x=漢漢漢漢漢漢漢漢; for i in 1 2 3 4 5 6 7 8 9 10; do x=$x$x; done; echo $x"
+    engine.run(container, f"{script}; {WAIT}", tty=True)
+    one = collect(engine)
+    one.until(lambda c: len(c.lines()) == 1)
+    [text] = one.lines()
+    # A cut character became three U+FFFD.
+    assert set(text) <= {"漢", "\ufffd"}
+    assert text.count("漢") + text.count("\ufffd") // 3 == 8 * 2**10
+
+
 def test_a_tail_of_long_lines_begins_with_a_whole_one(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
@@ -176,6 +190,19 @@ def test_a_terminal(engine: PrivateEngine, container: str, collect: Collect) -> 
     engine.client.start(container)
     one.until(lambda c: len(c.lines()) == 6 and c.count(Kind.END) + c.count(Kind.ERROR) == 2)
     assert one.lines()[3:] == one.lines()[:3]
+
+
+def test_a_prompt_that_stays_the_last_line(
+    engine: PrivateEngine, container: str, collect: Collect
+) -> None:
+    """A prompt without a newline is published once, also if the next run writes nothing."""
+    engine.run(container, "[ -e /x ] || printf 'hello\\n$ '; touch /x; sleep 1", tty=True)
+    one = collect(engine)
+    one.until(lambda c: c.count(Kind.END))
+    engine.client.start(container)
+    one.until(lambda c: c.count(Kind.END) == 2)
+    assert one.lines() == ["hello", "$ "]
+    assert one.count(Kind.SKIPPED) == 0
 
 
 def test_a_natural_exit(engine: PrivateEngine, container: str, collect: Collect) -> None:

@@ -287,6 +287,38 @@ def test_password_change_ends_open_streams(
     assert refused(open_client, service.ws_url("metrics"), cookie)[0] == 401
 
 
+def test_a_withdrawn_right_ends_its_streams(
+    engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
+) -> None:
+    """A revoked grant, a role that is taken away and a removed account, each by the command."""
+    service = make_service(engine, {"auth.check_seconds": 1})
+    engine.run(container, "echo one; sleep 600")
+    app = service.add_app(container, container)
+    url = service.ws_url("container/logs", appId=app)
+    password = "correct horse battery"
+    for name in ("granted", "gone"):
+        service.add_user(f"{name}@example.org", password)
+        service.mist("app", "grant", container, f"{name}@example.org")
+    service.add_user("boss@example.org", password, admin=True)
+    withdrawals = {
+        "granted": (("app", "revoke", container, "granted@example.org"), 4403),
+        "boss": (("user", "role", "boss@example.org", "user"), 4403),
+        "gone": (("user", "remove", "gone@example.org", "--yes"), 4401),
+    }
+    stays = open_client(url, service.login())
+    for name, (command, code) in withdrawals.items():
+        cookie = service.login(f"{name}@example.org", password)
+        client, metrics = open_client(url, cookie), open_client(service.ws_url("metrics"), cookie)
+        client.wait_lines(1)
+        service.mist(*command)
+        assert client.wait_closed(60) == code
+        reason = "Permission denied" if code == 4403 else "Session expired"
+        assert client.messages[-1]["data"] == {"message": reason}
+        # What every user may see goes on as long as the session does.
+        assert metrics.closed.wait(2) == (code == 4401)
+    assert stays.code is None
+
+
 def test_expired_session_loses_its_streams(
     engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:

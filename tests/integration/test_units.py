@@ -230,7 +230,7 @@ def _caddy(
     site = site.replace("127.0.0.1:8420", f"127.0.0.1:{upstream}")
     site = site.replace("mist.example.com", f"http://127.0.0.1:{port}")
     file = directory / "Caddyfile"
-    file.write_text(f"{{\n\tadmin off\n}}\n{site}", "utf-8")
+    file.write_text(site.replace("{\n\tservers", "{\n\tadmin off\n\tservers"), "utf-8")
     command = [_program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)]
     with _proxy(port, command, directory):
         yield port
@@ -302,6 +302,21 @@ def test_monitoring_is_not_public(proxy: Proxy, service: Service, tmp_path: Path
             answer = requests.get(f"http://127.0.0.1:{port}/{path}", timeout=10)
             assert answer.status_code == 404
         assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).ok
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("proxy", [_nginx, _caddy])
+def test_a_proxy_does_not_wait_longer_for_a_body_than_mist(
+    proxy: Proxy, service: Service, tmp_path: Path
+) -> None:
+    """A client that does not finish its request is cut off within the example's ten seconds."""
+    head = "POST /api/auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with proxy(tmp_path, service.port) as port:
+        for data in (head, f"{head}Content-Length: 10\r\n\r\n123"):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+                client.sendall(data.encode())
+                while client.recv(4096):
+                    pass
 
 
 @pytest.mark.engine

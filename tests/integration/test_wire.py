@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,6 +116,10 @@ class Gunicorn:
         return self.process.wait(SECONDS)
 
 
+HOST: Final = b"Host: x\r\n"
+POST: Final = b"POST /body HTTP/1.1\r\n" + HOST
+
+
 class Raw:
     """A socket whose waits have a deadline."""
 
@@ -149,6 +154,14 @@ class Raw:
     def at_end(self) -> bool:
         """Return True if the server ends the connection now, without a reset."""
         return self.sock.recv(1) == b""
+
+    def rest(self) -> bytes:
+        """Return everything until the server ends the connection."""
+        data = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := self.sock.recv(65_536):
+                data += more
+        return data
 
     def exactly(self, length: int) -> bytes:
         """Return exactly that many bytes."""
@@ -443,14 +456,25 @@ def test_connection_is_kept_for_the_next_request(server: Gunicorn) -> None:
     ("data", "status"),
     [
         (b"nonsense\r\n\r\n", "400"),
-        (b"GET / HTTP/9.9\r\n\r\n", "400"),
-        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", "400"),
-        (b"POST / HTTP/1.1\r\nno colon\r\nContent-Length: 3\r\n\r\nabc", "400"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "400"),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "400"),
-        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400"),
-        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", "400"),
-        (b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "400"),
+        (b"GET /\r\n\r\n", "400"),
+        (b"GET / HTTP/9.9\r\n" + HOST + b"\r\n", "400"),
+        (b"GET / HTTP/1.1\r\n\r\n", "400"),
+        (b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n", "400"),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"no colon\r\n\r\n", "400"),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"X: a\rY: b\r\n\r\n", "400"),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"no colon\r\nContent-Length: 3\r\n\r\nabc", "400"),
+        (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "400"),
+        (POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+        (POST + b"Transfer-Encoding: gzip\r\n\r\n", "400"),
+        (POST + b"Content-Length: +3\r\n\r\nabc", "400"),
+        (POST + b"Content-Length: 1_0\r\n\r\n0123456789", "400"),
+        (POST + b"Content-Length: -1\r\n\r\n", "400"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n", "400"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n1_0\r\nabc\r\n0\r\n\r\n", "400"),
+        (POST + b'Transfer-Encoding: chunked\r\n\r\n3;a="' + b"x" * 9_000, "400"),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 200 + b"\r\n", "400"),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"y" * 33_000 + b"\r\n\r\n", "431"),
+        (b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 1_000 + b"\r\n") * 40 + b"\r\n", "431"),
         (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", "414"),
         (b"GET / HTTP/1.1\r\nHost: x\r\n", "408"),
     ],
@@ -461,7 +485,83 @@ def test_what_is_no_request_is_refused(server: Gunicorn, data: bytes, status: st
     client = Raw(server.port)
     client.send(data)
     assert client.head().split()[1] == status
+    # What follows is never taken for a request.
+    assert not re.search(rb"HTTP/1\.1 \d", client.rest())
     assert server.log.count("Traceback") == before
+
+
+def test_an_empty_line_before_a_request_is_ignored(server: Gunicorn) -> None:
+    """Some old clients end a body with one (RFC 9112 §2.2)."""
+    client = Raw(server.port)
+    client.send(b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert client.head().startswith("HTTP/1.1 200 ")
+
+
+BODIES = {
+    "never begins": POST + b"Content-Length: 10\r\n\r\n",
+    "never ends": POST + b"Content-Length: 10\r\n\r\n123",
+    "never ends, in chunks": POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    "waits for 100": POST + b"Expect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+    "claims to be an upgrade": POST + b"Upgrade: websocket\r\nContent-Length: 10\r\n\r\n",
+}
+
+HOLDERS = BODIES | {
+    "half a head": b"GET / HTTP/1.1\r\nHost: x\r\n",
+    "nothing": b"",
+    "reads nothing": b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("path", ["/body", "/"])
+@pytest.mark.parametrize("data", BODIES.values(), ids=BODIES)
+def test_a_body_that_does_not_come_ends_the_connection(
+    server: Gunicorn, data: bytes, path: str
+) -> None:
+    """Whether the application waits for the body or answers without it."""
+    client = Raw(server.port)
+    client.send(data.replace(b"/body", path.encode()))
+    begun = time.monotonic()
+    answer = client.rest()
+    assert time.monotonic() - begun < SECONDS / 2
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert b"HTTP/1" not in answer.replace(b"HTTP/1.1 100 Continue", b"")[12:]
+
+
+def test_a_large_body_that_nobody_wants_is_not_read_to_its_end(server: Gunicorn) -> None:
+    """The client has its answer although it is still sending, and the connection ends."""
+    client = Raw(server.port)
+    client.send(POST.replace(b"/body", b"/") + b"Content-Length: 1000000000\r\n\r\n")
+    with contextlib.suppress(OSError):
+        for _ in range(1_000):
+            client.send(b"x" * 65_536)
+    assert client.head().startswith("HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("data", HOLDERS.values(), ids=HOLDERS)
+def test_slow_and_deaf_clients_hold_no_place(own: Callable[..., Gunicorn], data: bytes) -> None:
+    """A worker with as many places as there are such clients still serves others soon."""
+    server = own(server_worker_connections=10, server_request_seconds=1, streams_stall_seconds=1)
+    clients = [Raw(server.port) for _ in range(10)]
+    for client in clients:
+        client.send(data)
+    assert server.get("/")[0] == 200
+    for client in clients:
+        client.sock.close()
+
+
+def test_a_slow_reader_gets_everything(own: Callable[..., Gunicorn]) -> None:
+    """A client that reads slowly, but reads, is not cut off."""
+    server = own(streams_stall_seconds=1)
+    client = Raw(server.port)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)
+    client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    length = int(re.search(r"Content-Length: (\d+)", client.head())[1])  # type: ignore[index]
+    pause = threading.Event()
+    for _ in range(6):  # longer than the limit, with some progress within it
+        client.exactly(200_000)
+        length -= 200_000
+        pause.wait(0.5)
+    assert len(client.exactly(length)) == length
 
 
 def test_connection_without_a_request_is_ended(server: Gunicorn) -> None:

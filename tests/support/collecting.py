@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
+from bus.replay import START, Position, Snapshot
 from bus.wire import NO_FLAGS, Flag, Kind
 from mist.errors import ContainerNotFound, EngineUnreachable
 from mist.settings import CollectorSettings, Settings
@@ -74,6 +75,14 @@ class FakeBus:
         self.published: list[tuple[Kind, Flag, int, bytes]] = []
         self.waits: list[float] = []
         self.absences = 0
+        self.epoch, self.next = 7, 1
+        self.numbers: list[tuple[int, int]] = []
+
+    def claim(self, *, resume: bool, after: Position = START) -> Snapshot:
+        """Claim the topic of a broker that knows nothing."""
+        assert not resume
+        self.epoch, self.next = (after.epoch, after.seq + 1) if after.epoch else (9, 1)
+        return Snapshot(b"", self.epoch, 9, after.seq, [])
 
     def service(self) -> bool:
         """Return True unless the script says that the broker is away."""
@@ -91,6 +100,8 @@ class FakeBus:
     ) -> None:
         """Store a message."""
         assert count == len(body.split(b"\n"))
+        self.numbers.append((self.epoch, self.next))
+        self.next += count
         self.published.append((kind, flags, code, body))
 
 
@@ -98,17 +109,31 @@ class FakeStream(LogStream):
     """A stream that gives scripted events, or the lines of a whole log."""
 
     def __init__(  # the real stream needs a connection
-        self, script: Iterable[StreamEvent | Callable[[], object]], *, joined: bool = True
+        self,
+        script: Iterable[StreamEvent | Callable[[], object]],
+        *,
+        joined: bool = True,
+        entries: int = 0,
     ) -> None:
         self._script = iter(script)
         self._known = joined
         self._failure = ""
+        self._count = entries
+        self.unfinished = []
+        self.suspects: Line | None = None
+        self.resumed: list[ResumePoint | None] = []
+        self.noted: list[Line] = []
+        self.closed = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self.close()
+
+    def close(self) -> None:
+        """Close the stream."""
+        self.closed = True
 
     @property
     def joined(self) -> bool:
@@ -117,13 +142,42 @@ class FakeStream(LogStream):
 
     @property
     def entries(self) -> int:
-        """Return 0, because entries are not counted here."""
-        return 0
+        """Return the scripted number."""
+        return self._count
 
     @property
     def failure(self) -> str:
         """Return the engine's complaint."""
         return self._failure
+
+    @property
+    def suspect(self) -> Line | None:
+        """Return the scripted line."""
+        return self.suspects
+
+    @property
+    def odd(self) -> bool:
+        """Return False."""
+        return False
+
+    @property
+    def doubtful(self) -> bool:
+        """Return True."""
+        return True
+
+    def check_soon(self) -> None:
+        """Do nothing; the script says when a check is due."""
+
+    def note(self, lines: list[Line]) -> None:
+        """Store the lines."""
+        self.noted += lines
+
+    def expect(self, unfinished: list[str]) -> None:
+        """Do nothing."""
+
+    def resume(self, point: ResumePoint | None) -> None:
+        """Store the point."""
+        self.resumed.append(point)
 
     def read(self) -> StreamEvent:
         """Return the script's next event; a function in the script runs between two events."""
@@ -134,12 +188,12 @@ class FakeStream(LogStream):
             return event
         return Ended()
 
-    def all(self, *, whole: bool) -> Iterator[list[Line]]:
-        """Yield the script's lines; a request that was not deep enough gives no new ones."""
+    def all(self) -> Iterator[list[Line]]:
+        """Yield the script's lines."""
         for event in self._script:
             if isinstance(event, Ended):
                 self._failure = event.failure
-            if isinstance(event, Lines) and (whole or self._known):
+            if isinstance(event, Lines):
                 yield event.lines
 
 
@@ -152,9 +206,8 @@ class FakeEngine:
         self.streams: list[FakeStream] = []
         self.looks: list[Container | None] = []
         self.fails: Exception | None = None
-        self.deep: list[bool] = []
         self.depths: list[int | None] = []
-        self.holds_resume_point = True
+        self.followed: list[FakeStream] = []
         self.log_failure = ""
 
     def look(self, _name: str) -> Container | None:
@@ -169,27 +222,37 @@ class FakeEngine:
         self._answer()
         return "Up 2 hours" if one.running else "Exited (0)"
 
-    def history(self, one: Container, resume: ResumePoint | None, tail: int | None) -> LogStream:
+    def history(
+        self,
+        one: Container,
+        resume: ResumePoint | None,
+        tail: int | None,
+        *,
+        near: bool = False,
+    ) -> LogStream:
         """Return the log behind the resume point."""
         self._answer()
         self.depths.append(tail)
         if one.id not in self.logs:
             raise ContainerNotFound(one.id)
-        known = resume.line.timestamp if resume else ""
-        lines = [entry for entry in self.logs[one.id] if entry.timestamp > known]
-        joined = resume is None or self.holds_resume_point
-        return FakeStream([Lines(lines), Ended(self.log_failure)], joined=joined)
+        log = self.logs[one.id]
+        shown = log if tail is None else log[-tail:]
+        if resume is None:
+            return FakeStream([Lines(shown), Ended(self.log_failure)], entries=len(shown))
+        joined = resume.line in shown
+        lines = shown[shown.index(resume.line) + 1 :] if joined else []
+        return FakeStream(
+            [Lines(lines), Ended(self.log_failure)], joined=joined, entries=len(shown)
+        )
 
-    def follow(
-        self, _one: Container, _resume: ResumePoint | None, *, deep: bool, wake: int
-    ) -> LogStream:
+    def follow(self, _one: Container, *, wake: int) -> LogStream:
         """Return the next scripted stream."""
         assert wake == FakeBus.descriptor
         self._answer()
-        self.deep.append(deep)
-        return self.streams.pop(0)
+        self.followed.append(self.streams.pop(0))
+        return self.followed[-1]
 
-    def last_line(self, one: Container) -> Line | None:
+    def last_line(self, one: Container, resume: ResumePoint | None) -> Line | None:
         """Return the newest line of the log."""
         self._answer()
         return self.logs[one.id][-1] if self.logs.get(one.id) else None
@@ -234,6 +297,11 @@ class History:
     def stream(self, *script: StreamEvent | Callable[[], object], joined: bool = True) -> None:
         """Script the next stream that is followed."""
         self.engine.streams.append(FakeStream(script, joined=joined))
+
+    def logs(self, *numbers: int, times: int = 1) -> Callable[[], object]:
+        """Return a step of a script: the log of container ``a`` now holds these lines."""
+        lines = [line(number) for number in numbers] * times
+        return lambda: self.engine.logs.update({"a": lines})
 
     def steps(self, count: int = 1) -> State:
         """Let the collector take steps; return its state."""

@@ -99,6 +99,8 @@ def http(
         return [b"done"]
     if path == "/body":
         return answer(start_response, "200 OK", str(len(environ["wsgi.input"].read())))
+    if path == "/large":
+        return answer(start_response, "200 OK", "x" * 8_000_000)
     if path == "/memory":
         return answer(start_response, "200 OK", memory())
     return answer(start_response, "200 OK", str(os.getpid()))

@@ -15,14 +15,18 @@ import structlog
 
 from bus.wire import NO_FLAGS, Flag
 from mist import close_codes
-from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
+from mist.errors import EngineError, EngineUnreachable
+from mist.messages import UNKNOWN
 from mist.settings import Settings
-from workers.container import history, rotation
+from workers.container import history
 from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.publisher import LogPublisher
+from workers.container.recall import Rest, continue_numbering
+from workers.container.recovery import Recovery
+from workers.container.resume import ResumePoint
 from workers.container.states import Event, State, transition
-from workers.container.stream import CheckDue, Ended, Lines, LogSource, Suspect
+from workers.container.stream import CheckDue, Ended, Lines, LogSource, LogStream, Suspect
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +73,8 @@ class Collector:
         self._name = ""
         self._seen: Container | None = None  # the container whose log is being published
         self._rarely = 1  # grows while a container stays ended
-        self._deep = False  # the last stream ended before it reached the resume point
+        self._stream: LogStream | None = None  # stays open while the log is read
+        self._missed: ResumePoint | None = None  # the last line when a newer one was missed
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None  # None while the engine answers
         self._work: dict[State, Callable[[], Event]] = {
@@ -92,6 +97,7 @@ class Collector:
         try:
             event = self._work[self.state]()
         except EngineError as error:
+            self._leave_stream()
             self._trouble(error)
             event = Event.TROUBLE
         self.state = transition(self.state, event)
@@ -109,6 +115,7 @@ class Collector:
         self._publish_history(container)
         self._trouble_since = None
         self._seen = container
+        self._out.claims.enter(container.id, self._out.resume_point)
         running = container.running or container.restarting
         if not running:
             # The error goes before "ready": clients that wait for the history must get the
@@ -126,8 +133,11 @@ class Collector:
         self._seen = container = self._source.look(self._name) if self._name else None
         if container is None or not container.running:
             return Event.OVER if self._out.final else Event.STOPPED
-        # The container may have been replaced while no collector was running.
-        self._out.forget_lines_before(container.created)
+        if not self._out.claims.claim.container:
+            # The claim is lost, so only the times can tell.
+            self._out.forget_lines_before(container.created)
+        self._leave_predecessors(container)
+        self._out.claims.enter(container.id, self._out.resume_point)
         # Without a line since its start, clients have not been told that the container runs.
         if not self._out.published_since(container.started):
             self._publish_status(container)
@@ -137,30 +147,28 @@ class Collector:
         """Publish lines as they arrive."""
         assert self._seen is not None
         out, published = self._out, False
-        with self._source.follow(
-            self._seen, out.resume_point, deep=self._deep, wake=out.descriptor
-        ) as stream:
-            # The stream was over for the clients; a status reopens it.
-            if out.final:
-                self._publish_status(self._seen)
-            while True:
-                out.await_broker()
-                event = stream.read()
-                if isinstance(event, Lines):
-                    out.lines(event.lines)
-                    # One line proves that the engine works; later ones need not pay for this.
-                    if not published:
-                        published = True
-                        self._recovered()
-                elif isinstance(event, Suspect | Ended) or (
-                    isinstance(event, CheckDue) and self._stale(event.silent)
-                ):
-                    break
-            self._deep = not stream.joined
+        stream = self._stream or self._open_stream(self._seen)
+        while True:
+            out.await_broker()
+            event = stream.read()
+            if isinstance(event, Lines):
+                out.lines(event.lines)
+                # One line proves that the engine works; later ones need not pay for this.
+                if not published:
+                    published = True
+                    self._recovered()
+            elif isinstance(event, Suspect | Ended) or (
+                isinstance(event, CheckDue) and self._stale(stream, event.silent)
+            ):
+                break
+            elif isinstance(event, CheckDue):
+                out.claims.touch()
+        # A suspect stream stays open: it may be the only one that still reads a deleted file.
+        if isinstance(event, Suspect) and stream.joined:
+            return Event.SUSPECT
+        self._leave_stream()
         if isinstance(event, Ended) and event.failure:
             raise EngineError(event.failure)
-        if isinstance(event, Suspect):
-            return Event.SUSPECT
         # A stream that ends at once would otherwise be opened again in a tight loop.
         if not published:
             self._back_off()
@@ -168,10 +176,12 @@ class Collector:
 
     def _recover(self) -> Event:
         """Read from the log what the stream may have left out."""
-        assert self._seen is not None
-        self._publish_rest(self._seen)
-        # A pause, because the next stream may turn suspect at once.
-        self._out.idle(_FIRST_DELAY)
+        if self._seen and self._stream:
+            self._catch_up(self._seen, self._stream)
+        # A pause, because the stream may turn suspect at once.  Without a stream, each moment
+        # may cost lines that the engine deletes.
+        if self._stream:
+            self._out.idle(_FIRST_DELAY)
         return Event.RECOVERED
 
     def _check(self) -> Event:
@@ -251,41 +261,100 @@ class Collector:
             self._out.change_container(self._seen.id, container.id)
             self._seen = None
 
+    def _leave_predecessors(self, container: Container, flags: Flag = NO_FLAGS) -> None:
+        """Finish the log of another container that a predecessor had published last."""
+        left = self._out.claims.claim.container
+        if left and left != container.id:
+            self._publish_rest(container._replace(id=left, running=False), flags)
+            self._out.change_container(left, container.id)
+
     def _publish_history(self, container: Container) -> None:
         """Publish the status and the newest lines of the log.
 
         Nothing is published until the engine has begun to answer.  Otherwise an engine
         that refuses would cause another status at each attempt.
         """
+        # A numbering is continued with everything that the log holds after its last line.
+        if continue_numbering(self._source, container, self._out, self._settings):
+            self._publish_status(container, Flag.HISTORY)
+            return
         # A predecessor crashed in the middle of the history.
-        if self._out.resume_point:
+        if self._out.resume_point or self._out.claims.claim.container:
+            self._leave_predecessors(container, Flag.HISTORY)
             self._publish_status(container, Flag.HISTORY)
             self._publish_rest(container, Flag.HISTORY)
             return
-        newest = history.newest(self._source, container, self._settings)
+        remembered = self._settings.replay.lines
+        # Subscribers find the last line that they have, if the history is long enough.
+        tail = self._settings.streams.ring_lines if self._out.unjoined else remembered
+        rest = Rest(self._out, remembered)
+        newest = history.newest(self._source, container, self._settings, tail)
         next(newest)  # sends the request; the engine reads the log while it answers words()
         words = self._source.words(container)
         first = next(newest)
         self._out.status(self._name, container.state, words, Flag.HISTORY)
         for lines in itertools.chain([first], newest):
+            if self._out.unjoined:
+                rest.before(len(lines))
             self._publish(lines, Flag.HISTORY)
 
     def _publish_rest(self, container: Container, flags: Flag = NO_FLAGS) -> None:
         """Publish what the log holds after the resume point."""
-        resume = self._out.resume_point
-        # A short tail first: the engine reads it from the end, without scanning the whole log.
-        for tail in rotation.DEPTHS if resume else (None,):
-            try:
-                stream = self._source.history(container, resume, tail)
-            except ContainerNotFound:
-                return
-            with stream:
-                for lines in stream.all(whole=tail is None):
-                    self._publish(lines, flags)
-            if stream.failure:
-                log.warning("log_incomplete", reason=stream.failure)
-            if stream.joined:
-                return
+        # No stream follows that would show lines with earlier time stamps.
+        rest = Recovery(self._source, container, lambda: self._out.resume_point, near=False)
+        told = False
+        for lines in rest:
+            if lines and rest.gone and not told:
+                told = True
+                self._out.skipped(UNKNOWN, "rotated", flags)
+            self._publish(lines, flags)
+
+    def _open_stream(self, container: Container) -> LogStream:
+        """Follow the log, and publish what it holds from before the stream."""
+        out = self._out
+        stream = self._stream = self._source.follow(container, wake=out.descriptor)
+        # The stream was over for the clients; a status reopens it.
+        if out.final:
+            self._publish_status(container)
+        if out.resume_point:
+            stream.note([out.resume_point.line])
+        self._catch_up(container, stream)
+        return stream
+
+    def _catch_up(self, container: Container, stream: LogStream) -> None:
+        """Publish what the log holds between the last line and the stream's next ones."""
+        suspect, doubtful = stream.suspect, stream.doubtful
+        rest = Recovery(
+            self._source,
+            container,
+            lambda: self._out.resume_point,
+            suspect=suspect,
+            near=not stream.odd,
+        )
+        first: Line | None = None
+        for lines in rest:
+            if lines:
+                if first is None and rest.gone and doubtful:
+                    self._out.skipped(UNKNOWN, "rotated")
+                first = first or lines[0]
+                self._publish(lines, NO_FLAGS)
+                stream.note(lines)
+        if suspect is None:
+            stream.expect(rest.unfinished)
+        elif rest.ahead:
+            if doubtful:
+                self._out.skipped(UNKNOWN, "rotated")
+            stream.resume(None)
+        else:
+            stream.resume(self._out.resume_point)
+            if first not in {None, suspect}:
+                # It left lines out, and it may have missed a rotation.
+                self._leave_stream()
+
+    def _leave_stream(self) -> None:
+        if self._stream:
+            self._stream.close()
+        self._stream = None
 
     def _publish(self, lines: list[Line], flags: Flag) -> None:
         if lines:
@@ -294,7 +363,7 @@ class Collector:
 
     # Patience.
 
-    def _stale(self, silent: bool) -> bool:
+    def _stale(self, stream: LogStream, silent: bool) -> bool:
         """Return True if this stream is not, or is no longer, the one to follow.
 
         A container can be renamed and replaced while it runs.  A stream can also stop
@@ -307,8 +376,17 @@ class Collector:
         if not silent:
             return False
         self._trouble_since = None  # the engine answered, so whatever was wrong is over
-        newest = self._source.last_line(container)
-        return newest is not None and not self._out.published_since(newest.timestamp)
+        known = self._out.resume_point
+        newest = self._source.last_line(container, known)
+        # Equal or not: a clock that was set back makes new lines look older.
+        if newest is None or (known and newest.timestamp == known.line.timestamp):
+            return False
+        if self._missed == known:
+            return True
+        # The line may be in transit, and only this stream may read a deleted file.
+        self._missed = known
+        stream.check_soon()
+        return False
 
     def _patience(self, container: Container | None) -> float:
         """Return how many seconds the container may take to come back."""

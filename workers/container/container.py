@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from mist.errors import EngineUnreachable
 
-# The default ``max-size`` of the log driver ``local``.
-_LOCAL_FILE_BYTES: Final = 20_000_000
-_UNITS: Final = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+# The defaults of the log driver ``local``.
+_LOCAL: Final = {"max-size": "20m", "compress": "true"}
+_UNITS: Final = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 
 
 class Container(NamedTuple):
@@ -24,6 +24,8 @@ class Container(NamedTuple):
     auto_remove: bool
     rotates_at: int | None
     """The size in bytes at which its log file is rotated; None if the log is not rotated."""
+    compressed: bool = False
+    """Rotated files are compressed, so the engine unpacks all of them at each reading."""
 
     def same_run(self, other: Container | None) -> bool:
         """Return True if the container was neither restarted nor replaced since ``other``."""
@@ -45,19 +47,37 @@ def container_of(answer: Any) -> Container:
             tty=answer["Config"]["Tty"],
             auto_remove=answer["HostConfig"]["AutoRemove"],
             rotates_at=rotates_at(answer["HostConfig"].get("LogConfig") or {}),
+            compressed=compressed(answer["HostConfig"].get("LogConfig") or {}),
         )
     except (KeyError, TypeError, AttributeError):
         raise EngineUnreachable("its address", "the answer is not the Docker Engine's") from None
 
 
 def rotates_at(log: dict[str, Any]) -> int | None:
-    """Return the log driver's ``max-size`` in bytes, or None if it does not rotate files."""
-    size = (log.get("Config") or {}).get("max-size", "")
-    if not size:
-        return _LOCAL_FILE_BYTES if log.get("Type") == "local" else None
+    """Return the size in bytes at which log files are rotated, or None if they are not."""
+    size = _option(log, "max-size")
+    if not size or size == "-1":
+        return None
     number = "".join(part for part in size if part.isdigit() or part == ".")
     unit = size[len(number) :].strip().lower()[:1]
     try:
         return int(float(number) * _UNITS[unit])
     except (KeyError, ValueError):
         return 0  # an unknown unit: assume the worst, a file too small to rely on the stream
+
+
+def compressed(log: dict[str, Any]) -> bool:
+    """Return True if the log driver may compress rotated files."""
+    # Go's strconv.ParseBool() decides; what it does not know, the engine refuses.
+    return _option(log, "compress").lower() not in {"", "0", "f", "false"}
+
+
+def _option(log: dict[str, Any], name: str) -> str:
+    """Return an option of the driver whose files the engine reads, or its default."""
+    driver, options = log.get("Type"), log.get("Config") or {}
+    if driver in {"json-file", "journald", "none", None}:
+        return str(options.get(name, ""))
+    # Of a log that goes elsewhere, the engine reads its own copy, which the driver "local"
+    # writes (https://docs.docker.com/config/containers/logging/dual-logging/).
+    prefix = "" if driver == "local" else "cache-"
+    return str(options.get(prefix + name, _LOCAL[name]))

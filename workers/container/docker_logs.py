@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from mist import clock
 from mist.errors import ContainerNotFound
 from mist.settings import Settings
 from workers import engine
-from workers.container import rotation
 from workers.container.container import Container, container_of
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 from workers.container.stream import LogStream
 from workers.references import find_container
+
+# The engine is asked for lines from this long before the resume point on.
+_MARGIN_NS: Final = 1_000_000_000
 
 
 class DockerLogs:
@@ -49,47 +52,46 @@ class DockerLogs:
         return container.state.capitalize()
 
     def history(
-        self, container: Container, resume: ResumePoint | None, tail: int | None
+        self,
+        container: Container,
+        resume: ResumePoint | None,
+        tail: int | None,
+        *,
+        near: bool = False,
     ) -> LogStream:
-        """Return the log's last ``tail`` entries, or everything since the resume point.
+        """Return the last ``tail`` entries of the log, from behind the resume point on.
 
-        Read the LogStream with ``all``.
+        ``near`` spares the engine compressed files that seem to be older than the resume
+        point.  Such an answer is complete only if it contains the resume point and the
+        engine's clock was not set back.  Read the LogStream with ``all``.
         """
-        return self._logs(container, resume, tail, follow=False)
+        query: dict[str, Any] = {"tail": "all" if tail is None else tail}
+        if near:
+            query |= _near(container, resume)
+        return self._logs(container, resume, query)
 
-    def follow(
-        self, container: Container, resume: ResumePoint | None, *, deep: bool, wake: int
-    ) -> LogStream:
-        """Return the log as it grows; read the LogStream with ``read``.
+    def follow(self, container: Container, *, wake: int) -> LogStream:
+        """Return the log as it grows from now on; read the LogStream with ``read``.
 
-        ``deep`` means that the last stream ended before it reached the resume point.
         ``wake`` is a descriptor that interrupts a read when it becomes readable.
         """
-        # Given a number of entries, the engine reads backwards from the end of the log.
-        # Without one it scans the whole log for the first entry after ``since``.
-        tail = rotation.depth(container, resume, deep=deep)
-        stream = self._logs(container, resume, tail, follow=True)
+        # Without a tail the engine opens no rotated files.  It does so before it subscribes
+        # to rotations, so it might miss one.
+        stream = self._logs(container, None, {"tail": 0, "follow": 1})
         stream.follow(wake)
         return stream
 
-    def last_line(self, container: Container) -> Line | None:
+    def last_line(self, container: Container, resume: ResumePoint | None) -> Line | None:
         """Return the newest line, as far as a single entry of the engine's log shows it."""
-        with self._logs(container, None, 1, follow=False) as stream:
-            lines = [line for some in stream.all(whole=False) for line in some]
+        query = {"tail": 1} | _near(container, resume)
+        with self._logs(container, None, query) as stream:
+            lines = [line for some in stream.all() for line in some]
         return lines[-1] if lines else None
 
     def _logs(
-        self, container: Container, resume: ResumePoint | None, tail: int | None, *, follow: bool
+        self, container: Container, resume: ResumePoint | None, query: dict[str, Any]
     ) -> LogStream:
-        query: dict[str, Any] = {
-            "stdout": 1,
-            "stderr": 1,
-            "timestamps": 1,
-            "follow": int(follow),
-            "tail": "all" if tail is None else tail,
-        }
-        if resume:
-            query["since"] = resume.since
+        query |= {"stdout": 1, "stderr": 1, "timestamps": 1}
         try:
             reply = engine.get(self._settings, f"/containers/{container.id}/logs", **query)
         except engine.EngineRefused as error:
@@ -100,3 +102,17 @@ class DockerLogs:
         return LogStream(
             reply, container, self._settings.collector, resume, collectors=self._collectors
         )
+
+
+def _near(container: Container, resume: ResumePoint | None) -> dict[str, Any]:
+    """Return the parameters for a part of the log that is to contain the resume point.
+
+    With ``since``, Docker 20.10 opens no file behind the first compressed one that is
+    older, and it drops every line with an earlier time stamp.
+    """
+    if resume is None or not container.compressed:
+        return {}
+    # Lines of stdout and stderr may be slightly out of order in the engine's file.
+    moment = clock.nanoseconds(resume.line.timestamp) - _MARGIN_NS
+    seconds, fraction = divmod(moment, 1_000_000_000)
+    return {"since": f"{seconds}.{fraction:09d}"}

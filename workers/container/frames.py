@@ -28,6 +28,9 @@ TRUNCATED: Final = " … [truncated]"
 # The engine's copier writes an entry when a line ends, or after this many bytes.
 PIECE_BYTES: Final = 16_384
 
+# U+FFFD in UTF-8.
+_REPLACEMENT: Final = "\ufffd".encode()
+
 # Pieces are never this large.  A larger length means that the parser lost the frames.
 _FRAME_LIMIT: Final = 64 * 1024 * 1024
 
@@ -49,6 +52,11 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+def key(stream: Stream, timestamp: str) -> str:
+    """Return what the pieces of one line have in common."""
+    return stream + timestamp
+
+
 class LogParser(Protocol):
     """The interface of both parsers."""
 
@@ -56,6 +64,10 @@ class LogParser(Protocol):
     """The engine's error message in place of a line; whatever follows it is not parsed."""
     joined: int
     """The number of pieces that were not the last of their line."""
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The keys of the lines that have begun and not ended yet."""
 
     def feed(self, data: bytes) -> list[Line]:
         """Take the next bytes, split anywhere, and return the lines that end in them."""
@@ -134,6 +146,11 @@ class Multiplexed:
         self._rest = data[start:]
         return lines
 
+    @property
+    def unfinished(self) -> list[str]:
+        """The keys of the lines that have begun and not ended yet."""
+        return [key(name, part.timestamp) for name, part in self._open.items()]
+
     def finish(self) -> list[Line]:
         """Return the unterminated lines in the order of their beginnings."""
         lines = [Line(part.timestamp, name, part.text()) for name, part in self._open.items()]
@@ -201,6 +218,12 @@ class Terminal:
         self._rest = self._keep(rest)
         return lines
 
+    @property
+    def unfinished(self) -> list[str]:
+        """The key of the line that has begun and not ended yet."""
+        timestamp, _ = _stamped(self._rest)
+        return [key("stdout", timestamp)] if timestamp else []
+
     def finish(self) -> list[Line]:
         """Return the unterminated line, usually a prompt."""
         lines: list[Line] = []
@@ -235,11 +258,21 @@ class Terminal:
 
 def unstamped(text: bytes, stamp: bytes) -> bytes:
     """Return a terminal's long line without the time stamps that later pieces repeat."""
-    parts = [text[:PIECE_BYTES]]
-    start = PIECE_BYTES
-    # The engine puts no newline between the pieces, so their fixed size is the only mark.
-    while text.startswith(stamp, start):
-        start += len(stamp)
-        parts.append(text[start : start + PIECE_BYTES])
-        start += PIECE_BYTES
+    # The engine puts no newline between the pieces, so their size and the stamp are the
+    # only marks.
+    parts, start = [], 0
+    while (end := text.find(stamp, start + PIECE_BYTES)) >= 0:
+        if not _is_piece(text[start:end]):
+            break
+        parts.append(text[start:end])
+        start = end + len(stamp)
     return b"".join([*parts, text[start:]])
+
+
+def _is_piece(piece: bytes) -> bool:
+    """Return True if the container may have written ``piece`` as 16,384 bytes.
+
+    A piece can begin and end within a character.  The log driver json-file then stores
+    U+FFFD, which has three bytes, for each single byte that is not valid UTF-8.
+    """
+    return len(piece) - 2 * piece.count(_REPLACEMENT) <= PIECE_BYTES

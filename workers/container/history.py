@@ -16,8 +16,10 @@ _HELD: Final = 10_000
 _DEEPER: Final = 8  # the factor by which a tail that yielded too few lines grows
 
 
-def newest(source: LogSource, container: Container, settings: Settings) -> Iterator[list[Line]]:
-    """Yield the newest ``replay.lines`` lines, or at least the tail that clients are shown.
+def newest(
+    source: LogSource, container: Container, settings: Settings, tail: int
+) -> Iterator[list[Line]]:
+    """Yield the newest ``tail`` lines, or at least those that clients are shown.
 
     The engine counts entries, and a line over 16 KiB takes several.  The first entry may
     therefore be the end of a line whose beginning was not requested.  So one more entry
@@ -29,14 +31,13 @@ def newest(source: LogSource, container: Container, settings: Settings) -> Itera
     engine has accepted the request, so that the caller can do other work while the
     engine reads the log.
     """
-    tail = settings.replay.lines
     wanted = min(settings.streams.tail_lines, tail)
     while True:
         held: list[Line] = []
         size, streaming = 0, False
         with source.history(container, None, tail + 1) as stream:
             yield []
-            for lines in stream.all(whole=False):
+            for lines in stream.all():
                 if streaming:
                     yield lines
                     continue

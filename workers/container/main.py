@@ -10,6 +10,7 @@ from mist.noticeboard import Notice
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
+from workers.container.claim_file import ClaimFile
 from workers.container.collector import Collector
 from workers.container.docker_logs import DockerLogs
 from workers.container.publisher import LogPublisher
@@ -20,14 +21,10 @@ def main(assignment: Assignment, settings: Settings, paths: Paths, app: Notice) 
     with zmq.Context() as context:
         topic = topics.container_log(assignment.target)
         publisher = Publisher(context, paths, settings, topic, assignment.term)
+        claims = ClaimFile.open(paths, assignment.name.replace("/", "-"), assignment.term)
         try:
-            out = LogPublisher(publisher, settings)
-            # The broker's messages for this topic tell where the predecessor stopped.
-            snapshot = publisher.claim(resume=assignment.resume)
-            if not snapshot.tells_where_to_resume:
-                # Nothing to resume from, so the stream starts with a new history.
-                snapshot = publisher.claim(resume=False)
-            out.recall(snapshot)
+            out = LogPublisher(publisher, settings, claims)
+            out.take_over(resume=assignment.resume)
             Collector(app, DockerLogs(settings, app.collectors), out, settings).run()
         finally:
             publisher.close()

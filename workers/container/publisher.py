@@ -1,17 +1,24 @@
-"""Publish a collector's messages to the bus, and remember the resume point."""
+"""Publish a collector's messages to the bus, and remember the resume point.
+
+Before a message is sent, the claim (``claim_file.py``) says so.  A collector that dies in
+between has claimed lines that no subscriber got.  Its successor sends them with the same
+numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from bus.replay import Snapshot
+from bus.replay import START, Position, Snapshot
 from bus.stream_state import StreamState
 from bus.wire import NO_FLAGS, Flag, Kind
 from mist import close_codes, messages
-from mist.messages import ContainerStatus
+from mist.messages import ContainerStatus, SkipReason
 from mist.settings import Settings
 from workers.container import batch, resume
+from workers.container.claim_file import ClaimFile
+from workers.container.claims import numbered
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 
@@ -23,6 +30,13 @@ class Bus(Protocol):
     """The part of :class:`bus.publisher.Publisher` that a collector needs."""
 
     descriptor: int
+
+    @property
+    def next(self) -> int:
+        """The number of the next message."""
+
+    def claim(self, *, resume: bool, after: Position = START) -> Snapshot:
+        """Claim the topic; continue ``after`` a position, or begin a new epoch."""
 
     def service(self) -> bool:
         """Handle the broker's coming and going; return True if the broker is there."""
@@ -42,13 +56,18 @@ class LogPublisher:
     While the broker is away the publisher waits, because the engine keeps the log.
     """
 
-    def __init__(self, bus: Bus, settings: Settings) -> None:
+    def __init__(self, bus: Bus, settings: Settings, claims: ClaimFile | None = None) -> None:
         self.resume_point: ResumePoint | None = None
         """The position after the last published line of the current container."""
         self.final = False
         """The last message told clients that the stream is over."""
         self.opened = False
         """The history was published completely."""
+        self.awaited = True
+        """Subscribers may wait for what the log holds after the claim."""
+        self.unjoined = False
+        """They may lack lines, which a longer history may contain."""
+        self.claims = claims or ClaimFile()
         self._bus = bus
         self._limit = settings.bus.batch_bytes
         self._left: dict[str, ResumePoint | None] = {}
@@ -59,13 +78,65 @@ class LogPublisher:
         becomes readable and before each wait.
         """
 
+    def take_over(self, *, resume: bool) -> None:
+        """Claim the topic.  With ``resume``, a predecessor crashed and the broker may know it."""
+        after = self.claims.claim.position if self.claims.inherited else START
+        # A collector that was stopped, and whose broker goes on, had no subscribers any more.
+        self.awaited = resume or not self.claims.same_broker
+        if resume:
+            snapshot = self._bus.claim(resume=True, after=after)
+            # A predecessor that died in the middle of a history may have sent only a part of
+            # the numbers that subscribers know.  Its claim shows if it did.
+            whole = after.epoch == snapshot.epoch and after.seq <= snapshot.seq
+            whole = whole or StreamState.of(snapshot).complete
+            if snapshot.seq and whole and snapshot.tells_where_to_resume:
+                self.recall(snapshot)
+                return
+        # The broker forgets what it knows, because the claim may lie before that.
+        snapshot = self._bus.claim(resume=False, after=after)
+        if not self.claims.inherited:
+            self.unjoined = resume or (self.claims.damaged and self.awaited)
+            self.claims.begin(snapshot.epoch)
+
     def recall(self, snapshot: Snapshot) -> None:
         """Resume where a predecessor stopped, according to the broker's messages."""
+        headers = [message.header for message in snapshot.messages]
+        others = tuple(header.seq for header in headers if header.kind is not Kind.LOG)
+        first = headers[0].seq if headers else snapshot.seq + 1
+        # Lines before that number are those of another container.
+        first = self.claims.adopt(Position(snapshot.epoch, snapshot.seq), first, others)
         for message in snapshot.messages:
-            if message.header.kind is Kind.LOG:
+            if message.header.kind is Kind.LOG and message.header.seq >= first:
                 self.resume_point = resume.after(self.resume_point, batch.lines_of(message.body))
+        self.claims.resume(self.resume_point)
         state = StreamState.of(snapshot)
         self.opened, self.final = state.complete, state.final
+
+    def begin(self) -> None:
+        """Begin a new epoch, because the log cannot be joined to the claim."""
+        self.unjoined = self.awaited
+        self.await_broker()
+        self.claims.begin(self._bus.claim(resume=False).epoch)
+
+    def republish(self, known: Sequence[Line], point: ResumePoint | None) -> None:
+        """Publish lines that a predecessor published, with the numbers that they had.
+
+        ``known`` are the last lines up to ``point``, the last published one.
+        """
+        claim = self.claims.claim
+        self.claims.inherited = False
+        first, runs = numbered(claim, len(known))
+        self.await_broker()
+        self._bus.claim(resume=False, after=Position(claim.epoch, first - 1))
+        start = len(known) - sum(runs)
+        for index, run in enumerate(runs):
+            if index:
+                # In place of a status of that time, so that no number is missing.
+                self._publish(Kind.READY, b"", flags=Flag.HISTORY)
+            self.lines(known[start : start + run], Flag.HISTORY)
+            start += run
+        assert self._bus.next == claim.seq + 1
+        self.resume_point = point
 
     def await_broker(self) -> None:
         """Return once the broker is there, which is nearly always at once."""
@@ -74,20 +145,29 @@ class LogPublisher:
 
     def idle(self, seconds: float) -> None:
         """Sleep, but keep answering the broker."""
+        self.claims.touch()
         if self._bus.wait(seconds):
             self.await_broker()
 
     def lines(self, lines: Sequence[Line], flags: Flag = NO_FLAGS) -> None:
         """Publish lines in as few messages as the size limit allows."""
         for body in batch.encode_batches(lines, self._limit):
-            self._publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
-            self.resume_point = resume.after(self.resume_point, body.lines)
+            count = len(body.lines)
+            self.await_broker()
+            # The point moves first: a publisher that fails ends the process.
+            self.resume_point = point = resume.after(self.resume_point, body.lines)
+            self.claims.lines(self._bus.next + count - 1, point)
+            self._bus.publish(Kind.LOG, body.data, count=count, flags=flags)
 
     def status(self, container: str, state: str, words: str, flags: Flag = NO_FLAGS) -> None:
         """Publish the container's state; a stream that was over is open again."""
         body = messages.status(ContainerStatus(container, state, words))
         self._publish(Kind.STATUS, body, flags=flags)
         self.final = False
+
+    def skipped(self, lines: int, reason: SkipReason, flags: Flag = NO_FLAGS) -> None:
+        """Publish that lines are missing here; ``lines`` may be ``messages.UNKNOWN``."""
+        self._publish(Kind.SKIPPED, messages.skipped(lines, reason), flags=flags)
 
     def ready(self) -> None:
         """Publish that the history is complete."""
@@ -113,6 +193,7 @@ class LogPublisher:
         """
         self._left[left] = self.resume_point
         self.resume_point = self._left.pop(entered, None)
+        self.claims.enter(entered, self.resume_point)
         while len(self._left) > _LEFT:
             del self._left[next(iter(self._left))]
 
@@ -125,8 +206,8 @@ class LogPublisher:
         """Return True if a line with this time stamp or a later one was published."""
         return self.resume_point is not None and self.resume_point.line.timestamp >= timestamp
 
-    def _publish(
-        self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = NO_FLAGS, code: int = 0
-    ) -> None:
+    def _publish(self, kind: Kind, body: bytes, *, flags: Flag = NO_FLAGS, code: int = 0) -> None:
+        """Publish a message that is not lines."""
         self.await_broker()
-        self._bus.publish(kind, body, count=count, flags=flags, code=code)
+        self.claims.other(self._bus.next)
+        self._bus.publish(kind, body, flags=flags, code=code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import ssl
 import time
@@ -18,6 +19,7 @@ from workers.container.container import Container
 from workers.container.frames import Line, parser
 from workers.container.pacing import ReadPacer
 from workers.container.resume import Deduplicator, ResumePoint
+from workers.container.rotation import Continuity
 
 # The size of one read.  Larger reads are no faster, and the allocator keeps their memory.
 RECEIVE_BYTES: Final = 65_536
@@ -47,7 +49,7 @@ class CheckDue(msgspec.Struct, frozen=True):
 
 
 class Suspect(msgspec.Struct, frozen=True):
-    """Lines may be missing before the next ones; read them from the log."""
+    """The next lines may not follow the last one; read the log, which shows the truth."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -58,6 +60,11 @@ class Ended(msgspec.Struct, frozen=True):
 
 StreamEvent = Lines | Idle | CheckDue | Suspect | Ended
 
+# A stream of a rotated log is silent if nothing came for this many of its usual intervals,
+# and for at least this many seconds.
+_QUIET_INTERVALS: Final = 20
+_QUIET_SECONDS: Final = 0.1
+
 _IDLE: Final = Idle()
 _SUSPECT: Final = Suspect()
 
@@ -66,7 +73,9 @@ class LogStream:
     """The engine's answer to one request for a log.
 
     ``read`` returns the events of a log that is followed; ``all`` yields the lines of a
-    log that is read to its end.  Both leave out the lines up to the resume point.
+    log that is read to its end.  ``all`` leaves out the lines up to the resume point.
+    ``read`` leaves out those that were published, and holds back those that may not follow
+    the last one until the caller has read the log and calls ``resume``.
     """
 
     def __init__(  # noqa: PLR0913 - clock and sleep are for tests
@@ -80,6 +89,8 @@ class LogStream:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.unfinished: list[str] = []
+        """The keys of the lines that had begun and not ended at the end of the log."""
         self._connection = reply.connection
         self._begun = reply.begun  # the part of the body that arrived with the head
         self._container = container
@@ -89,16 +100,23 @@ class LogStream:
         self._deduplicator = Deduplicator(resume)
         self._pacer = ReadPacer(limits, clock, sleep)
         self._parser = parser(container.tty, limits.line_bytes)
+        self._continuity: Continuity | None = Continuity(container.rotates_at)
         self._poller = select.poll()
         self._lines = self._checked = 0
         self._check = 0.0
+        self._quiet = math.inf
+        self._arrived = clock()
+        self._interval = limits.silence_seconds
+        self._held: list[Line] = []
+        self._resumed: list[Line] = []
+        self._resume_time = self._reached = ""
         self._ended = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self.close()
 
     @property
     def joined(self) -> bool:
@@ -121,14 +139,62 @@ class LogStream:
         self._poller.register(self._connection, select.POLLIN)
         self._poller.register(wake, select.POLLIN)
         # The lines of a rotated log may be delayed less than others.
-        self._pacer.longest = rotation.longest(self._container, self._limits)
+        self._pacer.longest = rotation.longest(self._container, self._limits.gather_limit_seconds)
         self._plan_check()
+
+    @property
+    def suspect(self) -> Line | None:
+        """The first line that is held back, because it may not follow the last one."""
+        return self._held[0] if self._held else None
+
+    @property
+    def odd(self) -> bool:
+        """Return True if the time stamps do not show where the suspect line belongs."""
+        order = self._continuity
+        return order is not None and (order.odd or any(map(order.is_earlier, self._held)))
+
+    @property
+    def doubtful(self) -> bool:
+        """Return True if lines may be missing should the log not show the opposite."""
+        if not self._held or self._continuity is None:
+            return True
+        return self._continuity.took_a_file(self._continuity.seconds_before(self._held[0]))
+
+    def note(self, lines: list[Line]) -> None:
+        """Leave these lines out, because they were published from the log."""
+        if self._continuity:
+            self._continuity.note(lines)
+
+    def expect(self, unfinished: list[str]) -> None:
+        """Take the keys of lines that had begun when this stream was opened."""
+        if self._continuity:
+            self._continuity.expect(unfinished)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def resume(self, point: ResumePoint | None) -> None:
+        """Go on after the log was read up to ``point``, which this stream has yet to reach.
+
+        Without a point, the lines that were held back follow the last one.
+        """
+        self._resumed, self._held = self._held, []
+        self._deduplicator = Deduplicator(point)
+        self._resume_time = point.line.timestamp if point else ""
+        if self._continuity and point is None:
+            self._continuity.restart()
+        self._plan_check()
+
+    def check_soon(self) -> None:
+        """Let a check be due shortly, unless a line comes first."""
+        self._quiet = self._clock() + _QUIET_SECONDS
 
     def read(self) -> StreamEvent:
         """Return the next event.  Every line passes through here, so this is kept short."""
-        if self._ended:
-            return Ended(self.failure)
-        if self._clock() >= self._check:
+        if self._held or self._resumed or self._ended:
+            return self._pending()
+        if self._clock() >= min(self._check, self._quiet):
             return self._check_due()
         data = self._receive()
         if data is None and self._wait():
@@ -136,34 +202,36 @@ class LogStream:
         if data is None:
             return _IDLE
         lines = self._take(data)
-        container = self._container
-        if self._deduplicator.lost or (
-            lines
-            and container.rotates_at is not None
-            and not rotation.complete(container, lines[0])
-        ):
-            return _SUSPECT
-        return Lines(lines) if lines else _IDLE
+        # Once a log in one file has passed what was published, nothing can be wrong.
+        continuity = self._continuity
+        if continuity is None:
+            return Lines(lines) if lines else _IDLE
+        if self._container.rotates_at is not None:
+            self._note_arrival(continuity, len(data))
+        return self._admit(continuity.fresh(self._behind(lines)))
 
-    def all(self, *, whole: bool) -> Iterator[list[Line]]:
-        """Yield the lines up to the end, with unterminated ones if the container has ended.
-
-        ``whole`` means that the engine was asked for its whole log.  If the resume point is
-        not in there, it was rotated away, and the lines that are newer than it are new.
-        """
+    def all(self) -> Iterator[list[Line]]:
+        """Yield the lines up to the end, with unterminated ones if the container has ended."""
         while not self._ended:
             if not self._begun:
                 self._pacer.wait(_HISTORY_SECONDS)
             # The engine may scan a long log; the connection's own timeout is the bound.
             heartbeat.beat(self._connection.gettimeout() or 0.0)
-            yield self._take(self._receive() or b"")
-            if whole and self._deduplicator.lost and not self.joined:
-                yield self._deduplicator.release()
+            yield self._deduplicator.feed(self._take(self._receive() or b""))
+        self.unfinished = self._parser.unfinished
+        # The resume point may have been published without its end, like a prompt.
+        rest = self._deduplicator.feed(self._parser.finish())
         # A running container may still finish its last line.
-        if not self._container.running:
-            yield self._deduplicator.feed(self._parser.finish())
-        if whole and not self.joined:
-            yield self._deduplicator.release()
+        yield [] if self._container.running else rest
+
+    def _pending(self) -> StreamEvent:
+        """Return the event that needs no further bytes."""
+        if self._held:
+            return _SUSPECT
+        if self._resumed:
+            lines, self._resumed = self._resumed, []
+            return self._admit(self._behind(lines))
+        return Ended(self.failure)
 
     def _receive(self) -> bytes | None:
         """Return the next bytes, b"" at the end, or None if there is nothing to read yet."""
@@ -178,7 +246,7 @@ class LogStream:
             return b""  # the collector asks the engine why, whatever the error was
 
     def _take(self, data: bytes) -> list[Line]:
-        """Return the new lines in ``data``."""
+        """Return the lines in ``data``."""
         if not data:
             self._ended = True
             return []
@@ -187,13 +255,43 @@ class LogStream:
         self._pacer.note(len(lines), len(data))
         # Whatever follows the engine's error message is not a log.
         self._ended = bool(self._parser.failure)
-        return lines if self._deduplicator.joined else self._deduplicator.feed(lines)
+        return lines
+
+    def _behind(self, lines: list[Line]) -> list[Line]:
+        """Return the lines behind the resume point."""
+        if self.joined or not lines:
+            return lines
+        self._reached = lines[-1].timestamp
+        return self._deduplicator.feed(lines)
+
+    def _admit(self, lines: list[Line]) -> StreamEvent:
+        """Return the event for lines that this stream has not passed before."""
+        continuity = self._continuity
+        if not lines or continuity is None:
+            return Lines(lines) if lines else _IDLE
+        count = continuity.continuous(lines)
+        lines, self._held = lines[:count], lines[count:]
+        if not lines:
+            return _SUSPECT
+        if self._container.rotates_at is None and not self._held and continuity.settled:
+            self._continuity = None
+        return Lines(lines)
+
+    def _note_arrival(self, continuity: Continuity, size: int) -> None:
+        """Plan a check for the case that this stream of a rotated log falls silent."""
+        now = self._clock()
+        continuity.measure(now, size)
+        self._interval += (now - self._arrived - self._interval) / 8
+        self._arrived = now
+        quiet = max(_QUIET_SECONDS, _QUIET_INTERVALS * self._interval)
+        self._quiet = now + min(quiet, self._limits.silence_seconds)
 
     def _wait(self) -> bool:
         """Sleep until a read is worthwhile; return False if there is nothing to read."""
         self._pacer.rest()
         # poll(2) takes milliseconds; rounded up, so that it does not return before the check.
-        wait = max(0, int((self._check - self._clock()) * 1000) + 1)
+        due = min(self._check, self._quiet)
+        wait = max(0, int((due - self._clock()) * 1000) + 1)
         # Not longer than a heartbeat, which comes from the loop that reads.
         if not self._poller.poll(min(wait, int(heartbeat.BEAT_SECONDS * 1000))):
             return False
@@ -202,16 +300,19 @@ class LogStream:
         return True
 
     def _check_due(self) -> StreamEvent:
-        silent = self.entries == self._checked
-        # Without traffic the resume point will not come.
-        if silent and not self.joined:
+        # A line of a rotated log puts off the second check, so it means that none came.
+        quiet = self._container.rotates_at is not None and self._clock() >= self._quiet
+        silent = quiet or self.entries == self._checked
+        self._quiet = math.inf
+        # The stream seems to have skipped the resume point.
+        if not self.joined and (silent or self._reached > self._resume_time):
             return _SUSPECT
         self._checked = self.entries
         self._plan_check()
         return CheckDue(silent)
 
     def _plan_check(self) -> None:
-        # A stream before the resume point holds its lines back, so it is checked sooner.
+        # A stream before the resume point leaves its lines out, so it is checked sooner.
         limits = self._limits
         self._check = self._clock() + (
             limits.silence_seconds if self.joined else limits.retry_seconds
@@ -230,14 +331,17 @@ class LogSource(Protocol):
         """Return the engine's phrase for the state."""
 
     def history(
-        self, container: Container, resume: ResumePoint | None, tail: int | None
+        self,
+        container: Container,
+        resume: ResumePoint | None,
+        tail: int | None,
+        *,
+        near: bool = False,
     ) -> LogStream:
         """Return the log as it is now."""
 
-    def follow(
-        self, container: Container, resume: ResumePoint | None, *, deep: bool, wake: int
-    ) -> LogStream:
-        """Return the log as it grows."""
+    def follow(self, container: Container, *, wake: int) -> LogStream:
+        """Return the log as it grows from now on."""
 
-    def last_line(self, container: Container) -> Line | None:
+    def last_line(self, container: Container, resume: ResumePoint | None) -> Line | None:
         """Return the newest line of the log, or None."""

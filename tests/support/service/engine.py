@@ -77,6 +77,11 @@ class PrivateEngine:
         """The daemon's process id."""
         return self._dockerd.pid
 
+    @property
+    def containerd_pid(self) -> int:
+        """The process id of the daemon's containerd."""
+        return self._containerd.pid
+
     # ------------------------------------------------------------- the daemons
 
     def start(self, seconds: float = 90.0) -> None:
@@ -142,8 +147,8 @@ class PrivateEngine:
 
         ``options``: ``tty``, ``labels``, ``environment``, ``healthcheck`` and
         ``stop_signal`` as for ``docker create``; ``restart`` is the name of a
-        restart policy, ``log_options`` those of the json-file driver,
-        ``auto_remove`` a flag and ``binds`` a list of ``host:container`` paths.
+        restart policy, ``log_options`` those of the log driver (json-file, or
+        ``log_driver``), ``auto_remove`` a flag and ``binds`` a list of ``host:container`` paths.
         A stop kills at once unless ``stop_signal`` says otherwise.
         """
         container = self.create(name, script, **options)
@@ -156,7 +161,9 @@ class PrivateEngine:
         host_config = self.client.create_host_config(
             network_mode="none",
             restart_policy={"Name": restart} if restart else None,
-            log_config=LogConfig(type="json-file", config=options.pop("log_options", {})),
+            log_config=LogConfig(
+                type=options.pop("log_driver", "json-file"), config=options.pop("log_options", {})
+            ),
             auto_remove=options.pop("auto_remove", False),
             binds=options.pop("binds", None),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bus import wire
 from bus.outbox import Outbox, Packet
-from bus.replay import Snapshot
+from bus.replay import Position, Snapshot
 from bus.wire import Flag, Header, Kind, Message
 
 TOPIC = b"container/1/log"
@@ -52,6 +52,15 @@ def test_a_successor_goes_on_with_the_numbers() -> None:
         (Kind.LOG, 7, 9, 6),
         (Kind.CLAIM, 7, 9, 1),
     ]
+
+
+def test_a_claim_continues_after_a_position() -> None:
+    """The numbers of a claim that outlived broker and collector go on in their epoch."""
+    box = outbox(term=9)
+    claim = header(box.claim(resume=False, after=Position(7, 40)))
+    assert (claim.flags, claim.epoch, claim.term) == (Flag.RESET, 7, 9)
+    new = header(box.number(Kind.LOG, b"new"))
+    assert (new.epoch, new.term, new.seq) == (7, 9, 41)
 
 
 def test_a_broker_that_knows_nothing_leaves_the_epoch_as_it_is() -> None:

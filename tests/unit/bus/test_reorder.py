@@ -210,7 +210,7 @@ def test_a_new_epoch_seen_from_its_first_message_needs_no_replay() -> None:
 def test_live_lines_of_a_new_epoch_are_not_taken_for_history() -> None:
     """Live lines with the same time stamp are passed on; only a history is deduplicated."""
     sequence = _begun(_log(1, 1, 2))
-    assert _feed(sequence, _log(1, 2, epoch=EPOCH + 1)) == _expected(2)
+    assert _feed(sequence, _log(1, 2, epoch=EPOCH + 1)) == ["gap 0", *_expected(2)]
 
 
 def test_a_replay_from_before_the_gap_is_not_the_last_word() -> None:
@@ -254,6 +254,71 @@ def test_ready_passes_without_a_body() -> None:
     sequence = _begun(_log(1, 1))
     ready = Message(TOPIC, Header(Kind.READY, EPOCH, EPOCH, 2), b"")
     assert list(sequence.feed(ready)) == [ready]
+
+
+def test_known_lines_in_other_messages_are_left_out() -> None:
+    """A restarted collector cuts the same numbers into other messages; each line passes once."""
+    sequence = _begun(_log(1, 1, 2, 3))
+    assert _feed(sequence, _log(2, 2, 3, 4, 5), _log(4, 4), _log(5, 5, 6)) == _expected(4, 5, 6)
+    assert sequence.position == Position(EPOCH, 6)
+
+
+def _gaps(passed: Iterable[Message | Gap]) -> list[Gap]:
+    return [each for each in passed if isinstance(each, Gap)]
+
+
+def test_a_gap_of_a_slow_subscriber_says_so() -> None:
+    """Without a restart, a loss is due to the subscriber itself."""
+    sequence = _begun(_log(1, 1))
+    list(sequence.feed(_log(5, 5)))
+    assert _gaps(sequence.fill(_snapshot([_log(4, 4)]), settled=False)) == [Gap(2, "slow")]
+
+
+def test_a_gap_after_a_restart_of_the_collector_says_so() -> None:
+    """Another fencing token shows that the collector was restarted."""
+    sequence = _begun(_log(1, 1))
+    again = Message(TOPIC, Header(Kind.LOG, EPOCH, EPOCH + 1, 5, 1), _line(5))
+    list(sequence.feed(again))
+    assert _gaps(sequence.fill(_snapshot([again]), settled=False)) == [Gap(3, "restart")]
+
+
+def test_a_gap_after_a_restart_of_the_broker_says_so() -> None:
+    """A broker that does not know the topic was restarted."""
+    sequence = _begun(_log(1, 1))
+    list(sequence.feed(_log(5, 5)))
+    list(sequence.fill(_snapshot([]), settled=False))
+    assert _gaps(sequence.fill(_snapshot([_log(5, 5)]), settled=False)) == [Gap(3, "restart")]
+
+
+def test_a_history_that_does_not_reach_back_is_a_gap() -> None:
+    """If the last line is not in a new epoch's history, lines may be lost, which is told once."""
+    sequence = _begun(_log(1, 1, 2))
+    history = _log(1, 5, 6, epoch=EPOCH + 1, flags=Flag.HISTORY)
+    assert _feed(sequence, history, _log(3, 7, epoch=EPOCH + 1)) == ["gap 0", *_expected(5, 6, 7)]
+
+
+def test_a_new_epoch_without_a_history_is_a_gap() -> None:
+    """An empty log cannot be the one that had lines before."""
+    sequence = _begun(_log(1, 1, 2))
+    ready = Message(TOPIC, Header(Kind.READY, EPOCH + 1, EPOCH + 1, 1), b"")
+    assert _gaps(sequence.feed(ready)) == [Gap(messages.UNKNOWN, "restart")]
+
+
+def test_lines_with_the_time_of_the_last_one_are_not_lost_in_a_new_epoch() -> None:
+    """The last line is recognised by more than its time; what follows it is new."""
+
+    def entry(text: str) -> bytes:
+        return messages.log(clock.rfc3339(5_000), text, "stdout")
+
+    def many(*texts: str, epoch: int = EPOCH) -> Message:
+        body = b"\n".join(map(entry, texts))
+        return Message(TOPIC, Header(Kind.LOG, epoch, epoch, 1, len(texts), Flag.HISTORY), body)
+
+    sequence = _begun(many("a", "b"))
+    [passed] = sequence.feed(many("a", "b", "c", "d", epoch=EPOCH + 1))
+    assert isinstance(passed, Message)
+    assert passed.body == b"\n".join(map(entry, ("c", "d")))
+    assert (passed.header.seq, passed.header.count) == (3, 2)
 
 
 @given(st.integers(min_value=0, max_value=2**32), st.integers(min_value=1, max_value=40))

@@ -142,9 +142,19 @@ def test_printer_parts_the_streams(capfdbinary: pytest.CaptureFixture[bytes]) ->
     assert err.splitlines() == [
         b"mist: web is running (Up)",
         b"2",
-        b"mist: 3 lines skipped: no longer kept",
+        b"mist: 3 lines skipped: connection too slow",
     ]
     assert printer.final is None
+
+
+def test_printer_tells_of_lines_that_the_source_has_lost(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """What the collector could not read is a note on standard error."""
+    body = messages.skipped(messages.UNKNOWN, "rotated")
+    Printer(timestamps=False).show(Message(b"t", Header(Kind.SKIPPED, 1, 1, 1), body))
+    text = b"An unknown number of lines skipped: rotated away before they were read"
+    assert capfdbinary.readouterr().err == b"mist: " + text + b"\n"
 
 
 def test_printer_puts_the_time_before_lines(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

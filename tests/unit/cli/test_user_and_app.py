@@ -82,6 +82,38 @@ def test_without_a_terminal_a_password_is_made_up(run: Run, store: Store) -> Non
     assert not passwords.verify(second.password_hash, word)
 
 
+def test_the_last_admin_stays(run: Run, store: Store) -> None:
+    """Nobody can lock everybody out by taking away a role or an account."""
+    for name in ("ada", "bob"):
+        run("user", "add", f"{name}@example.com", "--admin")
+    run("user", "role", "ada@example.com", "user")
+    for arguments in (("role", "bob@example.com", "user"), ("remove", "bob@example.com", "--yes")):
+        refused = run("user", *arguments)
+        assert refused.status != 0
+        assert "this is the last admin" in refused.err
+    run("user", "remove", "ada@example.com", "--yes")
+    assert [user.email for user in store.users.all()] == ["bob@example.com"]
+
+
+def test_a_removal_asks_first(run: Run, store: Store) -> None:
+    """Without an answer nothing happens."""
+    run("user", "add", "ada@example.com")
+    assert run("user", "remove", "ada@example.com").status != 0
+    assert store.users.by_email("ada@example.com")
+
+
+def test_a_grant_is_withdrawn(run: Run, store: Store) -> None:
+    """And the command says when the user sees the application all the same."""
+    run("user", "add", "ada@example.com")
+    run("app", "add", "shop")
+    assert "no grant" in run("app", "revoke", "shop", "ada@example.com").err
+    run("app", "grant", "shop", "ada@example.com")
+    assert "may still" not in run("app", "revoke", "shop", "ada@example.com").out
+    run("app", "grant", "shop", "ada@example.com")
+    run("user", "role", "ada@example.com", "admin")
+    assert "may still see it" in run("app", "revoke", "shop", "ada@example.com").out
+
+
 def test_accounts_are_listed(run: Run) -> None:
     """Accounts are listed as a table or as JSON, without secrets."""
     run("user", "add", "bob@example.com", "--password-stdin", stdin="four pass words")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import msgspec
 import pytest
@@ -73,8 +74,24 @@ def test_skipped_says_how_many() -> None:
     """Skipped lines are reported in the contract's sentence, singular or plural."""
     many = json.loads(messages.skipped(1532))["data"]
     one = json.loads(messages.skipped(1))["data"]
-    assert many == {"lines": 1532, "message": "1532 lines skipped: connection too slow"}
-    assert one == {"lines": 1, "message": "1 line skipped: connection too slow"}
+    text = "1532 lines skipped: connection too slow"
+    assert many == {"lines": 1532, "reason": "slow", "message": text}
+    assert one["message"] == "1 line skipped: connection too slow"
+
+
+def test_skipped_lines_that_nobody_can_count() -> None:
+    """An unknown number is 0, and the text does not claim to know it."""
+    data = json.loads(messages.skipped(messages.UNKNOWN, "restart"))["data"]
+    assert data["lines"] == 0
+    assert data["message"].startswith("An unknown number of lines skipped: ")
+
+
+@pytest.mark.parametrize("reason", get_args(messages.SkipReason))
+def test_skipped_says_why(reason: messages.SkipReason) -> None:
+    """Each reason of the contract has a text of its own."""
+    data = json.loads(messages.skipped(2, reason))["data"]
+    assert data["reason"] == reason
+    assert data["message"].startswith("2 lines skipped: ")
 
 
 def test_metrics() -> None:

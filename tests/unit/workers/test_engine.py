@@ -14,7 +14,7 @@ import pytest
 from mist.errors import EngineError, EngineUnreachable, SettingsError
 from mist.settings import EngineSettings, Settings
 from workers import engine
-from workers.container.container import rotates_at
+from workers.container.container import compressed, rotates_at
 from workers.deployment.client import connect
 
 Serve = Callable[[bytes], Settings]
@@ -184,10 +184,33 @@ def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> No
         ({"Type": "json-file", "Config": {"max-size": "10m"}}, 10_000_000),
         ({"Type": "json-file", "Config": {"max-size": "1.5K"}}, 1_500),
         ({"Type": "json-file", "Config": {"max-size": "what"}}, 0),
+        ({"Type": "json-file", "Config": {"max-size": "-1"}}, None),
         ({"Type": "local", "Config": None}, 20_000_000),
+        ({"Type": "local", "Config": {"max-size": "1m"}}, 1_000_000),
         ({"Type": "journald"}, None),
+        ({"Type": "fluentd", "Config": {"max-size": "1m"}}, 20_000_000),
+        ({"Type": "syslog", "Config": {"cache-max-size": "2m"}}, 2_000_000),
+        ({}, None),
     ],
 )
 def test_the_size_at_which_a_log_rotates(log: dict[str, object], size: int | None) -> None:
     """The rotation size is parsed as the engine does it; an invalid one counts as small."""
     assert rotates_at(log) == size
+
+
+@pytest.mark.parametrize(
+    ("log", "packed"),
+    [
+        ({"Type": "json-file", "Config": {"max-size": "1m"}}, False),
+        ({"Type": "json-file", "Config": {"max-size": "1m", "compress": "true"}}, True),
+        ({"Type": "json-file", "Config": {"max-size": "1m", "compress": "F"}}, False),
+        ({"Type": "local", "Config": None}, True),
+        ({"Type": "local", "Config": {"compress": "false"}}, False),
+        ({"Type": "gelf", "Config": {"cache-compress": "0"}}, False),
+        ({"Type": "gelf", "Config": {}}, True),
+        ({}, False),
+    ],
+)
+def test_which_logs_are_compressed(log: dict[str, object], packed: bool) -> None:
+    """The driver "local" compresses unless told otherwise, also as the copy of remote logs."""
+    assert compressed(log) is packed

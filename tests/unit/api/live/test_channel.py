@@ -180,6 +180,16 @@ def test_lost_messages_are_told() -> None:
     assert client.lines() == ["0", "5"]
 
 
+def test_lines_that_the_source_has_lost_are_told_in_their_place() -> None:
+    """What the collector says about missing lines reaches the clients as it is."""
+    bench = Bench()
+    client = bench.join()
+    bench.fill(*bench.history(1))
+    bench.feed(bench.message(Kind.SKIPPED, messages.skipped(7, "rotated")), bench.lines(1))
+    assert [m["type"] for m in client.received] == ["status", "log", "skipped", "log"]
+    assert client.received[2]["data"]["reason"] == "rotated"
+
+
 def test_end_closes_after_the_last_line() -> None:
     """The close frame follows the end message, and nothing follows the close frame."""
     bench = Bench()

@@ -81,6 +81,7 @@ def test_slow_cursor_is_told_how_many_lines_it_missed() -> None:
     assert decoded(buffers)[0]["type"] == "skipped"
     assert decoded(buffers)[0]["data"] == {
         "lines": 10,
+        "reason": "slow",
         "message": "10 lines skipped: connection too slow",
     }
     assert numbers(buffers[1:]) == list(range(10, 20))

@@ -10,7 +10,7 @@ import pytest
 from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 
-from mist.accounts import sessions, tokens
+from mist.accounts import devices, sessions, tokens
 from mist.accounts.first_admin import EMAIL, ensure_admin
 from mist.accounts.sessions import Credentials, Identity, NewSession
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
@@ -28,9 +28,10 @@ def _log_in(
     password: str = PASSWORD,
     address: str = "192.0.2.1",
     limit: int = 3,
+    device: str = "",
 ) -> NewSession:
-    auth = AuthSettings(login_attempts=limit)
-    return sessions.log_in(store, SECRET, auth, Credentials(email, password, address))
+    auth = AuthSettings(login_attempts=limit, login_account_attempts=2 * limit)
+    return sessions.log_in(store, SECRET, auth, Credentials(email, password, address, device))
 
 
 def _identify(store: Store, token: str) -> Identity:
@@ -61,12 +62,74 @@ def test_a_refusal_does_not_say_why(store: Store, email: str, password: str) -> 
 def test_failures_of_an_account_are_limited(store: Store) -> None:
     """Failures of an account are limited whatever their origin; the right password waits too."""
     add_user(store, ADA)
-    for number in range(3):
+    for number in range(6):
         with pytest.raises(LoginRefused):
             _log_in(store, password="wrong", address=f"192.0.2.{number}")
     with pytest.raises(TooManyAttempts) as caught:
         _log_in(store, address="192.0.2.9")
     assert 290 < caught.value.retry_after <= 300
+
+
+def test_a_device_that_signed_in_before_is_not_locked_out(store: Store) -> None:
+    """Neither by failures of the account nor by those of its network; it has its own limit."""
+    add_user(store, ADA)
+    device = _log_in(store).device.text
+    for number in range(6):
+        with pytest.raises(LoginRefused):
+            _log_in(store, password="wrong", address=f"192.0.2.{number % 2}")
+    with pytest.raises(TooManyAttempts):
+        _log_in(store)
+    assert _log_in(store, device=device)
+    for _ in range(3):
+        with pytest.raises(LoginRefused):
+            _log_in(store, password="wrong", device=device)
+    with pytest.raises(TooManyAttempts):
+        _log_in(store, device=device)
+
+
+@pytest.mark.parametrize("of", ["another account", "another secret", "a session", "nothing"])
+def test_only_a_device_of_the_account_counts(store: Store, of: str) -> None:
+    """Nobody makes a device, and a device of one account is none of another."""
+    add_user(store, ADA)
+    add_user(store, "eve@example.com")
+    device = {
+        "another account": _log_in(store, "eve@example.com").device.text,
+        "another secret": devices.issue(b"t" * 32, ADA, 1).text,
+        "a session": _log_in(store, address="198.51.100.1").token.text,
+        "nothing": "x" * 2_000,
+    }[of]
+    for _ in range(3):
+        with pytest.raises(LoginRefused):
+            _log_in(store, password="wrong", address="203.0.113.1", device=device)
+    with pytest.raises(TooManyAttempts):
+        _log_in(store, address="203.0.113.1", device=device)
+
+
+def test_a_device_is_no_session(store: Store) -> None:
+    """It opens nothing."""
+    add_user(store, ADA)
+    with pytest.raises(NotLoggedIn):
+        _identify(store, _log_in(store).device.text)
+
+
+@pytest.mark.parametrize("step", [-3_600.0, 0.0, 3_600.0])
+def test_a_new_password_ends_sessions_whatever_the_clock_says(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """A session that began "in the future" ends too, and the next one is valid."""
+    user = add_user(store, ADA)
+    before = _log_in(store).token.text
+    who = _identify(store, before)
+    now = time.time() + step
+    monkeypatch.setattr(time, "time", lambda: now)
+    for _ in range(2):  # the second change happens at the same moment as the first
+        store.users.set_password(user.id, password_hash())
+        with pytest.raises(NotLoggedIn):
+            _identify(store, before)
+        assert sessions.ended(store, [who]) == {who}
+        before = _log_in(store, limit=100).token.text
+        who = _identify(store, before)
+        assert not sessions.ended(store, [who])
 
 
 @pytest.mark.parametrize(
@@ -90,14 +153,17 @@ def test_failures_of_an_address_are_limited(store: Store, first: str, last: str)
     _log_in(store, address="::ffff:198.51.100.2")
 
 
-def test_a_success_forgives_the_failures_of_the_account(store: Store) -> None:
-    """A successful log-in clears the account's failures."""
+def test_a_success_is_no_failure(store: Store) -> None:
+    """It does not count against anybody, but failures of the address stay."""
     add_user(store, ADA)
+    for _ in range(8):
+        _log_in(store)
     for _ in range(3):
+        _log_in(store)
         with pytest.raises(LoginRefused):
-            _log_in(store, password="wrong", limit=100)
-        _log_in(store, limit=3 + 100)
-    assert _log_in(store, address="198.51.100.1", limit=1)
+            _log_in(store, password="wrong")
+    with pytest.raises(TooManyAttempts):
+        _log_in(store)
 
 
 def test_a_weak_hash_is_replaced(store: Store) -> None:

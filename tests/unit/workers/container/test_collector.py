@@ -9,7 +9,7 @@ from bus.wire import Flag, Header, Kind, Message
 from mist import messages
 from mist.errors import EngineError
 from tests.support.collecting import CREATED, SETTINGS, History, container, line, stopped
-from workers.container import rotation
+from workers.container import recovery
 from workers.container.resume import ResumePoint
 from workers.container.states import State
 from workers.container.stream import CheckDue, Ended, Idle, Lines, Suspect
@@ -148,34 +148,108 @@ def test_what_the_engine_says_instead_of_a_line_is_trouble(history: History) -> 
 def test_lines_that_may_be_missing_are_read_from_the_log(history: History) -> None:
     """When lines may be missing, the log is read after the last published line."""
     history.following()
-    history.engine.logs["a"] = [line(number) for number in range(1, 6)]
-    history.stream(Lines([line(1)]), Suspect(), Lines([line(5)]))
+    history.stream(
+        Lines([line(1)]), history.logs(*range(1, 6)), Suspect(), Lines([line(6)]), Suspect()
+    )
+    history.engine.streams[0].suspects = line(2)
     assert history.steps() is State.RECOVERING
     assert history.steps() is State.FOLLOWING
     assert history.lines == [f"line {number}" for number in range(1, 6)]
+    [stream] = history.engine.followed
+    assert stream.resumed[-1] == ResumePoint(line(5))
+    assert not stream.closed
+    history.steps()
+    assert history.lines[-1] == "line 6"
+
+
+def test_a_stream_that_left_lines_out_is_opened_again(history: History) -> None:
+    """A stream that left lines out may do so again, so another one is opened."""
+    history.following()
+    history.stream(Lines([line(1)]), history.logs(1, 2, 3), Suspect())
+    history.engine.streams[0].suspects = line(3)
+    history.stream(Lines([line(4)]), Suspect())
+    history.steps(3)
+    assert history.lines == [f"line {number}" for number in range(1, 5)]
+    assert [stream.closed for stream in history.engine.followed] == [True, False]
+
+
+def test_a_stream_that_reads_a_deleted_file_goes_on(history: History) -> None:
+    """If the log has neither the last nor the next line, only the stream still has them."""
+    history.following()
+    history.stream(Lines([line(1)]), history.logs(5, 6), Suspect(), Lines([line(2)]), Suspect())
+    history.engine.streams[0].suspects = line(2)
+    history.steps(3)
+    assert history.lines == ["line 1", "line 2"]
+    assert history.engine.followed[0].resumed[0] is None
+
+
+def test_what_a_removed_container_wrote_last_is_published(history: History) -> None:
+    """A stream may still give the last lines of a container whose log was removed."""
+    history.following()
+    history.stream(Lines([line(1)]), history.engine.logs.clear, Suspect(), Lines([line(9)]))
+    history.engine.streams[0].suspects = line(9)
+    history.until(State.RECOVERING)
+    history.steps(2)
+    assert history.engine.followed[0].resumed[-1] is None
+    assert history.lines == ["line 1", "line 9"]
 
 
 def test_a_resume_point_is_looked_for_ever_deeper(history: History) -> None:
-    """The resume point is searched for ever deeper, and finally in the whole log."""
+    """The resume point is searched for ever deeper, and twice in the whole log."""
     history.following()
-    history.engine.holds_resume_point = False
-    history.engine.logs["a"] = [line(2)]
-    history.stream(Lines([line(1)]), Suspect(), joined=False)
+    history.stream(Lines([line(1)]), history.logs(*range(2, 59), times=20_000), Suspect())
+    history.steps()
     history.engine.depths.clear()
-    history.steps(2)
-    assert history.engine.depths == list(rotation.DEPTHS)
-    assert history.lines == ["line 1", "line 2"]
+    history.steps()
+    assert history.engine.depths == [*recovery.DEPTHS, None]
 
 
-def test_the_next_stream_is_deeper_when_one_did_not_come_to_the_resume_point(
-    history: History,
-) -> None:
-    """The stream after one without the resume point is opened deeper."""
+def test_a_short_log_is_read_as_a_whole_at_once(history: History) -> None:
+    """A log with few lines is not searched at each depth."""
     history.following()
-    history.stream(Suspect(), joined=False)
-    history.stream()
-    history.steps(3)
-    assert history.engine.deep == [False, True]
+    history.stream(Lines([line(1)]), history.logs(2), Suspect())
+    history.steps()
+    history.engine.depths.clear()
+    history.steps()
+    assert history.engine.depths == [recovery.DEPTHS[0], None, None, None]
+
+
+def test_lines_that_were_rotated_away_are_told(history: History) -> None:
+    """Lines that are no longer in the log are skipped with a word, and the rest is published."""
+    history.following()
+    history.stream(Lines([line(1)]), history.logs(5, 6), Suspect())
+    history.steps(2)
+    assert history.kinds == [Kind.LOG, Kind.SKIPPED, Kind.LOG]
+    assert history.lines == ["line 1", "line 5", "line 6"]
+    skipped = history.events[1]["data"]
+    assert (skipped["lines"], skipped["reason"]) == (messages.UNKNOWN, "rotated")
+
+
+def test_a_log_that_lacks_only_the_last_line_is_not_repeated(history: History) -> None:
+    """If older lines are there, and the last one is not, nothing is published twice."""
+    history.following()
+    history.stream(Lines([line(3)]), history.logs(1, 2, 5), Suspect())
+    history.steps(2)
+    assert history.kinds == [Kind.LOG, Kind.SKIPPED, Kind.LOG]
+    assert history.lines == ["line 3", "line 5"]
+
+
+def test_a_clock_that_was_set_back_hides_nothing(history: History) -> None:
+    """Lines with earlier time stamps come after the ones before them, in the log's order."""
+    history.following()
+    history.stream(Lines([line(30)]), history.logs(30, 31, 5, 6), Suspect())
+    history.steps(2)
+    assert history.lines == [f"line {number}" for number in (30, 31, 5, 6)]
+
+
+def test_lines_that_came_while_no_stream_was_open_are_read_first(history: History) -> None:
+    """What the log holds from before the stream is published before the stream's lines."""
+    history.following()
+    history.engine.logs["a"] = [line(1), line(2)]
+    history.stream(Lines([line(3)]), Suspect())
+    history.steps()
+    assert history.lines == ["line 1", "line 2", "line 3"]
+    assert history.engine.followed[0].noted == [line(1), line(2)]
 
 
 def test_a_removed_log_is_recovered_as_empty(history: History) -> None:
@@ -190,26 +264,45 @@ def test_a_removed_log_is_recovered_as_empty(history: History) -> None:
 def test_a_stream_is_followed_while_the_container_is_the_same(history: History) -> None:
     """A check that finds the same container changes nothing."""
     history.following()
-    history.engine.logs["a"] = [line(1)]
-    history.stream(Lines([line(1)]), CheckDue(True), CheckDue(False), Lines([line(2)]))
+    history.stream(
+        Lines([line(1)]), history.logs(1), CheckDue(True), CheckDue(False), Lines([line(2)])
+    )
     history.steps()
     assert history.lines == ["line 1", "line 2"]
 
 
 def test_a_silent_stream_is_left_when_the_log_has_newer_lines(history: History) -> None:
-    """A silent stream is left when the rotated log has newer lines."""
+    """A stream that stays silent is left when the rotated log has newer lines."""
     history.following()
-    history.engine.logs["a"] = [line(1), line(2)]
-    history.stream(Lines([line(1)]), CheckDue(True), Lines([line(9)]))
+    history.stream(
+        Lines([line(1)]), history.logs(1, 2), CheckDue(True), CheckDue(True), Lines([line(9)])
+    )
     assert history.steps() is State.CHECKING
     assert history.lines == ["line 1"]
+
+
+def test_a_line_in_transit_does_not_end_a_stream(history: History) -> None:
+    """The log has a line a moment before the stream gives it."""
+    history.following()
+    history.stream(
+        Lines([line(1)]),
+        history.logs(1, 2),
+        CheckDue(True),
+        Lines([line(2)]),
+        history.logs(1, 2, 3),
+        CheckDue(True),
+        Lines([line(3)]),
+        CheckDue(True),
+        Lines([line(4)]),
+    )
+    history.steps()
+    assert history.lines == [f"line {number}" for number in range(1, 5)]
 
 
 def test_a_stream_that_is_not_silent_is_not_compared_with_the_log(history: History) -> None:
     """An active stream is not compared with the log, because lines may be in transit."""
     history.following()
-    history.engine.logs["a"] = [line(1), line(2)]
-    history.stream(Lines([line(1)]), CheckDue(False), Lines([line(2)]))
+    history.stream(Lines([line(1)]), history.logs(1, 2), CheckDue(False), Lines([line(2)]))
     history.steps()
     assert history.lines == ["line 1", "line 2"]
 
@@ -252,8 +345,7 @@ def test_a_restart_is_a_status_in_the_same_stream(history: History) -> None:
 def test_an_exit_ends_the_stream(history: History) -> None:
     """An exit publishes the last lines, the status, the end, and 1000."""
     history.following()
-    history.stream(Lines([line(1)]))
-    history.engine.logs["a"] = [line(1), line(2)]
+    history.stream(Lines([line(1)]), history.logs(1, 2))
     history.steps()
     history.engine.container = stopped()
     history.until(State.ENDED)
@@ -314,8 +406,8 @@ def test_a_deployment_may_take_its_time(history: History) -> None:
 def test_a_new_container_of_the_name_has_a_log_with_a_beginning(history: History) -> None:
     """After a replacement come the old one's last lines, a status, and the new one's whole log."""
     history.following()
-    history.stream(Lines([line(1)]))
-    history.engine.logs |= {"a": [line(1), line(2)], "b": [line(3)]}
+    history.stream(Lines([line(1)]), history.logs(1, 2))
+    history.engine.logs["b"] = [line(3)]
     history.steps()
     history.engine.container = container("b")
     history.steps()
@@ -338,8 +430,8 @@ def test_a_container_that_comes_back_goes_on_where_it_was_left(history: History)
 def test_a_container_that_is_replaced_and_ends_at_once(history: History) -> None:
     """Both logs are published completely even if the new container ends at once."""
     history.following()
-    history.stream(Lines([line(1)]))
-    history.engine.logs |= {"a": [line(1), line(2)], "b": [line(3)]}
+    history.stream(Lines([line(1)]), history.logs(1, 2))
+    history.engine.logs["b"] = [line(3)]
     history.steps()
     history.engine.container = stopped("b")
     history.until(State.ENDED)

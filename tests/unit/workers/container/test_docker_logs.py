@@ -10,6 +10,7 @@ from mist.errors import ContainerNotFound, EngineError
 from tests.support.engine_server import EngineServer
 from workers.container.container import Container, container_of
 from workers.container.docker_logs import DockerLogs
+from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 
 ID = "ab" * 32
@@ -65,41 +66,56 @@ def test_a_history_is_read_to_its_end(server: EngineServer, logs: DockerLogs) ->
     """Its last lines are asked for by number."""
     server.answer(LOGS, frame(1, "a") + frame(2, "b"))
     with logs.history(CONTAINER, None, 2) as stream:
-        texts = [line.text for lines in stream.all(whole=False) for line in lines]
+        texts = [line.text for lines in stream.all() for line in lines]
     assert texts == ["a", "b"]
     path, query = server.queries[-1]
-    assert (path, query["tail"], query["follow"], "since" in query) == (LOGS, "2", "0", False)
+    assert (path, query["tail"], "follow" in query, "since" in query) == (LOGS, "2", False, False)
 
 
 def test_a_history_begins_behind_the_resume_point(server: EngineServer, logs: DockerLogs) -> None:
     """The engine gives the line itself again, which is left out."""
     server.answer(LOGS, frame(1, "a") + frame(2, "b"))
     with logs.history(CONTAINER, None, None) as stream:
-        first = next(line for lines in stream.all(whole=True) for line in lines)
+        first = next(line for lines in stream.all() for line in lines)
     resume = ResumePoint(line=first)
     with logs.history(CONTAINER, resume, None) as stream:
-        texts = [line.text for lines in stream.all(whole=True) for line in lines]
+        texts = [line.text for lines in stream.all() for line in lines]
     assert texts == ["b"]
     assert server.queries[-1][1]["tail"] == "all"
-    assert server.queries[-1][1]["since"] == resume.since
+    assert "since" not in server.queries[-1][1]
+
+
+@pytest.mark.parametrize(("compressed", "since"), [(True, "1736936999.000000001"), (False, None)])
+def test_compressed_files_before_the_resume_point_are_spared(
+    server: EngineServer, logs: DockerLogs, compressed: bool, since: str | None
+) -> None:
+    """Only an engine that would unpack files is asked by time, from a second before."""
+    server.answer(LOGS, frame(1, "a") + frame(2, "b"))
+    resume = ResumePoint(Line("2025-01-15T10:30:00.000000001Z", "stdout", "a"))
+    one = CONTAINER._replace(compressed=compressed)
+    with logs.history(one, resume, 200, near=True) as stream:
+        list(stream.all())
+    assert server.queries[-1][1].get("since") == since
+    logs.last_line(one, resume)
+    assert server.queries[-1][1].get("since") == since
 
 
 def test_the_newest_line_is_one_entry(server: EngineServer, logs: DockerLogs) -> None:
     """An empty log has none."""
     server.answer(LOGS, frame(9, "newest"))
-    newest = logs.last_line(CONTAINER)
+    newest = logs.last_line(CONTAINER, None)
     assert newest is not None
     assert newest.text == "newest"
     assert server.queries[-1][1]["tail"] == "1"
     server.answer(LOGS, b"")
-    assert logs.last_line(CONTAINER) is None
+    assert logs.last_line(CONTAINER, None) is None
 
 
 def test_a_container_that_is_gone_has_no_log(server: EngineServer, logs: DockerLogs) -> None:
     """Every other refusal is the engine's own error."""
     server.answer(LOGS, {"message": "No such container"}, 404)
     with pytest.raises(ContainerNotFound):
-        logs.last_line(CONTAINER)
+        logs.last_line(CONTAINER, None)
     server.answer(LOGS, {"message": "driver does not support reading"}, 500)
     with pytest.raises(EngineError, match="driver does not support reading"):
-        logs.last_line(CONTAINER)
+        logs.last_line(CONTAINER, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import pytest
@@ -155,6 +156,34 @@ def test_a_terminals_long_line_loses_its_inner_time_stamps() -> None:
     text = b"z" * (2 * PIECE_BYTES + 5)
     assert one.feed(raw(text + b"\r\n")) == [Line(T1, "stdout", text.decode())]
     assert one.joined == 2
+
+
+def stored(text: bytes) -> list[bytes]:
+    """Return a terminal's line as json-file stores it: pieces without invalid bytes."""
+    pieces = [text[i : i + PIECE_BYTES] for i in range(0, len(text), PIECE_BYTES)]
+    # Go replaces each invalid byte, not each sequence of them as Python does.
+    escaped = [piece.decode("utf-8", "surrogateescape") for piece in pieces]
+    return [re.sub("[\udc80-\udcff]", "\ufffd", one).encode() for one in escaped]
+
+
+@given(
+    st.lists(st.sampled_from(["漢", "é", "😀", "a", "\ufffd"]), min_size=1, max_size=7),
+    st.integers(0, 3),
+    st.integers(1, 4),
+)
+def test_a_terminals_pieces_may_begin_within_a_character(
+    alphabet: list[str], before: int, pieces: int
+) -> None:
+    """Characters that the engine cut make the pieces longer than 16,384 bytes."""
+    unit = "".join(alphabet)
+    size = len(unit.encode())
+    text = ("b" * before + unit * (pieces * PIECE_BYTES // size)).encode()
+    parts = stored(text)
+    one = Terminal(LIMIT)
+    stamp = T1.encode() + b" "
+    [line] = one.feed(b"".join(stamp + part for part in parts) + b"\r\n")
+    assert line.text.encode() == b"".join(parts)
+    assert one.joined == len(parts) - 1
 
 
 def test_a_terminals_prompt_is_given_at_the_end() -> None:

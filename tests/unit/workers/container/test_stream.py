@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from mist import clock
 from mist.settings import CollectorSettings
 from tests.support.collecting import container, line
 from workers import engine
@@ -94,12 +92,6 @@ def log() -> Iterator[Stream]:
     made.close()
 
 
-def fresh(age_seconds: float = 0.0) -> Line:
-    """Return a line with the current time."""
-    stamp = clock.rfc3339(time.time_ns() - int(age_seconds * 1e9))
-    return Line(stamp, "stdout", "text")
-
-
 def test_lines_are_events(log: Stream) -> None:
     """The lines of one read are one event; an incomplete frame is none."""
     log.open()
@@ -117,40 +109,78 @@ def test_what_came_with_the_head_is_first(log: Stream) -> None:
 
 
 def test_lines_that_were_published_are_left_out(log: Stream) -> None:
-    """Lines up to and including the resume point are left out."""
-    stream = log.open(ResumePoint(line(2)))
+    """Lines that were published from the log while the stream was opened are left out."""
+    stream = log.open()
+    stream.note([line(1), line(2)])
     assert log.gives(frame(line(1))) == Idle()
-    assert not stream.joined
     assert log.gives(frame(line(2), line(3))) == Lines([line(3)])
+
+
+ROTATED = container(rotates_at=1_000_000)
+
+
+def test_a_line_that_may_not_be_the_next_is_held_back(log: Stream) -> None:
+    """After a pause in which a file may have been written, the log has to be read."""
+    stream = log.open(one=ROTATED)
+    stream.resume(None)
+    assert log.gives(frame(line(1), line(9))) == Lines([line(1)])
+    assert (stream.read(), stream.read()) == (Suspect(), Suspect())
+    assert stream.suspect == line(9)
+
+
+def test_a_stream_goes_on_behind_what_was_read_from_the_log(log: Stream) -> None:
+    """What was held back, and all else up to the line that was published last, is left out."""
+    stream = log.open(one=ROTATED)
+    stream.resume(None)
+    log.gives(frame(line(1), line(9)))
+    stream.note([line(8), line(9), line(10)])
+    stream.resume(ResumePoint(line(10)))
+    assert stream.read() == Idle()
+    assert not stream.joined
+    after = Line(line(10).timestamp.replace(".00", ".05"), "stdout", "next")
+    assert log.gives(frame(line(10), after)) == Lines([after])
     assert stream.joined
 
 
-def test_a_resume_point_that_is_gone_is_suspect(log: Stream) -> None:
-    """A line later than the resume point makes the stream suspect."""
-    log.open(ResumePoint(line(2)))
-    assert log.gives(frame(line(9))) == Suspect()
+def test_what_the_log_no_longer_holds_is_published(log: Stream) -> None:
+    """Lines that only the stream still has are published as they are."""
+    stream = log.open(one=ROTATED)
+    stream.resume(None)
+    log.gives(frame(line(1), line(9)))
+    stream.resume(None)
+    assert stream.read() == Lines([line(9)])
 
 
-def test_a_resume_point_that_does_not_come_is_suspect(log: Stream) -> None:
-    """A resume point that does not come makes the stream suspect, so that few lines are held."""
-    stream = log.open(ResumePoint(line(2)))
+def test_a_stream_that_skips_the_resume_point_is_suspect(log: Stream) -> None:
+    """A resume point that does not come makes the stream suspect."""
+    stream = log.open(one=ROTATED)
+    stream.resume(None)
+    log.gives(frame(line(1), line(9)))
+    stream.resume(ResumePoint(line(2)))
+    assert stream.read() == Idle()
     log.now += LIMITS.retry_seconds
-    assert stream.read() == Suspect()
+    assert log.gives(frame(line(10))) == Suspect()
+    assert not stream.joined
 
 
-def test_old_lines_of_a_log_that_rotates_are_suspect(log: Stream) -> None:
-    """Old lines of a rotating log are suspect and are not returned."""
-    log.open(one=container(rotates_at=100_000_000))
-    recent = fresh()
-    assert log.gives(frame(recent)) == Lines([recent])
-    assert log.gives(frame(fresh(age_seconds=1.0))) == Suspect()
-
-
-def test_old_lines_of_a_log_in_one_file_are_not(log: Stream) -> None:
-    """Old lines of a log in one file are not suspect, because nothing can be missing."""
+def test_a_log_in_one_file_is_never_suspect(log: Stream) -> None:
+    """Nothing can be missing in a log that is not rotated."""
     log.open()
-    late = fresh(age_seconds=60.0)
-    assert log.gives(frame(late)) == Lines([late])
+    assert log.gives(frame(line(1), line(50))) == Lines([line(1), line(50)])
+
+
+def test_a_busy_stream_of_a_rotated_log_that_falls_silent_is_checked_soon(log: Stream) -> None:
+    """The engine may have stopped following the log, so the check does not wait for seconds."""
+    stream = log.open(one=ROTATED)
+    stream.resume(None)
+    for _ in range(100):
+        log.now += 0.001
+        assert log.gives(frame(line(1))) in [Lines([line(1)]), Idle()]
+    log.now += 0.2
+    assert stream.read() == CheckDue(silent=True)
+    log.now += 0.2
+    log.broker.sendall(b"!")
+    assert stream.read() == Idle()
 
 
 def test_the_end_and_every_read_after_it(log: Stream) -> None:
@@ -213,7 +243,7 @@ def test_a_whole_log_ends_with_the_line_that_never_ended(log: Stream) -> None:
     stream = log.open(one=container(tty=True, running=False), follow=False)
     log.engine.sendall(f"{line(1).timestamp} $ ".encode())
     log.engine.close()
-    assert [each for some in stream.all(whole=True) for each in some] == [line(1, "$ ")]
+    assert [each for some in stream.all() for each in some] == [line(1, "$ ")]
 
 
 def test_a_running_containers_unfinished_line_is_not_given(log: Stream) -> None:
@@ -221,17 +251,25 @@ def test_a_running_containers_unfinished_line_is_not_given(log: Stream) -> None:
     stream = log.open(one=container(tty=True), follow=False)
     log.engine.sendall(f"{line(1).timestamp} $ ".encode())
     log.engine.close()
-    assert [each for some in stream.all(whole=True) for each in some] == []
+    assert [each for some in stream.all() for each in some] == []
 
 
-@pytest.mark.parametrize(("whole", "given"), [(True, [line(3), line(9)]), (False, [])])
-def test_a_log_without_the_resume_point(log: Stream, whole: bool, given: list[Line]) -> None:
-    """Without the resume point in the whole log, later lines are new."""
+def test_a_prompt_that_was_published_is_found_again(log: Stream) -> None:
+    """A resume point without its end is found, although it is not a whole line."""
+    stream = log.open(ResumePoint(line(1, "$ ")), one=container(tty=True), follow=False)
+    log.engine.sendall(f"{line(1).timestamp} $ ".encode())
+    log.engine.close()
+    assert [each for some in stream.all() for each in some] == []
+    assert stream.joined
+
+
+def test_a_log_without_the_resume_point(log: Stream) -> None:
+    """Without the resume point, nothing is known to be new."""
     stream = log.open(ResumePoint(line(2)), follow=False)
     log.engine.sendall(frame(line(1), line(3), line(9)))
     log.engine.close()
-    assert [each for some in stream.all(whole=whole) for each in some] == given
-    assert stream.joined is whole
+    assert [each for some in stream.all() for each in some] == []
+    assert not stream.joined
 
 
 def test_a_stream_closes_its_connection(log: Stream) -> None:

@@ -1,0 +1,111 @@
+"""Bodies and responses with a time limit.
+
+A client that never finishes its body, or never reads its response, must not keep one of
+the worker's places.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from termios import TIOCOUTQ
+from typing import Any, Final
+
+import gevent
+from gevent.pywsgi import Input
+
+# How often a stalled response is checked for progress, in seconds.
+_LOOK_SECONDS: Final = 1.0
+# At most this much of a body that nobody wants is read, so that the client, which is
+# still sending, gets the response before its connection is reset.
+_DRAIN_BYTES: Final = 1_048_576
+_DRAIN_STEP: Final = 16_384
+
+
+class RequestBody(Input):
+    """A request's body, which has to arrive before ``deadline`` (``time.monotonic``).
+
+    Reads raise TimeoutError after the deadline.  ``broken`` is called if the rest of the
+    body was left unread, because the connection cannot serve another request then.
+    """
+
+    __slots__ = ("_broken", "_deadline")
+
+    def __init__(  # noqa: PLR0913 - as in the base class
+        self,
+        rfile: Any,
+        content_length: int | None,
+        socket: Any,
+        *,
+        chunked: bool,
+        deadline: float,
+        broken: Callable[[], None],
+    ) -> None:
+        super().__init__(rfile, content_length, socket, chunked)
+        self._deadline = deadline
+        self._broken = broken
+
+    def read(self, length: int | None = None) -> bytes:
+        """Return ``length`` bytes, or everything."""
+        with self._in_time():
+            return bytes(super().read(length))
+
+    def readline(self, size: int | None = None) -> bytes:
+        """Return the next line."""
+        with self._in_time():
+            return bytes(super().readline(size))
+
+    def _discard(self) -> None:
+        """Read what the application left, within the deadline and a limit of bytes."""
+        if self._chunked_input_error:  # type: ignore[attr-defined]  # missing in the stubs
+            self._broken()
+            return
+        if not (self.chunked_input or self.position < (self.content_length or 0)):
+            return
+        # A client that waits for "100 Continue" must not begin to send now.
+        self.send_100_continue_enabled = False
+        try:
+            for _ in range(_DRAIN_BYTES // _DRAIN_STEP):
+                if not self.read(_DRAIN_STEP):
+                    return
+        except OSError:
+            pass  # the client is gone, too slow, or does not send what it announced
+        self._broken()
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        left = max(0.0, self._deadline - time.monotonic())
+        with gevent.Timeout(left, TimeoutError("the request body did not arrive in time")):
+            yield
+
+
+def send_all(sock: Any, data: bytes, stall_seconds: float) -> None:
+    """Send ``data``; raise BrokenPipeError if the peer takes nothing for ``stall_seconds``.
+
+    Progress is measured by the kernel's send queue: a slow reader empties it long before
+    the socket becomes writable again.
+    """
+    view = memoryview(data)
+    queued, progress = -1, time.monotonic()
+    while view:
+        try:
+            with gevent.Timeout(min(_LOOK_SECONDS, stall_seconds), TimeoutError()):
+                sent = sock.send(view)
+        except TimeoutError:
+            now, before, queued = time.monotonic(), queued, _queued(sock)
+            if queued != before:
+                progress = now
+            elif now - progress >= stall_seconds:
+                reason = f"the client read nothing for {stall_seconds:g} seconds"
+                raise BrokenPipeError(errno.EPIPE, reason) from None
+        else:
+            view, progress = view[sent:], time.monotonic()
+
+
+def _queued(sock: Any) -> int:
+    """Return how many bytes the kernel still holds for the peer (SIOCOUTQ in ``tcp(7)``)."""
+    return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), TIOCOUTQ, b"\0" * 4))[0])

@@ -1,0 +1,64 @@
+"""What a viewer's messages prove, compared with the engine's own log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.support.service.resuming import Arrival
+
+
+@dataclass
+class Verdict:
+    """The outcome of one fault for one viewer, or the worst of several."""
+
+    lost: int = 0
+    """Lines that were left out and not announced at their place."""
+    told: int = 0
+    """Lines that were left out and announced by ``skipped`` at their place."""
+    repeated: int = 0
+    """Lines that came again or out of order, and announced lines that were not left out."""
+    interruption: float = 0.0
+    """The longest time without a line, in seconds, from the fault on."""
+
+
+def judge(log: Sequence[str], arrivals: Iterable[Arrival], fault_at: float) -> Verdict:
+    """Compare what arrived with the container's numbered lines."""
+    place = {line: number for number, line in enumerate(log)}
+    verdict, expected, announced = Verdict(), None, 0
+    for _, message in arrivals:
+        if message.get("type") == "skipped":
+            announced += int(message["data"]["lines"])
+        if message.get("type") != "log":
+            continue
+        number = place[message["data"]["line"]]
+        if expected is None:
+            expected, announced = number, 0  # the first line may have any number
+        if number < expected:
+            verdict.repeated += 1
+            continue
+        left_out = number - expected
+        verdict.told += min(announced, left_out)
+        verdict.lost += max(0, left_out - announced)
+        verdict.repeated += max(0, announced - left_out)
+        expected, announced = number + 1, 0
+    verdict.lost += len(log) - (expected or 0)
+    verdict.interruption = _longest_pause(arrivals, fault_at)
+    return verdict
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst figures of several viewers."""
+    found = list(verdicts)
+    return Verdict(
+        max(one.lost for one in found),
+        max(one.told for one in found),
+        max(one.repeated for one in found),
+        max(one.interruption for one in found),
+    )
+
+
+def _longest_pause(arrivals: Iterable[Arrival], fault_at: float) -> float:
+    times = [at for at, message in arrivals if message.get("type") == "log"]
+    return max((b - a for a, b in pairwise(times) if b > fault_at), default=0.0)
