@@ -92,4 +92,4 @@ def wake(targets: list[psutil.Process]) -> None:
 
 def _fork_server(service: Units) -> psutil.Process:
     children = psutil.Process(service.unit("supervisor").pid).children()
-    return next(one for one in children if "multiprocessing.forkserver" in " ".join(one.cmdline()))
+    return next(one for one in children if "supervisor.forkserver" in " ".join(one.cmdline()))

@@ -72,9 +72,9 @@ class Collector:
         self._clock = clock
         self._name = ""
         self._seen: Container | None = None  # the container whose log is being published
+        self._rarely = 1  # grows while a container stays ended
         self._stream: LogStream | None = None  # stays open while the log is read
         self._missed: ResumePoint | None = None  # the last line when a newer one was missed
-        self._rarely = 1  # grows while a container stays ended
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None  # None while the engine answers
         self._work: dict[State, Callable[[], Event]] = {

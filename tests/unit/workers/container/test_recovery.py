@@ -47,8 +47,8 @@ class Connection:
         """Do nothing."""
 
     def gettimeout(self) -> float:
-        """Return the time limit of a read in seconds."""
-        return 0.0
+        """Return the longest wait of a read, which a collector announces."""
+        return 10.0
 
     def fileno(self) -> int:
         """Return a descriptor that poll(2) accepts."""
