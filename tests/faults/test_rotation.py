@@ -43,6 +43,11 @@ CASES = [
     Case("local", {"max-size": "1m", "compress": "false"}, 20_000, 1_000, 3_000),
     Case("local", {"max-size": "5m"}, 40_000, 1_000, 3_000),
     Case("local", {}, 60_000, 1_000, 3_000),
+    # As fast as the engine takes them.
+    Case("json-file", {"max-size": "64k", "max-file": "600"}, 40_000, 500, 1e9),
+    Case("json-file", {"max-size": "1m", "max-file": "60"}, 40_000, 1_000, 1e9),
+    Case("json-file", {"max-size": "1m", "max-file": "60", "compress": "true"}, 40_000, 1_000, 1e9),
+    Case("local", {"max-size": "1m", "max-file": "60"}, 40_000, 1_000, 1e9),
 ]
 
 STOPPED = [

@@ -117,12 +117,13 @@ def test_lines_that_were_published_are_left_out(log: Stream) -> None:
 
 
 ROTATED = container(rotates_at=1_000_000)
+BEFORE = Line(line(0).timestamp.replace(".000", ".999"), "stdout", "before")
 
 
 def test_a_line_that_may_not_be_the_next_is_held_back(log: Stream) -> None:
     """After a pause in which a file may have been written, the log has to be read."""
     stream = log.open(one=ROTATED)
-    stream.resume(None)
+    stream.note([BEFORE])
     assert log.gives(frame(line(1), line(9))) == Lines([line(1)])
     assert (stream.read(), stream.read()) == (Suspect(), Suspect())
     assert stream.suspect == line(9)
@@ -131,7 +132,7 @@ def test_a_line_that_may_not_be_the_next_is_held_back(log: Stream) -> None:
 def test_a_stream_goes_on_behind_what_was_read_from_the_log(log: Stream) -> None:
     """What was held back, and all else up to the line that was published last, is left out."""
     stream = log.open(one=ROTATED)
-    stream.resume(None)
+    stream.note([BEFORE])
     log.gives(frame(line(1), line(9)))
     stream.note([line(8), line(9), line(10)])
     stream.resume(ResumePoint(line(10)))
@@ -145,7 +146,7 @@ def test_a_stream_goes_on_behind_what_was_read_from_the_log(log: Stream) -> None
 def test_what_the_log_no_longer_holds_is_published(log: Stream) -> None:
     """Lines that only the stream still has are published as they are."""
     stream = log.open(one=ROTATED)
-    stream.resume(None)
+    stream.note([BEFORE])
     log.gives(frame(line(1), line(9)))
     stream.resume(None)
     assert stream.read() == Lines([line(9)])
@@ -154,7 +155,7 @@ def test_what_the_log_no_longer_holds_is_published(log: Stream) -> None:
 def test_a_stream_that_skips_the_resume_point_is_suspect(log: Stream) -> None:
     """A resume point that does not come makes the stream suspect."""
     stream = log.open(one=ROTATED)
-    stream.resume(None)
+    stream.note([BEFORE])
     log.gives(frame(line(1), line(9)))
     stream.resume(ResumePoint(line(2)))
     assert stream.read() == Idle()
@@ -172,7 +173,7 @@ def test_a_log_in_one_file_is_never_suspect(log: Stream) -> None:
 def test_a_busy_stream_of_a_rotated_log_that_falls_silent_is_checked_soon(log: Stream) -> None:
     """The engine may have stopped following the log, so the check does not wait for seconds."""
     stream = log.open(one=ROTATED)
-    stream.resume(None)
+    stream.note([BEFORE])
     for _ in range(100):
         log.now += 0.001
         assert log.gives(frame(line(1))) in [Lines([line(1)]), Idle()]
