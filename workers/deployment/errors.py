@@ -56,6 +56,23 @@ class RepositoryRefused(DeploymentError):
     """The repository or its address uses something that is not allowed."""
 
 
+class DiskNearlyFull(DeploymentError):
+    """The disk with the store has too little space left; sizes are in bytes."""
+
+    def __init__(self, free: int, needed: int, reserve: int) -> None:
+        super().__init__(free, needed, reserve)
+        self.free = free
+        self.needed = needed
+        self.reserve = reserve
+
+    def __str__(self) -> str:
+        need = f"the repository needs {self.needed} more, and " if self.needed else ""
+        return (
+            f"The service's disk has {self.free} bytes left: {need}deployments leave "
+            f"{self.reserve} bytes to the store (deployments.disk_reserve_bytes)"
+        )
+
+
 class BuildFailed(DeploymentError):
     """The engine could not build the image; ``code`` is the failed command's exit status."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from contextlib import ExitStack, suppress
@@ -17,6 +16,7 @@ from docker.errors import APIError, DockerException
 
 from bus import topics
 from bus.publisher import Publisher
+from mist import folders
 from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING
 from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
 from mist.paths import Paths
@@ -25,6 +25,7 @@ from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
 from workers.deployment import build, buildkit, context, git, images, registries
+from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
@@ -127,6 +128,7 @@ class Runner:
         self._limits = settings.deployments
         self._report = report
         self._cancellation = CancellationToken(self._cancelled_by, self._limits.cancel_poll_seconds)
+        self._bounds = Bounds(self._folder, self._limits, self._cancellation)
         self._images = images.Images(store, job.app.id)
         self._tag = self._images.tag(job.deployment.id)
 
@@ -134,14 +136,17 @@ class Runner:
         """Deploy; the outcome goes to the log and the store, not into an exception."""
         # A flag only: the deployment ends at the next check, and undoes what it did.
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._cancellation.stop())
-        self._end(self._attempt())
+        try:
+            self._end(self._attempt())
+        finally:
+            folders.remove(self._folder)
 
     def recover(self) -> None:
         """Finish a deployment whose runner died: undo its work, or complete the row."""
         # Earlier versions worked next to the log.
         for folder in (self._folder, self._report.log.path.with_suffix(".work")):
             git.kill_leftovers(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            folders.remove(folder)
         # The log is written before the row, so its last record decides.
         if self._report.log.finished():
             self._report.repeat()
@@ -166,8 +171,6 @@ class Runner:
             reason = f"Internal error: {type(error).__name__}: {error}"
         else:
             return None
-        finally:
-            self._remove_folder()
         return self._give_up(reason)
 
     def _give_up(self, reason: str) -> str | None:
@@ -203,7 +206,7 @@ class Runner:
         self._report.line(f"Cloning {self._app.git_url}{branch}")
         git.refuse_private(self._app.git_url, self._paths.home)
         # An earlier attempt may have left its directory.
-        self._remove_folder()
+        folders.remove(self._folder)
         self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700)
         git.trust(self._limits.trusted_repositories, self._checkout)
@@ -212,12 +215,12 @@ class Runner:
                 self._app.git_url,
                 self._app.branch,
                 self._checkout,
-                self._cancellation,
+                self._bounds,
                 _CloneWatcher(self._report),
             )
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
         self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
-        if pointers := git.lfs_pointers(self._checkout, self._cancellation):
+        if pointers := git.lfs_pointers(self._checkout, self._bounds):
             self._report.line(
                 f"{pointers} files of the repository are in Git LFS, which is not fetched: "
                 "the build gets their pointers",
@@ -228,8 +231,9 @@ class Runner:
         self._report.enter(BUILDING, "Building Docker image...")
         archive = self._folder / "context.tar"
         with self._cancellation.at_most(self._limits.build_seconds, "Building the Docker image"):
+            self._bounds.check_archive()
             dockerfile = context.pack(
-                git.tree(self._checkout, self._cancellation),
+                git.tree(self._checkout, self._bounds),
                 self._app.dockerfile,
                 archive,
                 self._limits,
@@ -331,9 +335,6 @@ class Runner:
     @property
     def _checkout(self) -> Path:
         return self._folder / "checkout"
-
-    def _remove_folder(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _cancelled_by(self) -> str | None:
         # A busy store does not fail the deployment; the next check asks it again.

@@ -86,9 +86,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert folders.remove(tmp_path / "missing")
 
 
-def test_what_cannot_be_removed_stays_alone(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_removed_stays_alone(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest of the tree is removed, and nothing is raised."""
     for name in ("a/b/kept", "a/b/other", "c/d"):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)

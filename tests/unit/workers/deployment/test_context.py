@@ -14,6 +14,7 @@ from mist.settings import DeploymentSettings
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
 from workers.deployment import context, git
+from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import RepositoryRefused
 from workers.deployment.git import Tree
@@ -35,6 +36,11 @@ def put(root: Path, name: str, content: str = "") -> None:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
+
+
+def bounds(folder: Path) -> Bounds:
+    """Return default bounds and a cancellation that never stops anything."""
+    return Bounds(folder, DeploymentSettings(), CancellationToken(lambda: None, 60))
 
 
 def pack(
@@ -225,7 +231,7 @@ class TestModes:
     def check(self, repository: Repository, checkout: Path) -> None:
         """Compare the archive with ``git ls-tree``, and its folders with the default mode."""
         archive = checkout.parent / "context.tar"
-        tree = git.tree(checkout, CancellationToken(lambda: None, 60))
+        tree = git.tree(checkout, bounds(checkout.parent))
         context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         listed = repository.git("ls-tree", "-r", "-t", "-z", "HEAD").split("\0")
         records = (record.partition("\t") for record in listed[:-1])
@@ -256,7 +262,7 @@ class TestModes:
             repository.url,
             None,
             folder / "checkout",
-            CancellationToken(lambda: None, 60),
+            bounds(folder),
             _Silent(),
         )
         self.check(repository, folder / "checkout")
@@ -267,7 +273,7 @@ class TestModes:
     ) -> None:
         """Modes come from Git even if the file system does not keep them (core.fileMode)."""
         checkout = tmp_path / "checkout"
-        git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
+        git.clone(repository.url, None, checkout, bounds(tmp_path), _Silent())
         run("git", "config", "core.fileMode", "false", cwd=checkout)
         for path in checkout.rglob("*"):
             if not path.is_symlink() and ".git" not in path.parts:
@@ -281,9 +287,9 @@ class TestModes:
         """The folders of a file that is sent are sent with their modes, even if ignored."""
         repository.commit({".dockerignore": "a\n!a/b c/run\n"}, "Ignore")
         checkout = tmp_path / "checkout"
-        git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
+        git.clone(repository.url, None, checkout, bounds(tmp_path), _Silent())
         archive = tmp_path / "context.tar"
-        tree = git.tree(checkout, CancellationToken(lambda: None, 60))
+        tree = git.tree(checkout, bounds(checkout.parent))
         context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         with tarfile.open(archive) as tar:
             below = {info.name: info.mode for info in tar if info.name.startswith("a")}
