@@ -44,7 +44,7 @@ class Loop:
         self._notices = Notices(store.apps)
         tokens = FencingTokens(paths.fencing)
         self._spawner = Spawner(settings, paths, self._link, self._notices, tokens, web)
-        scheduler = Scheduler(store.deployments, settings.deployments.concurrency)
+        scheduler = Scheduler(store.deployments, settings)
         self._supervisor = Supervisor(
             settings,
             Effects(

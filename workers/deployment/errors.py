@@ -90,6 +90,17 @@ class DidNotStay(DeploymentError):
     """The new container exited or became unhealthy while it was watched."""
 
 
+class UndoPending(DeploymentError):
+    """The engine is away, so the deployment cannot be undone yet; ``reason`` made it fail."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class NotRecorded(MistError):
     """The store cannot record the deployment's state; not one of the deployment's failures."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Final, NamedTuple
 
 import requests
@@ -36,6 +38,7 @@ from workers.deployment.errors import (
     Interrupted,
     LogFailed,
     NotRecorded,
+    UndoPending,
 )
 from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
@@ -46,6 +49,9 @@ log = structlog.get_logger(__name__)
 
 # The wait between two attempts to reach an engine that is away, in seconds.
 _RETRY_SECONDS: Final = 1.0
+
+# The status of a deployment that cannot be undone yet.
+_WAITING: Final = "Waiting for the Docker Engine, to restore the previous container"
 
 # A clone reports its progress in steps of this many percent.
 _PERCENT_STEP: Final = 10
@@ -73,6 +79,7 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         deployment = store.deployments.get(assignment.target)
         # An earlier runner may have finished it and died before the supervisor noticed.
         if deployment is None or deployment.finished:
+            folders.remove(paths.work_folder(assignment.target))
             return
         app = store.apps.get(deployment.app_id)
         if app is None:
@@ -127,6 +134,7 @@ class Runner:
         self._settings = settings
         self._limits = settings.deployments
         self._report = report
+        self._stopped = False
         self._cancellation = CancellationToken(self._cancelled_by, self._limits.cancel_poll_seconds)
         self._bounds = Bounds(self._folder, self._limits, self._cancellation)
         self._images = images.Images(store, job.app.id)
@@ -135,14 +143,15 @@ class Runner:
     def run(self) -> None:
         """Deploy; the outcome goes to the log and the store, not into an exception."""
         # A flag only: the deployment ends at the next check, and undoes what it did.
-        signal.signal(signal.SIGTERM, lambda _number, _frame: self._cancellation.stop())
+        self._handle_stop()
         try:
-            self._end(self._attempt())
+            self._finish(self._attempt)
         finally:
             folders.remove(self._folder)
 
     def recover(self) -> None:
         """Finish a deployment whose runner died: undo its work, or complete the row."""
+        self._handle_stop()
         # Earlier versions worked next to the log.
         for folder in (self._folder, self._report.log.path.with_suffix(".work")):
             git.kill_leftovers(folder)
@@ -151,9 +160,28 @@ class Runner:
         if self._report.log.finished():
             self._report.repeat()
             return
-        self._end(self._give_up(str(Interrupted())))
+        # An earlier runner that could not undo its work has recorded its error.
+        reason = self._deployment.error_message or str(Interrupted())
+        self._finish(lambda: self._give_up(reason))
 
-    def _end(self, error: str | None) -> None:
+    def _handle_stop(self) -> None:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopped = True
+            self._cancellation.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+
+    def _finish(self, attempt: Callable[[], str | None]) -> None:
+        """Record the error that ``attempt`` returns, or success with None.
+
+        While the engine is away, the deployment stays unfinished.  The supervisor then starts
+        another runner to clean up, also after a restart of the service.
+        """
+        try:
+            error = attempt()
+        except UndoPending as pending:
+            self._report.postpone(pending.reason, _WAITING)
+            return
         if error is None:
             self._report.succeed()
         else:
@@ -179,7 +207,7 @@ class Runner:
         It has succeeded if the new container stayed up and the old one is gone.  Only the
         final record was missing then.
         """
-        undone, trouble = self._undo()
+        undone, trouble = self._undo(reason)
         if not undone and self._report.stayed_up:
             return None
         return f"{reason} ({trouble})" if trouble else reason
@@ -302,20 +330,27 @@ class Runner:
         self._cancellation.check()
         swap.commit()
 
-    def _undo(self) -> tuple[bool, str]:
-        """Restore the old container; return whether it is there, and what went wrong."""
+    def _undo(self, reason: str) -> tuple[bool, str]:
+        """Restore the old container; return whether it is there, and what went wrong.
+
+        Raise UndoPending with ``reason`` if the engine stays away.
+        """
         if not self._report.touches_containers:
             return True, ""
-        # The engine may be restarting; an error in its answer will not go away, though.
+        # The engine may be restarting, and answer with errors at first.
         deadline = time.monotonic() + self._limits.recovery_seconds
         while True:
             try:
                 swap = self._swap_with(connect(self._settings))
                 undone = swap.undo()
             except (EngineError, DockerException, requests.RequestException) as error:
-                if time.monotonic() < deadline and not isinstance(error, APIError):
+                refused = isinstance(error, APIError) and error.is_client_error()
+                if time.monotonic() < deadline and not (self._stopped or refused):
                     time.sleep(_RETRY_SECONDS)
                     continue
+                # An engine that answers may refuse for ever; one that does not will be back.
+                if not isinstance(error, APIError):
+                    raise UndoPending(reason) from None
                 return True, f"the previous container could not be brought back: {_words(error)}"
             # The containers are restored even if the log cannot be written.
             with suppress(LogFailed):

@@ -85,6 +85,16 @@ class Report:
         )
         self._finish(failed)
 
+    def postpone(self, error: str, message: str) -> None:
+        """Keep the deployment unfinished with ``error``, for a runner that finishes it later."""
+        waiting = structs.replace(self._now, message=message)
+        # Later runners find the same status, and do not repeat it.
+        if waiting != self._now:
+            self._now = waiting
+            with suppress(LogFailed):
+                self.log.status(waiting)
+        self._write({"message": message, "error_message": self._redact(error)})
+
     def repeat(self) -> None:
         """Copy the log's last status to the row."""
         self._write_final(self._now)

@@ -145,6 +145,30 @@ class TestInterruption:
         finally:
             deployer.destroy()
 
+    def test_the_engine_gone_in_a_swap(self, own_engine: PrivateEngine) -> None:
+        """The deployment is undone, with its own error, by the first runner that can do it."""
+        deployer = Deployer(own_engine, settle_seconds=60, recovery_seconds=1)
+        try:
+            app = deployer.app(deployer.repository({"Dockerfile": dockerfile()}).url)
+            before = own_engine.run(app.container, SERVE, stop_signal="SIGTERM")
+            deployer.store.apps.adopt(app.id, before)
+            deployment = deployer.create(app)
+            deployer.start(deployment)
+            deployer.wait_for(deployment, "starting_new")
+            own_engine.kill()
+            # The runner that deploys, and one that finds the engine still away.
+            deployer.join()
+            row = deployer.run(deployment, resume=True)
+            assert not row.finished
+            assert row.message.startswith("Waiting for the Docker Engine")
+            own_engine.start()
+            row = deployer.run(deployment, resume=True)
+            failed(deployer, row, "^Docker Engine|^[Tt]he Docker Engine")
+            assert container_id(deployer, app.container) == before
+            check_clean(deployer, app, containers=1)
+        finally:
+            deployer.destroy()
+
     def test_the_engine_restarted_while_the_new_container_is_watched(
         self, own_engine: PrivateEngine
     ) -> None:
