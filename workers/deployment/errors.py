@@ -114,4 +114,5 @@ class LogFailed(DeploymentError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"The deployment's log cannot be written in {self.path.parent}: {self.reason}"
+        # Without the path, because users read this who are not administrators.
+        return f"The deployment's log cannot be written: {self.reason}"

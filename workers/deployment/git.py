@@ -140,7 +140,7 @@ def refuse_private(url: str, private: Path) -> None:
         place = Path(os.path.realpath(spelling))
         if any(_is_same(folder, private) for folder in (place, *place.parents)):
             raise RepositoryRefused(
-                f"The repository {url} lies in MIST_HOME ({private}), which holds the service's "
+                f"The repository {url} lies in MIST_HOME, which holds the service's "
                 "own files: refused; move the repository to another directory"
             )
 

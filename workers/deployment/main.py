@@ -42,7 +42,7 @@ from workers.deployment.errors import (
 )
 from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
-from workers.deployment.text import Redactor, url_secrets
+from workers.deployment.text import PathHider, Redactor, url_secrets
 from workers.references import network_mode
 
 log = structlog.get_logger(__name__)
@@ -131,6 +131,14 @@ class Runner:
         self._store = store
         self._app, self._deployment, self._paths = job
         self._folder = self._paths.work_folder(job.deployment.id)
+        # The longest paths first.
+        self._hide = PathHider(
+            {
+                self._folder / "checkout": "the checkout",
+                self._paths.home: "MIST_HOME",
+                self._paths.runtime: "MIST_RUNTIME",
+            }
+        )
         self._settings = settings
         self._limits = settings.deployments
         self._report = report
@@ -180,12 +188,12 @@ class Runner:
         try:
             error = attempt()
         except UndoPending as pending:
-            self._report.postpone(pending.reason, _WAITING)
+            self._report.postpone(self._hide(pending.reason), _WAITING)
             return
         if error is None:
             self._report.succeed()
         else:
-            self._report.fail(error)
+            self._report.fail(self._hide(error))
         self._tidy_images(failed=error is not None)
 
     def _attempt(self) -> str | None:
@@ -244,7 +252,7 @@ class Runner:
                 self._app.branch,
                 self._checkout,
                 self._bounds,
-                _CloneWatcher(self._report),
+                _CloneWatcher(self._report, self._hide),
             )
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
         self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
@@ -382,12 +390,13 @@ class Runner:
 class _CloneWatcher:
     """Passes Git's output on to the report."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, hide: PathHider) -> None:
         self._report = report
+        self._hide = hide
         self._shown = 0
 
     def lines(self, texts: list[str]) -> None:
-        self._report.line(*texts)
+        self._report.line(*map(self._hide, texts))
 
     def percent(self, number: int) -> None:
         if number >= self._shown + _PERCENT_STEP:

@@ -60,7 +60,9 @@ def logins(
     try:
         config = _read()
     except (OSError, ValueError) as error:
-        return {}, [f"Docker's config.json cannot be read, so no login is used: {error}"]
+        # Without the path that an OSError names, because every viewer of the log reads this.
+        reason = getattr(error, "strerror", None) or error
+        return {}, [f"Docker's config.json cannot be read, so no login is used: {reason}"]
     auths, helpers = _table(config, "auths"), _table(config, "credHelpers")
     store = config.get("credsStore")
     found: dict[str, Login] = {}
