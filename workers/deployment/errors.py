@@ -86,6 +86,10 @@ class BuildFailed(DeploymentError):
         return f"Docker build failed: {reason}"
 
 
+class BuildBrokenOff(BuildFailed):
+    """The engine ended the build, or went away, without saying that it failed."""
+
+
 class DidNotStay(DeploymentError):
     """The new container exited or became unhealthy while it was watched."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
@@ -19,19 +19,20 @@ from docker.errors import APIError, DockerException
 from bus import topics
 from bus.publisher import Publisher
 from mist import folders
-from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING
+from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING, text_of
 from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
-from workers.deployment import build, buildkit, context, git, images, registries
+from workers.deployment import build, buildkit, context, git, images, leftovers, registries
 from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
 from workers.deployment.errors import (
+    BuildBrokenOff,
     BuildFailed,
     DeploymentError,
     DidNotStay,
@@ -143,6 +144,7 @@ class Runner:
         self._limits = settings.deployments
         self._report = report
         self._stopped = False
+        self._broke_off = True  # if it fails, unless the build itself has failed
         self._cancellation = CancellationToken(self._cancelled_by, self._limits.cancel_poll_seconds)
         self._bounds = Bounds(self._folder, self._limits, self._cancellation)
         self._images = images.Images(store, job.app.id)
@@ -152,10 +154,7 @@ class Runner:
         """Deploy; the outcome goes to the log and the store, not into an exception."""
         # A flag only: the deployment ends at the next check, and undoes what it did.
         self._handle_stop()
-        try:
-            self._finish(self._attempt)
-        finally:
-            folders.remove(self._folder)
+        self._finish(self._attempt)
 
     def recover(self) -> None:
         """Finish a deployment whose runner died: undo its work, or complete the row."""
@@ -207,6 +206,9 @@ class Runner:
             reason = f"Internal error: {type(error).__name__}: {error}"
         else:
             return None
+        finally:
+            # Before the last record, because the log may be on the same disk.
+            folders.remove(self._folder)
         return self._give_up(reason)
 
     def _give_up(self, reason: str) -> str | None:
@@ -290,6 +292,8 @@ class Runner:
             try:
                 build.build(self._settings, recipe, self._cancellation, watcher)
             except BuildFailed as error:
+                # What a failed build has completed stays in the engine's cache for the next.
+                self._broke_off = isinstance(error, BuildBrokenOff)
                 raise buildkit.explain(error, text) from None
         self._report.progress(1, "Docker image built")
         return self._tag
@@ -366,14 +370,33 @@ class Runner:
             return undone, "" if undone else "the previous container is gone, the new one stays"
 
     def _tidy_images(self, *, failed: bool) -> None:
-        """Remove old images; a failure here does not fail the deployment."""
-        try:
-            client = connect(self._settings)
-            if failed:
-                images.forget(client, self._tag)
-            self._images.prune(client, self._limits.keep_images)
-        except (EngineError, DockerException, requests.RequestException) as error:
-            log.warning("image_cleanup_failed", reason=_words(error))
+        """Remove old images; a failure here does not fail the deployment.
+
+        Wait for an engine that is away, or still ends a build, if a build has broken off.
+        """
+        left = leftovers.named_in(self._log_lines() if failed and self._broke_off else ())
+        deadline = time.monotonic() + self._limits.recovery_seconds
+        while True:
+            try:
+                client = connect(self._settings)
+                if failed:
+                    images.forget(client, self._tag)
+                whole = leftovers.remove(client, left, self._deployment.created_at)
+                self._images.prune(client, self._limits.keep_images)
+                reason = "" if whole else "a build that broke off is still in use"
+            except (EngineError, DockerException, requests.RequestException) as error:
+                reason = _words(error)
+            if not reason:
+                return
+            if not left.images + left.containers or self._stopped or time.monotonic() > deadline:
+                log.warning("image_cleanup_failed", reason=reason)
+                return
+            time.sleep(_RETRY_SECONDS)
+
+    def _log_lines(self) -> Iterator[str]:
+        for record in self._report.log.records():
+            if (text := text_of(record)) is not None:
+                yield text
 
     @property
     def _checkout(self) -> Path:

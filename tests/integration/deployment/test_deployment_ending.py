@@ -131,15 +131,21 @@ class TestInterruption:
         """A deployment fails if the engine goes away; once it is back, the next one succeeds."""
         deployer = Deployer(own_engine)
         try:
-            repository = deployer.repository({"Dockerfile": dockerfile("RUN sleep 60")})
+            steps = ("RUN echo one >/file", "RUN echo never-ends; sleep 60")
+            repository = deployer.repository({"Dockerfile": dockerfile(*steps)})
             app = deployer.app(repository.url)
+            before = own_engine.client.images(all=True, quiet=True)
             deployment = deployer.create(app)
             deployer.start(deployment)
-            deployer.wait_for(deployment, "building_image", " ---> Running in")
+            deployer.wait_for(deployment, "building_image", "never-ends")
             own_engine.kill()
-            deployer.join()
-            failed(deployer, deployer.row(deployment), "Docker build failed: .*aborted the build")
+            wait_until(lambda: deployer.row(deployment).finished, "the deployment to fail")
             own_engine.start()
+            deployer.join()
+            # The engine has lost the build, and the runner removes what is left of it.
+            assert own_engine.client.images(all=True, quiet=True) == before
+            assert own_engine.client.containers(all=True) == []
+            failed(deployer, deployer.row(deployment), "Docker build failed: .*aborted the build")
             change(deployer, dockerfile())
             assert deployer.deploy(app).status == "success"
         finally:
