@@ -182,6 +182,12 @@ class DeploymentSettings(Section, frozen=True):
     hang_seconds: Annotated[float, Meta(ge=2)] = 10.0  # a runner that shows no progress
     end_seconds: Seconds = 10.0  # to end by itself when cancelled or over time
     log_bytes: Bytes = 67_108_864  # further output is left out
+    checkout_bytes: Bytes = 2_147_483_648  # the files and Git's copy of them
+    checkout_files: Count = 100_000  # files and directories
+    checkout_depth: Count = 100  # directories in each other
+    checkout_path_bytes: Count = 1_024  # of each path in the repository
+    disk_reserve_bytes: Bytes = 268_435_456  # left free for the store
+    git_memory_bytes: Bytes = 1_073_741_824  # of each Git process
     context_bytes: Bytes = 1_073_741_824  # as a tar archive
     ignore_bytes: Bytes = 262_144  # of a .dockerignore
     credential_seconds: Seconds = 10.0  # for each credential helper

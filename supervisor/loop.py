@@ -62,7 +62,7 @@ class Loop:
         self._spawner = Spawner(
             settings, paths, self._link, self._notices, tokens, web, self._readers
         )
-        scheduler = Scheduler(store.deployments, settings.deployments.concurrency)
+        scheduler = Scheduler(store.deployments, settings)
         self._supervisor = Supervisor(
             settings,
             Effects(

@@ -10,7 +10,7 @@ from mist.errors import Exit, MistError
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store, location, open_store
-from supervisor import directories
+from supervisor import directories, orphans
 from supervisor.loop import Loop
 
 
@@ -53,6 +53,7 @@ def serve(
         store.migrate()
         if before is not None:
             before(store)
+        orphans.remove(store, paths)
         loop = Loop(settings, paths, store, web)
         status = loop.run()
         store.close()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol, Unpack
 
@@ -12,6 +13,7 @@ import structlog
 
 from mist import clock
 from mist.errors import StoreError
+from mist.settings import Settings
 from mist.store import Deployment, DeploymentChanges
 
 log = structlog.get_logger(__name__)
@@ -42,6 +44,13 @@ class Plan(NamedTuple):
     """The applications that are being deployed once the actions are carried out."""
 
 
+class CleanUps(NamedTuple):
+    """The clean-ups of one deployment so far, and the clock's time of the next one."""
+
+    done: int
+    next: float
+
+
 class Rows(Protocol):
     """The part of the store's ``deployments`` that the queue needs."""
 
@@ -55,12 +64,20 @@ class Rows(Protocol):
 class Scheduler:
     """Read the queue and carry out the plan; retry later while the store fails."""
 
-    def __init__(self, rows: Rows, concurrency: int) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._rows = rows
-        self._concurrency = concurrency
+        self._concurrency = settings.deployments.concurrency
+        self._limits = settings.supervisor
+        self._clock = clock
         self.unfinished: list[Deployment] = []
         """The waiting and running deployments, as they were read last."""
         self._failing = False
+        self._clean_ups: dict[int, CleanUps] = {}
 
     def look(
         self, running: Collection[int], start: Callable[[Start], None]
@@ -76,9 +93,12 @@ class Scheduler:
             self._failed(error)
             return None
         actions, deploying = plan(rows, running, self._concurrency)
+        self._clean_ups = {
+            row.id: self._clean_ups[row.id] for row in rows if row.id in self._clean_ups
+        }
         # Starts come first: they need no store, and a failing write must not hold them up.
         for action in actions:
-            if isinstance(action, Start):
+            if isinstance(action, Start) and self._due(action):
                 start(action)
         try:
             self._tell({row.id: row.message for row in rows}, actions)
@@ -86,6 +106,23 @@ class Scheduler:
         except StoreError as error:
             self._failed(error)
         return deploying
+
+    def _due(self, action: Start) -> bool:
+        """Return True unless a clean-up has to wait.
+
+        The first one is due at once.  One that ends without finishing the deployment, because
+        the engine is away, is repeated after a growing delay.
+        """
+        if not action.resume:
+            return True
+        now = self._clock()
+        known = self._clean_ups.get(action.deployment_id, CleanUps(0, now))
+        if now < known.next:
+            return False
+        pause = self._limits.backoff_seconds * 2.0 ** min(known.done, 64)
+        following = now + min(pause, self._limits.backoff_limit_seconds)
+        self._clean_ups[action.deployment_id] = CleanUps(known.done + 1, following)
+        return True
 
     def lost(self, deployment_id: int) -> None:
         """Mark a deployment as failed when no runner could clean it up."""

@@ -79,7 +79,7 @@ class World:
 
     def supervisor(self, settings: Settings, rows: Rows | None = None) -> Supervisor:
         """Return a supervisor in this world."""
-        scheduler = Scheduler(rows, settings.deployments.concurrency) if rows else None
+        scheduler = Scheduler(rows, settings, self.clock) if rows else None
         return Supervisor(
             settings,
             Effects(

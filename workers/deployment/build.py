@@ -23,7 +23,7 @@ from mist.errors import EngineError
 from mist.settings import Settings
 from workers import engine
 from workers.deployment.cancellation import SLICE, CancellationToken
-from workers.deployment.errors import BuildFailed
+from workers.deployment.errors import BuildBrokenOff, BuildFailed
 from workers.deployment.text import Lines
 
 _STEP: Final = re.compile(r"Step (\d{1,9})/(\d{1,9}) : ")
@@ -126,7 +126,7 @@ class Progress:
         if self.failure is not None:
             raise self.failure
         if self.image is None:
-            raise BuildFailed("the Docker Engine aborted the build")
+            raise BuildBrokenOff("the Docker Engine aborted the build")
         return self.image
 
     def _document(self, data: bytes) -> None:
@@ -193,8 +193,8 @@ def build(
         except OSError as error:
             # The engine was there when the build began, so this is a failed build.
             if isinstance(error, ConnectionError):
-                raise BuildFailed("the Docker Engine disappeared during the build") from None
-            raise BuildFailed(error.strerror or str(error)) from None
+                raise BuildBrokenOff("the Docker Engine disappeared during the build") from None
+            raise BuildBrokenOff(error.strerror or str(error)) from None
     return progress.finish()
 
 

@@ -80,6 +80,7 @@ def _dockerfile_names(root: Path, dockerfile: PurePosixPath) -> set[str]:
     Both are sent regardless of .dockerignore.  They are not added to its patterns as
     exceptions, because a path such as ``[id]/Dockerfile`` would itself be a pattern.
     """
+    # find_dockerfile() has checked that it can be resolved.
     real = Path(os.path.realpath(root / dockerfile)).relative_to(os.path.realpath(root))
     # An archive cannot have an entry below a linked directory.
     through_link = any((root / parent).is_symlink() for parent in dockerfile.parents)
@@ -128,6 +129,9 @@ def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:
     if path.is_symlink() and (os.readlink(path).startswith("/") or not _is_inside(tree.root, path)):
         raise RepositoryRefused(f"The symbolic link {name!r} leads out of the repository: refused")
     info = tar.gettarinfo(path, arcname=name)
+    # A socket has no entry (None), and reading a FIFO or a device might never end.
+    if info is None or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
+        raise RepositoryRefused(f"{name!r} is not a file, a directory or a link: refused")
     # The owner of the checkout is the service's user, which means nothing in the image.
     info.uid = info.gid = 0
     info.uname = info.gname = ""
@@ -149,4 +153,9 @@ def _add(tar: tarfile.TarFile, tree: Tree, name: str, limit: int) -> None:
 
 def _is_inside(root: Path, path: Path) -> bool:
     """Return True if the path, with all links resolved, is below ``root``."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+    try:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+    except (RecursionError, OSError):
+        # A chain of very many links, or links that add up to a path that is too long.  The
+        # kernel follows neither (path_resolution(7)).
+        return False

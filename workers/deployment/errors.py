@@ -60,6 +60,23 @@ class RepositoryRefused(DeploymentError):
     """The repository or its address uses something that is not allowed."""
 
 
+class DiskNearlyFull(DeploymentError):
+    """The disk with the store has too little space left; sizes are in bytes."""
+
+    def __init__(self, free: int, needed: int, reserve: int) -> None:
+        super().__init__(free, needed, reserve)
+        self.free = free
+        self.needed = needed
+        self.reserve = reserve
+
+    def __str__(self) -> str:
+        need = f"the repository needs {self.needed} more, and " if self.needed else ""
+        return (
+            f"The service's disk has {self.free} bytes left: {need}deployments leave "
+            f"{self.reserve} bytes to the store (deployments.disk_reserve_bytes)"
+        )
+
+
 class BuildFailed(DeploymentError):
     """The engine could not build the image; ``code`` is the failed command's exit status."""
 
@@ -73,8 +90,23 @@ class BuildFailed(DeploymentError):
         return f"Docker build failed: {reason}"
 
 
+class BuildBrokenOff(BuildFailed):
+    """The engine ended the build, or went away, without saying that it failed."""
+
+
 class DidNotStay(DeploymentError):
     """The new container exited or became unhealthy while it was watched."""
+
+
+class UndoPending(DeploymentError):
+    """The engine is away, so the deployment cannot be undone yet; ``reason`` made it fail."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class NotRecorded(MistError):
@@ -90,4 +122,5 @@ class LogFailed(DeploymentError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"The deployment's log cannot be written in {self.path.parent}: {self.reason}"
+        # Without the path, because users read this who are not administrators.
+        return f"The deployment's log cannot be written: {self.reason}"

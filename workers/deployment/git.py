@@ -17,7 +17,6 @@ import codecs
 import json
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -29,7 +28,7 @@ import psutil
 from mist import validation
 from mist.errors import UsageError
 from workers.deployment import programs
-from workers.deployment.cancellation import CancellationToken
+from workers.deployment.bounds import Bounds
 from workers.deployment.errors import GitFailed, RepositoryRefused
 from workers.deployment.text import Lines, credentials, origin, without_credentials
 
@@ -50,6 +49,8 @@ _OPTIONS: Final = (
     "submodule.recurse=false",
     "http.lowSpeedLimit=1",
     f"http.lowSpeedTime={_STALL_SECONDS}",
+    # Read larger files in pieces instead of into memory.
+    "core.bigFileThreshold=32m",
     # Check out links as links, whatever Git finds out about the file system.
     "core.symlinks=true",
     # Maintenance would outlive the clone in the background.
@@ -76,6 +77,8 @@ _CREDENTIAL_HELPER: Final = (
 _EXECUTABLE: Final = b"100755 "
 # The limit of one line of Git's output; its lines are short.
 _LINE_BYTES: Final = 4_096
+# The limit of an answer that is kept as a whole.
+_ANSWER_BYTES: Final = 1_048_576
 # Git's message for a repository of another owner (git-config(1), "safe.directory").
 _DUBIOUS: Final = "detected dubious ownership"
 # Git's message for a server that only serves files (gitprotocol-http(5), "dumb").
@@ -137,7 +140,7 @@ def refuse_private(url: str, private: Path) -> None:
         place = Path(os.path.realpath(spelling))
         if any(_is_same(folder, private) for folder in (place, *place.parents)):
             raise RepositoryRefused(
-                f"The repository {url} lies in MIST_HOME ({private}), which holds the service's "
+                f"The repository {url} lies in MIST_HOME, which holds the service's "
                 "own files: refused; move the repository to another directory"
             )
 
@@ -166,29 +169,37 @@ def _configuration(into: Path) -> Path:
     return into.with_suffix(".gitconfig")
 
 
-def lfs_pointers(root: Path, cancellation: CancellationToken) -> int:
+def lfs_pointers(root: Path, bounds: Bounds) -> int:
     """Return the number of files whose content is in Git LFS."""
-    listed = _ask(["ls-files", "-z", "--", ":(attr:filter=lfs)"], root, cancellation)
-    return listed.count(b"\0")
+    count = 0
+
+    def take(piece: bytes) -> None:
+        nonlocal count
+        count += piece.count(b"\0")
+
+    _stream(["ls-files", "-z", "--", ":(attr:filter=lfs)"], root, bounds, take)
+    return count
 
 
 def clone(
-    url: str, branch: str | None, into: Path, cancellation: CancellationToken, watcher: CloneWatcher
+    url: str, branch: str | None, into: Path, bounds: Bounds, watcher: CloneWatcher
 ) -> Commit:
     """Clone the newest commit of ``branch``, or of the repository's default branch.
 
-    Raise RepositoryRefused, GitFailed, or the cancellation's exceptions.
+    Raise RepositoryRefused, GitFailed, DiskNearlyFull, or the cancellation's exceptions.
     """
     check_address(url, branch)
     arguments = ["clone", "--depth=1", "--single-branch", "--no-tags", "--no-recurse-submodules"]
+    # The files are written once their number and size are known.
+    arguments += ["--no-checkout"]
     # An empty template, so that the machine's template directory adds no hooks.
     arguments += ["--template=", "--progress", *([f"--branch={branch}"] if branch else [])]
     arguments += ["--", without_credentials(url), into.name]
-    status, output = _fetch(url, arguments, into, cancellation, watcher)
+    status, output = _fetch(url, arguments, into, bounds, watcher)
     if status and _DUMB in output.reason:
         # A server that only serves files cannot do shallow clones, so fetch the whole history.
         arguments.remove("--depth=1")
-        status, output = _fetch(url, arguments, into, cancellation, watcher)
+        status, output = _fetch(url, arguments, into, bounds, watcher)
     if status and _DUBIOUS in output.reason:
         raise GitFailed(
             f"{url} belongs to another user than the service's; if that user may decide what is "
@@ -197,34 +208,53 @@ def clone(
     if status:
         raise GitFailed(output.reason or f"git ended with status {status}")
     if branch:
-        _check_branch(branch, into, cancellation)
-    check_submodules(into, cancellation)
-    return _head(into, cancellation)
+        _check_branch(branch, into, bounds)
+    commit = _head(into, bounds)
+    _check_out(into, bounds)
+    check_submodules(into, bounds)
+    return commit
+
+
+def _check_out(root: Path, bounds: Bounds) -> None:
+    """Write the commit's files, if they are within the bounds."""
+    # With -t, because the entries of a directory without files count, too.
+    _stream(["ls-tree", "-r", "-t", "-l", "-z", "--full-tree", "HEAD"], root, bounds, bounds.list)
+    bounds.check_listed()
+    # As ``git clone`` does it: from an empty index, and without a question of what to keep.
+    _ask(["reset", "--hard", "--quiet", "HEAD"], root, bounds)
+    bounds.measure()
 
 
 def _fetch(
     url: str,
     arguments: list[str],
     into: Path,
-    cancellation: CancellationToken,
+    bounds: Bounds,
     watcher: CloneWatcher,
 ) -> tuple[int, _Output]:
     output = _Output(watcher)
     environment = _environment(url)
     if _configuration(into).exists():
         environment["GIT_CONFIG_GLOBAL"] = str(_configuration(into))
-    status = _run(arguments, into.parent, environment, cancellation, output.feed)
+    status = _run(arguments, into.parent, environment, bounds, output.feed)
     output.finish()
     return status, output
 
 
-def tree(root: Path, cancellation: CancellationToken) -> Tree:
+def tree(root: Path, bounds: Bounds) -> Tree:
     """Return what Git records about the files of the checked-out commit."""
-    # One record: mode SP type SP hash TAB path NUL (git-ls-tree(1), "Output Format").
-    listed = _ask(["ls-tree", "-r", "-z", "--full-tree", "HEAD"], root, cancellation)
-    heads = (record.partition(b"\t") for record in listed.split(b"\0"))
-    executables = {os.fsdecode(path) for head, _, path in heads if head.startswith(_EXECUTABLE)}
-    committed = _ask(["log", "-1", "--no-show-signature", "--format=%ct"], root, cancellation)
+    executables: set[str] = set()
+    rest = b""
+
+    def take(piece: bytes) -> None:
+        nonlocal rest
+        *records, rest = (rest + piece).split(b"\0")
+        # One record: mode SP type SP hash TAB path NUL (git-ls-tree(1), "Output Format").
+        heads = (record.partition(b"\t") for record in records)
+        executables.update(os.fsdecode(path) for head, _, path in heads if head[:7] == _EXECUTABLE)
+
+    _stream(["ls-tree", "-r", "-z", "--full-tree", "HEAD"], root, bounds, take)
+    committed = _ask(["log", "-1", "--no-show-signature", "--format=%ct"], root, bounds)
     return Tree(root, frozenset(executables), int(committed.strip() or 0))
 
 
@@ -259,7 +289,7 @@ class _Output:
             self._watcher.lines(lines)
 
 
-def check_submodules(root: Path, cancellation: CancellationToken) -> None:
+def check_submodules(root: Path, bounds: Bounds) -> None:
     """Refuse submodules that lead out of the repository or run a program when fetched.
 
     Submodules are never fetched.  One of these is an attack, and reported as such.
@@ -270,7 +300,7 @@ def check_submodules(root: Path, cancellation: CancellationToken) -> None:
         raise RepositoryRefused("The repository's .gitmodules is a symbolic link: refused")
     if not modules.is_file():
         return
-    found = _text(["config", "--file", ".gitmodules", "--null", "--list"], root, cancellation)
+    found = _text(["config", "--file", ".gitmodules", "--null", "--list"], root, bounds)
     for entry in filter(None, found.split("\0")):
         key, _, value = entry.partition("\n")
         name = key.removeprefix("submodule.").rpartition(".")[0]
@@ -284,31 +314,67 @@ def _escapes(path: str) -> bool:
     return path.startswith(("/", "-")) or ".." in PurePosixPath(path).parts
 
 
-def _check_branch(branch: str, root: Path, cancellation: CancellationToken) -> None:
+def _check_branch(branch: str, root: Path, bounds: Bounds) -> None:
     """Raise GitFailed for a tag, which ``git clone --branch`` accepts in place of a branch."""
-    head = _text(["rev-parse", "--symbolic-full-name", "HEAD"], root, cancellation).strip()
+    head = _text(["rev-parse", "--symbolic-full-name", "HEAD"], root, bounds).strip()
     if head != f"refs/heads/{branch}":
         raise GitFailed(f"{branch!r} is a tag, not a branch, and only a branch can be deployed")
 
 
-def _head(root: Path, cancellation: CancellationToken) -> Commit:
-    text = _text(["log", "-1", "--no-show-signature", "--format=%H%x00%s"], root, cancellation)
+def _head(root: Path, bounds: Bounds) -> Commit:
+    begun = bytearray()
+
+    def take(piece: bytes) -> None:
+        # A subject has any length; like Git's other output, it is cut to the limit of a line.
+        if len(begun) <= _ANSWER_BYTES:
+            begun.extend(piece)
+
+    arguments = ["log", "-1", "--no-show-signature", "--format=%H%x00%s"]
+    _stream(arguments, root, bounds, take)
+    text = begun.decode(errors="replace")
     commit, _, subject = text.strip("\n").partition("\0")
-    # Cut to the limit of a line, like Git's other output.
     [subject] = Lines(_LINE_BYTES).feed(f"{subject}\n")
     return Commit(commit, subject)
 
 
-def _text(arguments: list[str], folder: Path, cancellation: CancellationToken) -> str:
-    return _ask(arguments, folder, cancellation).decode(errors="replace")
+def _text(arguments: list[str], folder: Path, bounds: Bounds) -> str:
+    return _ask(arguments, folder, bounds).decode(errors="replace")
 
 
-def _ask(arguments: list[str], folder: Path, cancellation: CancellationToken) -> bytes:
+def _ask(arguments: list[str], folder: Path, bounds: Bounds) -> bytes:
+    """Return Git's answer to a question that has a short one."""
     output = bytearray()
-    status = _run(arguments, folder, _environment(""), cancellation, output.extend)
-    if status:
-        raise GitFailed(output.decode(errors="replace").strip())
+
+    def take(piece: bytes) -> None:
+        output.extend(piece)
+        if len(output) > _ANSWER_BYTES:
+            raise GitFailed(f"the answer of git {arguments[0]} has more than {_ANSWER_BYTES} bytes")
+
+    _stream(arguments, folder, bounds, take)
     return bytes(output)
+
+
+def _stream(
+    arguments: list[str], folder: Path, bounds: Bounds, take: Callable[[bytes], object]
+) -> None:
+    """Pass Git's output on piece by piece; raise GitFailed with the last piece at an error."""
+    last = b""
+
+    def remember(piece: bytes) -> None:
+        nonlocal last
+        last = piece
+        take(piece)
+
+    if _run(arguments, folder, _environment(""), bounds, remember):
+        raise GitFailed(_reason(last))
+
+
+def _reason(output: bytes) -> str:
+    """Return the first error in Git's output, or the end of it."""
+    lines = output.decode(errors="replace").strip().splitlines()
+    errors = [fatal[1] for line in lines if (fatal := _FATAL.match(line))]
+    [reason] = Lines(_LINE_BYTES).feed(f"{(errors or lines or ['git failed'])[0]}\n")
+    return reason
 
 
 def _environment(url: str) -> dict[str, str]:
@@ -342,27 +408,22 @@ def _run(
     arguments: list[str],
     folder: Path,
     environment: dict[str, str],
-    cancellation: CancellationToken,
+    bounds: Bounds,
     on_output: Callable[[bytes], object],
 ) -> int:
     """Return Git's exit status; its process group has ended when this returns or raises."""
     options = [part for option in _OPTIONS for part in ("-c", option)]
-    cancellation.check()
+    bounds.check()
     try:
-        process = subprocess.Popen(  # noqa: S603 - arguments are checked, and no shell reads them
-            ["git", *options, *arguments],  # noqa: S607 - the git of the operator's PATH
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Git's helpers are in its process group
-            umask=0o077,
-        )
+        with programs.running(
+            ["git", *options, *arguments],
+            environment,
+            folder=folder,
+            memory_bytes=bounds.limits.git_memory_bytes,
+        ) as process:
+            programs.pump(process, bounds.check, on_output)
     except FileNotFoundError:
         raise GitFailed("git is not installed on this machine") from None
-    with programs.ending(process):
-        programs.pump(process, cancellation.check, on_output)
     return process.returncode
 
 

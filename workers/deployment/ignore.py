@@ -90,31 +90,41 @@ def walk(root: Path, patterns: list[Pattern], check: Callable[[], None]) -> Iter
 
     ``check`` is called for every path, ignored or not.
     """
-    # A stack, because a repository may be deeper than Python's recursion limit.
-    folders = [_Folder("", bytes(len(patterns)))]
+    # A stack, because a repository may be deeper than Python's recursion limit.  It goes down
+    # before it goes on, so that only one chain of directories keeps what matched above it.
+    folders = [_Folder("", bytes(len(patterns)), _entries(root, ""))]
     exceptions = [pattern for pattern in patterns if pattern.exception]
     while folders:
-        above = folders.pop()
-        with os.scandir(root / above.path) as entries:
-            for entry in entries:
-                check()
-                path = f"{above.path}/{entry.name}" if above.path else entry.name
-                if path == ".git":
-                    continue
-                ignored, matched = _judge(patterns, path, above.matched)
-                if not ignored:
-                    yield path
-                if entry.is_dir(follow_symlinks=False) and not (
-                    ignored and not any(pattern.may_be_below(path) for pattern in exceptions)
-                ):
-                    folders.append(_Folder(path, matched))
+        above = folders[-1]
+        if not above.entries:
+            folders.pop()
+            continue
+        entry = above.entries.pop()
+        check()
+        path = f"{above.path}/{entry.name}" if above.path else entry.name
+        if path == ".git":
+            continue
+        ignored, matched = _judge(patterns, path, above.matched)
+        if not ignored:
+            yield path
+        if entry.is_dir(follow_symlinks=False) and not (
+            ignored and not any(pattern.may_be_below(path) for pattern in exceptions)
+        ):
+            folders.append(_Folder(path, matched, _entries(root, path)))
+
+
+def _entries(root: Path, path: str) -> list[os.DirEntry[str]]:
+    with os.scandir(root / path) as entries:
+        return list(entries)
 
 
 class _Folder(NamedTuple):
-    """A directory to visit, and for each pattern whether it matches it or a parent of it."""
+    """A directory, and for each pattern whether it matches it or a parent of it."""
 
     path: str
     matched: bytes
+    entries: list[os.DirEntry[str]]
+    """The entries still to visit."""
 
 
 def _judge(patterns: list[Pattern], path: str, above: bytes) -> tuple[bool, bytes]:

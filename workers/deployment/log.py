@@ -21,10 +21,14 @@ from mist.deployments.records import Reader, is_final, status_of
 from mist.messages import DeploymentStatus, Stream
 from mist.paths import owner_of_new
 from workers.deployment.errors import LogFailed
-from workers.deployment.text import Redactor
+from workers.deployment.text import Redactor, cut
 
 # O_NOFOLLOW, so that a planted link cannot redirect the log.
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+
+# The longest text of a record.  Even if each byte needs an escape of six, the record fits
+# into a message of the bus.
+_TEXT_BYTES: Final = wire.MAX_MESSAGE_BYTES // 8
 
 # A starting runner waits this long for the broker, in seconds, then works without it.
 _BROKER_SECONDS: Final = 0.2
@@ -48,7 +52,8 @@ class DeploymentLogFile:
         """Append log lines; at the size limit, append a notice and then nothing more."""
         now = clock.now()
         self._open()
-        records = [messages.log(now, self._redact(text), stream) for text in texts]
+        shown = (cut(self._redact(text), _TEXT_BYTES) for text in texts)
+        records = [messages.log(now, text, stream) for text in shown]
         if self._full or not records:
             return
         if self._end + sum(map(len, records)) > self._limit:
@@ -149,6 +154,10 @@ class RecordPublisher:
             self._publisher.publish(kind, body, count=len(records))
             return
         for record in records:
+            # The broker would refuse it and end the connection, again and again.
+            if len(record) > wire.MAX_MESSAGE_BYTES:
+                notice = f"A record of {len(record)} bytes is left out; the log's file has it"
+                record = messages.log(clock.now(), notice, "stderr")  # noqa: PLW2901
             self._publisher.publish(kind, record, code=code)
 
 

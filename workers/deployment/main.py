@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Final, NamedTuple
 
 import requests
@@ -17,19 +18,21 @@ from docker.errors import APIError, DockerException
 
 from bus import topics
 from bus.publisher import Publisher
-from mist import heartbeat
-from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING
+from mist import folders, heartbeat
+from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING, text_of
 from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
 from mist.paths import Paths
 from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
-from workers.deployment import build, buildkit, context, git, images, registries
+from workers.deployment import build, buildkit, context, git, images, leftovers, registries
+from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
 from workers.deployment.containers import Swap, explain
 from workers.deployment.errors import (
+    BuildBrokenOff,
     BuildFailed,
     Cancelled,
     DeploymentError,
@@ -37,10 +40,11 @@ from workers.deployment.errors import (
     Interrupted,
     LogFailed,
     NotRecorded,
+    UndoPending,
 )
 from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
-from workers.deployment.text import Redactor, url_secrets
+from workers.deployment.text import PathHider, Redactor, url_secrets
 from workers.references import network_mode
 
 log = structlog.get_logger(__name__)
@@ -50,6 +54,8 @@ _RETRY_SECONDS: Final = 1.0
 
 # How long the removal of a large checkout may take on a slow disk, in seconds.
 _REMOVE_SECONDS: Final = 60.0
+# The status of a deployment that cannot be undone yet.
+_WAITING: Final = "Waiting for the Docker Engine, to restore the previous container"
 
 # A clone reports its progress in steps of this many percent.
 _PERCENT_STEP: Final = 10
@@ -77,6 +83,7 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         deployment = store.deployments.get(assignment.target)
         # An earlier runner may have finished it and died before the supervisor noticed.
         if deployment is None or deployment.finished:
+            folders.remove(paths.work_folder(assignment.target))
             return
         app = store.apps.get(deployment.app_id)
         if app is None:
@@ -128,42 +135,74 @@ class Runner:
         self._store = store
         self._app, self._deployment, self._paths = job
         self._folder = self._paths.work_folder(job.deployment.id)
+        # The longest paths first.
+        self._hide = PathHider(
+            {
+                self._folder / "checkout": "the checkout",
+                self._paths.home: "MIST_HOME",
+                self._paths.runtime: "MIST_RUNTIME",
+            }
+        )
         self._settings = settings
         self._limits = settings.deployments
         self._report = report
+        self._stopped = False
+        self._broke_off = True  # if it fails, unless the build itself has failed
         self._cancellation = CancellationToken(self._cancelled_by, self._limits.cancel_poll_seconds)
+        self._bounds = Bounds(self._folder, self._limits, self._cancellation)
         self._images = images.Images(store, job.app.id)
         self._tag = self._images.tag(job.deployment.id)
 
     def run(self) -> None:
         """Deploy; the outcome goes to the log and the store, not into an exception."""
         # A flag only: the deployment ends at the next check, and undoes what it did.
-        signal.signal(signal.SIGTERM, lambda _number, _frame: self._cancellation.stop())
-        self._end(self._attempt())
+        self._handle_stop()
+        self._finish(self._attempt)
 
     def recover(self, reason: str = "") -> None:
         """Finish a deployment whose runner died: undo its work, or complete the row.
 
         ``reason`` is empty unless the supervisor ended the runner.
         """
+        self._handle_stop()
         heartbeat.beat(_REMOVE_SECONDS)
         # Earlier versions worked next to the log.
         for folder in (self._folder, self._report.log.path.with_suffix(".work")):
             git.kill_leftovers(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            folders.remove(folder)
         # The log is written before the row, so its last record decides.
         if self._report.log.finished():
             self._report.repeat()
             return
-        # The supervisor ends a runner that does not notice that it was cancelled.
+        # An earlier runner that could not undo its work has recorded its error.  The
+        # supervisor ends a runner that does not notice that it was cancelled.
         by = self._deployment.cancelled_by
-        self._end(self._give_up(str(Cancelled(by) if by else Interrupted(reason))))
+        ended = str(Cancelled(by) if by else Interrupted(reason))
+        error = self._deployment.error_message or ended
+        self._finish(lambda: self._give_up(error))
 
-    def _end(self, error: str | None) -> None:
+    def _handle_stop(self) -> None:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopped = True
+            self._cancellation.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+
+    def _finish(self, attempt: Callable[[], str | None]) -> None:
+        """Record the error that ``attempt`` returns, or success with None.
+
+        While the engine is away, the deployment stays unfinished.  The supervisor then starts
+        another runner to clean up, also after a restart of the service.
+        """
+        try:
+            error = attempt()
+        except UndoPending as pending:
+            self._report.postpone(self._hide(pending.reason), _WAITING)
+            return
         if error is None:
             self._report.succeed()
         else:
-            self._report.fail(error)
+            self._report.fail(self._hide(error))
         self._tidy_images(failed=error is not None)
 
     def _attempt(self) -> str | None:
@@ -178,6 +217,7 @@ class Runner:
         else:
             return None
         finally:
+            # Before the last record, because the log may be on the same disk.
             self._remove_folder()
         return self._give_up(reason)
 
@@ -187,7 +227,7 @@ class Runner:
         It has succeeded if the new container stayed up and the old one is gone.  Only the
         final record was missing then.
         """
-        undone, trouble = self._undo()
+        undone, trouble = self._undo(reason)
         if not undone and self._report.stayed_up:
             return None
         return f"{reason} ({trouble})" if trouble else reason
@@ -223,12 +263,12 @@ class Runner:
                 self._app.git_url,
                 self._app.branch,
                 self._checkout,
-                self._cancellation,
-                _CloneWatcher(self._report),
+                self._bounds,
+                _CloneWatcher(self._report, self._hide),
             )
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
         self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
-        if pointers := git.lfs_pointers(self._checkout, self._cancellation):
+        if pointers := git.lfs_pointers(self._checkout, self._bounds):
             self._report.line(
                 f"{pointers} files of the repository are in Git LFS, which is not fetched: "
                 "the build gets their pointers",
@@ -239,8 +279,9 @@ class Runner:
         self._report.enter(BUILDING, "Building Docker image...")
         archive = self._folder / "context.tar"
         with self._cancellation.at_most(self._limits.build_seconds, "Building the Docker image"):
+            self._bounds.check_archive()
             dockerfile = context.pack(
-                git.tree(self._checkout, self._cancellation),
+                git.tree(self._checkout, self._bounds),
                 self._app.dockerfile,
                 archive,
                 self._limits,
@@ -261,6 +302,8 @@ class Runner:
             try:
                 build.build(self._settings, recipe, self._cancellation, watcher)
             except BuildFailed as error:
+                # What a failed build has completed stays in the engine's cache for the next.
+                self._broke_off = isinstance(error, BuildBrokenOff)
                 raise buildkit.explain(error, text) from None
         self._report.progress(1, "Docker image built")
         return self._tag
@@ -309,20 +352,27 @@ class Runner:
         self._cancellation.check()
         swap.commit()
 
-    def _undo(self) -> tuple[bool, str]:
-        """Restore the old container; return whether it is there, and what went wrong."""
+    def _undo(self, reason: str) -> tuple[bool, str]:
+        """Restore the old container; return whether it is there, and what went wrong.
+
+        Raise UndoPending with ``reason`` if the engine stays away.
+        """
         if not self._report.touches_containers:
             return True, ""
-        # The engine may be restarting; an error in its answer will not go away, though.
+        # The engine may be restarting, and answer with errors at first.
         deadline = time.monotonic() + self._limits.recovery_seconds
         while True:
             try:
                 swap = self._swap_with(connect(self._settings))
                 undone = swap.undo()
             except (EngineError, DockerException, requests.RequestException) as error:
-                if time.monotonic() < deadline and not isinstance(error, APIError):
+                refused = isinstance(error, APIError) and error.is_client_error()
+                if time.monotonic() < deadline and not (self._stopped or refused):
                     time.sleep(_RETRY_SECONDS)
                     continue
+                # An engine that answers may refuse for ever; one that does not will be back.
+                if not isinstance(error, APIError):
+                    raise UndoPending(reason) from None
                 return True, f"the previous container could not be brought back: {_words(error)}"
             # The containers are restored even if the log cannot be written.
             with suppress(LogFailed):
@@ -330,14 +380,33 @@ class Runner:
             return undone, "" if undone else "the previous container is gone, the new one stays"
 
     def _tidy_images(self, *, failed: bool) -> None:
-        """Remove old images; a failure here does not fail the deployment."""
-        try:
-            client = connect(self._settings)
-            if failed:
-                images.forget(client, self._tag)
-            self._images.prune(client, self._limits.keep_images)
-        except (EngineError, DockerException, requests.RequestException) as error:
-            log.warning("image_cleanup_failed", reason=_words(error))
+        """Remove old images; a failure here does not fail the deployment.
+
+        Wait for an engine that is away, or still ends a build, if a build has broken off.
+        """
+        left = leftovers.named_in(self._log_lines() if failed and self._broke_off else ())
+        deadline = time.monotonic() + self._limits.recovery_seconds
+        while True:
+            try:
+                client = connect(self._settings)
+                if failed:
+                    images.forget(client, self._tag)
+                whole = leftovers.remove(client, left, self._deployment.created_at)
+                self._images.prune(client, self._limits.keep_images)
+                reason = "" if whole else "a build that broke off is still in use"
+            except (EngineError, DockerException, requests.RequestException) as error:
+                reason = _words(error)
+            if not reason:
+                return
+            if not left.images + left.containers or self._stopped or time.monotonic() > deadline:
+                log.warning("image_cleanup_failed", reason=reason)
+                return
+            time.sleep(_RETRY_SECONDS)
+
+    def _log_lines(self) -> Iterator[str]:
+        for record in self._report.log.records():
+            if (text := text_of(record)) is not None:
+                yield text
 
     @property
     def _checkout(self) -> Path:
@@ -345,7 +414,7 @@ class Runner:
 
     def _remove_folder(self) -> None:
         heartbeat.beat(_REMOVE_SECONDS)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        folders.remove(self._folder)
 
     def _cancelled_by(self) -> str | None:
         # A busy store does not fail the deployment; the next check asks it again.
@@ -358,12 +427,13 @@ class Runner:
 class _CloneWatcher:
     """Passes Git's output on to the report."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, hide: PathHider) -> None:
         self._report = report
+        self._hide = hide
         self._shown = 0
 
     def lines(self, texts: list[str]) -> None:
-        self._report.line(*texts)
+        self._report.line(*map(self._hide, texts))
 
     def percent(self, number: int) -> None:
         if number >= self._shown + _PERCENT_STEP:

@@ -60,7 +60,9 @@ def logins(
     try:
         config = _read()
     except (OSError, ValueError) as error:
-        return {}, [f"Docker's config.json cannot be read, so no login is used: {error}"]
+        # Without the path that an OSError names, because every viewer of the log reads this.
+        reason = getattr(error, "strerror", None) or error
+        return {}, [f"Docker's config.json cannot be read, so no login is used: {reason}"]
     auths, helpers = _table(config, "auths"), _table(config, "credHelpers")
     store = config.get("credsStore")
     found: dict[str, Login] = {}
@@ -164,19 +166,6 @@ def _run(
     program: str, registry: str, seconds: float, cancellation: CancellationToken
 ) -> tuple[int, bytes]:
     """Run the helper; its process group has ended when this returns or raises."""
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the operator's own configuration names it
-            [program, "get"],
-            env={name: text for name, text in os.environ.items() if not name.startswith("MIST_")},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # so that killpg() reaches its children
-        )
-    except FileNotFoundError:
-        raise _Trouble("it is not installed") from None
-    except (OSError, ValueError) as error:
-        raise _Trouble(getattr(error, "strerror", None) or str(error)) from None
     answer = bytearray()
     deadline = time.monotonic() + seconds
 
@@ -190,10 +179,18 @@ def _run(
         if len(answer) > _ANSWER_BYTES:
             raise _Trouble("its answer does not end")
 
-    with programs.ending(process):
-        assert process.stdin is not None
-        # A helper may exit without reading its input.
-        with suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(registry.encode())
-        programs.pump(process, check, receive)
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MIST_")}
+    try:
+        with programs.running(
+            [program, "get"], environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
+            assert process.stdin is not None
+            # A helper may exit without reading its input.
+            with suppress(BrokenPipeError), process.stdin as stdin:
+                stdin.write(registry.encode())
+            programs.pump(process, check, receive)
+    except FileNotFoundError:
+        raise _Trouble("it is not installed") from None
+    except (OSError, ValueError) as error:
+        raise _Trouble(getattr(error, "strerror", None) or str(error)) from None
     return process.returncode, bytes(answer)

@@ -7,6 +7,7 @@ row, and the row is repaired from it.
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 
 from msgspec import structs
 
@@ -17,7 +18,10 @@ from mist.store import Store
 from mist.store.records import Deployment, DeploymentChanges
 from workers.deployment.errors import LogFailed
 from workers.deployment.log import DeploymentLogFile
-from workers.deployment.text import Redactor
+from workers.deployment.text import Redactor, cut
+
+# The longest error or message; the engine's own can have megabytes.
+_TEXT_BYTES: Final = 16_384
 
 
 class Report:
@@ -81,9 +85,19 @@ class Report:
             self._now,
             status="failed",
             message="Deployment failed",
-            error_message=self._redact(error),
+            error_message=self._shown(error),
         )
         self._finish(failed)
+
+    def postpone(self, error: str, message: str) -> None:
+        """Keep the deployment unfinished with ``error``, for a runner that finishes it later."""
+        waiting = structs.replace(self._now, message=message)
+        # Later runners find the same status, and do not repeat it.
+        if waiting != self._now:
+            self._now = waiting
+            with suppress(LogFailed):
+                self.log.status(waiting)
+        self._write({"message": message, "error_message": self._shown(error)})
 
     def repeat(self) -> None:
         """Copy the log's last status to the row."""
@@ -110,8 +124,11 @@ class Report:
             self._stage.status,
             self._stage.name,
             max(progress, self._now.progress),
-            self._redact(message),
+            self._shown(message),
         )
+
+    def _shown(self, text: str) -> str:
+        return cut(self._redact(text), _TEXT_BYTES)
 
     def _finish(self, status: DeploymentStatus) -> None:
         self._now = status

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -59,6 +61,12 @@ class Lines:
         return line
 
 
+def cut(text: str, limit: int) -> str:
+    """Return the text with at most ``limit`` bytes of it, in valid UTF-8."""
+    data = text.encode(errors="replace")
+    return data[:limit].decode(errors="ignore") + CUT if len(data) > limit else data.decode()
+
+
 class Redactor:
     """Replaces secrets in texts: the given ones, and credentials in any URL."""
 
@@ -74,6 +82,28 @@ class Redactor:
         if self._secrets is not None:
             text = self._secrets.sub(BLOT, text)
         return _CREDENTIALS.sub(BLOT + "@", text) if "://" in text else text
+
+
+class PathHider:
+    """Replaces the paths of the service's directories, which are not for users to know.
+
+    ``names`` maps paths to what is shown instead, longer paths first.
+    """
+
+    def __init__(self, names: Mapping[Path, str]) -> None:
+        # Programs may print a path with its links resolved.
+        self._names = {
+            text: name
+            for path, name in names.items()
+            for text in (os.path.realpath(path), str(path))
+            if len(text) > 1
+        }
+
+    def __call__(self, text: str) -> str:
+        """Return the text without the paths."""
+        for path, name in self._names.items():
+            text = text.replace(path, name)
+        return text
 
 
 def url_secrets(url: str) -> list[str]:

@@ -131,17 +131,47 @@ class TestInterruption:
         """A deployment fails if the engine goes away; once it is back, the next one succeeds."""
         deployer = Deployer(own_engine)
         try:
-            repository = deployer.repository({"Dockerfile": dockerfile("RUN sleep 60")})
+            steps = ("RUN echo one >/file", "RUN echo never-ends; sleep 60")
+            repository = deployer.repository({"Dockerfile": dockerfile(*steps)})
             app = deployer.app(repository.url)
+            before = own_engine.client.images(all=True, quiet=True)
             deployment = deployer.create(app)
             deployer.start(deployment)
-            deployer.wait_for(deployment, "building_image", " ---> Running in")
+            deployer.wait_for(deployment, "building_image", "never-ends")
             own_engine.kill()
-            deployer.join()
-            failed(deployer, deployer.row(deployment), "Docker build failed: .*aborted the build")
+            wait_until(lambda: deployer.row(deployment).finished, "the deployment to fail")
             own_engine.start()
+            deployer.join()
+            # The engine has lost the build, and the runner removes what is left of it.
+            assert own_engine.client.images(all=True, quiet=True) == before
+            assert own_engine.client.containers(all=True) == []
+            failed(deployer, deployer.row(deployment), "Docker build failed: .*aborted the build")
             change(deployer, dockerfile())
             assert deployer.deploy(app).status == "success"
+        finally:
+            deployer.destroy()
+
+    def test_the_engine_gone_in_a_swap(self, own_engine: PrivateEngine) -> None:
+        """The deployment is undone, with its own error, by the first runner that can do it."""
+        deployer = Deployer(own_engine, settle_seconds=60, recovery_seconds=1)
+        try:
+            app = deployer.app(deployer.repository({"Dockerfile": dockerfile()}).url)
+            before = own_engine.run(app.container, SERVE, stop_signal="SIGTERM")
+            deployer.store.apps.adopt(app.id, before)
+            deployment = deployer.create(app)
+            deployer.start(deployment)
+            deployer.wait_for(deployment, "starting_new")
+            own_engine.kill()
+            # The runner that deploys, and one that finds the engine still away.
+            deployer.join()
+            row = deployer.run(deployment, resume=True)
+            assert not row.finished
+            assert row.message.startswith("Waiting for the Docker Engine")
+            own_engine.start()
+            row = deployer.run(deployment, resume=True)
+            failed(deployer, row, "^Docker Engine|^[Tt]he Docker Engine")
+            assert container_id(deployer, app.container) == before
+            check_clean(deployer, app, containers=1)
         finally:
             deployer.destroy()
 

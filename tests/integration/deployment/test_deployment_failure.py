@@ -113,6 +113,7 @@ class TestFailure:
 
     def test_disk_full_for_the_log(self, deployer: Deployer, old: tuple[App, str]) -> None:
         """The deployment fails and the store says why; the log keeps what it had."""
+        deployer.limits["disk_reserve_bytes"] = 1_024
         folder = deployer.paths.home / "disk"
         folder.mkdir()
         change(deployer, dockerfile("RUN seq 1 40000"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from mist.errors import StoreError
+from mist.settings import Settings
 from mist.store import Deployment
 from supervisor.scheduler import Scheduler, Start, Wait, ordinal, plan
 from tests.support.supervisor import FakeRows, deployment
@@ -167,7 +169,7 @@ def test_ordinals(number: int, text: str) -> None:
 def test_message_is_written_only_when_it_changes() -> None:
     """A queue message is written to the store only when it changes."""
     rows = FakeRows(deployment(1, app=1), deployment(2, app=1))
-    scheduler, started = Scheduler(rows, 2), list[Start]()
+    scheduler, started = Scheduler(rows, Settings()), list[Start]()
     scheduler.look(set(), started.append)
     before = rows.rows[2]
     assert before.message == "Queued: 1st of 1, waits for deployment 1 of this app"
@@ -179,7 +181,7 @@ def test_message_is_written_only_when_it_changes() -> None:
 def test_failing_store_is_looked_at_again() -> None:
     """A store failure is retried, and does not change what is known to be deploying."""
     rows, started = FakeRows(deployment(1, app=1)), list[Start]()
-    scheduler = Scheduler(rows, 2)
+    scheduler = Scheduler(rows, Settings())
     rows.before = _fail
     assert scheduler.look(set(), started.append) is None
     rows.before = lambda: None
@@ -191,7 +193,7 @@ def test_store_that_cannot_be_written_to_holds_up_no_runner() -> None:
     """A runner starts even if the queue messages cannot be written."""
     rows, started = FakeRows(deployment(1, app=1), deployment(2, app=1)), list[Start]()
     rows.before_update = _fail
-    assert Scheduler(rows, 2).look(set(), started.append) == frozenset({1})
+    assert Scheduler(rows, Settings()).look(set(), started.append) == frozenset({1})
     assert started == [Start(1, False)]
 
 
@@ -202,8 +204,33 @@ def _fail() -> None:
 def test_lost_deployment_is_failed() -> None:
     """A row is failed if even its clean-up crashed."""
     rows = FakeRows(deployment(1, app=1, status="building"))
-    Scheduler(rows, 2).lost(1)
+    Scheduler(rows, Settings()).lost(1)
     assert (rows.rows[1].status, rows.rows[1].error_message) == (
         "failed",
         "Interrupted by a restart",
     )
+
+
+def test_a_clean_up_that_does_not_finish_is_repeated_with_a_growing_delay() -> None:
+    """The first one is due at once, and the delay grows up to the limit of restarts."""
+    now, started = [0.0], list[float]()
+    scheduler = Scheduler(
+        FakeRows(deployment(1, app=1, status="deploying")), Settings(), lambda: now[0]
+    )
+    for tick in range(10_000):
+        now[0] = tick / 16
+        scheduler.look(set(), lambda _action: started.append(now[0]))
+    pauses = [after - before for before, after in pairwise(started)]
+    assert started[0] == 0
+    assert pauses[:4] == [0.25, 0.5, 1, 2]
+    assert pauses[7:12] == [30.0] * 5
+
+
+def test_a_clean_up_of_another_deployment_is_not_delayed() -> None:
+    """Each deployment has a delay of its own."""
+    rows, started = FakeRows(deployment(1, app=1, status="deploying")), list[Start]()
+    scheduler = Scheduler(rows, Settings(), lambda: 0.0)
+    scheduler.look(set(), started.append)
+    rows.rows[2] = deployment(2, app=2, status="building")
+    scheduler.look(set(), started.append)
+    assert started == [Start(1, True), Start(2, True)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tarfile
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from mist.settings import DeploymentSettings
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
-from workers.deployment import context, git
+from workers.deployment import context, git, ignore
+from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import RepositoryRefused
 from workers.deployment.git import Tree
@@ -35,6 +37,11 @@ def put(root: Path, name: str, content: str = "") -> None:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
+
+
+def bounds(folder: Path) -> Bounds:
+    """Return default bounds and a cancellation that never stops anything."""
+    return Bounds(folder, DeploymentSettings(), CancellationToken(lambda: None, 60))
 
 
 def pack(
@@ -225,7 +232,7 @@ class TestModes:
     def check(self, repository: Repository, checkout: Path) -> None:
         """Compare the archive with ``git ls-tree``, and its folders with the default mode."""
         archive = checkout.parent / "context.tar"
-        tree = git.tree(checkout, CancellationToken(lambda: None, 60))
+        tree = git.tree(checkout, bounds(checkout.parent))
         context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         listed = repository.git("ls-tree", "-r", "-t", "-z", "HEAD").split("\0")
         records = (record.partition("\t") for record in listed[:-1])
@@ -256,7 +263,7 @@ class TestModes:
             repository.url,
             None,
             folder / "checkout",
-            CancellationToken(lambda: None, 60),
+            bounds(folder),
             _Silent(),
         )
         self.check(repository, folder / "checkout")
@@ -267,7 +274,7 @@ class TestModes:
     ) -> None:
         """Modes come from Git even if the file system does not keep them (core.fileMode)."""
         checkout = tmp_path / "checkout"
-        git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
+        git.clone(repository.url, None, checkout, bounds(tmp_path), _Silent())
         run("git", "config", "core.fileMode", "false", cwd=checkout)
         for path in checkout.rglob("*"):
             if not path.is_symlink() and ".git" not in path.parts:
@@ -281,9 +288,9 @@ class TestModes:
         """The folders of a file that is sent are sent with their modes, even if ignored."""
         repository.commit({".dockerignore": "a\n!a/b c/run\n"}, "Ignore")
         checkout = tmp_path / "checkout"
-        git.clone(repository.url, None, checkout, CancellationToken(lambda: None, 60), _Silent())
+        git.clone(repository.url, None, checkout, bounds(tmp_path), _Silent())
         archive = tmp_path / "context.tar"
-        tree = git.tree(checkout, CancellationToken(lambda: None, 60))
+        tree = git.tree(checkout, bounds(checkout.parent))
         context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         with tarfile.open(archive) as tar:
             below = {info.name: info.mode for info in tar if info.name.startswith("a")}
@@ -309,3 +316,43 @@ class _Silent:
 
     def percent(self, number: int) -> None:
         """Ignore progress."""
+
+
+def test_a_chain_of_links_that_nothing_can_follow(root: Path) -> None:
+    """A link through thousands of others is refused, like one that leads out."""
+    (root / "link-0").symlink_to("Dockerfile")
+    for number in range(1, 2_000):
+        (root / f"link-{number}").symlink_to(f"link-{number - 1}")
+    with pytest.raises(RepositoryRefused, match="link-"):
+        pack(root)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("self")])
+def test_a_dockerfile_that_cannot_be_read(root: Path, make: Callable[[Path], None]) -> None:
+    """A FIFO or a loop of links in the place of the Dockerfile is refused at once."""
+    make(root / "self")
+    with pytest.raises(RepositoryRefused, match="self"):
+        pack(root, "self")
+
+
+def test_what_is_neither_file_nor_directory(root: Path) -> None:
+    """A FIFO, from which a read might never return, is refused by its name."""
+    (root / "src").mkdir()
+    os.mkfifo(root / "src/fifo")
+    with pytest.raises(RepositoryRefused, match=r"'src/fifo' is not a file"):
+        pack(root)
+
+
+def test_many_patterns_on_many_directories_take_little_memory(root: Path) -> None:
+    """What the patterns matched is kept for one chain of directories at a time."""
+    (root / ".dockerignore").write_text("x\n" * 20_000)
+    for number in range(500):
+        (root / f"directory-{number}").mkdir()
+    tracemalloc.start()
+    try:
+        names = set(ignore.walk(root, context.ignored(root, 262_144), lambda: None))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(names) == 502
+    assert peak < 12_000_000

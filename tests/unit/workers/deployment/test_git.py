@@ -17,10 +17,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mist.settings import DeploymentSettings
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
 from tests.support.wait import wait_until
 from workers.deployment import git
+from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import Cancelled, GitFailed, RepositoryRefused, TimedOut
 
@@ -45,6 +47,13 @@ class Heard:
 def cancellation() -> CancellationToken:
     """A cancellation that never stops anything."""
     return CancellationToken(lambda: None, 60)
+
+
+def bounded(
+    tmp_path: Path, cancellation: CancellationToken, limits: DeploymentSettings | None = None
+) -> Bounds:
+    """Return the bounds of checkouts in ``tmp_path``."""
+    return Bounds(tmp_path, limits or DeploymentSettings(), cancellation)
 
 
 @pytest.fixture
@@ -72,7 +81,7 @@ def clone(
     url: str, tmp_path: Path, cancellation: CancellationToken, branch: str | None = None
 ) -> Path:
     """Clone into a new folder and return it."""
-    git.clone(url, branch, tmp_path / "checkout", cancellation, Heard())
+    git.clone(url, branch, tmp_path / "checkout", bounded(tmp_path, cancellation), Heard())
     return tmp_path / "checkout"
 
 
@@ -85,7 +94,9 @@ class TestClone:
         """A clone gives the newest commit's hash and subject, the files, and Git's progress."""
         newest = repository.commit({"b.txt": "second\n"}, "Second commit\n\nWith more words.")
         heard = Heard()
-        commit = git.clone(repository.url, None, tmp_path / "checkout", cancellation, heard)
+        commit = git.clone(
+            repository.url, None, tmp_path / "checkout", bounded(tmp_path, cancellation), heard
+        )
         assert commit == (newest, "Second commit")
         assert (tmp_path / "checkout/b.txt").read_text() == "second\n"
         assert heard.percents[-1] == 100
@@ -119,7 +130,9 @@ class TestClone:
         message = tmp_path / "message"
         message.write_text("x" * 20_000_000)
         repository.git("commit", "-q", "--allow-empty", "-F", str(message))
-        commit = git.clone(repository.url, None, tmp_path / "checkout", cancellation, Heard())
+        commit = git.clone(
+            repository.url, None, tmp_path / "checkout", bounded(tmp_path, cancellation), Heard()
+        )
         assert commit.subject == "x" * 4096 + " … [truncated]"
 
     def test_reads_anothers_repository_only_if_it_is_trusted(
@@ -143,10 +156,10 @@ class TestClone:
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
         """Files of LFS are counted by the repository's attributes."""
-        assert git.lfs_pointers(repository.folder, cancellation) == 0
+        assert git.lfs_pointers(repository.folder, bounded(tmp_path, cancellation)) == 0
         repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "", "b": ""}, "LFS")
         checkout = clone(repository.url, tmp_path, cancellation)
-        assert git.lfs_pointers(checkout, cancellation) == 1
+        assert git.lfs_pointers(checkout, bounded(tmp_path, cancellation)) == 1
 
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
@@ -168,14 +181,24 @@ class TestClone:
             repository.git("checkout", "-q", "-b", branch)
             newest = repository.commit({"b.txt": branch}, f"Commit on {branch}")
             commit = git.clone(
-                repository.url, branch, tmp_path / f"to-{branch}", cancellation, Heard()
+                repository.url,
+                branch,
+                tmp_path / f"to-{branch}",
+                bounded(tmp_path, cancellation),
+                Heard(),
             )
             assert commit == (newest, f"Commit on {branch}")
         with pytest.raises(GitFailed, match="'v1' is a tag, not a branch"):
             clone(repository.url, tmp_path, cancellation, "v1")
         for missing in (first, first[:8], "HEAD", "heads/both", "refs/heads/both", "origin/both"):
             with pytest.raises(GitFailed, match="not found"):
-                git.clone(repository.url, missing, tmp_path / "missing", cancellation, Heard())
+                git.clone(
+                    repository.url,
+                    missing,
+                    tmp_path / "missing",
+                    bounded(tmp_path, cancellation),
+                    Heard(),
+                )
 
     def test_gives_credentials_to_the_server_alone(
         self, tmp_path: Path, cancellation: CancellationToken
@@ -412,7 +435,7 @@ class TestSafety:
         """A .gitmodules that is a link is refused, because it could be any file of this machine."""
         (repository.folder / ".gitmodules").symlink_to("/etc/hostname")
         with pytest.raises(RepositoryRefused, match="symbolic link"):
-            git.check_submodules(repository.folder, cancellation)
+            git.check_submodules(repository.folder, bounded(repository.folder, cancellation))
 
     def test_no_submodule_is_fetched(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken

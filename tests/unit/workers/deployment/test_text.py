@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from workers.deployment.text import (
     CUT,
     Lines,
+    PathHider,
     Redactor,
     credentials,
+    cut,
     origin,
     url_secrets,
     without_credentials,
@@ -113,3 +116,22 @@ def test_credentials_for_git(url: str, pair: tuple[str, str] | None, place: str)
     """Git gets decoded credentials for one server."""
     assert credentials(url) == pair
     assert origin(url) == place
+
+
+def test_paths_of_the_service_are_hidden(tmp_path: Path) -> None:
+    """A path is replaced however it is reached, and the rest of the text stays."""
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    hide = PathHider({link / "work/1/checkout": "the checkout", link: "MIST_HOME"})
+    said = f"could not open '{tmp_path}/real/work/1/checkout/a', nor {link}/secret"
+    assert hide(said) == "could not open 'the checkout/a', nor MIST_HOME/secret"
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [("abc", 3, "abc"), ("abcd", 3, "abc" + CUT), ("äöü", 5, "äö" + CUT), ("\udcff", 9, "?")],
+)
+def test_a_text_is_cut_between_characters(text: str, limit: int, expected: str) -> None:
+    """The limit is in bytes, and no character is broken."""
+    assert cut(text, limit) == expected
