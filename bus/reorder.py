@@ -46,6 +46,7 @@ class ReorderBuffer:
         self._hold_at_most = hold
         self._held: list[Message] = []
         self._stuck: Position | None = None
+        self._status = Position()
         self._last_line = ""
         self._overlap = ""
 
@@ -67,6 +68,7 @@ class ReorderBuffer:
         Live messages behind a gap stay held if the replay was sent before them.  Then
         ``missing`` stays true, and the caller has to ask again.
         """
+        yield from self._state(snapshot)
         # The broker remembers each message before it forwards it.  A replay that was sent
         # after a held message therefore includes that message.
         lost_before = self._lost_before(snapshot, settled=settled)
@@ -90,6 +92,14 @@ class ReorderBuffer:
             else:
                 yield from self._leap(message)
         self._stuck = self.position if late and not was_missing else None
+
+    def _state(self, snapshot: Snapshot) -> Iterator[Message]:
+        """Pass on the newest status if the broker has dropped it from the messages."""
+        # It is passed on before the Gap in whose place it was.
+        status = snapshot.status
+        if status is not None and _position_of(status) > max(self.position, self._status):
+            self._status = _position_of(status)
+            yield status
 
     def _lost_before(self, snapshot: Snapshot, *, settled: bool) -> Position:
         """The position before which missing messages can no longer arrive.
@@ -161,6 +171,8 @@ class ReorderBuffer:
                 message = self._without_overlap(message)
             if message.body:
                 self._last_line = messages.log_timestamp(message.body.rpartition(b"\n")[2])
+        elif header.kind is Kind.STATUS and _position_of(message) <= self._status:
+            return
         # Without its overlap, a message may have no lines left.  READY never has a body.
         if message.body or header.kind is Kind.READY:
             yield message

@@ -65,13 +65,18 @@ class Flag(IntFlag):
     """Part of the log from before the collector started."""
     RESET = 2
     """With CLAIM: empty the topic's buffer, because a new epoch begins."""
+    STATE = 4
+    """With STATUS: the topic's newest, kept apart from its lines.
+
+    Messages between this one and the next may be left out, which is no loss.
+    """
 
 
 NO_FLAGS: Final = Flag(0)
 
 # Lookup tables, because calling an enumeration takes as long as the rest of unpack().
 _KINDS: Final = {int(kind): kind for kind in Kind}
-_FLAGS: Final = {number: Flag(number) for number in range(int(Flag.HISTORY | Flag.RESET) + 1)}
+_FLAGS: Final = {number: Flag(number) for number in range(2 * int(Flag.STATE))}
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -100,6 +105,11 @@ class Header(msgspec.Struct, frozen=True):
     def history(self) -> bool:
         """Return True if the message is part of the collector's initial history."""
         return bool(self.flags & Flag.HISTORY)
+
+    @property
+    def state(self) -> bool:
+        """Return True if the message was kept apart from the topic's others."""
+        return bool(self.flags & Flag.STATE)
 
     @property
     def final(self) -> bool:
