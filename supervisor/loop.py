@@ -41,7 +41,7 @@ class Loop:
         self._web = web
         self._began = clock.now()
         self._link = BrokerLink()
-        self._notices = Notices(store.apps)
+        self._notices = Notices(store.apps, store.installation)
         tokens = FencingTokens(paths.fencing)
         self._spawner = Spawner(settings, paths, self._link, self._notices, tokens, web)
         scheduler = Scheduler(store.deployments, settings.deployments.concurrency)

@@ -217,6 +217,10 @@ class FakeApp:
         """Return True during a deployment."""
         return self.replaced
 
+    def installation(self) -> str:
+        """Return the id of this installation."""
+        return "ours"
+
 
 class History:
     """A collector and its surroundings."""

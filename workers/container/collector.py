@@ -14,13 +14,14 @@ from typing import Final, Protocol
 import structlog
 
 from bus.wire import NO_FLAGS, Flag
-from mist import close_codes
-from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
+from mist import close_codes, uptime
+from mist.errors import ContainerNotFound, EngineError, EngineUnreachable, LogNotReadable
+from mist.messages import ContainerRun, ContainerStatus
 from mist.settings import Settings
 from workers.container import history, rotation
 from workers.container.container import Container
 from workers.container.frames import Line
-from workers.container.publisher import LogPublisher
+from workers.container.publisher import GONE, LogPublisher
 from workers.container.states import Event, State, transition
 from workers.container.stream import CheckDue, Ended, Lines, LogSource, Suspect
 
@@ -40,6 +41,9 @@ class AppStatus(Protocol):
 
     def deploying(self) -> bool:
         """Return True while a deployment is replacing its container."""
+
+    def installation(self) -> str:
+        """Return the id of this installation of Mist."""
 
 
 class Collector:
@@ -66,6 +70,7 @@ class Collector:
         self._deep = False  # the last stream ended before it reached the resume point
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None  # None while the engine answers
+        self._unreadable = ""  # the id of a container whose log the engine cannot read
         self._work: dict[State, Callable[[], Event]] = {
             State.STARTING: self._start,
             State.REJOINING: self._rejoin,
@@ -85,6 +90,8 @@ class Collector:
         """Do the work of the current state and enter the next one."""
         try:
             event = self._work[self.state]()
+        except LogNotReadable as error:
+            event = self._refuse_reading(error)
         except EngineError as error:
             self._trouble(error)
             event = Event.TROUBLE
@@ -100,10 +107,15 @@ class Collector:
         container = self._source.look(self._name)
         if container is None:
             return self._refuse("Container not found")
-        self._publish_history(container)
-        self._trouble_since = None
         self._seen = container
         running = container.running or container.restarting
+        try:
+            self._publish_history(container)
+        except LogNotReadable:
+            if running:
+                raise
+            self._publish_status(container, Flag.HISTORY)  # it is to be started first
+        self._trouble_since = None
         if not running:
             # The error goes before "ready": clients that wait for the history must get the
             # error instead of the history.
@@ -122,9 +134,7 @@ class Collector:
             return Event.OVER if self._out.final else Event.STOPPED
         # The container may have been replaced while no collector was running.
         self._out.forget_lines_before(container.created)
-        # Without a line since its start, clients have not been told that the container runs.
-        if not self._out.published_since(container.started):
-            self._publish_status(container)
+        self._update_status(container)
         return Event.RUNNING
 
     def _follow(self) -> Event:
@@ -178,6 +188,7 @@ class Collector:
             self._change_container(container)
             self._publish_status(container)
             self._seen = container
+        self._update_status(container)
         return Event.RUNNING
 
     def _await_return(self) -> Event:
@@ -188,8 +199,11 @@ class Collector:
             if container and container.running:
                 return Event.RUNNING
             waited = self._clock() - since
-            if waited >= self._limits.stop_grace_seconds and waited >= self._patience(container):
-                return self._end(container)
+            if waited >= self._limits.stop_grace_seconds:
+                if waited >= self._patience(container):
+                    return self._end(container)
+                # A restart that takes its time; a quick one is told by a single status.
+                self._update_status(container)
             self._out.idle(_AWAY_POLL)
 
     def _watch(self) -> Event:
@@ -201,7 +215,7 @@ class Collector:
             return Event.MISSING
         if self._seen is None:
             return Event.FOUND
-        if container.running:
+        if container.running and container.id != self._unreadable:
             self._change_container(container)
             self._seen = container
             return Event.RUNNING
@@ -223,16 +237,42 @@ class Collector:
         if container:
             self._change_container(container)
             self._publish_rest(container)
-            self._publish_status(container)
-        else:
-            self._out.status(self._name, "exited", "Removed")
+        self._update_status(container)
         self._seen = container or self._seen
         self._out.end()
         return Event.OVER
 
-    def _publish_status(self, container: Container, flags: Flag = NO_FLAGS) -> None:
-        words = self._source.words(container)
-        self._out.status(self._name, container.state, words, flags)
+    def _refuse_reading(self, error: LogNotReadable) -> Event:
+        """Publish once that the engine cannot read this container's log."""
+        assert self._seen is not None
+        self._unreadable = self._seen.id
+        self._publish_status(self._seen, NO_FLAGS if self._out.opened else Flag.HISTORY)
+        self._out.error(str(error), close_codes.NOT_READABLE)
+        if not self._out.opened:
+            self._out.ready()
+        return Event.OVER
+
+    def _update_status(self, container: Container | None) -> None:
+        """Publish the state and the health if they have changed."""
+        if self._out.outdated(container):
+            self._publish_status(container)
+
+    def _publish_status(
+        self, container: Container | None, flags: Flag = NO_FLAGS, words: str = ""
+    ) -> None:
+        if container is None:
+            data = ContainerStatus(self._name, GONE, "Removed")
+            self._out.status(data, ContainerRun("", "", "", ""), flags)
+            return
+        words = words or self._source.words(container)
+        began = uptime.began(words, container.turned, time.time_ns())
+        ours = container.installation != "" and container.installation == self._app.installation()
+        deployment = container.deployment if ours else None
+        self._out.status(
+            ContainerStatus(self._name, container.state, words, deployment),
+            ContainerRun(container.id, container.started, container.health, began),
+            flags,
+        )
 
     def _change_container(self, container: Container) -> None:
         """Finish the log of the previous container if ``container`` is a different one."""
@@ -256,7 +296,7 @@ class Collector:
         next(newest)  # sends the request; the engine reads the log while it answers words()
         words = self._source.words(container)
         first = next(newest)
-        self._out.status(self._name, container.state, words, Flag.HISTORY)
+        self._publish_status(container, Flag.HISTORY, words)
         for lines in itertools.chain([first], newest):
             self._publish(lines, Flag.HISTORY)
 
@@ -267,7 +307,7 @@ class Collector:
         for tail in rotation.DEPTHS if resume else (None,):
             try:
                 stream = self._source.history(container, resume, tail)
-            except ContainerNotFound:
+            except (ContainerNotFound, LogNotReadable):
                 return
             with stream:
                 for lines in stream.all(whole=tail is None):
@@ -294,6 +334,7 @@ class Collector:
         container = self._source.look(self._name)
         if container is None or not container.same_run(self._seen):
             return True
+        self._update_status(container)
         if not silent:
             return False
         self._trouble_since = None  # the engine answered, so whatever was wrong is over

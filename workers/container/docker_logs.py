@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from mist.errors import ContainerNotFound
+from mist.errors import ContainerNotFound, LogNotReadable
 from mist.settings import Settings
 from workers import engine
 from workers.container import rotation
@@ -20,6 +20,11 @@ from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 from workers.container.stream import LogStream
 from workers.references import find_container
+
+
+# The engine's answer for a log driver that it can only write to, and the status of that answer.
+_NOT_READABLE: Final = "does not support reading"
+_NOT_IMPLEMENTED: Final = 501
 
 
 class DockerLogs:
@@ -96,6 +101,8 @@ class DockerLogs:
             # Removed since the look; not a failure of the engine.
             if error.status == 404:
                 raise ContainerNotFound(container.id) from None
+            if error.status == _NOT_IMPLEMENTED or _NOT_READABLE in str(error):
+                raise LogNotReadable(container.log_driver) from None
             raise
         return LogStream(
             reply, container, self._settings.collector, resume, collectors=self._collectors

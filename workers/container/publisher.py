@@ -9,11 +9,15 @@ from bus.replay import Snapshot
 from bus.stream_state import StreamState
 from bus.wire import NO_FLAGS, Flag, Kind
 from mist import close_codes, messages
-from mist.messages import ContainerStatus
+from mist.messages import ContainerRun, ContainerStatus
 from mist.settings import Settings
 from workers.container import batch, resume
+from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
+
+# The state of a container that was removed.
+GONE: Final = "exited"
 
 # The number of earlier containers to remember.  A deployment alternates between two.
 _LEFT: Final = 8
@@ -49,6 +53,7 @@ class LogPublisher:
         """The last message told clients that the stream is over."""
         self.opened = False
         """The history was published completely."""
+        self._shown: tuple[str, str, str, str] | None = None
         self._bus = bus
         self._limit = settings.bus.batch_bytes
         self._left: dict[str, ResumePoint | None] = {}
@@ -64,6 +69,9 @@ class LogPublisher:
         for message in snapshot.messages:
             if message.header.kind is Kind.LOG:
                 self.resume_point = resume.after(self.resume_point, batch.lines_of(message.body))
+        statuses = [one for one in snapshot.messages if one.header.kind is Kind.STATUS]
+        newest = statuses[-1] if statuses else snapshot.status
+        self._shown = _shown(newest.body) if newest else None
         state = StreamState.of(snapshot)
         self.opened, self.final = state.complete, state.final
 
@@ -83,11 +91,19 @@ class LogPublisher:
             self._publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
             self.resume_point = resume.after(self.resume_point, body.lines)
 
-    def status(self, container: str, state: str, words: str, flags: Flag = NO_FLAGS) -> None:
+    def status(self, data: ContainerStatus, run: ContainerRun, flags: Flag = NO_FLAGS) -> None:
         """Publish the container's state; a stream that was over is open again."""
-        body = messages.status(ContainerStatus(container, state, words))
+        body = messages.container_status(data, run)
         self._publish(Kind.STATUS, body, flags=flags)
+        self._shown = _shown(body)
         self.final = False
+
+    def outdated(self, container: Container | None) -> bool:
+        """Return True if the last published status shows another state or another run."""
+        if self._shown is None and container is not None:
+            # Unknown, but a line since its start shows that it was published as running.
+            return not self.published_since(container.started)
+        return self._shown != _seen(container)
 
     def ready(self) -> None:
         """Publish that the history is complete."""
@@ -130,3 +146,15 @@ class LogPublisher:
     ) -> None:
         self.await_broker()
         self._bus.publish(kind, body, count=count, flags=flags, code=code)
+
+
+def _shown(body: bytes) -> tuple[str, str, str, str] | None:
+    """Return what a published status shows, in the form of ``_seen``."""
+    state, run = messages.read_run(body)
+    return (run.id, run.started, state, run.health) if run else None
+
+
+def _seen(container: Container | None) -> tuple[str, str, str, str]:
+    if container is None:
+        return ("", "", GONE, "")
+    return (container.id, container.started, container.state, container.health)
