@@ -7,9 +7,8 @@ text frame.  The ``read_…`` functions raise msgspec.DecodeError for any other 
 
 from __future__ import annotations
 
-from typing import Final, Literal
-
 import time
+from typing import Final, Literal
 
 import msgspec
 
@@ -148,6 +147,11 @@ def log(timestamp: str, line: str, stream: Stream) -> bytes:
     Joined by hand, because every line passes through here.
     """
     return b"".join((_LOG_HEAD, timestamp.encode(), _LOG_MIDDLE, _encode(line), _LOG_TAILS[stream]))
+
+
+def positioned(message: bytes, position: str) -> bytes:
+    """Return a message of :func:`log` with the position of its line."""
+    return b'%b,"pos":"%b"}}' % (message[:-2], position.encode())
 
 
 def status(data: ContainerStatus | DeploymentStatus) -> bytes:

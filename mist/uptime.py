@@ -27,7 +27,8 @@ _UNITS: Final = {
 # which stay as they are.
 _PHRASE: Final = re.compile(
     r"(Up |(?:Exited|Restarting) \(-?\d+\) )"
-    r"(Less than a second|About an? (?:minute|hour)|\d+ (?:second|minute|hour|day|week|month|year)s?)"
+    r"(Less than a second|About a minute|About an hour"
+    r"|\d+ (?:second|minute|hour|day|week|month|year)s?)"
     r"((?: ago)?(?: \(.*\))?)"
 )
 

@@ -21,7 +21,6 @@ from workers.container.resume import ResumePoint
 from workers.container.stream import LogStream
 from workers.references import find_container
 
-
 # The engine's answer for a log driver that it can only write to, and the status of that answer.
 _NOT_READABLE: Final = "does not support reading"
 _NOT_IMPLEMENTED: Final = 501
