@@ -18,7 +18,7 @@ from cli.state import opened_store
 from mist import close_codes, messages
 from mist.apps import management
 from mist.errors import BusError, Exit
-from mist.log_range import LogRange, log_range
+from mist.log_range import After, LinePosition, LogRange, log_range
 from mist.paths import resolve_paths
 from mist.settings import Settings, load_settings
 
@@ -99,33 +99,48 @@ class Wanted:
         refused = bool(ended) and ended[0].header.kind is Kind.ERROR
         if refused and not self._stopped:
             return []
-        logs = [held for held in self._held if held.header.kind is Kind.LOG]
-        count = sum(held.header.count for held in logs)
+        logs = HeldLog([held for held in self._held if held.header.kind is Kind.LOG])
+        first = next(held.header.seq for held in self._held if not held.header.state)
         # With fewer lines than the collector reads at most, and from number 1 on, the log
         # has no older lines, so none can be reported as skipped.
-        complete = count < self._reach and self._held[0].header.seq == 1
-        chosen = self._lines.select(_timestamps(logs), self._reach)
+        complete = logs.lines < self._reach and first == 1
+        chosen = self._lines.choose(logs, self._reach)
         skipped = chosen.skipped(complete=complete)
         notice: list[Item] = [Gap(skipped)] if skipped else []
         # _last yields the newest first.
-        return notice + [*_last(logs, chosen.lines)][::-1]
+        return notice + [*logs.last(chosen.lines)][::-1]
 
 
-def _timestamps(logs: list[Message]) -> Iterator[str]:
-    """Yield the times of the lines, the newest first."""
-    for message in reversed(logs):
-        for line in reversed(message.body.split(b"\n")):
-            yield messages.log_timestamp(line)
+class HeldLog:
+    """The lines in the messages of a log."""
 
+    def __init__(self, logs: list[Message]) -> None:
+        self._logs = logs
+        self.lines = sum(message.header.count for message in logs)
 
-def _last(logs: list[Message], missing: int) -> Iterator[Message]:
-    """Yield messages with the last ``missing`` lines, the newest first."""
-    for message in reversed(logs):
-        if missing <= 0:
-            return
-        lines = message.body.split(b"\n")[-missing:]
-        missing -= len(lines)
-        yield message._replace(body=b"\n".join(lines))
+    def timestamps(self) -> Iterator[str]:
+        """Yield the times of the lines, the newest first."""
+        for message in reversed(self._logs):
+            for line in reversed(message.body.split(b"\n")):
+                yield messages.log_timestamp(line)
+
+    def after(self, position: LinePosition) -> After:
+        """Count the lines after the line with this position."""
+        lines = 0
+        for header in (message.header for message in reversed(self._logs)):
+            if header.epoch == position.epoch and header.seq <= position.seq:
+                return After(lines + max(0, header.last - position.seq), found=True)
+            lines += header.count
+        return After(lines, found=False)
+
+    def last(self, missing: int) -> Iterator[Message]:
+        """Yield messages with the last ``missing`` lines, the newest first."""
+        for message in reversed(self._logs):
+            if missing <= 0:
+                return
+            lines = message.body.split(b"\n")[-missing:]
+            missing -= len(lines)
+            yield message._replace(body=b"\n".join(lines))
 
 
 class Printer:

@@ -143,6 +143,24 @@ class FakeStream(LogStream):
                 yield event.lines
 
 
+class FakeEvents:
+    """Events about a container, as many as a test says."""
+
+    descriptor = FakeBus.descriptor
+    pending = 0
+    """The number of changes that have not been noticed yet."""
+
+    def follow(self, container: str) -> bool:
+        """Return False: nothing happened before."""
+        assert container
+        return False
+
+    def happened(self) -> bool:
+        """Return True once for each change."""
+        self.pending -= (happened := self.pending > 0)
+        return happened
+
+
 class FakeEngine:
     """An engine with one name, the container behind it, and logs by container id."""
 
@@ -156,6 +174,12 @@ class FakeEngine:
         self.depths: list[int | None] = []
         self.holds_resume_point = True
         self.log_failure = ""
+        self.changes = FakeEvents()
+
+    def events(self, wake: int) -> FakeEvents:
+        """Return the scripted events."""
+        assert wake == FakeBus.descriptor
+        return self.changes
 
     def look(self, _name: str) -> Container | None:
         """Return the scripted container of the next look, or else the current one."""

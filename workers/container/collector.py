@@ -70,6 +70,7 @@ class Collector:
         self._deep = False  # the last stream ended before it reached the resume point
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None  # None while the engine answers
+        self._events = source.events(out.descriptor)
         self._unreadable = ""  # the id of a container whose log the engine cannot read
         self._work: dict[State, Callable[[], Event]] = {
             State.STARTING: self._start,
@@ -140,9 +141,11 @@ class Collector:
     def _follow(self) -> Event:
         """Publish lines as they arrive."""
         assert self._seen is not None
-        out, published = self._out, False
+        out, events, published = self._out, self._events, False
+        if events.follow(self._seen.id):
+            self._look_again()
         with self._source.follow(
-            self._seen, out.resume_point, deep=self._deep, wake=out.descriptor
+            self._seen, out.resume_point, deep=self._deep, wake=events.descriptor
         ) as stream:
             # The stream was over for the clients; a status reopens it.
             if out.final:
@@ -160,6 +163,8 @@ class Collector:
                     isinstance(event, CheckDue) and self._stale(event.silent)
                 ):
                     break
+                elif events.happened():
+                    self._look_again()
             self._deep = not stream.joined
         if isinstance(event, Ended) and event.failure:
             raise EngineError(event.failure)
@@ -252,6 +257,12 @@ class Collector:
             self._out.ready()
         return Event.OVER
 
+    def _look_again(self) -> None:
+        """Publish the state and the health of the container that is followed, if they changed."""
+        container = self._source.look(self._name)
+        if container is not None and container.same_run(self._seen):
+            self._update_status(container)
+
     def _update_status(self, container: Container | None) -> None:
         """Publish the state and the health if they have changed."""
         if self._out.outdated(container):
@@ -335,6 +346,7 @@ class Collector:
         if container is None or not container.same_run(self._seen):
             return True
         self._update_status(container)
+        self._events.follow(container.id)  # they may have broken off
         if not silent:
             return False
         self._trouble_since = None  # the engine answered, so whatever was wrong is over

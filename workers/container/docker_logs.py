@@ -16,6 +16,7 @@ from mist.settings import Settings
 from workers import engine
 from workers.container import rotation
 from workers.container.container import Container, container_of
+from workers.container.events import ContainerEvents
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 from workers.container.stream import LogStream
@@ -35,6 +36,10 @@ class DockerLogs:
     def __init__(self, settings: Settings, collectors: Callable[[], int]) -> None:
         self._settings = settings
         self._collectors = collectors
+
+    def events(self, wake: int) -> ContainerEvents:
+        """Return the events about a container; ``wake`` wakes those who wait for them, too."""
+        return ContainerEvents(self._settings, wake)
 
     def look(self, name: str) -> Container | None:
         """Return the container of this name, or None; raise EngineError without an answer."""
