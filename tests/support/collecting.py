@@ -9,7 +9,7 @@ from typing import Any, Self
 import msgspec
 
 from bus.wire import NO_FLAGS, Flag, Kind
-from mist.errors import ContainerNotFound, EngineUnreachable
+from mist.errors import ContainerNotFound, EngineUnreachable, LogNotReadable
 from mist.settings import CollectorSettings, Settings
 from workers.container.collector import Collector
 from workers.container.container import Container
@@ -175,6 +175,7 @@ class FakeEngine:
         self.holds_resume_point = True
         self.log_failure = ""
         self.changes = FakeEvents()
+        self.unreadable: set[str] = set()
 
     def events(self, wake: int) -> FakeEvents:
         """Return the scripted events."""
@@ -195,7 +196,7 @@ class FakeEngine:
 
     def history(self, one: Container, resume: ResumePoint | None, tail: int | None) -> LogStream:
         """Return the log behind the resume point."""
-        self._answer()
+        self._answer(one)
         self.depths.append(tail)
         if one.id not in self.logs:
             raise ContainerNotFound(one.id)
@@ -205,11 +206,11 @@ class FakeEngine:
         return FakeStream([Lines(lines), Ended(self.log_failure)], joined=joined)
 
     def follow(
-        self, _one: Container, _resume: ResumePoint | None, *, deep: bool, wake: int
+        self, one: Container, _resume: ResumePoint | None, *, deep: bool, wake: int
     ) -> LogStream:
         """Return the next scripted stream."""
         assert wake == FakeBus.descriptor
-        self._answer()
+        self._answer(one)
         self.deep.append(deep)
         return self.streams.pop(0)
 
@@ -218,9 +219,11 @@ class FakeEngine:
         self._answer()
         return self.logs[one.id][-1] if self.logs.get(one.id) else None
 
-    def _answer(self) -> None:
+    def _answer(self, log_of: Container | None = None) -> None:
         if self.fails:
             raise self.fails
+        if log_of is not None and log_of.id in self.unreadable:
+            raise LogNotReadable("syslog")
 
     def go_away(self) -> None:
         """Become unreachable."""
