@@ -142,7 +142,7 @@ class PrivateEngine:
 
         ``options``: ``tty``, ``labels``, ``environment``, ``healthcheck`` and
         ``stop_signal`` as for ``docker create``; ``restart`` is the name of a
-        restart policy, ``log_options`` those of the json-file driver,
+        restart policy, ``log_options`` those of the driver ``log_driver`` (json-file),
         ``auto_remove`` a flag and ``binds`` a list of ``host:container`` paths.
         A stop kills at once unless ``stop_signal`` says otherwise.
         """
@@ -156,7 +156,9 @@ class PrivateEngine:
         host_config = self.client.create_host_config(
             network_mode="none",
             restart_policy={"Name": restart} if restart else None,
-            log_config=LogConfig(type="json-file", config=options.pop("log_options", {})),
+            log_config=LogConfig(
+                type=options.pop("log_driver", "json-file"), config=options.pop("log_options", {})
+            ),
             auto_remove=options.pop("auto_remove", False),
             binds=options.pop("binds", None),
         )

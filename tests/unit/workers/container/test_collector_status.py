@@ -60,7 +60,6 @@ def test_health_is_published(history: History) -> None:
 def test_change_without_an_event_is_found_by_the_next_check(history: History) -> None:
     """Where the engine's events cannot be had, the check of the stream finds the change."""
     history.following()
-    history.engine.changes.follow = lambda _id: False  # type: ignore[method-assign]
     history.stream(
         lambda: setattr(history.engine, "container", container(state="paused")),
         Idle(),
