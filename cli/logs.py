@@ -129,9 +129,9 @@ class HeldLog:
         lines = 0
         for header in (message.header for message in reversed(self._logs)):
             if header.epoch == position.epoch and header.seq <= position.seq:
-                return After(lines + max(0, header.last - position.seq), found=True)
+                return After(lines + max(0, header.last - position.seq))
             lines += header.count
-        return After(lines, found=False)
+        return After(lines, None)
 
     def last(self, missing: int) -> Iterator[Message]:
         """Yield messages with the last ``missing`` lines, the newest first."""

@@ -45,10 +45,11 @@ class KeptLog(Protocol):
 
 
 class After(NamedTuple):
-    """The number of kept lines after a line; ``found`` if nothing can be missing before them."""
+    """The number of kept lines after a line, and of those before them that are gone."""
 
     lines: int
-    found: bool
+    gone: int | None = 0
+    """None if the line was not found, so that nobody knows."""
 
 
 class LogRange(NamedTuple):
@@ -63,45 +64,46 @@ class LogRange(NamedTuple):
         ``reach`` is the largest number of lines that a client may receive (``replay.lines``).
         """
         if isinstance(self.since, LinePosition):
-            return self._select(log.after(self.since), reach)
+            after = log.after(self.since)
+            if after.gone is None:
+                # Lines are skipped for all that is known; 1 says that they cannot be counted.
+                return Selection(min(after.lines, self._most(reach)), 1, self.tail is None)
+            return self._select(after, reach)
         return self.select(log.timestamps(), reach)
 
     def select(self, newest_first: Iterable[str], reach: int) -> Selection:
         """Choose from the kept lines, given their time stamps."""
         if not isinstance(self.since, str):
-            most = reach if self.tail is None else min(self.tail, reach)
-            return Selection(most, 0, beyond=False)
+            return Selection(self._most(reach), 0, beyond=False)
         return self._select(_after_time(self.since, newest_first), reach)
 
+    def _most(self, reach: int) -> int:
+        return reach if self.tail is None else min(self.tail, reach)
+
     def _select(self, after: After, reach: int) -> Selection:
-        most = reach if self.tail is None else min(self.tail, reach)
-        later, found = after
-        older = max(0, later - most)
+        shown = min(after.lines, self._most(reach))
+        older = after.lines - shown + (after.gone or 0)
         # A client that asked for a number of lines expects that there are others.
-        beyond = self.tail is None and not (found and not older)
-        return Selection(later - older, older, beyond, isinstance(self.since, LinePosition))
+        return Selection(shown, older, self.tail is None and (after.gone is None or older > 0))
 
 
 class Selection(NamedTuple):
     """The number of the newest lines to show.
 
-    ``older`` counts the kept lines after ``since`` that are out of reach.  ``beyond`` is
+    ``older`` counts the lines after ``since`` that are out of reach.  ``beyond`` is
     True if ``since`` lies before all lines within reach, or was not found.
     """
 
     lines: int
     older: int
     beyond: bool
-    exact: bool = False
-    """``since`` is a position, so that a client takes every line for a new one."""
 
     def skipped(self, *, complete: bool) -> int:
         """Return the number of missed lines to report to the client, as far as it is known.
 
         ``complete`` means that no earlier lines than the kept ones have ever existed.
         """
-        told = self.older or self.exact or not complete
-        return max(1, self.older) if self.beyond and told else 0
+        return max(1, self.older) if self.beyond and (self.older or not complete) else 0
 
 
 def log_range(tail: str | None, since: str | None, default: int, *, prefix: str = "") -> LogRange:
@@ -135,7 +137,7 @@ def _after_time(since: str, newest_first: Iterable[str]) -> After:
     later, seen = 0, 0
     for seen, timestamp in enumerate(newest_first, 1):
         if timestamp == since:
-            return After(seen - 1, found=True)
+            return After(seen - 1)
         if timestamp > since:
             later = seen
-    return After(later, found=later < seen)
+    return After(later, 0 if later < seen else None)

@@ -142,10 +142,10 @@ class Ring:
         lines = 0
         for _, chunk in self.newest_first():
             if chunk.epoch == epoch and chunk.seq <= seq:
-                return After(lines + max(0, chunk.last - seq), found=True)
+                return After(lines + max(0, chunk.last - seq))
             lines += chunk.lines
-        # Nothing is missing if everything after the line arrived since, and is still here.
-        return After(lines, self._begin.epoch == epoch and self._begin.seq <= seq)
+        # The numbers between the line and the ring's beginning were dropped, or never came.
+        return After(lines, max(0, self._begin.seq - seq) if self._begin.epoch == epoch else None)
 
     def tail_frames(
         self, lines: int, kind: Kind = Kind.LOG, *, positions: bool = False, gap: bool = False

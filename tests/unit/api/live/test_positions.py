@@ -110,7 +110,7 @@ def test_client_that_is_cut_anywhere_resumes_exactly(
 def test_what_is_gone_is_told(
     seconds: list[int], sizes: list[int], ring: int, reach: int, data: st.DataObject
 ) -> None:
-    """Beyond the memory, ``skipped`` follows the status; otherwise nothing is missing."""
+    """Beyond the memory, ``skipped`` follows the status and counts exactly what is missing."""
     log = Log(seconds, sizes)
     place = data.draw(st.integers(0, len(seconds) - 1))
     position = positions(Worker(log).join(tail=1_000))[place]
@@ -118,6 +118,8 @@ def test_what_is_gone_is_told(
     missing = len(seconds) - place - 1 - len(lines(client))
     assert lines(client) == list(range(len(seconds) - len(lines(client)), len(seconds)))
     assert (client.types()[:2] == ["status", "skipped"]) == (missing > 0)
+    told = [message["data"]["lines"] for message in client.received if message["type"] == "skipped"]
+    assert sum(told) == missing
 
 
 def test_second_form_is_made_once_and_only_if_it_is_asked_for() -> None:
