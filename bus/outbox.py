@@ -57,7 +57,7 @@ class Outbox:
             # The broker drops messages of an older token than the last claim's.
             header = structs.replace(message.header, term=self.term)
             self._note_status(header, message.body)
-            if not header.state:
+            if not header.apart:
                 self._keep((wire.pack(header), message.body))
 
     def number(
@@ -79,7 +79,7 @@ class Outbox:
         if self._status is not None:
             # It may no longer be among the kept messages.
             header = self._status.header
-            flags = header.flags | Flag.STATE
+            flags = header.flags | Flag.APART
             yield wire.pack(structs.replace(header, flags=flags)), self._status.body
         if self._claimed or self._kept:
             yield from list(self._kept)
@@ -87,7 +87,7 @@ class Outbox:
             yield self._claim(wire.NO_FLAGS)
 
     def _note_status(self, header: Header, body: bytes) -> None:
-        if header.kind is Kind.STATUS:
+        if header.kind in wire.STATES:
             self._status = Message(self.topic, header, body)
 
     def _claim(self, flags: Flag) -> Packet:

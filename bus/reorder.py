@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from bus.replay import Position, Snapshot
-from bus.wire import Kind, Message
+from bus.wire import STATES, Kind, Message
 from mist import messages
 
 # The default of ``bus.subscriber_queue``: the most messages in a subscriber's own queue.
@@ -171,7 +171,7 @@ class ReorderBuffer:
                 message = self._without_overlap(message)
             if message.body:
                 self._last_line = messages.log_timestamp(message.body.rpartition(b"\n")[2])
-        elif header.kind is Kind.STATUS and _position_of(message) <= self._status:
+        elif header.kind in STATES and _position_of(message) <= self._status:
             return
         # Without its overlap, a message may have no lines left.  READY never has a body.
         if message.body or header.kind is Kind.READY:

@@ -110,5 +110,5 @@ def parse_replay_reply(frames: list[bytes]) -> Snapshot:
     pairs = zip(rest[::2], rest[1::2], strict=True)
     messages = [Message(topic, wire.unpack(header), body) for header, body in pairs]
     number = _NUMBER.unpack(mark)[0] if mark else 0
-    status = messages.pop(0) if messages and messages[0].header.state else None
+    status = messages.pop(0) if messages and messages[0].header.apart else None
     return Snapshot(topic, epoch, term, seq, messages, number, status)

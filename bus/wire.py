@@ -56,6 +56,12 @@ class Kind(IntEnum):
     """No body: the history with which a collector starts is complete."""
     CLAIM = 7
     """No body, not forwarded: the collector with this term claims the topic."""
+    STATE = 8
+    """One ``status`` message for clients that come from now on; to the others it is no news."""
+
+
+# The kinds that show the state of a topic's source, of which the newest is kept.
+STATES: Final = frozenset({Kind.STATUS, Kind.STATE})
 
 
 class Flag(IntFlag):
@@ -65,8 +71,8 @@ class Flag(IntFlag):
     """Part of the log from before the collector started."""
     RESET = 2
     """With CLAIM: empty the topic's buffer, because a new epoch begins."""
-    STATE = 4
-    """With STATUS: the topic's newest, kept apart from its lines.
+    APART = 4
+    """With STATUS or STATE: the topic's newest, kept apart from its lines.
 
     Messages between this one and the next may be left out, which is no loss.
     """
@@ -76,7 +82,7 @@ NO_FLAGS: Final = Flag(0)
 
 # Lookup tables, because calling an enumeration takes as long as the rest of unpack().
 _KINDS: Final = {int(kind): kind for kind in Kind}
-_FLAGS: Final = {number: Flag(number) for number in range(2 * int(Flag.STATE))}
+_FLAGS: Final = {number: Flag(number) for number in range(2 * int(Flag.APART))}
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -107,9 +113,9 @@ class Header(msgspec.Struct, frozen=True):
         return bool(self.flags & Flag.HISTORY)
 
     @property
-    def state(self) -> bool:
+    def apart(self) -> bool:
         """Return True if the message was kept apart from the topic's others."""
-        return bool(self.flags & Flag.STATE)
+        return bool(self.flags & Flag.APART)
 
     @property
     def final(self) -> bool:

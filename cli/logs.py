@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import click
+from msgspec import structs
 
 from bus import topics
 from bus.follower import Follower, Item
 from bus.reorder import Gap
 from bus.stream_state import StreamState
-from bus.wire import Kind, Message
+from bus.wire import STATES, Kind, Message
 from cli import terminal
 from cli.state import opened_store
 from mist import close_codes, messages
@@ -84,23 +85,24 @@ class Wanted:
         self._stream.take(message.header)
         if message.body:  # READY has none
             self._held.append(message)
-        if message.header.kind is Kind.STATUS:
+        if message.header.kind in STATES:
             self._engine_state = messages.read_status(message.body).state
 
     def beginning(self) -> list[Item]:
         """Return the status, the last lines, and the message that ended the stream, if any."""
         # The newest status is enough: the container may have changed its state in between.
-        statuses = [held for held in self._held if held.header.kind is Kind.STATUS]
+        statuses = [held for held in self._held if held.header.kind in STATES]
         last = self._held[-1]
         ended = [last] if last.header.final else []
-        return [*statuses[-1:], *self._tail(ended), *ended]
+        status = [_as_news(newest) for newest in statuses[-1:]]
+        return [*status, *self._tail(ended), *ended]
 
     def _tail(self, ended: list[Message]) -> list[Item]:
         refused = bool(ended) and ended[0].header.kind is Kind.ERROR
         if refused and not self._stopped:
             return []
         logs = HeldLog([held for held in self._held if held.header.kind is Kind.LOG])
-        first = next(held.header.seq for held in self._held if not held.header.state)
+        first = next(held.header.seq for held in self._held if not held.header.apart)
         # With fewer lines than the collector reads at most, and from number 1 on, the log
         # has no older lines, so none can be reported as skipped.
         complete = logs.lines < self._reach and first == 1
@@ -109,6 +111,11 @@ class Wanted:
         notice: list[Item] = [Gap(skipped)] if skipped else []
         # _last yields the newest first.
         return notice + [*logs.last(chosen.lines)][::-1]
+
+
+def _as_news(status: Message) -> Message:
+    """Return a status for a reader who has just come, to whom any state is news."""
+    return status._replace(header=structs.replace(status.header, kind=Kind.STATUS))
 
 
 class HeldLog:

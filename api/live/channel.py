@@ -203,12 +203,14 @@ class Channel(Listener):
     def _take(self, message: Message) -> None:
         header, body = message.header, message.body
         # A status that was kept apart comes before messages that it followed.
-        position = START if header.state else Position(header.epoch, header.seq)
+        position = START if header.apart else Position(header.epoch, header.seq)
         self._state.take(header)
         if header.kind is Kind.LOG:
             # A time stamp lies in the first 64 bytes of a line; do not copy the whole line.
             last = messages.log_timestamp(body[body.rfind(b"\n") + 1 :][:64])
             self.ring.append(text_frames(body), Kind.LOG, header.count, last, position=position)
+        elif header.kind is Kind.STATE:
+            self._status = body
         elif header.kind is Kind.STATUS:
             # A status after an ending means that the container runs again.
             self._status, self.ending = body, None

@@ -68,7 +68,7 @@ class Buffer:
     def append(self, packed: bytes, header: Header, body: bytes) -> None:
         """Keep a message that the caller has found to be new."""
         self.seq = last = header.last
-        if header.kind is Kind.STATUS:
+        if header.kind in wire.STATES:
             self.keep_status(header, body)
         kept = _Kept(packed, body, last, _weight(header))
         self._kept.append(kept)
@@ -87,13 +87,13 @@ class Buffer:
     def after(self, position: Position) -> Iterator[tuple[bytes, bytes]]:
         """Yield header and body of each message that reaches beyond a position.
 
-        The newest status comes first, with the flag STATE, if it was dropped.
+        The newest status comes first, with the flag APART, if it was dropped.
         """
         # A position in another epoch says nothing about the numbers of this one.
         seq = position.seq if position.epoch == self.epoch else 0
         status = self._status
         if status is not None and seq < status.header.seq and self._dropped(status.header):
-            flags = status.header.flags | Flag.STATE
+            flags = status.header.flags | Flag.APART
             yield wire.pack(structs.replace(status.header, flags=flags)), status.body
         for kept in self._kept:
             if kept.last > seq:
@@ -138,7 +138,7 @@ class Buffers:
                 return False  # from a collector that was replaced
             buffer = self._new(topic, header)
             buffer.whole = False  # until the claim that follows the resent messages
-        if header.state:
+        if header.apart:
             # Resent to a new broker.  Subscribers have it, or get it with their next replay.
             if header.term >= buffer.term and header.epoch == buffer.epoch:
                 buffer.keep_status(header, body)

@@ -207,8 +207,10 @@ class Collector:
             if waited >= self._limits.stop_grace_seconds:
                 if waited >= self._patience(container):
                     return self._end(container)
-                # A restart that takes its time; a quick one is told by a single status.
-                self._update_status(container)
+                # The container is expected back, and then a single status tells its clients.
+                # A restart that takes its time is news.
+                quiet = container is None or not container.restarting
+                self._update_status(container, quiet=quiet)
             self._out.idle(_AWAY_POLL)
 
     def _watch(self) -> Event:
@@ -242,7 +244,8 @@ class Collector:
         if container:
             self._change_container(container)
             self._publish_rest(container)
-        self._update_status(container)
+        if self._out.quiet or self._out.outdated(container):
+            self._publish_status(container)
         self._seen = container or self._seen
         self._out.end()
         return Event.OVER
@@ -263,17 +266,22 @@ class Collector:
         if container is not None and container.same_run(self._seen):
             self._update_status(container)
 
-    def _update_status(self, container: Container | None) -> None:
+    def _update_status(self, container: Container | None, *, quiet: bool = False) -> None:
         """Publish the state and the health if they have changed."""
         if self._out.outdated(container):
-            self._publish_status(container)
+            self._publish_status(container, quiet=quiet)
 
     def _publish_status(
-        self, container: Container | None, flags: Flag = NO_FLAGS, words: str = ""
+        self,
+        container: Container | None,
+        flags: Flag = NO_FLAGS,
+        words: str = "",
+        *,
+        quiet: bool = False,
     ) -> None:
         if container is None:
             data = ContainerStatus(self._name, GONE, "Removed")
-            self._out.status(data, ContainerRun("", "", "", ""), flags)
+            self._out.status(data, ContainerRun("", "", "", ""), flags, quiet=quiet)
             return
         words = words or self._source.words(container)
         began = uptime.began(words, container.turned, time.time_ns())
@@ -283,6 +291,7 @@ class Collector:
             ContainerStatus(self._name, container.state, words, deployment),
             ContainerRun(container.id, container.started, container.health, began),
             flags,
+            quiet=quiet,
         )
 
     def _change_container(self, container: Container) -> None:

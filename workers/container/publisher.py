@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from bus.replay import Snapshot
 from bus.stream_state import StreamState
-from bus.wire import NO_FLAGS, Flag, Kind
+from bus.wire import NO_FLAGS, STATES, Flag, Kind
 from mist import close_codes, messages
 from mist.messages import ContainerRun, ContainerStatus
 from mist.settings import Settings
@@ -53,6 +53,8 @@ class LogPublisher:
         """The last message told clients that the stream is over."""
         self.opened = False
         """The history was published completely."""
+        self.quiet = False
+        """Only clients that come from now on were told the last state."""
         self._shown: tuple[str, str, str, str] | None = None
         self._bus = bus
         self._limit = settings.bus.batch_bytes
@@ -69,9 +71,10 @@ class LogPublisher:
         for message in snapshot.messages:
             if message.header.kind is Kind.LOG:
                 self.resume_point = resume.after(self.resume_point, batch.lines_of(message.body))
-        statuses = [one for one in snapshot.messages if one.header.kind is Kind.STATUS]
+        statuses = [one for one in snapshot.messages if one.header.kind in STATES]
         newest = statuses[-1] if statuses else snapshot.status
-        self._shown = _shown(newest.body) if newest else None
+        if newest is not None:
+            self._shown, self.quiet = _shown(newest.body), newest.header.kind is Kind.STATE
         state = StreamState.of(snapshot)
         self.opened, self.final = state.complete, state.final
 
@@ -91,11 +94,21 @@ class LogPublisher:
             self._publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
             self.resume_point = resume.after(self.resume_point, body.lines)
 
-    def status(self, data: ContainerStatus, run: ContainerRun, flags: Flag = NO_FLAGS) -> None:
-        """Publish the container's state; a stream that was over is open again."""
+    def status(
+        self,
+        data: ContainerStatus,
+        run: ContainerRun,
+        flags: Flag = NO_FLAGS,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        """Publish the container's state; a stream that was over is open again.
+
+        With ``quiet``, only clients that come from now on are told.
+        """
         body = messages.container_status(data, run)
-        self._publish(Kind.STATUS, body, flags=flags)
-        self._shown = _shown(body)
+        self._publish(Kind.STATE if quiet else Kind.STATUS, body, flags=flags)
+        self._shown, self.quiet = _shown(body), quiet
         self.final = False
 
     def outdated(self, container: Container | None) -> bool:

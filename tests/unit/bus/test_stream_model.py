@@ -106,7 +106,8 @@ class Stream:
     def publish_status(self, flags: Flag = wire.NO_FLAGS) -> None:
         """Publish the next status."""
         self.statuses += 1
-        self.publish(Kind.STATUS, b"%d" % self.statuses, flags=flags)
+        kind = Kind.STATUS if flags else self.chance.choice(sorted(wire.STATES))
+        self.publish(kind, b"%d" % self.statuses, flags=flags)
 
     def kill_collector(self) -> None:
         """Kill the collector; its memory is lost."""
@@ -232,7 +233,7 @@ class Stream:
                 lines = item.body.split(b"\n")
                 assert len(lines) == item.header.count
                 self.passed += [_number(line) for line in lines]
-            elif item.header.kind is Kind.STATUS:
+            elif item.header.kind in wire.STATES:
                 assert int(item.body) > self.shown, "a status came again, or after a newer one"
                 self.shown = int(item.body)
 

@@ -107,7 +107,7 @@ def test_status_that_was_kept_apart_comes_first() -> None:
     """The newest status is shown although lines pushed it out; older lines count as skipped."""
     wanted = Wanted(LogRange(since=stamp("1")), 1_000)
     old = status("paused")
-    apart = old._replace(header=structs.replace(old.header, seq=1, flags=Flag.STATE))
+    apart = old._replace(header=structs.replace(old.header, seq=1, flags=Flag.APART))
     assert not wanted.hold([apart])
     assert wanted.hold([log("5", "6", history=False)])
     assert begun(wanted) == ["STATUS", "1 skipped", "5", "6"]

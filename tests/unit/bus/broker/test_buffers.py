@@ -262,11 +262,11 @@ def test_gap_in_the_numbers_is_kept() -> None:
 
 
 def replayed(buffers: Buffers, after: Position = START) -> list[tuple[int, bool, bytes]]:
-    """Return number, STATE and body of each message in a replay."""
+    """Return number, APART and body of each message in a replay."""
     buffer = buffers.get(TOPIC)
     assert buffer is not None
     found = [(wire.unpack(packed), body) for packed, body in buffer.after(after)]
-    return [(header.seq, header.state, body) for header, body in found]
+    return [(header.seq, header.apart, body) for header, body in found]
 
 
 def test_newest_status_outlives_any_number_of_lines() -> None:
@@ -296,7 +296,7 @@ def test_status_among_the_lines_is_not_repeated() -> None:
 def test_resent_status_is_kept_but_takes_no_number() -> None:
     """A collector gives a new broker its newest status without a hole in the numbers."""
     buffers = make(lines=5)
-    assert not put(buffers, status(3, flags=Flag.STATE), b"up")
+    assert not put(buffers, status(3, flags=Flag.APART), b"up")
     assert put(buffers, log(900), b"line")
     assert replayed(buffers) == [(3, True, b"up"), (900, False, b"line")]
     assert state(buffers) == (10, 10, 900)
@@ -307,8 +307,8 @@ def test_status_of_a_replaced_collector_is_ignored() -> None:
     buffers = make(lines=1)
     put(buffers, claim(20, reset=True))
     put(buffers, status(1, 20, 20), b"new")
-    put(buffers, status(9, 20, 10, Flag.STATE), b"stale")
-    put(buffers, status(9, 10, 20, Flag.STATE), b"stale")
+    put(buffers, status(9, 20, 10, Flag.APART), b"stale")
+    put(buffers, status(9, 10, 20, Flag.APART), b"stale")
     put(buffers, log(2, 1, 20, 20), b"line")
     put(buffers, log(3, 1, 20, 20), b"line")
     assert replayed(buffers)[0] == (1, True, b"new")

@@ -100,14 +100,32 @@ def test_quick_restart_is_a_single_status(history: History) -> None:
     assert states(history) == ["running"]
 
 
-def test_end_repeats_no_status(history: History) -> None:
-    """A container that was shown as removed while it was awaited just ends."""
+@pytest.mark.parametrize(
+    ("away", "words"),
+    [(None, "Removed"), (stopped(state="created"), "Exited (0)"), (stopped("b"), "Exited (0)")],
+)
+def test_absence_is_told_to_those_who_come_meanwhile(
+    history: History, away: Any, words: str
+) -> None:
+    """A container that is expected back is shown as it is, but only to clients that come now."""
     history.following()
     history.stream()
-    history.engine.looks = [None]
+    history.engine.looks = [away, away]
+    history.until(State.AWAY)
     history.until(State.ENDED)
-    assert history.kinds == [Kind.STATUS, Kind.END]
-    assert states(history) == ["exited"]
+    assert history.kinds == [Kind.STATE, Kind.STATUS, Kind.END]
+    assert [event["data"].get("status") for event in history.events[:2]] == [words, words]
+
+
+def test_container_that_comes_back_is_a_single_status(history: History) -> None:
+    """Whoever was there all the time reads one new status."""
+    history.following()
+    history.stream()
+    history.app.replaced = True
+    history.engine.looks = [*[stopped()] * 20, container("b")]
+    history.until(State.AWAY)
+    history.until(State.FOLLOWING)
+    assert history.kinds == [Kind.STATE, Kind.STATUS]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +148,7 @@ def successor(**known: Any) -> History:
     before.engine.container = container(**known)
     before.steps()
     kind, flags, code, body = before.bus.published[0]
-    header = Header(kind, 1, 1, 1, flags=flags | Flag.STATE, code=code)
+    header = Header(kind, 1, 1, 1, flags=flags | Flag.APART, code=code)
     log = [Message(b"t", Header(Kind.READY, 1, 1, 900), b"")]
     after = History(opened=True)
     after.out.recall(Snapshot(b"t", 1, 1, 900, log, status=Message(b"t", header, body)))
