@@ -97,6 +97,33 @@ def test_first_message_is_the_state_as_of_now(
         assert watcher.of_type("skipped") == []
 
 
+def test_newcomer_while_the_container_is_away(
+    engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
+) -> None:
+    """A container between two restarts is shown as it is; its clients go on when it is back."""
+    service = make_service(engine, workers=2)
+    app = service.add_app("web", container)
+    url, cookie = service.ws_url("container/logs", appId=app), service.login()
+    # Each restart takes the engine longer than the one before, up to several seconds.
+    engine.run(container, "echo begun; sleep 0.2; exit 1", restart="always")
+    watcher = open_client(url, cookie)
+    wait_until(
+        lambda: first(open_client(url, cookie))["state"] == "restarting",
+        "a client to come in between",
+    )
+    assert ("restarting", "Restarting") in states(watcher)
+    never = {"Name": "no", "MaximumRetryCount": 0}
+    engine.client.update_container(container, restart_policy=never)  # type: ignore[arg-type]
+    assert watcher.wait_closed() == 1000
+    assert states(watcher)[-1] == ("exited", "Exited")
+
+
+def states(client: Client) -> list[tuple[str, str]]:
+    """Return the states that a client was told, with the first word of the phrase."""
+    data = [message["data"] for message in client.of_type("status")]
+    return [(one["state"], one["status"].split()[0]) for one in data]
+
+
 def test_log_driver_that_cannot_be_read(
     service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
 ) -> None:
