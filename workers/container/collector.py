@@ -14,14 +14,13 @@ from typing import Final, Protocol
 import structlog
 
 from bus.wire import NO_FLAGS, Flag
-from mist import close_codes, uptime
+from mist import close_codes
 from mist.errors import ContainerNotFound, EngineError, EngineUnreachable, LogNotReadable
-from mist.messages import ContainerRun, ContainerStatus
 from mist.settings import Settings
-from workers.container import history, rotation
+from workers.container import history, rotation, status
 from workers.container.container import Container
 from workers.container.frames import Line
-from workers.container.publisher import GONE, LogPublisher
+from workers.container.publisher import LogPublisher
 from workers.container.states import Event, State, transition
 from workers.container.stream import CheckDue, Ended, Lines, LogSource, Suspect
 
@@ -279,20 +278,10 @@ class Collector:
         *,
         quiet: bool = False,
     ) -> None:
-        if container is None:
-            data = ContainerStatus(self._name, GONE, "Removed")
-            self._out.status(data, ContainerRun("", "", "", ""), flags, quiet=quiet)
-            return
-        words = words or self._source.words(container)
-        began = uptime.began(words, container.turned, time.time_ns())
-        ours = container.installation != "" and container.installation == self._app.installation()
-        deployment = container.deployment if ours else None
-        self._out.status(
-            ContainerStatus(self._name, container.state, words, deployment),
-            ContainerRun(container.id, container.started, container.health, began),
-            flags,
-            quiet=quiet,
-        )
+        if container is not None:
+            words = words or self._source.words(container)
+        body = status.encode(self._name, container, words, self._app.installation())
+        self._out.status(body, flags, quiet=quiet)
 
     def _change_container(self, container: Container) -> None:
         """Finish the log of the previous container if ``container`` is a different one."""

@@ -9,15 +9,12 @@ from bus.replay import Snapshot
 from bus.stream_state import StreamState
 from bus.wire import NO_FLAGS, STATES, Flag, Kind
 from mist import close_codes, messages
-from mist.messages import ContainerRun, ContainerStatus
 from mist.settings import Settings
-from workers.container import batch, resume
+from workers.container import batch, resume, status
 from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
-
-# The state of a container that was removed.
-GONE: Final = "exited"
+from workers.container.status import Shown
 
 # The number of earlier containers to remember.  A deployment alternates between two.
 _LEFT: Final = 8
@@ -55,7 +52,7 @@ class LogPublisher:
         """The history was published completely."""
         self.quiet = False
         """Only clients that come from now on were told the last state."""
-        self._shown: tuple[str, str, str, str] | None = None
+        self._shown: Shown | None = None
         self._bus = bus
         self._limit = settings.bus.batch_bytes
         self._left: dict[str, ResumePoint | None] = {}
@@ -74,7 +71,8 @@ class LogPublisher:
         statuses = [one for one in snapshot.messages if one.header.kind in STATES]
         newest = statuses[-1] if statuses else snapshot.status
         if newest is not None:
-            self._shown, self.quiet = _shown(newest.body), newest.header.kind is Kind.STATE
+            self._shown = status.decode(newest.body)
+            self.quiet = newest.header.kind is Kind.STATE
         state = StreamState.of(snapshot)
         self.opened, self.final = state.complete, state.final
 
@@ -94,21 +92,13 @@ class LogPublisher:
             self._publish(Kind.LOG, body.data, count=len(body.lines), flags=flags)
             self.resume_point = resume.after(self.resume_point, body.lines)
 
-    def status(
-        self,
-        data: ContainerStatus,
-        run: ContainerRun,
-        flags: Flag = NO_FLAGS,
-        *,
-        quiet: bool = False,
-    ) -> None:
+    def status(self, body: bytes, flags: Flag = NO_FLAGS, *, quiet: bool = False) -> None:
         """Publish the container's state; a stream that was over is open again.
 
         With ``quiet``, only clients that come from now on are told.
         """
-        body = messages.container_status(data, run)
         self._publish(Kind.STATE if quiet else Kind.STATUS, body, flags=flags)
-        self._shown, self.quiet = _shown(body), quiet
+        self._shown, self.quiet = status.decode(body), quiet
         self.final = False
 
     def outdated(self, container: Container | None) -> bool:
@@ -116,7 +106,7 @@ class LogPublisher:
         if self._shown is None and container is not None:
             # Unknown, but a line since its start shows that it was published as running.
             return not self.published_since(container.started)
-        return self._shown != _seen(container)
+        return self._shown != Shown.of(container)
 
     def ready(self) -> None:
         """Publish that the history is complete."""
@@ -159,15 +149,3 @@ class LogPublisher:
     ) -> None:
         self.await_broker()
         self._bus.publish(kind, body, count=count, flags=flags, code=code)
-
-
-def _shown(body: bytes) -> tuple[str, str, str, str] | None:
-    """Return what a published status shows, in the form of ``_seen``."""
-    state, run = messages.read_run(body)
-    return (run.id, run.started, state, run.health) if run else None
-
-
-def _seen(container: Container | None) -> tuple[str, str, str, str]:
-    if container is None:
-        return ("", "", GONE, "")
-    return (container.id, container.started, container.state, container.health)
