@@ -131,13 +131,10 @@ def test_damage_is_approached_from_the_end(at: int, first: int) -> None:
 
     fake: Any = DamagedLog(list(lines))
     got: list[Entry] = []
-
-    def read() -> None:
-        for window in Backwards(fake, 1 << 20, first):
-            got.extend(window[::-1])
-
+    entries = (entry for window in Backwards(fake, 1 << 20, first) for entry in window[::-1])
     with pytest.raises(LogBroken, match="damaged"):
-        read()
+        # Not list(entries): what came before the damage has to be kept.
+        got.extend(entries)
     assert got == lines[at + 1 :][::-1][: len(got)]
     assert len(got) >= 200 - at - 3
 
