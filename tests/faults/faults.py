@@ -28,7 +28,12 @@ OURS: Final = (
 #: Processes that fail together.
 PAIRS: Final = ("broker + collector", "fork server + gunicorn worker", "supervisor + broker")
 #: Names in the supervisor's table.
-_TABLE: Final = {"broker": "broker", "sampler": "metrics", "collector": "container/"}
+_TABLE: Final = {
+    "fork server": "fork-server",
+    "broker": "broker",
+    "sampler": "metrics",
+    "collector": "container/",
+}
 
 
 class Fault(NamedTuple):
@@ -58,8 +63,6 @@ def find(service: Units, engine: PrivateEngine, process: str) -> list[psutil.Pro
             pid = service.unit("gunicorn").pid
         case "gunicorn worker":
             return service.web_workers()[:1]
-        case "fork server":
-            return [_fork_server(service)]
         case "dockerd":
             pid = engine.pid
         case "containerd":
@@ -88,8 +91,3 @@ def wake(targets: list[psutil.Process]) -> None:
         # psutil checks that the pid still belongs to the same process.
         with contextlib.suppress(psutil.NoSuchProcess):
             target.resume()
-
-
-def _fork_server(service: Units) -> psutil.Process:
-    children = psutil.Process(service.unit("supervisor").pid).children()
-    return next(one for one in children if "supervisor.forkserver" in " ".join(one.cmdline()))

@@ -23,7 +23,7 @@ TOPIC = b"container/1/log"
 MIB = 1024**2
 SETTLE = SECONDS = 20.0
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(180)]
 
 
 @pytest.fixture

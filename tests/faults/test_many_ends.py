@@ -11,7 +11,7 @@ from tests.support.service.engine import PrivateEngine
 from tests.support.service.many_ends import end_all, waiting
 from tests.support.service.service import Service
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.whole]
 
 COUNT = 100
 

@@ -15,7 +15,7 @@ from tests.support.service.rotating import Case, Rotating, stop_for
 
 __all__ = ["container", "engine"]
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.whole]
 
 CASES = [
     Case("json-file", {"max-size": "5m", "max-file": "10"}, 2_500, 8_000, 66),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
-import psutil
 import pytest
 
 from tests.integration.conftest import MakeService
@@ -55,17 +54,10 @@ def assert_complete(clients: list[Client], last: int, seconds: float = 60.0) -> 
     return max(b - a for client in clients for a, b in pairwise(client.arrivals))
 
 
-def fork_server(service: Service) -> int:
-    """Return the process id of the supervisor's fork server."""
-    for child in psutil.Process(service.pid).children():
-        if "forkserver" in " ".join(child.cmdline()):
-            return child.pid
-    raise AssertionError("the supervisor has no fork server")
-
-
-def kill_fork_server(service: Service) -> None:
-    """Kill the fork server, with which the broker and the collectors end."""
-    os.kill(fork_server(service), signal.SIGKILL)
+def kill_every_worker(service: Service) -> None:
+    """Kill the fork server and everything that came from it in the same moment."""
+    for name in ("fork-server", "broker", "container/", "metrics"):
+        os.kill(pid_of(service, name), signal.SIGKILL)
 
 
 def kill_broker_and_collector(service: Service) -> None:
@@ -84,8 +76,8 @@ def kill_both_and_lose_the_claim(service: Service) -> None:
 @pytest.mark.parametrize(
     ("kill", "rate"),
     [
-        (kill_fork_server, 300),
-        (kill_fork_server, 3_000),
+        (kill_every_worker, 300),
+        (kill_every_worker, 3_000),
         (kill_broker_and_collector, 3_000),
         (kill_both_and_lose_the_claim, 3_000),
     ],
