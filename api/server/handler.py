@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 import structlog
 from geventwebsocket.handler import WebSocketHandler
-from gunicorn.workers.ggevent import PyWSGIHandler, PyWSGIServer
+from gunicorn.workers.ggevent import PyWSGIHandler
 
 from api.server.request_head import HeadReader, HeadTooLarge, check_request_line
 from api.server.transfer import RequestBody, send_all
@@ -36,64 +36,12 @@ from api.websocket.connection import Connection
 from mist import close_codes
 
 if TYPE_CHECKING:
-    from api.server.accept_balance import AcceptShare
-    from api.server.keepalive import ConnectionRegistry
-    from mist.settings import ServerSettings, Settings
+    from api.server.http_server import HttpServer
+    from mist.settings import ServerSettings
 
 log = structlog.get_logger(__name__)
 
 _FIRST_ERROR: Final = 400
-
-# A worker that is ahead of another by this many connections lets the others accept
-# first, for this many seconds.
-_LEAD: Final = 8
-_PAUSE_SECONDS: Final = 0.002
-
-
-class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
-    """The HTTP server of a gunicorn worker; call ``serve_with`` before starting it."""
-
-    registry: ConnectionRegistry
-    settings: Settings
-    share: AcceptShare
-
-    def serve_with(
-        self, settings: Settings, registry: ConnectionRegistry, share: AcceptShare
-    ) -> None:
-        """Set what the server and its handlers need in addition to gunicorn's own arguments."""
-        self.settings = settings
-        self.registry = registry
-        self.share = share
-        self.idle: set[HttpHandler] = set()
-        self._has_waited = False
-
-    def publish_load(self) -> int:
-        """Publish the number of connections to the other workers, and return it."""
-        connections = len(self.registry.connections) + len(self.pool)
-        self.share.publish(connections)
-        return connections
-
-    def _do_read(self) -> None:
-        """Accept a connection, after a pause if this worker is ahead of the others.
-
-        After each pause accept one anyway, because the others may be unable to.
-        """
-        connections = self.publish_load()
-        if self._has_waited or self.share.lead(connections) <= _LEAD:
-            self._has_waited = False
-            super()._do_read()
-            return
-        self._has_waited = True
-        # gevent's loop would report the waiting connection again at once.
-        self.stop_accepting()
-        self._timer = self.loop.timer(_PAUSE_SECONDS)
-        self._timer.start(self._start_accepting_if_started)
-
-    def stop_accepting_requests(self) -> None:
-        """Close the listener, and end keep-alive connections that have no request in progress."""
-        self.close()
-        for handler in list(self.idle):
-            handler.hang_up()
 
 
 class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the libraries are untyped
@@ -266,15 +214,16 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         """Answer an invalid HTTP request with a reason; the base class prints a traceback."""
         reason = str(ex) or type(ex).__name__
         # Not an error of ours, so no traceback.
-        log.info("request_refused", peer=self.client_address, reason=reason)
+        self.server.refusals.note(self.client_address, reason)
         if isinstance(ex, TimeoutError):
-            return _refusal("408 Request Timeout", reason)
+            return refusal("408 Request Timeout", reason)
         if isinstance(ex, HeadTooLarge):
-            return _refusal("431 Request Header Fields Too Large", reason)
-        return _refusal("400 Bad Request", f"the request is not valid HTTP/1.1: {reason}")
+            return refusal("431 Request Header Fields Too Large", reason)
+        return refusal("400 Bad Request", f"the request is not valid HTTP/1.1: {reason}")
 
 
-def _refusal(status: str, message: str) -> tuple[str, bytes]:
+def refusal(status: str, message: str) -> tuple[str, bytes]:
+    """Return the status and the whole response with which the server itself refuses."""
     body = json.dumps({"success": False, "message": message, "data": None}).encode()
     head = (
         f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"

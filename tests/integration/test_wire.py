@@ -490,6 +490,48 @@ def test_what_is_no_request_is_refused(server: Gunicorn, data: bytes, status: st
     assert server.log.count("Traceback") == before
 
 
+def test_refusals_do_not_fill_the_log(own: Callable[..., Gunicorn]) -> None:
+    """The first refusal is in the log at once; the others follow as a number."""
+    server = own()
+    for _ in range(20):
+        client = Raw(server.port)
+        client.send(b"nonsense\r\n\r\n")
+        assert client.head().split()[1] == "400"
+    assert server.log.count("request_refused") == 1
+    assert server.stop() == 0
+    assert server.log.count("requests_refused") == 1
+    assert "count=19" in re.sub(r"\x1b\[[0-9;]*m", "", server.log)
+
+
+def test_connections_of_an_address_are_bounded(own: Callable[..., Gunicorn]) -> None:
+    """A client address has a part of the places; trusted proxies are exempt."""
+    server = own(server_connections_per_address=3, server_forwarded_allow_ips="127.0.0.9")
+    held = [Raw(server.port) for _ in range(3)]
+    assert _get_from("127.0.0.1", server.port) == 429
+    assert _get_from("127.0.0.2", server.port) == 200
+    wait_until(lambda: "too many connections" in server.log, "the refusal in the log")
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            proxy = ("127.0.0.9", 0)
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), SECONDS, proxy)
+            )
+        assert _get_from("127.0.0.9", server.port) == 200
+    # A refused client may come back as soon as another one has left.
+    held.pop().sock.close()
+    wait_until(lambda: _get_from("127.0.0.1", server.port) == 200, "a free place")
+
+
+def _get_from(address: str, port: int) -> int:
+    """Return the status for a client with this address, whose request is sent first."""
+    client = http.client.HTTPConnection("127.0.0.1", port, SECONDS, (address, 0))
+    with contextlib.closing(client):
+        client.request("GET", "/")
+        answer = client.getresponse()
+        assert json.loads(answer.read())
+        return answer.status
+
+
 def test_an_empty_line_before_a_request_is_ignored(server: Gunicorn) -> None:
     """Some old clients end a body with one (RFC 9112 §2.2)."""
     client = Raw(server.port)
