@@ -42,6 +42,7 @@ class ServerSettings(Section, frozen=True):
     graceful_timeout: Seconds = 5.0  # for pending data and closing handshakes
     keepalive_seconds: Seconds = 60.0  # between two requests of a connection
     request_seconds: Seconds = 10.0  # for headers and body, against slow senders
+    full_patience_seconds: Seconds = 2.0  # for slow clients while all places are taken
     max_header_bytes: Bytes = 32_768  # all headers together
     allowed_origins: tuple[str, ...] = ()  # besides Mist's own
     forwarded_allow_ips: str = "127.0.0.1,::1"  # proxies whose X-Forwarded-* count

@@ -21,6 +21,7 @@ import _socket
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,7 +63,8 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         limits = self._limits
         wait = limits.keepalive_seconds if self._served else limits.request_seconds
         try:
-            with gevent.Timeout(wait, TimeoutError(f"no request in {wait:g} seconds")):
+            error = TimeoutError(f"no request in {wait:g} seconds")
+            with self._waiting(), gevent.Timeout(wait, error):
                 self.rfile.peek(1)
         finally:
             self.server.idle.discard(self)
@@ -97,6 +99,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
             chunked=body.chunked_input,
             deadline=self._deadline,
             broken=self._close_afterwards,
+            waiting=self._waiting,
         )
         return environ
 
@@ -105,7 +108,9 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
 
     def _sendall(self, data: bytes) -> None:
         """Send a part of a response to a client that has to take it."""
-        send_all(self.socket, data, self.server.settings.streams.stall_seconds)
+        stall_seconds = self.server.settings.streams.stall_seconds
+        with self._waiting():
+            send_all(self.socket, data, stall_seconds, partial(self.server.note_progress, self))
         self.response_length += len(data)
 
     @property
@@ -115,14 +120,26 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
     def _before_deadline(self, read: Callable[..., Any], *arguments: Any) -> Any:
         seconds = self._limits.request_seconds
         left = max(0.0, self._deadline - time.monotonic())
-        with gevent.Timeout(left, TimeoutError(f"no complete request in {seconds:g} seconds")):
+        error = TimeoutError(f"no complete request in {seconds:g} seconds")
+        with self._waiting(), gevent.Timeout(left, error):
             return read(*arguments)
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        """Wait for the client; while the worker is full, it may lose its place meanwhile."""
+        return self.server.waiting_for(self)
 
     def hang_up(self) -> None:
         """Stop waiting for the next request."""
+        # Only the reading side: a response that is being written still goes out.
+        self._shut_down(_socket.SHUT_RD)
+
+    def drop(self) -> None:
+        """End the connection, because its client keeps it waiting and others need its place."""
+        self._shut_down(_socket.SHUT_RDWR)
+
+    def _shut_down(self, how: int) -> None:
         try:
-            # Only the reading side: a response that is being written still goes out.
-            self.socket.shutdown(_socket.SHUT_RD)
+            self.socket.shutdown(how)
         except OSError as error:
             log.debug("hang_up", error=str(error))
 

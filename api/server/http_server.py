@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import _socket
+import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 # first, for this many seconds.
 _LEAD: Final = 8
 _PAUSE_SECONDS: Final = 0.002
+
+# While all places are taken, this share of them may be freed, this often in seconds.
+_DROPPED_SHARE: Final = 10
+_FULL_SECONDS: Final = 0.05
 
 # How long a refused client's request is awaited, and how much of it is read.
 _REFUSAL_SECONDS: Final = 0.2
@@ -45,6 +52,8 @@ class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
         self.share = share
         self.refusals = RefusalLog()
         self.idle: set[HttpHandler] = set()
+        # Handlers that wait for their clients, and since when; the longest wait comes first.
+        self._waiting: dict[HttpHandler, float] = {}
         self._places: Counter[str] = Counter()
         self._has_waited = False
 
@@ -59,16 +68,48 @@ class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
 
         After each pause accept one anyway, because the others may be unable to.
         """
+        if self.full():
+            self._drop_waiting()
+            self._pause_accepting(_FULL_SECONDS)
+            return
         connections = self.publish_load()
         if self._has_waited or self.share.lead(connections) <= _LEAD:
             self._has_waited = False
             super()._do_read()
+            if self.full():  # it accepts several; without a free place it would only wait
+                self._pause_accepting(_FULL_SECONDS)
             return
         self._has_waited = True
+        self._pause_accepting(_PAUSE_SECONDS)
+
+    def _pause_accepting(self, seconds: float) -> None:
         # gevent's loop would report the waiting connection again at once.
         self.stop_accepting()
-        self._timer = self.loop.timer(_PAUSE_SECONDS)
+        self._timer = self.loop.timer(seconds)
         self._timer.start(self._start_accepting_if_started)
+
+    @contextmanager
+    def waiting_for(self, handler: HttpHandler) -> Iterator[None]:
+        """Count the handler as one that waits for its client."""
+        self._waiting[handler] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waiting.pop(handler, None)
+
+    def note_progress(self, handler: HttpHandler) -> None:
+        """Let the wait of a handler begin anew, unless it has been dropped."""
+        if self._waiting.pop(handler, None) is not None:
+            self._waiting[handler] = time.monotonic()
+
+    def _drop_waiting(self) -> None:
+        """Free places of clients that keep the worker waiting, the longest wait first."""
+        latest = time.monotonic() - self.settings.server.full_patience_seconds
+        some = list(islice(self._waiting.items(), max(1, self.pool.size // _DROPPED_SHARE)))
+        for handler, since in some:
+            if since < latest:
+                del self._waiting[handler]  # not to be dropped again while it ends
+                handler.drop()
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve a connection, or refuse it if its network has too many in this worker."""

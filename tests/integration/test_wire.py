@@ -591,6 +591,42 @@ def test_slow_and_deaf_clients_hold_no_place(own: Callable[..., Gunicorn], data:
         client.sock.close()
 
 
+@pytest.mark.parametrize("data", HOLDERS.values(), ids=HOLDERS)
+def test_slow_and_deaf_clients_lose_their_places_to_others(
+    own: Callable[..., Gunicorn], data: bytes
+) -> None:
+    """While a worker is full its patience is short, however long the other limits are."""
+    server = own(server_worker_connections=10, server_full_patience_seconds=0.5)
+    clients = [Raw(server.port) for _ in range(15)]
+    for client in clients:
+        client.send(data)
+    begun = time.monotonic()
+    assert server.get("/")[0] == 200
+    assert time.monotonic() - begun < 8
+    assert server.log.count("Traceback") == 0
+    for client in clients:
+        client.sock.close()
+
+
+def test_a_slow_reader_keeps_its_place(own: Callable[..., Gunicorn]) -> None:
+    """A client that makes progress is not dropped while the worker is full."""
+    server = own(server_worker_connections=1, server_full_patience_seconds=2)
+    client = Raw(server.port)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)
+    client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    length = int(re.search(r"Content-Length: (\d+)", client.head())[1])  # type: ignore[index]
+    other = Raw(server.port)  # needs the place
+    pause = threading.Event()
+    for _ in range(10):
+        client.exactly(400_000)
+        length -= 400_000
+        pause.wait(0.5)
+    assert len(client.exactly(length)) == length
+    client.sock.close()
+    other.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert other.head().startswith("HTTP/1.1 200 ")
+
+
 def test_a_slow_reader_gets_everything(own: Callable[..., Gunicorn]) -> None:
     """A client that reads slowly, but reads, is not cut off."""
     server = own(streams_stall_seconds=1)
