@@ -14,12 +14,13 @@ from typing import NamedTuple
 import falcon
 
 from api.http.access import Identity, authenticate, check_origin
+from api.http.peer import peer
 from api.live import options
 from api.live.channel import Channel, SubscribeOptions
 from api.live.deployment import DeploymentLog
 from api.live.hub import Hub, ListenerT
 from api.live.refusal import refuse
-from api.live.sessions import SessionWatch
+from api.live.sessions import Holder, SessionWatch
 from api.websocket.connection import Connection
 from bus import topics
 from bus.wire import Kind
@@ -43,14 +44,16 @@ class Live(NamedTuple):
     ) -> Connection | None:
         """Open the connection; ``app_id`` is the application that it will show.
 
-        If there are too many clients, refuse this one and return None.
+        If there is no place for it, refuse it and return None.
         """
+        holder = Holder(identity, peer(req), app_id)
         # After the upgrade, so that a browser's script can read the reason.
         connection: Connection = req.env["mist.accept"]()
-        if self.sessions.connections >= self.settings.streams.max_clients:
-            refuse(connection, "Too many clients", close_codes.TRY_AGAIN_LATER)
+        reason = self.sessions.full(holder, self.settings.streams)
+        if reason is not None:
+            refuse(connection, reason, close_codes.TRY_AGAIN_LATER)
             return None
-        self.sessions.add(connection, identity, app_id)
+        self.sessions.add(connection, holder)
         connection.on_close = self.sessions.remove
         return connection
 

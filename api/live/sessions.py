@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import gevent
 import structlog
 
 from api.http.access import Identity, still_valid
+from api.http.peer import Peer
 from api.live.refusal import refuse
 from api.websocket.connection import Connection
 from mist import close_codes
 from mist.errors import StoreError
+from mist.settings import StreamSettings
 from mist.store import Store
 
 log = structlog.get_logger(__name__)
 
 
 class Holder(NamedTuple):
-    """The identity behind a connection, and the application that it shows, if any."""
+    """The client of a connection, and the application that it shows, if any."""
 
     identity: Identity
+    peer: Peer
     app_id: int | None
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """What all streams of the user have in common, and all streams of the network."""
+        return f"user:{self.identity.email}", f"network:{self.peer.network}"
 
 
 class SessionWatch:
@@ -31,6 +40,8 @@ class SessionWatch:
         self._store = store
         self._check_seconds = check_seconds
         self._holders: dict[Connection, Holder] = {}
+        # By user and network.  Kept in step, because counting thousands takes long.
+        self._counts: Counter[str] = Counter()
 
     def start(self) -> None:
         """Start checking the sessions."""
@@ -41,13 +52,32 @@ class SessionWatch:
         """The number of open connections."""
         return len(self._holders)
 
-    def add(self, connection: Connection, identity: Identity, app_id: int | None) -> None:
-        """Register an open connection; ``app_id`` is None for what every user may see."""
-        self._holders[connection] = Holder(identity, app_id)
+    def full(self, holder: Holder, limits: StreamSettings) -> str | None:
+        """Return why there is no place for another stream of this client, or None.
+
+        An admin may have any number, and so may a proxy that does not name its clients.
+        """
+        if self.connections >= limits.max_clients:
+            return "Too many clients"
+        of_user, of_network = (self._counts[key] for key in holder.keys)
+        if not holder.identity.admin and of_user >= limits.max_per_user:
+            return f"You have {of_user} open streams; close some of them"
+        if not holder.peer.shared and of_network >= limits.max_per_address:
+            return f"Your network has {of_network} open streams; close some of them"
+        return None
+
+    def add(self, connection: Connection, holder: Holder) -> None:
+        """Register an open connection."""
+        self._holders[connection] = holder
+        self._counts.update(holder.keys)
 
     def remove(self, connection: Connection) -> None:
         """Forget a closed connection."""
-        self._holders.pop(connection, None)
+        holder = self._holders.pop(connection, None)
+        for key in holder.keys if holder else ():
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]  # there is no limit to the number of networks
 
     def check(self) -> None:
         """Close the connections whose session has ended, or whose user lost the right."""
@@ -58,7 +88,7 @@ class SessionWatch:
             permitted = self._store.apps.permitted(
                 {
                     (app_id, identity.user_id)
-                    for identity, app_id in self._holders.values()
+                    for identity, _, app_id in self._holders.values()
                     if app_id is not None and identity.user_id is not None
                 }
             )
@@ -66,7 +96,7 @@ class SessionWatch:
             # A failing store must not end every stream; the next check catches up.
             log.warning("sessions_not_checked", reason=str(error))
             return
-        for connection, (identity, app_id) in self._holders.items():
+        for connection, (identity, _, app_id) in self._holders.items():
             if identity not in valid:
                 refuse(connection, "Session expired", close_codes.SESSION_EXPIRED)
             elif app_id is not None and (app_id, identity.user_id) not in permitted:

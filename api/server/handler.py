@@ -21,13 +21,14 @@ import _socket
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import structlog
 from geventwebsocket.handler import WebSocketHandler
-from gunicorn.workers.ggevent import PyWSGIHandler, PyWSGIServer
+from gunicorn.workers.ggevent import PyWSGIHandler
 
 from api.server.request_head import HeadReader, HeadTooLarge, check_request_line
 from api.server.transfer import RequestBody, send_all
@@ -36,64 +37,12 @@ from api.websocket.connection import Connection
 from mist import close_codes
 
 if TYPE_CHECKING:
-    from api.server.accept_balance import AcceptShare
-    from api.server.keepalive import ConnectionRegistry
-    from mist.settings import ServerSettings, Settings
+    from api.server.http_server import HttpServer
+    from mist.settings import ServerSettings
 
 log = structlog.get_logger(__name__)
 
 _FIRST_ERROR: Final = 400
-
-# A worker that is ahead of another by this many connections lets the others accept
-# first, for this many seconds.
-_LEAD: Final = 8
-_PAUSE_SECONDS: Final = 0.002
-
-
-class HttpServer(PyWSGIServer):  # type: ignore[misc]  # the library is untyped
-    """The HTTP server of a gunicorn worker; call ``serve_with`` before starting it."""
-
-    registry: ConnectionRegistry
-    settings: Settings
-    share: AcceptShare
-
-    def serve_with(
-        self, settings: Settings, registry: ConnectionRegistry, share: AcceptShare
-    ) -> None:
-        """Set what the server and its handlers need in addition to gunicorn's own arguments."""
-        self.settings = settings
-        self.registry = registry
-        self.share = share
-        self.idle: set[HttpHandler] = set()
-        self._has_waited = False
-
-    def publish_load(self) -> int:
-        """Publish the number of connections to the other workers, and return it."""
-        connections = len(self.registry.connections) + len(self.pool)
-        self.share.publish(connections)
-        return connections
-
-    def _do_read(self) -> None:
-        """Accept a connection, after a pause if this worker is ahead of the others.
-
-        After each pause accept one anyway, because the others may be unable to.
-        """
-        connections = self.publish_load()
-        if self._has_waited or self.share.lead(connections) <= _LEAD:
-            self._has_waited = False
-            super()._do_read()
-            return
-        self._has_waited = True
-        # gevent's loop would report the waiting connection again at once.
-        self.stop_accepting()
-        self._timer = self.loop.timer(_PAUSE_SECONDS)
-        self._timer.start(self._start_accepting_if_started)
-
-    def stop_accepting_requests(self) -> None:
-        """Close the listener, and end keep-alive connections that have no request in progress."""
-        self.close()
-        for handler in list(self.idle):
-            handler.hang_up()
 
 
 class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the libraries are untyped
@@ -106,6 +55,16 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
     _served = False  # the connection has had a request before
     _deadline = 0.0  # of the present request
 
+    def handle_one_request(self) -> Any:
+        """Serve the next request; a refusal is sent here, to a client that may be gone."""
+        result = super().handle_one_request()
+        if not isinstance(result, tuple):
+            return result
+        status, refused = result
+        with suppress(OSError):  # the base class would wait without a limit, and fail
+            self._sendall(refused)
+        return status, b""
+
     def read_requestline(self) -> str:
         """Wait for the next request with a time limit, which the base class does not have."""
         if self.server.closed:  # the connection was accepted just before a shutdown
@@ -114,7 +73,8 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         limits = self._limits
         wait = limits.keepalive_seconds if self._served else limits.request_seconds
         try:
-            with gevent.Timeout(wait, TimeoutError(f"no request in {wait:g} seconds")):
+            error = TimeoutError(f"no request in {wait:g} seconds")
+            with self._waiting(), gevent.Timeout(wait, error):
                 self.rfile.peek(1)
         finally:
             self.server.idle.discard(self)
@@ -149,6 +109,7 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
             chunked=body.chunked_input,
             deadline=self._deadline,
             broken=self._close_afterwards,
+            waiting=self._waiting,
         )
         return environ
 
@@ -157,7 +118,9 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
 
     def _sendall(self, data: bytes) -> None:
         """Send a part of a response to a client that has to take it."""
-        send_all(self.socket, data, self.server.settings.streams.stall_seconds)
+        stall_seconds = self.server.settings.streams.stall_seconds
+        with self._waiting():
+            send_all(self.socket, data, stall_seconds, partial(self.server.note_progress, self))
         self.response_length += len(data)
 
     @property
@@ -167,8 +130,13 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
     def _before_deadline(self, read: Callable[..., Any], *arguments: Any) -> Any:
         seconds = self._limits.request_seconds
         left = max(0.0, self._deadline - time.monotonic())
-        with gevent.Timeout(left, TimeoutError(f"no complete request in {seconds:g} seconds")):
+        error = TimeoutError(f"no complete request in {seconds:g} seconds")
+        with self._waiting(), gevent.Timeout(left, error):
             return read(*arguments)
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        """Wait for the client; while the worker is full, it may lose its place meanwhile."""
+        return self.server.waiting_for(self)
 
     def hang_up(self) -> None:
         """Stop waiting for the next request."""
@@ -177,6 +145,13 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
             self.socket.shutdown(_socket.SHUT_RD)
         except OSError as error:
             log.debug("hang_up", error=str(error))
+
+    def drop(self) -> None:
+        """End the connection, because its client keeps it waiting and others need its place."""
+        with suppress(OSError):
+            # The socket below gevent's, whose waits would end with an unusual error: now it
+            # looks as if the client had left.
+            self.socket._sock.shutdown(_socket.SHUT_RDWR)
 
     def run_application(self) -> None:
         """Run the application before any upgrade, unlike the base class, which upgrades first."""
@@ -266,15 +241,16 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         """Answer an invalid HTTP request with a reason; the base class prints a traceback."""
         reason = str(ex) or type(ex).__name__
         # Not an error of ours, so no traceback.
-        log.info("request_refused", peer=self.client_address, reason=reason)
+        self.server.refusals.note(self.client_address, reason)
         if isinstance(ex, TimeoutError):
-            return _refusal("408 Request Timeout", reason)
+            return refusal("408 Request Timeout", reason)
         if isinstance(ex, HeadTooLarge):
-            return _refusal("431 Request Header Fields Too Large", reason)
-        return _refusal("400 Bad Request", f"the request is not valid HTTP/1.1: {reason}")
+            return refusal("431 Request Header Fields Too Large", reason)
+        return refusal("400 Bad Request", f"the request is not valid HTTP/1.1: {reason}")
 
 
-def _refusal(status: str, message: str) -> tuple[str, bytes]:
+def refusal(status: str, message: str) -> tuple[str, bytes]:
+    """Return the status and the whole response with which the server itself refuses."""
     body = json.dumps({"success": False, "message": message, "data": None}).encode()
     head = (
         f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"

@@ -11,7 +11,7 @@ import fcntl
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from termios import TIOCOUTQ
 from typing import Any, Final
 
@@ -30,10 +30,11 @@ class RequestBody(Input):
     """A request's body, which has to arrive before ``deadline`` (``time.monotonic``).
 
     Reads raise TimeoutError after the deadline.  ``broken`` is called if the rest of the
-    body was left unread, because the connection cannot serve another request then.
+    body was left unread, because the connection cannot serve another request then.  A read
+    runs within ``waiting``.
     """
 
-    __slots__ = ("_broken", "_deadline")
+    __slots__ = ("_broken", "_deadline", "_waiting")
 
     def __init__(  # noqa: PLR0913 - as in the base class
         self,
@@ -44,10 +45,12 @@ class RequestBody(Input):
         chunked: bool,
         deadline: float,
         broken: Callable[[], None],
+        waiting: Callable[[], AbstractContextManager[None]],
     ) -> None:
         super().__init__(rfile, content_length, socket, chunked)
         self._deadline = deadline
         self._broken = broken
+        self._waiting = waiting
 
     def read(self, length: int | None = None) -> bytes:
         """Return ``length`` bytes, or everything."""
@@ -79,11 +82,12 @@ class RequestBody(Input):
     @contextmanager
     def _in_time(self) -> Iterator[None]:
         left = max(0.0, self._deadline - time.monotonic())
-        with gevent.Timeout(left, TimeoutError("the request body did not arrive in time")):
+        error = TimeoutError("the request body did not arrive in time")
+        with self._waiting(), gevent.Timeout(left, error):
             yield
 
 
-def send_all(sock: Any, data: bytes, stall_seconds: float) -> None:
+def send_all(sock: Any, data: bytes, stall_seconds: float, progressed: Callable[[], None]) -> None:
     """Send ``data``; raise BrokenPipeError if the peer takes nothing for ``stall_seconds``.
 
     Progress is measured by the kernel's send queue: a slow reader empties it long before
@@ -99,11 +103,13 @@ def send_all(sock: Any, data: bytes, stall_seconds: float) -> None:
             now, before, queued = time.monotonic(), queued, _queued(sock)
             if queued != before:
                 progress = now
+                progressed()
             elif now - progress >= stall_seconds:
                 reason = f"the client read nothing for {stall_seconds:g} seconds"
                 raise BrokenPipeError(errno.EPIPE, reason) from None
         else:
             view, progress = view[sent:], time.monotonic()
+            progressed()
 
 
 def _queued(sock: Any) -> int:

@@ -24,7 +24,8 @@ from gunicorn.workers.ggevent import VERSION, GeventPyWSGIWorker
 
 import mist.settings
 from api.server.accept_balance import AcceptShare
-from api.server.handler import HttpHandler, HttpServer
+from api.server.handler import HttpHandler
+from api.server.http_server import HttpServer
 from api.server.keepalive import ConnectionRegistry
 from api.server.worker_status import WorkerStatus
 from mist import close_codes
@@ -109,6 +110,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
             self.notify()
             for server in servers:
                 server.publish_load()
+                server.refusals.flush()
             self._told.wait(_HEARTBEAT_SECONDS)
         self._shut_down(servers, registry, settings.server.graceful_timeout)
 
@@ -152,6 +154,7 @@ class MistWorker(GeventPyWSGIWorker):  # type: ignore[misc]  # the library is un
         registry.abort_all()
         for server in servers:
             server.pool.kill(block=False)
+            server.refusals.flush(early=True)
 
     def _farewell(self) -> tuple[int, str]:
         if self.status.replaced:

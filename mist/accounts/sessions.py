@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_network
 from typing import NamedTuple
 
 import msgspec
@@ -13,9 +12,9 @@ import msgspec
 from mist import emails
 from mist.accounts import devices, passwords, tokens
 from mist.accounts.tokens import Claims, Token
-from mist.addresses import parse_ip
 from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
 from mist.ids import MAX_ID
+from mist.networks import network_of
 from mist.settings import AuthSettings
 from mist.store import Store, User
 
@@ -125,7 +124,7 @@ def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) 
     device = devices.recognise(secret, given.device, email)
     if device is None:
         limits = {
-            f"address:{_network(given.address)}": auth.login_attempts,
+            f"address:{network_of(given.address)}": auth.login_attempts,
             f"email:{email[:254]}": auth.login_account_attempts,  # the column's limit
         }
     else:
@@ -200,13 +199,3 @@ def _predates(claims: Claims, user: User) -> bool:
     Mist installation may issue, passes.
     """
     return claims.iat is not None and not claims.iat >= tokens.created_at(user)
-
-
-def _network(address: str) -> str:
-    """Return the range that one client easily controls: an IPv4 address or an IPv6 /64."""
-    parsed = parse_ip(address)
-    if parsed is None:
-        return address[:64]
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, 64), strict=False))
-    return str(parsed)

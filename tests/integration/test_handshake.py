@@ -244,6 +244,39 @@ def test_too_many_clients_is_1013(
     assert third.messages[0]["data"]["message"] == "Too many clients"
 
 
+def test_too_many_streams_of_a_user_or_an_address_is_1013(
+    engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
+) -> None:
+    """A user's limit does not concern others; an admin only shares that of the address."""
+    limits = {"streams.max_per_user": 1, "streams.max_per_address": 3}
+    # No proxy is trusted, because a trusted one is exempt from the limit of addresses.
+    service = make_service(engine, limits | {"server.forwarded_allow_ips": "192.0.2.1"})
+    service.add_user("guest@example.org", "correct horse battery")
+    guest, admin = service.login("guest@example.org", "correct horse battery"), service.login()
+    url = service.ws_url("metrics")
+    open_client(url, guest).wait_for(lambda messages: messages)
+    refused_one = open_client(url, guest)
+    assert refused_one.wait_closed() == 1013
+    text = "You have 1 open streams; close some of them"
+    assert [m["data"]["message"] for m in refused_one.messages] == [text]
+    admins = [open_client(url, admin) for _ in range(2)]
+    for client in admins:
+        client.wait_for(lambda messages: messages)
+    refused_one = open_client(url, admin)
+    assert refused_one.wait_closed() == 1013
+    text = "Your network has 3 open streams; close some of them"
+    assert [m["data"]["message"] for m in refused_one.messages] == [text]
+    # A place comes back when its client leaves.
+    admins[0].close()
+
+    def accepted() -> bool:
+        client = open_client(url, admin)
+        client.wait_for(lambda messages: messages)
+        return client.types[0] != "error"
+
+    wait_until(accepted, "a free place")
+
+
 def test_too_many_collectors_is_1013(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
 ) -> None:

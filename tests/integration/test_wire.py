@@ -490,6 +490,48 @@ def test_what_is_no_request_is_refused(server: Gunicorn, data: bytes, status: st
     assert server.log.count("Traceback") == before
 
 
+def test_refusals_do_not_fill_the_log(own: Callable[..., Gunicorn]) -> None:
+    """The first refusal is in the log at once; the others follow as a number."""
+    server = own()
+    for _ in range(20):
+        client = Raw(server.port)
+        client.send(b"nonsense\r\n\r\n")
+        assert client.head().split()[1] == "400"
+    assert server.log.count("request_refused") == 1
+    assert server.stop() == 0
+    assert server.log.count("requests_refused") == 1
+    assert "count=19" in re.sub(r"\x1b\[[0-9;]*m", "", server.log)
+
+
+def test_connections_of_an_address_are_bounded(own: Callable[..., Gunicorn]) -> None:
+    """A client address has a part of the places; trusted proxies are exempt."""
+    server = own(server_connections_per_address=3, server_forwarded_allow_ips="127.0.0.9")
+    held = [Raw(server.port) for _ in range(3)]
+    assert _get_from("127.0.0.1", server.port) == 429
+    assert _get_from("127.0.0.2", server.port) == 200
+    wait_until(lambda: "too many connections" in server.log, "the refusal in the log")
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            proxy = ("127.0.0.9", 0)
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), SECONDS, proxy)
+            )
+        assert _get_from("127.0.0.9", server.port) == 200
+    # A refused client may come back as soon as another one has left.
+    held.pop().sock.close()
+    wait_until(lambda: _get_from("127.0.0.1", server.port) == 200, "a free place")
+
+
+def _get_from(address: str, port: int) -> int:
+    """Return the status for a client with this address, whose request is sent first."""
+    client = http.client.HTTPConnection("127.0.0.1", port, SECONDS, (address, 0))
+    with contextlib.closing(client):
+        client.request("GET", "/")
+        answer = client.getresponse()
+        assert json.loads(answer.read())
+        return answer.status
+
+
 def test_an_empty_line_before_a_request_is_ignored(server: Gunicorn) -> None:
     """Some old clients end a body with one (RFC 9112 §2.2)."""
     client = Raw(server.port)
@@ -547,6 +589,43 @@ def test_slow_and_deaf_clients_hold_no_place(own: Callable[..., Gunicorn], data:
     assert server.get("/")[0] == 200
     for client in clients:
         client.sock.close()
+
+
+@pytest.mark.parametrize("data", HOLDERS.values(), ids=HOLDERS)
+def test_slow_and_deaf_clients_lose_their_places_to_others(
+    own: Callable[..., Gunicorn], data: bytes
+) -> None:
+    """While a worker is full its patience is short, however long the other limits are."""
+    server = own(server_worker_connections=10, server_full_patience_seconds=0.5)
+    clients = [Raw(server.port) for _ in range(15)]
+    for client in clients:
+        client.send(data)
+    begun = time.monotonic()
+    assert server.get("/")[0] == 200
+    assert time.monotonic() - begun < 8
+    if data not in BODIES.values():  # this application does not catch a body's end
+        assert server.log.count("Traceback") == 0
+    for client in clients:
+        client.sock.close()
+
+
+def test_a_slow_reader_keeps_its_place(own: Callable[..., Gunicorn]) -> None:
+    """A client that makes progress is not dropped while the worker is full."""
+    server = own(server_worker_connections=1, server_full_patience_seconds=2)
+    client = Raw(server.port)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)
+    client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    length = int(re.search(r"Content-Length: (\d+)", client.head())[1])  # type: ignore[index]
+    other = Raw(server.port)  # needs the place
+    pause = threading.Event()
+    for _ in range(10):
+        client.exactly(400_000)
+        length -= 400_000
+        pause.wait(0.5)
+    assert len(client.exactly(length)) == length
+    client.sock.close()
+    other.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert other.head().startswith("HTTP/1.1 200 ")
 
 
 def test_a_slow_reader_gets_everything(own: Callable[..., Gunicorn]) -> None:

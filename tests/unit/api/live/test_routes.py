@@ -61,13 +61,13 @@ class FakeHub:
 class Stage:
     """The application with its WebSocket routes; ``accepted`` holds the open connections."""
 
-    def __init__(self, api: Api, paths: Paths) -> None:
+    def __init__(self, api: Api, paths: Paths, **limits: int) -> None:
         self.api = api
         self.hub = FakeHub()
         self.store = api.services.store
         self.sessions = SessionWatch(self.store, 60.0)
         self.accepted: list[Client] = []
-        settings = Settings(streams=StreamSettings(max_clients=2))
+        settings = Settings(streams=StreamSettings(**limits))
         hub = cast(Hub, self.hub)
         add_routes(api.app, Live(self.store, settings, paths, hub, self.sessions))
 
@@ -84,7 +84,7 @@ class Stage:
 @pytest.fixture
 def stage(api: Api, paths: Paths) -> Stage:
     """The application with its routes."""
-    return Stage(api, paths)
+    return Stage(api, paths, max_clients=2)
 
 
 @pytest.fixture
@@ -231,6 +231,75 @@ class TestPermission:
         stage.ask(path, bob)
         assert stage.accepted[-1].code is None
         assert len(stage.hub.listeners) == 1
+
+
+class TestPlaces:
+    """A user and an address have a part of the places, whatever the routes."""
+
+    def codes(self, stage: Stage) -> list[int | None]:
+        """Return the close codes of all clients."""
+        return [client.code for client in stage.accepted]
+
+    def test_of_a_user(self, api: Api, paths: Paths, ada: User, bob: User, app: App) -> None:
+        """The addresses do not matter, an admin has no such limit, and places come back."""
+        stage = Stage(api, paths, max_per_user=2)
+        stage.store.apps.grant(app.id, bob.id)
+        for number, path in enumerate((f"{LOGS}?appId=1", f"{DEPLOYMENT}?deploymentId=1", METRICS)):
+            stage.ask(path, bob, remote_addr=f"192.0.2.{number}")
+        assert self.codes(stage) == [None, None, 1013]
+        (message,) = stage.accepted[2].received
+        text = "You have 2 open streams; close some of them"
+        assert (message["type"], message["data"]["message"]) == ("error", text)
+        for _ in range(3):
+            stage.ask(METRICS, ada)
+        assert self.codes(stage)[3:] == [None, None, None]
+        first = cast(Connection, stage.accepted[0])
+        assert first.on_close is not None
+        first.on_close(first)
+        stage.ask(METRICS, bob)
+        stage.ask(METRICS, bob)
+        assert self.codes(stage)[6:] == [None, 1013]
+
+    @pytest.mark.parametrize(
+        ("addresses", "other"),
+        [
+            (["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"], "192.0.2.2"),
+            (["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"], "2001:db8:0:1::1"),
+        ],
+    )
+    @pytest.mark.parametrize("behind_a_proxy", [False, True])
+    def test_of_an_address(
+        self,
+        api: Api,
+        paths: Paths,
+        ada: User,
+        bob: User,
+        addresses: list[str],
+        other: str,
+        behind_a_proxy: bool,
+    ) -> None:
+        """An IPv6 network counts as one address; a trusted proxy tells the address."""
+        stage = Stage(api, paths, max_per_address=2)
+        for address, user in zip([*addresses, other], (ada, bob, ada, ada), strict=True):
+            headers = {"X-Forwarded-For": address} if behind_a_proxy else {}
+            remote = "127.0.0.1" if behind_a_proxy else address
+            stage.ask(METRICS, user, headers=headers, remote_addr=remote)
+        assert self.codes(stage) == [None, None, 1013, None]
+        (message,) = stage.accepted[2].received
+        text = "Your network has 2 open streams; close some of them"
+        assert (message["type"], message["data"]["message"]) == ("error", text)
+
+    @pytest.mark.parametrize("forwarded", [None, "", "unknown"])
+    def test_of_a_proxy_that_names_no_client(
+        self, api: Api, paths: Paths, ada: User, forwarded: str | None
+    ) -> None:
+        """Its address stands for many clients; another's address never does."""
+        stage = Stage(api, paths, max_per_address=1)
+        headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+        for remote in ("127.0.0.1", "192.0.2.1"):
+            for _ in range(2):
+                stage.ask(METRICS, ada, headers=headers, remote_addr=remote)
+        assert self.codes(stage) == [None, None, None, 1013]
 
 
 class TestSessions:
