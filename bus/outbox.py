@@ -9,7 +9,7 @@ from msgspec import structs
 
 from bus import wire
 from bus.replay import START, Position, Snapshot
-from bus.wire import Flag, Header, Kind
+from bus.wire import Flag, Header, Kind, Message
 
 Packet = tuple[bytes, bytes]
 """A packed header and a body."""
@@ -29,6 +29,7 @@ class Outbox:
         self._keep_bytes = keep_bytes
         self._kept: deque[Packet] = deque()
         self._kept_bytes = 0
+        self._status: Message | None = None
         self._claimed = False
 
     @property
@@ -46,6 +47,7 @@ class Outbox:
         self._epoch, self._next = (after.epoch, after.seq + 1) if after.epoch else (self.term, 1)
         self._kept.clear()
         self._kept_bytes = 0
+        self._status = None
         self._claimed = True
         return self._claim(wire.NO_FLAGS if resume else Flag.RESET)
 
@@ -55,30 +57,44 @@ class Outbox:
         if snapshot.seq:
             self._epoch, self._next = snapshot.epoch, snapshot.seq + 1
         # The next broker needs the predecessor's messages, too.
-        for message in snapshot.messages:
+        for message in (snapshot.status, *snapshot.messages):
+            if message is None:
+                continue
             # The broker drops messages of an older token than the last claim's.
             header = structs.replace(message.header, term=self.term)
-            self._keep((wire.pack(header), message.body))
+            self._note_status(header, message.body)
+            if not header.apart:
+                self._keep((wire.pack(header), message.body))
 
     def number(
         self, kind: Kind, body: bytes, *, count: int = 1, flags: Flag = wire.NO_FLAGS, code: int = 0
     ) -> Packet:
         """Number, keep and return the next message."""
-        header = wire.pack(Header(kind, self._epoch, self.term, self._next, count, flags, code))
+        header = Header(kind, self._epoch, self.term, self._next, count, flags, code)
         self._next += count
-        packet = (header, body)
+        self._note_status(header, body)
+        packet = (wire.pack(header), body)
         self._keep(packet)
         return packet
 
     def resend(self) -> Iterator[Packet]:
-        """Yield the kept messages and then a claim, for a new broker.
+        """Yield the newest status, the kept messages and then a claim, for a new broker.
 
         Yield nothing if nothing has been claimed or published yet.
         """
+        if self._status is not None:
+            # It may no longer be among the kept messages.
+            header = self._status.header
+            flags = header.flags | Flag.APART
+            yield wire.pack(structs.replace(header, flags=flags)), self._status.body
         if self._claimed or self._kept:
             yield from list(self._kept)
             # Last, because the claim tells the broker that it has all messages now.
             yield self._claim(wire.NO_FLAGS)
+
+    def _note_status(self, header: Header, body: bytes) -> None:
+        if header.kind in wire.STATES:
+            self._status = Message(self.topic, header, body)
 
     def _claim(self, flags: Flag) -> Packet:
         return wire.pack(Header(Kind.CLAIM, self._epoch, self.term, 1, flags=flags)), b""

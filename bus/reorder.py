@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Self
 from msgspec import structs
 
 from bus.replay import Position, Snapshot
-from bus.wire import Kind, Message
+from bus.wire import STATES, Kind, Message
 from mist import messages
 from mist.messages import SkipReason
 
@@ -62,6 +62,7 @@ class ReorderBuffer:
         self._hold_at_most = hold
         self._held: list[Message] = []
         self._stuck: Position | None = None
+        self._status = Position()
         self._last_line = _Line()
         self._overlap = _Line()
         self._unproven = False  # lines may be missing between the epochs
@@ -86,6 +87,7 @@ class ReorderBuffer:
         Live messages behind a gap stay held if the replay was sent before them.  Then
         ``missing`` stays true, and the caller has to ask again.
         """
+        yield from self._state(snapshot)
         # The broker remembers each message before it forwards it.  A replay that was sent
         # after a held message therefore includes that message.
         lost_before = self._lost_before(snapshot, settled=settled)
@@ -110,6 +112,14 @@ class ReorderBuffer:
             else:
                 yield from self._leap(message)
         self._stuck = self.position if late and not was_missing else None
+
+    def _state(self, snapshot: Snapshot) -> Iterator[Message]:
+        """Pass on the newest status if the broker has dropped it from the messages."""
+        # It is passed on before the Gap in whose place it was.
+        status = snapshot.status
+        if status is not None and _position_of(status) > max(self.position, self._status):
+            self._status = _position_of(status)
+            yield status
 
     def _lost_before(self, snapshot: Snapshot, *, settled: bool) -> Position:
         """The position before which missing messages can no longer arrive.
@@ -183,6 +193,8 @@ class ReorderBuffer:
             message = _without_first(message, known)
         self.position = Position(header.epoch, last)
         self._term, self._forgotten = header.term, False
+        if header.kind in STATES and _position_of(message) <= self._status:
+            return
         if header.kind is Kind.LOG and header.history and self._overlap.timestamp:
             message = self._without_overlap(message)
         lines = header.kind is Kind.LOG and bool(message.body)

@@ -42,6 +42,8 @@ class Snapshot(NamedTuple):
     """The messages after the position that was asked for."""
     number: int = 0
     """The number of the request; 0 if it had none."""
+    status: Message | None = None
+    """The newest status, if it is after the position but no longer among the messages."""
 
     @property
     def tells_where_to_resume(self) -> bool:
@@ -108,4 +110,5 @@ def parse_replay_reply(frames: list[bytes]) -> Snapshot:
     pairs = zip(rest[::2], rest[1::2], strict=True)
     messages = [Message(topic, wire.unpack(header), body) for header, body in pairs]
     number = _NUMBER.unpack(mark)[0] if mark else 0
-    return Snapshot(topic, epoch, term, seq, messages, number)
+    status = messages.pop(0) if messages and messages[0].header.apart else None
+    return Snapshot(topic, epoch, term, seq, messages, number, status)

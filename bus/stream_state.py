@@ -28,6 +28,8 @@ class StreamState:
 
     def take(self, header: Header) -> None:
         """Take the next message of the stream."""
+        if header.apart:
+            return  # older than what follows, so it shows neither a beginning nor an end
         if header.epoch != self._epoch:
             self._epoch, self.complete = header.epoch, False  # each epoch has its own history
         if header.kind is not Kind.READY:

@@ -56,8 +56,14 @@ class Kind(IntEnum):
     """No body: the history with which a collector starts is complete."""
     CLAIM = 7
     """No body, not forwarded: the collector with this term claims the topic."""
+    STATE = 8
+    """One ``status`` message for clients that come from now on; to the others it is no news."""
     SKIPPED = 9
     """One ``skipped`` message: lines before this place are gone."""
+
+
+# The kinds that show the state of a topic's source, of which the newest is kept.
+STATES: Final = frozenset({Kind.STATUS, Kind.STATE})
 
 
 class Flag(IntFlag):
@@ -67,13 +73,18 @@ class Flag(IntFlag):
     """Part of the log from before the collector started."""
     RESET = 2
     """With CLAIM: empty the topic's buffer, because a new epoch begins."""
+    APART = 4
+    """With STATUS or STATE: the topic's newest, kept apart from its lines.
+
+    Messages between this one and the next may be left out, which is no loss.
+    """
 
 
 NO_FLAGS: Final = Flag(0)
 
 # Lookup tables, because calling an enumeration takes as long as the rest of unpack().
 _KINDS: Final = {int(kind): kind for kind in Kind}
-_FLAGS: Final = {number: Flag(number) for number in range(int(Flag.HISTORY | Flag.RESET) + 1)}
+_FLAGS: Final = {number: Flag(number) for number in range(2 * int(Flag.APART))}
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -102,6 +113,11 @@ class Header(msgspec.Struct, frozen=True):
     def history(self) -> bool:
         """Return True if the message is part of the collector's initial history."""
         return bool(self.flags & Flag.HISTORY)
+
+    @property
+    def apart(self) -> bool:
+        """Return True if the message was kept apart from the topic's others."""
+        return bool(self.flags & Flag.APART)
 
     @property
     def final(self) -> bool:

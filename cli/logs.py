@@ -7,18 +7,19 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import click
+from msgspec import structs
 
 from bus import topics
 from bus.follower import Follower, Item
 from bus.reorder import Gap
 from bus.stream_state import StreamState
-from bus.wire import Kind, Message
+from bus.wire import STATES, Kind, Message
 from cli import terminal
 from cli.state import opened_store
 from mist import close_codes, messages
 from mist.apps import management
 from mist.errors import BusError, Exit
-from mist.log_range import LogRange, log_range
+from mist.log_range import After, LinePosition, LogRange, log_range
 from mist.paths import resolve_paths
 from mist.settings import Settings, load_settings
 
@@ -83,51 +84,72 @@ class Wanted:
 
     def _hold(self, message: Message) -> None:
         self._stream.take(message.header)
-        self._first = self._first or message.header.seq
+        if not message.header.apart:
+            self._first = self._first or message.header.seq
         if message.body:  # READY has none
             self._held.append(message)
-        if message.header.kind is Kind.STATUS:
+        if message.header.kind in STATES:
             self._engine_state = messages.read_status(message.body).state
 
     def beginning(self) -> list[Item]:
         """Return the status, the last lines, and the message that ended the stream, if any."""
         # The newest status is enough: the container may have changed its state in between.
-        statuses = [held for held in self._held if held.header.kind is Kind.STATUS]
+        statuses = [held for held in self._held if held.header.kind in STATES]
         last = self._held[-1]
         ended = [last] if last.header.final else []
-        return [*statuses[-1:], *self._tail(ended), *ended]
+        status = [_as_news(newest) for newest in statuses[-1:]]
+        return [*status, *self._tail(ended), *ended]
 
     def _tail(self, ended: list[Message]) -> list[Item]:
         refused = bool(ended) and ended[0].header.kind is Kind.ERROR
         if refused and not self._stopped:
             return []
-        logs = [held for held in self._held if held.header.kind is Kind.LOG]
-        count = sum(held.header.count for held in logs)
+        logs = HeldLog([held for held in self._held if held.header.kind is Kind.LOG])
         # With fewer lines than the collector reads at most, and from number 1 on, the log
         # has no older lines, so none can be reported as skipped.
-        complete = count < self._reach and self._first == 1
-        chosen = self._lines.select(_timestamps(logs), self._reach)
+        complete = logs.lines < self._reach and self._first == 1
+        chosen = self._lines.choose(logs, self._reach)
         skipped = chosen.skipped(complete=complete)
         notice: list[Item] = [Gap(skipped)] if skipped else []
         # _last yields the newest first.
-        return notice + [*_last(logs, chosen.lines)][::-1]
+        return notice + [*logs.last(chosen.lines)][::-1]
 
 
-def _timestamps(logs: list[Message]) -> Iterator[str]:
-    """Yield the times of the lines, the newest first."""
-    for message in reversed(logs):
-        for line in reversed(message.body.split(b"\n")):
-            yield messages.log_timestamp(line)
+def _as_news(status: Message) -> Message:
+    """Return a status for a reader who has just come, to whom any state is news."""
+    return status._replace(header=structs.replace(status.header, kind=Kind.STATUS))
 
 
-def _last(logs: list[Message], missing: int) -> Iterator[Message]:
-    """Yield messages with the last ``missing`` lines, the newest first."""
-    for message in reversed(logs):
-        if missing <= 0:
-            return
-        lines = message.body.split(b"\n")[-missing:]
-        missing -= len(lines)
-        yield message._replace(body=b"\n".join(lines))
+class HeldLog:
+    """The lines in the messages of a log."""
+
+    def __init__(self, logs: list[Message]) -> None:
+        self._logs = logs
+        self.lines = sum(message.header.count for message in logs)
+
+    def timestamps(self) -> Iterator[str]:
+        """Yield the times of the lines, the newest first."""
+        for message in reversed(self._logs):
+            for line in reversed(message.body.split(b"\n")):
+                yield messages.log_timestamp(line)
+
+    def after(self, position: LinePosition) -> After:
+        """Count the lines after the line with this position."""
+        lines = 0
+        for header in (message.header for message in reversed(self._logs)):
+            if header.epoch == position.epoch and header.seq <= position.seq:
+                return After(lines + max(0, header.last - position.seq))
+            lines += header.count
+        return After(lines, None)
+
+    def last(self, missing: int) -> Iterator[Message]:
+        """Yield messages with the last ``missing`` lines, the newest first."""
+        for message in reversed(self._logs):
+            if missing <= 0:
+                return
+            lines = message.body.split(b"\n")[-missing:]
+            missing -= len(lines)
+            yield message._replace(body=b"\n".join(lines))
 
 
 class Printer:

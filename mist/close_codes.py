@@ -25,6 +25,8 @@ PERMISSION_DENIED: Final = 4403
 NOT_FOUND: Final = 4404
 NOT_RUNNING: Final = 4409
 """The container exists but is not running."""
+NOT_READABLE: Final = 4410
+"""The container's log driver does not let the engine read the log."""
 
 SENDABLE: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 """The codes that a close frame may carry.

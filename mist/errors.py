@@ -124,6 +124,21 @@ class ContainerNotFound(EngineError):
         return f"no such container: {self.container}"
 
 
+class LogNotReadable(EngineError):
+    """The container's log driver does not let the engine read the log."""
+
+    def __init__(self, driver: str) -> None:
+        super().__init__(driver)
+        self.driver = driver
+
+    def __str__(self) -> str:
+        return (
+            f"The container's log driver does not support reading: it is {self.driver!r}, and "
+            "the Docker Engine can read json-file, local and journald. Create the container "
+            "again with one of these, such as `docker run --log-driver local …`"
+        )
+
+
 class StoreError(MistError):
     """The store cannot be read or written: a full disk, a lock, or a wrong URL."""
 

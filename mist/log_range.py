@@ -5,42 +5,93 @@ The HTTP API and ``mist logs`` share them, and differ only in how they report a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
-from typing import NamedTuple
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Protocol
 
 from mist import clock, validation
 from mist.errors import UsageError
 from mist.ids import MAX_ID
+
+# The form of a position; nobody but this module may depend on it.
+_POSITION: Final = re.compile(r"p([1-9a-f][0-9a-f]{0,15})\.([1-9a-f][0-9a-f]{0,15})", re.ASCII)
+
+
+class LinePosition(NamedTuple):
+    """The position of a line in its topic: the number ``seq`` of an epoch.
+
+    Its text is the ``pos`` of a log message, which a client may pass as ``since``.
+    """
+
+    epoch: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"p{self.epoch:x}.{self.seq:x}"
+
+
+# The position of no line, so that none is found.
+NOWHERE: Final = LinePosition(0, 0)
+
+
+class KeptLog(Protocol):
+    """The lines that a service still has."""
+
+    def timestamps(self) -> Iterator[str]:
+        """Yield the times of the lines, the newest first."""
+
+    def after(self, position: LinePosition) -> After:
+        """Count the lines after the line with this position."""
+
+
+class After(NamedTuple):
+    """The number of kept lines after a line, and of those before them that are gone."""
+
+    lines: int
+    gone: int | None = 0
+    """None if the line was not found, so that nobody knows."""
 
 
 class LogRange(NamedTuple):
     """The newest ``tail`` lines among the lines after ``since``.  None means no limit."""
 
     tail: int | None = None
-    since: str | None = None
+    since: str | LinePosition | None = None
 
-    def select(self, newest_first: Iterable[str], reach: int) -> Selection:
-        """Choose from the kept lines, given their time stamps.
+    def choose(self, log: KeptLog, reach: int) -> Selection:
+        """Choose from the kept lines.
 
         ``reach`` is the largest number of lines that a client may receive (``replay.lines``).
         """
-        most = reach if self.tail is None else min(self.tail, reach)
-        if self.since is None:
-            return Selection(most, 0, beyond=False)
-        later, found = _count_after(self.since, newest_first, reach)
-        older = max(0, later - most)
+        if isinstance(self.since, LinePosition):
+            after = log.after(self.since)
+            if after.gone is None:
+                # Lines are skipped for all that is known; 1 says that they cannot be counted.
+                return Selection(min(after.lines, self._most(reach)), 1, self.tail is None)
+            return self._select(after, reach)
+        return self.select(log.timestamps(), reach)
+
+    def select(self, newest_first: Iterable[str], reach: int) -> Selection:
+        """Choose from the kept lines, given their time stamps."""
+        if not isinstance(self.since, str):
+            return Selection(self._most(reach), 0, beyond=False)
+        return self._select(_after_time(self.since, newest_first), reach)
+
+    def _most(self, reach: int) -> int:
+        return reach if self.tail is None else min(self.tail, reach)
+
+    def _select(self, after: After, reach: int) -> Selection:
+        shown = min(after.lines, self._most(reach))
+        older = after.lines - shown + (after.gone or 0)
         # A client that asked for a number of lines expects that there are others.
-        return Selection(
-            later - older, older, beyond=self.tail is None and not (found and not older)
-        )
+        return Selection(shown, older, self.tail is None and (after.gone is None or older > 0))
 
 
 class Selection(NamedTuple):
     """The number of the newest lines to show.
 
-    ``older`` counts the kept lines after ``since`` that are out of reach.  ``beyond`` is
-    True if ``since`` lies before all lines within reach.
+    ``older`` counts the lines after ``since`` that are out of reach.  ``beyond`` is
+    True if ``since`` lies before all lines within reach, or was not found.
     """
 
     lines: int
@@ -61,25 +112,32 @@ def log_range(tail: str | None, since: str | None, default: int, *, prefix: str 
     A UsageError names the parameter with ``prefix`` in front of it.
     """
     lines = None if tail is None else validation.integer(f"{prefix}tail", tail, 0, MAX_ID)
-    try:
-        after = None if since is None else clock.normalize(since)
-    except ValueError as error:
-        raise UsageError(f"{prefix}since: {error}") from None
+    after = None if since is None else _since(since, f"{prefix}since")
     return LogRange(default if lines is None and after is None else lines, after)
 
 
-def _count_after(since: str, newest_first: Iterable[str], reach: int) -> tuple[int, bool]:
-    """Count the lines after the line of that time; return also whether there is such a line."""
-    # The lines are in the engine's order, which is the order of their times unless the clock
-    # was set back.  Therefore the line with exactly that time decides, and only without one
-    # the newest earlier line.
-    count = -1
-    lines = iter(newest_first)
-    for count, timestamp in enumerate(lines):
+def _since(text: str, name: str) -> str | LinePosition:
+    if match := _POSITION.fullmatch(text):
+        epoch, seq = (int(number, 16) for number in match.groups())
+        if max(epoch, seq) <= MAX_ID:
+            return LinePosition(epoch, seq)
+    try:
+        return clock.normalize(text)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}, nor the pos of a log message") from None
+
+
+def _after_time(since: str, newest_first: Iterable[str]) -> After:
+    """Count the lines after the last one of this time.
+
+    The lines are in the engine's order, which is not always the order of their times.  If
+    there is no line of this time, it lies before the first later one: then lines may come
+    that were seen before, but none is left out.
+    """
+    later, seen = 0, 0
+    for seen, timestamp in enumerate(newest_first, 1):
         if timestamp == since:
-            return count, True
-        if timestamp < since:
-            rest = islice(lines, max(0, reach - count - 1))
-            exact = (more for more, later in enumerate(rest, count + 1) if later == since)
-            return next(exact, count), True
-    return count + 1, False
+            return After(seen - 1)
+        if timestamp > since:
+            later = seen
+    return After(later, 0 if later < seen else None)

@@ -7,11 +7,12 @@ text frame.  The ``read_…`` functions raise msgspec.DecodeError for any other 
 
 from __future__ import annotations
 
+import time
 from typing import Final, Literal
 
 import msgspec
 
-from mist import clock
+from mist import clock, uptime
 
 Stream = Literal["stdout", "stderr"]
 
@@ -41,12 +42,27 @@ _LOG_TAILS: Final[dict[str, bytes]] = {
 LOG_TIMESTAMP: Final = slice(len(_LOG_HEAD), len(_LOG_HEAD) + 30)
 
 
-class ContainerStatus(msgspec.Struct, frozen=True):
+class ContainerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """``data`` of a container's ``status``; ``status`` is text such as "Up 2 hours"."""
 
     container: str
     state: str
     status: str
+    deployment_id: int | None = None
+    """The deployment that made the container, if one of this installation did."""
+
+
+class ContainerRun(msgspec.Struct, frozen=True):
+    """The run of a container that a ``status`` describes.
+
+    It is on the bus only; the web tier and the terminal make of it a status as of now.
+    """
+
+    id: str
+    started: str
+    health: str
+    began: str
+    """The time at which the duration in ``status`` began; empty if it has none."""
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True):
@@ -113,8 +129,11 @@ class _Envelope(msgspec.Struct, frozen=True):
     data: object
 
 
-class _StatusMessage(msgspec.Struct, frozen=True):
+class _ContainerStatusMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    type: str
+    timestamp: str
     data: ContainerStatus
+    run: ContainerRun | None = None
 
 
 class _DeploymentStatusMessage(msgspec.Struct, frozen=True):
@@ -130,7 +149,7 @@ class _Notice(msgspec.Struct, frozen=True):
 
 
 _log: Final = msgspec.json.Decoder(LogMessage)
-_status: Final = msgspec.json.Decoder(_StatusMessage)
+_status: Final = msgspec.json.Decoder(_ContainerStatusMessage)
 _deployment_status: Final = msgspec.json.Decoder(_DeploymentStatusMessage)
 _notice: Final = msgspec.json.Decoder(_Notice)
 _metrics: Final = msgspec.json.Decoder(MetricsSample)
@@ -144,9 +163,27 @@ def log(timestamp: str, line: str, stream: Stream) -> bytes:
     return b"".join((_LOG_HEAD, timestamp.encode(), _LOG_MIDDLE, _encode(line), _LOG_TAILS[stream]))
 
 
+def positioned(message: bytes, position: str) -> bytes:
+    """Return a message of :func:`log` with the position of its line."""
+    return b'%b,"pos":"%b"}}' % (message[:-2], position.encode())
+
+
 def status(data: ContainerStatus | DeploymentStatus) -> bytes:
     """Return a ``status`` message with the current time."""
     return _encode(_Envelope("status", clock.now(), data))
+
+
+def container_status(data: ContainerStatus, run: ContainerRun) -> bytes:
+    """Return a container's ``status`` message for the bus, with the current time."""
+    return _encode(_ContainerStatusMessage("status", clock.now(), data, run))
+
+
+def current_status(message: bytes) -> bytes:
+    """Return a container's ``status`` message for a client, as of now.
+
+    ``message`` may have been on the bus long ago.
+    """
+    return status(read_status(message))
 
 
 def error(message: str) -> bytes:
@@ -196,8 +233,18 @@ def read_log(message: bytes) -> LogMessage:
 
 
 def read_status(message: bytes) -> ContainerStatus:
-    """Decode the data of a container's ``status`` message."""
-    return _status.decode(message).data
+    """Decode the data of a container's ``status`` message, as of now."""
+    found = _status.decode(message)
+    if found.run is None:
+        return found.data
+    words = uptime.as_of(time.time_ns(), found.data.status, found.run.began)
+    return msgspec.structs.replace(found.data, status=words)
+
+
+def read_run(message: bytes) -> tuple[str, ContainerRun | None]:
+    """Return the engine's state in a container's ``status`` message, and the run."""
+    found = _status.decode(message)
+    return found.data.state, found.run
 
 
 def read_deployment_status(message: bytes) -> DeploymentStatus:

@@ -44,6 +44,8 @@ class AppFacts(msgspec.Struct, frozen=True, array_like=True):
     """A deployment is replacing its container."""
     error: str = ""
     """Why the store could not be read; the other fields have no meaning then."""
+    installation: str = ""
+    """The id of this installation, which its deployments write into a label."""
 
 
 class _Duplicate(Protocol):
@@ -78,6 +80,10 @@ class Notice:
     def deploying(self) -> bool:
         """Return True while a deployment is replacing the container."""
         return self._read().deploying
+
+    def installation(self) -> str:
+        """Return the id of this installation."""
+        return self._read().installation
 
     def collectors(self) -> int:
         """Return the number of running collectors, including this one."""
@@ -134,7 +140,7 @@ class Noticeboard:
     def post(self, page: int, facts: AppFacts) -> None:
         """Replace the facts on a page."""
         container = None if facts.container is None else _short(facts.container)
-        short = AppFacts(container, facts.deploying, _short(facts.error))
+        short = msgspec.structs.replace(facts, container=container, error=_short(facts.error))
         notice = msgspec.msgpack.encode(short)
         record = _HEAD.pack(zlib.crc32(notice), len(notice)) + notice
         self._memory[page * _PAGE : page * _PAGE + len(record)] = record

@@ -56,7 +56,7 @@ class Loop:
         self._web = web
         self._began = clock.now()
         self._link = BrokerLink()
-        self._notices = Notices(store.apps)
+        self._notices = Notices(store.apps, store.installation)
         tokens = FencingTokens(paths.fencing)
         self._readers = Readers(settings, paths.readers, store.apps.containers)
         self._spawner = Spawner(

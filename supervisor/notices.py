@@ -25,8 +25,9 @@ class AppLookup(Protocol):
 class Notices:
     """The notices of the running collectors, one for each application."""
 
-    def __init__(self, apps: AppLookup) -> None:
+    def __init__(self, apps: AppLookup, installation: str = "") -> None:
         self._apps = apps
+        self._installation = installation
         self._board = Noticeboard()
         self._pages: dict[int, int] = {}
         self._posted: dict[int, AppFacts] = {}
@@ -87,5 +88,8 @@ class Notices:
     def _read(self, app_ids: Collection[int]) -> dict[int, AppFacts]:
         found = self._apps.containers(app_ids) if app_ids else {}
         return {
-            app_id: AppFacts(found.get(app_id), app_id in self._deploying) for app_id in app_ids
+            app_id: AppFacts(
+                found.get(app_id), app_id in self._deploying, installation=self._installation
+            )
+            for app_id in app_ids
         }

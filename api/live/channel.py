@@ -12,18 +12,17 @@ from typing import NamedTuple
 import msgspec
 from gevent import spawn_later
 
-from api.live import ring as rings
 from api.live.listener import Listener
 from api.live.refusal import refuse
 from api.live.ring import Cursor, Parts, Ring
 from api.websocket.connection import Connection
 from api.websocket.frames import text_frame, text_frames
 from bus.reorder import Gap, ReorderBuffer
-from bus.replay import Position, Snapshot
+from bus.replay import START, Position, Snapshot
 from bus.stream_state import StreamState
 from bus.wire import Kind, Message
 from mist import close_codes, messages
-from mist.log_range import LogRange
+from mist.log_range import NOWHERE, LinePosition, LogRange
 from mist.settings import Settings
 
 NO_COLLECTOR = "The collector does not start; see `mist status` on the server"
@@ -38,10 +37,12 @@ class SubscribeOptions(NamedTuple):
 
     tail: int | None
     """The number of last messages of the kind that the topic carries."""
-    since: str | None = None
-    """Only messages after this time stamp."""
+    since: str | LinePosition | None = None
+    """Only messages after the line with this time stamp, or at this position."""
     stopped: bool = False
     """Send the tail even if the container is not running."""
+    positions: bool = False
+    """Add its position to each line."""
 
 
 class StreamEnd(NamedTuple):
@@ -70,6 +71,8 @@ class Channel(Listener):
         self._truncated = False
         self._waiting: dict[Connection, SubscribeOptions] = {}
         self._unconfirmed: set[Connection] = set()
+        self._awaited: set[Connection] = set()
+        self._with_positions: set[Connection] = set()
         self._joined: dict[Connection, Cursor] = {}
 
     @property
@@ -98,7 +101,11 @@ class Channel(Listener):
         """Remove a client."""
         self._waiting.pop(connection, None)
         self._unconfirmed.discard(connection)
+        self._awaited.discard(connection)
         self._joined.pop(connection, None)
+        self._with_positions.discard(connection)
+        if not self._with_positions:
+            self.ring.forget_positions()
 
     def feed(self, message: Message) -> None:
         """Take a live message from the bus."""
@@ -121,24 +128,47 @@ class Channel(Listener):
             connection.flush()
 
     def settle_all(self) -> None:
-        """Serve every waiting client."""
-        for connection in list(self._waiting):
-            self.serve(connection)
+        """Serve every waiting client that has not seen more than this worker."""
+        for connection, options in list(self._waiting.items()):
+            if self._ahead(options):
+                self._await(connection)
+            else:
+                self.serve(connection)
 
     def serve(self, connection: Connection) -> None:
         """Serve a waiting client according to the present state."""
         self._unconfirmed.discard(connection)
+        self._awaited.discard(connection)
         options = self._waiting.pop(connection, None)
         if options is None:
             return  # served or gone before its timer fired
         if self.ending is not None:
             self._refuse(connection, options, self.ending)
+        elif self._ahead(options):
+            self._join(connection, options._replace(since=NOWHERE))
         else:
             self._join(connection, options)
+
+    def _ahead(self, options: SubscribeOptions) -> bool:
+        """Return True if the client's position is one that this worker has yet to reach.
+
+        Another worker may have been faster.
+        """
+        return isinstance(options.since, LinePosition) and options.since > self.position
+
+    def _await(self, connection: Connection) -> None:
+        """Let a client wait until this worker has reached its position."""
+        if connection not in self._awaited:
+            self._awaited.add(connection)
+            # By then, a replay has brought this worker up to what the broker has.  A position
+            # that is still ahead is not one of this topic's.
+            wait = 2 * self._settings.streams.reconcile_seconds
+            self._later(wait, self.serve, connection)
 
     def give_up(self, connection: Connection) -> None:
         """Close a client that has waited too long."""
         self._unconfirmed.discard(connection)
+        self._awaited.discard(connection)
         # The timer also fires for clients that were served in the meantime.
         if self._waiting.pop(connection, None) is not None:
             refuse(connection, NO_COLLECTOR, close_codes.TRY_AGAIN_LATER)
@@ -166,23 +196,31 @@ class Channel(Listener):
     def _apply(self, ordered: Iterable[Message | Gap]) -> None:
         for item in ordered:
             if isinstance(item, Gap):
-                self.ring.append(text_frame(messages.skipped(item.lost, item.reason)), Kind.STATUS)
+                self.ring.append(text_frame(messages.skipped(item.lost, item.reason)), Kind.LOG)
             else:
                 self._take(item)
 
     def _take(self, message: Message) -> None:
         header, body = message.header, message.body
+        # A status that was kept apart comes before messages that it followed.
+        position = START if header.apart else Position(header.epoch, header.seq)
         self._state.take(header)
         if header.kind is Kind.LOG:
             # A time stamp lies in the first 64 bytes of a line; do not copy the whole line.
             last = messages.log_timestamp(body[body.rfind(b"\n") + 1 :][:64])
-            self.ring.append(text_frames(body), Kind.LOG, header.count, last)
+            self.ring.append(text_frames(body), Kind.LOG, header.count, last, position=position)
+        elif header.kind is Kind.STATE:
+            self._status = body
+        elif header.kind is Kind.STATUS:
+            # A status after an ending means that the container runs again.
+            self._status, self.ending = body, None
+            self.ring.append(self._status_frame(), Kind.STATUS, position=position)
+        elif header.kind is Kind.SKIPPED:
+            # As part of the log, so that clients that come back are told, too.
+            self.ring.append(text_frame(body), Kind.LOG, position=position)
         elif header.kind is not Kind.READY:
-            self.ring.append(text_frame(body), header.kind)
-            if header.kind is Kind.STATUS:
-                # A status after an ending means that the container runs again.
-                self._status, self.ending = body, None
-            elif header.final:
+            self.ring.append(text_frame(body), header.kind, position=position)
+            if header.final:
                 self._end(StreamEnd(header.kind, body, header.code))
 
     def _end(self, ending: StreamEnd) -> None:
@@ -195,19 +233,32 @@ class Channel(Listener):
         self._joined.clear()
 
     def _join(self, connection: Connection, options: SubscribeOptions) -> None:
-        cursor = Cursor(self.ring, self._prelude(options))
+        cursor = Cursor(self.ring, self._prelude(options), positions=options.positions)
+        if options.positions:
+            self._with_positions.add(connection)
         self._joined[connection] = cursor
         connection.source = cursor
         connection.flush()
 
     def _prelude(self, options: SubscribeOptions) -> list[bytes]:
         """Return the frames of the status and of the earlier messages that the client wants."""
-        status = [text_frame(self._status)] if self._status else []
-        wanted = LogRange(options.tail, options.since)
-        chosen = wanted.select(rings.timestamps(self.ring), self._reach)
+        status = [self._status_frame()] if self._status else []
+        chosen = LogRange(options.tail, options.since).choose(self.ring, self._reach)
         skipped = chosen.skipped(complete=self._complete())
         notice = [text_frame(messages.skipped(skipped))] if skipped else []
-        return status + notice + rings.tail(self.ring, chosen.lines, self._kind)
+        # A client that resumes has to learn of lines that are missing right after its last one.
+        resumes = options.since is not None and options.tail is None and not skipped
+        frames = self.ring.tail_frames(
+            chosen.lines, self._kind, positions=options.positions, gap=resumes
+        )
+        return status + notice + frames
+
+    def _status_frame(self) -> bytes:
+        """Return the newest status, as of now."""
+        try:
+            return text_frame(messages.current_status(self._status))
+        except msgspec.MsgspecError:
+            return text_frame(self._status)  # not one of our collectors'
 
     def _complete(self) -> bool:
         """Return True if the ring holds everything that the container ever wrote."""
@@ -224,7 +275,7 @@ class Channel(Listener):
             # The end was news for earlier clients only; this one came to a stopped container.
             code = close_codes.NOT_RUNNING
             body = messages.error(f"Container is not running (state: {self._engine_state()})")
-        if code == close_codes.NOT_RUNNING:
+        if code in {close_codes.NOT_RUNNING, close_codes.NOT_READABLE}:
             parts = self._prelude(options if options.stopped else SubscribeOptions(tail=0))
         connection.source = Parts(*parts, text_frame(body))
         connection.finish(code)

@@ -25,7 +25,10 @@ def count(req: falcon.Request, name: str, most: int) -> int | None:
 
 
 def lines(req: falcon.Request, default: int) -> LogRange:
-    """Return the range of ``tail`` and ``since``; the last ``default`` lines without both."""
+    """Return the range of ``tail`` and ``since``; the last ``default`` lines without both.
+
+    ``since`` is a time or the ``pos`` of a log message.
+    """
     since = req.get_param("since")
     try:
         # In a query, "+" encodes a space.  An unescaped "+01:00" therefore arrives as " 01:00".

@@ -97,7 +97,7 @@ def refuse_absent(connection: Connection, identity: Identity, what: str) -> None
 
 
 class ContainerLogRoute:
-    """``/ws/container/logs?appId=``, with ``tail``, ``since`` and ``stopped``."""
+    """``/ws/container/logs?appId=``, with ``tail``, ``since``, ``stopped`` and ``pos``."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -124,7 +124,8 @@ class ContainerLogRoute:
 
     def _options(self, req: falcon.Request) -> SubscribeOptions:
         lines = options.lines(req, self._live.settings.streams.tail_lines)
-        return SubscribeOptions(lines.tail, lines.since, options.switch(req, "stopped"))
+        stopped, positions = (options.switch(req, name) for name in ("stopped", "pos"))
+        return SubscribeOptions(lines.tail, lines.since, stopped, positions)
 
 
 class DeploymentRoute:

@@ -2,6 +2,9 @@
 
 A buffer holds the newest messages of one topic, bounded in lines and in bytes.  It
 decides by the numbers in the headers which messages are new, and never reads a body.
+
+A status is state: however many lines follow it, it stays true.  So the newest status of
+a topic is kept until another one replaces it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
+
+from msgspec import structs
 
 from bus import topics, wire
 from bus.replay import Position
@@ -29,6 +34,11 @@ class _Kept(NamedTuple):
     @property
     def size(self) -> int:
         return len(self.body) + OVERHEAD_BYTES
+
+
+class _Status(NamedTuple):
+    header: Header
+    body: bytes
 
 
 class Buffer:
@@ -53,10 +63,13 @@ class Buffer:
         self._kept: deque[_Kept] = deque()
         self._weight = 0
         self._bytes = 0
+        self._status: _Status | None = None
 
     def append(self, packed: bytes, header: Header, body: bytes) -> None:
         """Keep a message that the caller has found to be new."""
         self.seq = last = header.last
+        if header.kind in wire.STATES:
+            self.keep_status(header, body)
         kept = _Kept(packed, body, last, _weight(header))
         self._kept.append(kept)
         self._weight += kept.weight
@@ -66,11 +79,28 @@ class Buffer:
             self._weight -= oldest.weight
             self._bytes -= oldest.size
 
+    def keep_status(self, header: Header, body: bytes) -> None:
+        """Keep a status apart from the other messages, in place of an older one."""
+        if self._status is None or header.seq > self._status.header.seq:
+            self._status = _Status(header, body)
+
     def after(self, position: Position) -> Iterator[tuple[bytes, bytes]]:
-        """Return header and body of each message that reaches beyond a position."""
+        """Yield header and body of each message that reaches beyond a position.
+
+        The newest status comes first, with the flag APART, if it was dropped.
+        """
         # A position in another epoch says nothing about the numbers of this one.
         seq = position.seq if position.epoch == self.epoch else 0
-        return ((kept.header, kept.body) for kept in self._kept if kept.last > seq)
+        status = self._status
+        if status is not None and seq < status.header.seq and self._dropped(status.header):
+            flags = status.header.flags | Flag.APART
+            yield wire.pack(structs.replace(status.header, flags=flags)), status.body
+        for kept in self._kept:
+            if kept.last > seq:
+                yield kept.header, kept.body
+
+    def _dropped(self, header: Header) -> bool:
+        return not self._kept or header.seq < wire.unpack(self._kept[0].header).seq
 
     @property
     def size(self) -> int:
@@ -126,6 +156,11 @@ class Buffers:
                 return False  # from a collector that was replaced
             buffer = self._new(topic, header)
             buffer.whole = False  # until the claim that follows the resent messages
+        if header.apart:
+            # Resent to a new broker.  Subscribers have it, or get it with their next replay.
+            if header.term >= buffer.term and header.epoch == buffer.epoch:
+                buffer.keep_status(header, body)
+            return False
         if not _is_next(buffer, header):
             return False
         buffer.term = header.term

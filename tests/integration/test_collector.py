@@ -448,7 +448,7 @@ def test_an_engine_that_hangs(own_engine: PrivateEngine, container: str, collect
 def test_a_log_driver_that_cannot_be_read(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:
-    """A log that cannot be read gives one error with the engine's message."""
+    """A log that cannot be read gives its status and one error that names the driver."""
     host = engine.client.create_host_config(network_mode="none", log_config=LogConfig(type="none"))
     engine.client.create_container(
         "mist-test/busybox:1", ["/bin/sh", "-c", WAIT], name=container, host_config=host
@@ -456,8 +456,9 @@ def test_a_log_driver_that_cannot_be_read(
     engine.client.start(container)
     one = collect(engine)
     one.until(lambda c: c.count(Kind.ERROR))
-    assert "does not support reading" in one.events()[-1]["data"]["message"]
-    assert one.got[-1].header.code == 1013
+    assert "does not support reading: it is 'none'" in one.events()[-1]["data"]["message"]
+    assert [message.header.code for message in one.got if message.header.code] == [4410]
+    assert one.kinds()[:2] == [Kind.STATUS, Kind.ERROR]
 
 
 def test_a_deployment_may_take_its_time(

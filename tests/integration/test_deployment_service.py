@@ -350,18 +350,25 @@ def test_rolling_back_over_http(site: Site, container: str) -> None:
 def test_the_container_log_goes_on_across_a_deployment(
     site: Site, container: str, open_client: OpenClient
 ) -> None:
-    """One connection shows the old container's last line, a status and the new one's first line."""
+    """One connection shows the old container's last line, a status and the new one's first line.
+
+    Each status names the deployment that made its container.
+    """
     app, repository = site.app(container, run=CHATTY.format(name="old"))
-    assert site.wait(site.deploy(app))["status"] == "success"
+    old = site.deploy(app)
+    assert site.wait(old)["status"] == "success"
     viewer = open_client(site.service.ws_url("container/logs", appId=app), site.cookie)
     viewer.wait_lines(1)
     repository.commit({"Dockerfile": dockerfile(run=CHATTY.format(name="new"))}, "New")
-    assert site.wait(site.deploy(app))["status"] == "success"
+    new = site.deploy(app)
+    assert site.wait(new)["status"] == "success"
     assert viewer.wait_lines(3) == ["old begins", "old ends", "new begins"]
     kinds = [m["type"] for m in viewer.messages]
     assert kinds[0] == "status"
     assert "status" in kinds[kinds.index("log") : -1]
     assert not {"error", "end"} & set(kinds)
+    made_by = [message["data"]["deployment_id"] for message in viewer.of_type("status")]
+    assert made_by == [old, new]
 
 
 def test_the_container_log_goes_on_across_a_failed_deployment(

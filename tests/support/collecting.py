@@ -10,7 +10,7 @@ import msgspec
 
 from bus.replay import START, Position, Snapshot
 from bus.wire import NO_FLAGS, Flag, Kind
-from mist.errors import ContainerNotFound, EngineUnreachable
+from mist.errors import ContainerNotFound, EngineUnreachable, LogNotReadable
 from mist.settings import CollectorSettings, Settings
 from workers.container.collector import Collector
 from workers.container.container import Container
@@ -197,6 +197,24 @@ class FakeStream(LogStream):
                 yield event.lines
 
 
+class FakeEvents:
+    """Events about a container, as many as a test says."""
+
+    descriptor = FakeBus.descriptor
+    pending = 0
+    """The number of changes that have not been noticed yet."""
+
+    def follow(self, container: str) -> bool:
+        """Return False: nothing happened before."""
+        assert container
+        return False
+
+    def happened(self) -> bool:
+        """Return True once for each change."""
+        self.pending -= (happened := self.pending > 0)
+        return happened
+
+
 class FakeEngine:
     """An engine with one name, the container behind it, and logs by container id."""
 
@@ -209,6 +227,13 @@ class FakeEngine:
         self.depths: list[int | None] = []
         self.followed: list[FakeStream] = []
         self.log_failure = ""
+        self.changes = FakeEvents()
+        self.unreadable: set[str] = set()
+
+    def events(self, wake: int) -> FakeEvents:
+        """Return the scripted events."""
+        assert wake == FakeBus.descriptor
+        return self.changes
 
     def look(self, _name: str) -> Container | None:
         """Return the scripted container of the next look, or else the current one."""
@@ -231,7 +256,7 @@ class FakeEngine:
         near: bool = False,
     ) -> LogStream:
         """Return the log behind the resume point."""
-        self._answer()
+        self._answer(one)
         self.depths.append(tail)
         if one.id not in self.logs:
             raise ContainerNotFound(one.id)
@@ -245,10 +270,10 @@ class FakeEngine:
             [Lines(lines), Ended(self.log_failure)], joined=joined, entries=len(shown)
         )
 
-    def follow(self, _one: Container, *, wake: int) -> LogStream:
+    def follow(self, one: Container, *, wake: int) -> LogStream:
         """Return the next scripted stream."""
         assert wake == FakeBus.descriptor
-        self._answer()
+        self._answer(one)
         self.followed.append(self.streams.pop(0))
         return self.followed[-1]
 
@@ -257,9 +282,11 @@ class FakeEngine:
         self._answer()
         return self.logs[one.id][-1] if self.logs.get(one.id) else None
 
-    def _answer(self) -> None:
+    def _answer(self, log_of: Container | None = None) -> None:
         if self.fails:
             raise self.fails
+        if log_of is not None and log_of.id in self.unreadable:
+            raise LogNotReadable("syslog")
 
     def go_away(self) -> None:
         """Become unreachable."""
@@ -279,6 +306,10 @@ class FakeApp:
     def deploying(self) -> bool:
         """Return True during a deployment."""
         return self.replaced
+
+    def installation(self) -> str:
+        """Return the id of this installation."""
+        return "ours"
 
 
 class History:

@@ -15,10 +15,10 @@ import structlog
 
 from bus.wire import NO_FLAGS, Flag
 from mist import close_codes
-from mist.errors import EngineError, EngineUnreachable
+from mist.errors import EngineError, EngineUnreachable, LogNotReadable
 from mist.messages import UNKNOWN
 from mist.settings import Settings
-from workers.container import history
+from workers.container import history, status
 from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.publisher import LogPublisher
@@ -50,6 +50,9 @@ class AppStatus(Protocol):
     def deploying(self) -> bool:
         """Return True while a deployment is replacing its container."""
 
+    def installation(self) -> str:
+        """Return the id of this installation of Mist."""
+
 
 class Collector:
     """A state machine that publishes one container's log."""
@@ -77,6 +80,8 @@ class Collector:
         self._missed: ResumePoint | None = None  # the last line when a newer one was missed
         self._delay = _FIRST_DELAY
         self._trouble_since: float | None = None  # None while the engine answers
+        self._events = source.events(out.descriptor)
+        self._unreadable = ""  # the id of a container whose log the engine cannot read
         self._work: dict[State, Callable[[], Event]] = {
             State.STARTING: self._start,
             State.REJOINING: self._rejoin,
@@ -96,6 +101,8 @@ class Collector:
         """Do the work of the current state and enter the next one."""
         try:
             event = self._work[self.state]()
+        except LogNotReadable as error:
+            event = self._refuse_reading(error)
         except EngineError as error:
             self._leave_stream()
             self._trouble(error)
@@ -112,11 +119,16 @@ class Collector:
         container = self._source.look(self._name)
         if container is None:
             return self._refuse("Container not found")
-        self._publish_history(container)
-        self._trouble_since = None
         self._seen = container
-        self._out.claims.enter(container.id, self._out.resume_point)
         running = container.running or container.restarting
+        try:
+            self._publish_history(container)
+        except LogNotReadable:
+            if running:
+                raise
+            self._publish_status(container, Flag.HISTORY)  # it is to be started first
+        self._trouble_since = None
+        self._out.claims.enter(container.id, self._out.resume_point)
         if not running:
             # The error goes before "ready": clients that wait for the history must get the
             # error instead of the history.
@@ -138,15 +150,15 @@ class Collector:
             self._out.forget_lines_before(container.created)
         self._leave_predecessors(container)
         self._out.claims.enter(container.id, self._out.resume_point)
-        # Without a line since its start, clients have not been told that the container runs.
-        if not self._out.published_since(container.started):
-            self._publish_status(container)
+        self._update_status(container)
         return Event.RUNNING
 
     def _follow(self) -> Event:
         """Publish lines as they arrive."""
         assert self._seen is not None
-        out, published = self._out, False
+        out, events, published = self._out, self._events, False
+        if events.follow(self._seen.id):
+            self._look_again()
         stream = self._stream or self._open_stream(self._seen)
         while True:
             out.await_broker()
@@ -161,8 +173,11 @@ class Collector:
                 isinstance(event, CheckDue) and self._stale(stream, event.silent)
             ):
                 break
-            elif isinstance(event, CheckDue):
-                out.claims.touch()
+            else:
+                if isinstance(event, CheckDue):
+                    out.claims.touch()
+                if events.happened():
+                    self._look_again()
         # A suspect stream stays open: it may be the only one that still reads a deleted file.
         if isinstance(event, Suspect) and stream.joined:
             return Event.SUSPECT
@@ -194,6 +209,7 @@ class Collector:
             self._change_container(container)
             self._publish_status(container)
             self._seen = container
+        self._update_status(container)
         return Event.RUNNING
 
     def _await_return(self) -> Event:
@@ -203,10 +219,15 @@ class Collector:
             container = self._source.look(self._name)
             if container and container.running:
                 return Event.RUNNING
-            patience = max(self._limits.stop_grace_seconds, self._patience(container))
-            left = since + patience - self._clock()
+            waited = self._clock() - since
+            left = max(self._limits.stop_grace_seconds, self._patience(container)) - waited
             if left <= 0:
                 return self._end(container)
+            if waited >= self._limits.stop_grace_seconds:
+                # The container is expected back, and then a single status tells its clients.
+                # A restart that takes its time is news.
+                quiet = container is None or not container.restarting
+                self._update_status(container, quiet=quiet)
             self._out.idle(min(pause, left))
             pause = min(2 * pause, _AWAY_LIMIT)
 
@@ -220,7 +241,7 @@ class Collector:
             return Event.MISSING
         if self._seen is None:
             return Event.FOUND
-        if container.running:
+        if container.running and container.id != self._unreadable:
             self._change_container(container)
             self._seen = container
             return Event.RUNNING
@@ -240,19 +261,48 @@ class Collector:
         if container:
             self._change_container(container)
             self._publish_rest(container)
+        elif self._seen:
+            self._publish_rest(self._seen)
+        if self._out.quiet or self._out.outdated(container):
             self._publish_status(container)
-        else:
-            if self._seen:
-                self._publish_rest(self._seen)
-            self._out.status(self._name, "exited", "Removed")
         self._seen = container or self._seen
         self._out.end()
         self._rarely = 1
         return Event.OVER
 
-    def _publish_status(self, container: Container, flags: Flag = NO_FLAGS) -> None:
-        words = self._source.words(container)
-        self._out.status(self._name, container.state, words, flags)
+    def _refuse_reading(self, error: LogNotReadable) -> Event:
+        """Publish once that the engine cannot read this container's log."""
+        assert self._seen is not None
+        self._unreadable = self._seen.id
+        self._publish_status(self._seen, NO_FLAGS if self._out.opened else Flag.HISTORY)
+        self._out.error(str(error), close_codes.NOT_READABLE)
+        if not self._out.opened:
+            self._out.ready()
+        return Event.OVER
+
+    def _look_again(self) -> None:
+        """Publish the state and the health of the container that is followed, if they changed."""
+        container = self._source.look(self._name)
+        if container is not None and container.same_run(self._seen):
+            self._update_status(container)
+
+    def _update_status(self, container: Container | None, *, quiet: bool = False) -> None:
+        """Publish the state and the health if they have changed."""
+        if self._out.outdated(container):
+            self._publish_status(container, quiet=quiet)
+
+    def _publish_status(
+        self,
+        container: Container | None,
+        flags: Flag = NO_FLAGS,
+        words: str = "",
+        *,
+        quiet: bool = False,
+    ) -> None:
+        if container is not None:
+            words = words or self._source.words(container)
+        body = status.encode(self._name, container, words, self._app.installation())
+        self._out.status(body, flags, quiet=quiet)
 
     def _change_container(self, container: Container) -> None:
         """Finish the log of the previous container if ``container`` is a different one."""
@@ -292,7 +342,7 @@ class Collector:
         next(newest)  # sends the request; the engine reads the log while it answers words()
         words = self._source.words(container)
         first = next(newest)
-        self._out.status(self._name, container.state, words, Flag.HISTORY)
+        self._publish_status(container, Flag.HISTORY, words)
         for lines in itertools.chain([first], newest):
             if self._out.unjoined:
                 rest.before(len(lines))
@@ -312,7 +362,7 @@ class Collector:
     def _open_stream(self, container: Container) -> LogStream:
         """Follow the log, and publish what it holds from before the stream."""
         out = self._out
-        stream = self._stream = self._source.follow(container, wake=out.descriptor)
+        stream = self._stream = self._source.follow(container, wake=self._events.descriptor)
         # The stream was over for the clients; a status reopens it.
         if out.final:
             self._publish_status(container)
@@ -373,6 +423,8 @@ class Collector:
         container = self._source.look(self._name)
         if container is None or not container.same_run(self._seen):
             return True
+        self._update_status(container)
+        self._events.follow(container.id)  # they may have broken off
         if not silent:
             return False
         self._trouble_since = None  # the engine answered, so whatever was wrong is over

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from mist.errors import EngineUnreachable
+from mist.ids import parse_id
+from workers import labels
 
 # The defaults of the log driver ``local``.
 _LOCAL: Final = {"max-size": "20m", "compress": "true"}
@@ -26,6 +28,19 @@ class Container(NamedTuple):
     """The size in bytes at which its log file is rotated; None if the log is not rotated."""
     compressed: bool = False
     """Rotated files are compressed, so the engine unpacks all of them at each reading."""
+    finished: str = ""
+    health: str = ""
+    """``starting``, ``healthy`` or ``unhealthy``; empty without a health check."""
+    log_driver: str = ""
+    installation: str = ""
+    """The installation of Mist that made it, according to its labels."""
+    deployment: int | None = None
+    """The deployment that made it, according to its labels."""
+
+    @property
+    def turned(self) -> str:
+        """The time of the engine's from which it counts how long the state has lasted."""
+        return self.started if self.running else self.finished
 
     def same_run(self, other: Container | None) -> bool:
         """Return True if the container was neither restarted nor replaced since ``other``."""
@@ -36,6 +51,8 @@ def container_of(answer: Any) -> Container:
     """Return the container described by an inspection."""
     try:
         state = answer["State"]
+        log = answer["HostConfig"].get("LogConfig") or {}
+        made = answer["Config"].get("Labels") or {}
         return Container(
             id=answer["Id"],
             started=state["StartedAt"],
@@ -46,11 +63,22 @@ def container_of(answer: Any) -> Container:
             created=answer["Created"],
             tty=answer["Config"]["Tty"],
             auto_remove=answer["HostConfig"]["AutoRemove"],
-            rotates_at=rotates_at(answer["HostConfig"].get("LogConfig") or {}),
-            compressed=compressed(answer["HostConfig"].get("LogConfig") or {}),
+            rotates_at=rotates_at(log),
+            compressed=compressed(log),
+            finished=state.get("FinishedAt", ""),
+            health=_health(state),
+            log_driver=log.get("Type", ""),
+            installation=made.get(labels.INSTALLATION, ""),
+            deployment=parse_id(made.get(labels.DEPLOYMENT, "")),
         )
     except (KeyError, TypeError, AttributeError):
         raise EngineUnreachable("its address", "the answer is not the Docker Engine's") from None
+
+
+def _health(state: dict[str, Any]) -> str:
+    status = str((state.get("Health") or {}).get("Status", ""))
+    # The engine's word for a container without a health check.
+    return "" if status == "none" else status
 
 
 def rotates_at(log: dict[str, Any]) -> int | None:

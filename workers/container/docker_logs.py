@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from mist import clock
-from mist.errors import ContainerNotFound
+from mist.errors import ContainerNotFound, LogNotReadable
 from mist.settings import Settings
 from workers import engine
 from workers.container.container import Container, container_of
+from workers.container.events import ContainerEvents
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 from workers.container.stream import LogStream
@@ -23,6 +24,9 @@ from workers.references import find_container
 
 # The engine is asked for lines from this long before the resume point on.
 _MARGIN_NS: Final = 1_000_000_000
+# The engine's answer for a log driver that it can only write to, and the status of that answer.
+_NOT_READABLE: Final = "does not support reading"
+_NOT_IMPLEMENTED: Final = 501
 
 
 class DockerLogs:
@@ -34,6 +38,10 @@ class DockerLogs:
     def __init__(self, settings: Settings, collectors: Callable[[], int]) -> None:
         self._settings = settings
         self._collectors = collectors
+
+    def events(self, wake: int) -> ContainerEvents:
+        """Return the events about a container; ``wake`` wakes those who wait for them, too."""
+        return ContainerEvents(self._settings, wake)
 
     def look(self, name: str) -> Container | None:
         """Return the container of this name, or None; raise EngineError without an answer."""
@@ -98,6 +106,8 @@ class DockerLogs:
             # Removed since the look; not a failure of the engine.
             if error.status == 404:
                 raise ContainerNotFound(container.id) from None
+            if error.status == _NOT_IMPLEMENTED or _NOT_READABLE in str(error):
+                raise LogNotReadable(container.log_driver) from None
             raise
         return LogStream(
             reply, container, self._settings.collector, resume, collectors=self._collectors

@@ -12,15 +12,17 @@ from typing import Final, Protocol
 
 from bus.replay import START, Position, Snapshot
 from bus.stream_state import StreamState
-from bus.wire import NO_FLAGS, Flag, Kind
+from bus.wire import NO_FLAGS, STATES, Flag, Kind
 from mist import close_codes, messages
-from mist.messages import ContainerStatus, SkipReason
+from mist.messages import SkipReason
 from mist.settings import Settings
-from workers.container import batch, resume
+from workers.container import batch, resume, status
 from workers.container.claim_file import ClaimFile
 from workers.container.claims import numbered
+from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
+from workers.container.status import Shown
 
 # The number of earlier containers to remember.  A deployment alternates between two.
 _LEFT: Final = 8
@@ -68,6 +70,9 @@ class LogPublisher:
         self.unjoined = False
         """They may lack lines, which a longer history may contain."""
         self.claims = claims or ClaimFile()
+        self.quiet = False
+        """Only clients that come from now on were told the last state."""
+        self._shown: Shown | None = None
         self._bus = bus
         self._limit = settings.bus.batch_bytes
         self._left: dict[str, ResumePoint | None] = {}
@@ -109,6 +114,11 @@ class LogPublisher:
             if message.header.kind is Kind.LOG and message.header.seq >= first:
                 self.resume_point = resume.after(self.resume_point, batch.lines_of(message.body))
         self.claims.resume(self.resume_point)
+        statuses = [one for one in snapshot.messages if one.header.kind in STATES]
+        newest = statuses[-1] if statuses else snapshot.status
+        if newest is not None:
+            self._shown = status.decode(newest.body)
+            self.quiet = newest.header.kind is Kind.STATE
         state = StreamState.of(snapshot)
         self.opened, self.final = state.complete, state.final
 
@@ -159,15 +169,25 @@ class LogPublisher:
             self.claims.lines(self._bus.next + count - 1, point)
             self._bus.publish(Kind.LOG, body.data, count=count, flags=flags)
 
-    def status(self, container: str, state: str, words: str, flags: Flag = NO_FLAGS) -> None:
-        """Publish the container's state; a stream that was over is open again."""
-        body = messages.status(ContainerStatus(container, state, words))
-        self._publish(Kind.STATUS, body, flags=flags)
+    def status(self, body: bytes, flags: Flag = NO_FLAGS, *, quiet: bool = False) -> None:
+        """Publish the container's state; a stream that was over is open again.
+
+        With ``quiet``, only clients that come from now on are told.
+        """
+        self._publish(Kind.STATE if quiet else Kind.STATUS, body, flags=flags)
+        self._shown, self.quiet = status.decode(body), quiet
         self.final = False
 
     def skipped(self, lines: int, reason: SkipReason, flags: Flag = NO_FLAGS) -> None:
         """Publish that lines are missing here; ``lines`` may be ``messages.UNKNOWN``."""
         self._publish(Kind.SKIPPED, messages.skipped(lines, reason), flags=flags)
+
+    def outdated(self, container: Container | None) -> bool:
+        """Return True if the last published status shows another state or another run."""
+        if self._shown is None and container is not None:
+            # Unknown, but a line since its start shows that it was published as running.
+            return not self.published_since(container.started)
+        return self._shown != Shown.of(container)
 
     def ready(self) -> None:
         """Publish that the history is complete."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from mist.errors import ContainerNotFound
+from mist.errors import ContainerNotFound, LogNotReadable
 from workers.container.container import Container
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
@@ -58,8 +58,8 @@ class Recovery:
                 yield from self._read(None)
             elif not (yield from self._search()):
                 yield from self._all_that_is_left()
-        except ContainerNotFound:
-            # Removed, and its log with it.
+        except (ContainerNotFound, LogNotReadable):
+            # Removed, and its log with it; or the engine never kept one.
             self.ahead = self._suspect is not None
 
     def _search(self) -> Generator[list[Line], None, bool]:

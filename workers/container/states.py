@@ -68,6 +68,8 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.STARTING, Event.RESTARTING): State.AWAY,
     (State.STARTING, Event.OVER): State.ENDED,
     (State.STARTING, Event.TROUBLE): State.STARTING,
+    # The log of its container cannot be read.
+    (State.FOLLOWING, Event.OVER): State.ENDED,
     (State.REJOINING, Event.RUNNING): State.FOLLOWING,
     (State.REJOINING, Event.STOPPED): State.AWAY,
     (State.REJOINING, Event.OVER): State.ENDED,

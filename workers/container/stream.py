@@ -321,8 +321,23 @@ class LogStream:
         self._pacer.collectors = self._collectors()
 
 
+class ChangeEvents(Protocol):
+    """The engine's events about a container; see :class:`events.ContainerEvents`."""
+
+    descriptor: int
+
+    def follow(self, container: str) -> bool:
+        """Follow the container with this id; return True unless that was so before."""
+
+    def happened(self) -> bool:
+        """Return True if there were events since the last call."""
+
+
 class LogSource(Protocol):
     """The engine as a collector sees it; see :class:`docker_logs.DockerLogs`."""
+
+    def events(self, wake: int) -> ChangeEvents:
+        """Return the events about a container; ``wake`` wakes those who wait for them, too."""
 
     def look(self, name: str) -> Container | None:
         """Return the container of this name, or None."""

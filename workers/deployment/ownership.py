@@ -12,15 +12,14 @@ from typing import Final, NamedTuple
 from mist.ids import parse_id
 from mist.store import Store
 from mist.store.records import App
+from workers import labels
 from workers.deployment.errors import DeploymentError
 from workers.references import Inspection
 
-# The labels of every container that a deployment creates.
-INSTALLATION: Final = "mist.installation"
-APP: Final = "mist.app"
-DEPLOYMENT: Final = "mist.deployment"
-# The time at which the deployment was requested, to the nanosecond.
-QUEUED: Final = "mist.queued"
+INSTALLATION: Final = labels.INSTALLATION
+APP: Final = labels.APP
+DEPLOYMENT: Final = labels.DEPLOYMENT
+QUEUED: Final = labels.QUEUED
 
 
 class NotReplaceable(DeploymentError):

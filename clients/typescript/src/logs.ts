@@ -51,11 +51,12 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   open(): WebSocketLike {
     const { tail, since, stopped } = this.#options;
     this.complete = false;
-    this.#asked = this.#resumeTime();
+    this.#asked = this.#resumeAt();
     return this.service.open('ws/container/logs', {
       appId: this.appId,
       ...(this.#asked === '' ? { tail, since } : { since: this.#asked }),
       stopped: stopped ? 1 : undefined,
+      pos: 1,
     });
   }
 
@@ -107,8 +108,8 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
 
   // -------------------------------------------------------------------- resume
 
-  /** Return the time to resume after; empty to repeat the first request. */
-  #resumeTime(): string {
+  /** Return the position or the time to resume after; empty to repeat the first request. */
+  #resumeAt(): string {
     if (!this.#point.empty) return this.#point.since;
     if (!this.#empty || this.#options.since !== undefined) return '';
     return this.#options.tail === 0 ? this.#statusTime : BEGINNING;

@@ -23,9 +23,10 @@ export function countOf(value: unknown): number {
 
 /** Return the line of a `log` message, or null if there is none. */
 export function lineOf(message: Message): LogLine | null {
-  const { line, stream } = dataOf(message);
+  const { line, stream, pos } = dataOf(message);
   if (typeof line !== 'string') return null;
-  return { time: timeOf(message), stream: stream === 'stderr' ? 'stderr' : 'stdout', line };
+  const found = { time: timeOf(message), stream: stream === 'stderr' ? 'stderr' : 'stdout', line };
+  return (typeof pos === 'string' ? { ...found, pos } : found) as LogLine;
 }
 
 export function errorOf(message: Message): ErrorEvent {

@@ -1,15 +1,16 @@
 /**
  * Resume a log where it was left, without I/O.
  *
- * The service resumes after a time, and several lines can have the same time, or
- * times slightly out of order. The client therefore requests the lines from a moment
- * before the last line, and drops those that it knows: everything up to the last line.
- * It finds that line again by its time, stream, text and number of occurrences. (If
- * lines are equal in all of these to the nanosecond, those before the first requested
- * one cannot be told from later ones. The service would have to number its lines.)
+ * The service numbers its lines and resumes exactly after the position of the last one.
+ *
+ * A service of an earlier version resumes after a time, and several lines can have the same
+ * time, or times slightly out of order. The client therefore requests the lines from a moment
+ * before the last line, and drops those that it knows: everything up to the last line. It
+ * finds that line again by its time, stream, text and number of occurrences. It does the same
+ * if the service does not know the position any more and answers with all that it has.
  */
 
-import { compareTimes, earlier } from './time.ts';
+import { compareTimes, earlier, isTime } from './time.ts';
 import type { LogLine } from './types.ts';
 
 /** The number of lines to remember: more than the service repeats by default (1,000). */
@@ -30,6 +31,7 @@ const KEPT_CHARACTERS = 256;
 interface Seen {
   readonly time: string;
   readonly key: string;
+  readonly pos: string;
 }
 
 /** The newest lines of a log, so that a resumed stream continues after them. */
@@ -38,7 +40,7 @@ export class ResumePoint {
 
   /** Remember a line that was delivered. */
   push(line: LogLine): void {
-    this.#seen.push({ time: line.time, key: keyOf(line) });
+    this.#seen.push({ time: line.time, key: keyOf(line), pos: line.pos ?? '' });
     if (this.#seen.length >= 2 * REMEMBERED) this.#seen = this.#seen.slice(-REMEMBERED);
   }
 
@@ -47,10 +49,13 @@ export class ResumePoint {
   }
 
   /**
-   * Return the time to request: a moment before the last line, but not before the lines that are
-   * remembered if that is long enough ago. Empty if nothing is remembered.
+   * Return the position of the last line, or else the time to request: a moment before the last
+   * line, but not before the lines that are remembered if that is long enough ago. Empty if
+   * nothing is remembered.
    */
   get since(): string {
+    const position = this.#seen.at(-1)?.pos ?? '';
+    if (position !== '') return position;
     const last = this.#seen.at(-1)?.time ?? '';
     const first = this.#seen[0]?.time ?? '';
     const earliest = earlier(last, MARGIN_MS);
@@ -61,8 +66,15 @@ export class ResumePoint {
 
   /** Return a filter that separates known from new lines in an answer to a `since` request. */
   resume(since: string): Resume {
+    if (!isTime(since)) return this.#resumeAt(since);
     const start = this.#seen.findIndex(({ time }) => compareTimes(time, since) > 0);
     return new Resume(start < 0 ? [] : this.#seen.slice(start), start !== 0);
+  }
+
+  #resumeAt(position: string): Resume {
+    // Lines may have been delivered after it, where one connection takes over from another.
+    const place = this.#seen.map(({ pos }) => pos).lastIndexOf(position);
+    return new Resume(this.#seen.slice(place + 1), place >= 0, this.#seen);
   }
 }
 
@@ -76,22 +88,32 @@ export interface Gap {
 export class Resume {
   /** The gap, known once the first new line is found or no more lines arrive. */
   gap: Gap | null = null;
-  readonly #counts = new Map<string, number>();
-  readonly #known: number;
   readonly #covered: boolean;
-  readonly #last: string;
-  readonly #horizon: string;
-  #joined: boolean;
+  readonly #all: readonly Seen[] | null;
+  #counts = new Map<string, number>();
+  #known = 0;
+  #last = '';
+  #horizon = '';
+  #joined = false;
   #fed = false;
   #met = false;
   #skipped = 0;
   #held: LogLine[] = [];
 
-  /** `covered`: `known` contains every line that the service can count as known. */
-  constructor(known: readonly Seen[], covered: boolean) {
+  /**
+   * `covered`: `known` contains every line that the service can count as known. `all`: a
+   * position was requested, and these lines may come if the service does not find it.
+   */
+  constructor(known: readonly Seen[], covered: boolean, all: readonly Seen[] | null = null) {
+    this.#covered = covered;
+    this.#all = all;
+    this.#expect(known);
+  }
+
+  #expect(known: readonly Seen[]): void {
+    this.#counts = new Map();
     for (const { key } of known) this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
     this.#known = known.length;
-    this.#covered = covered;
     this.#last = known.at(-1)?.key ?? '';
     this.#horizon = earlier(known.at(-1)?.time ?? '', -MARGIN_MS);
     this.#joined = known.length === 0;
@@ -104,6 +126,8 @@ export class Resume {
   skip(lines: number): boolean {
     if (this.#fed) return false;
     this.#skipped += lines;
+    // The service says 1 if it cannot count, because it does not know the position.
+    if (this.#all !== null && this.#skipped === 1) this.#expect(this.#all);
     return true;
   }
 
@@ -149,7 +173,7 @@ export class Resume {
   #measure(): Gap {
     // Lines follow a known line without a gap, so only known lines were skipped.
     if (this.#met) return { missing: 0, exact: true };
-    if (this.#skipped === 0) return { missing: 0, exact: this.#known === 0 };
+    if (this.#skipped === 0) return { missing: 0, exact: this.#all !== null || this.#known === 0 };
     // The service says 1 if it cannot count.
     if (this.#skipped === 1) return { missing: 1, exact: false };
     return { missing: Math.max(0, this.#skipped - this.#known), exact: this.#covered };

@@ -13,6 +13,11 @@ export function compareTimes(a: string, b: string): number {
   return left < right ? -1 : Number(left > right);
 }
 
+/** Return true for an RFC 3339 time. */
+export function isTime(text: string): boolean {
+  return RFC3339.test(text);
+}
+
 /**
  * Return an RFC 3339 time in the form of the service: UTC, nine digits of a second, whose
  * order as text is the order in time. Return other texts unchanged.

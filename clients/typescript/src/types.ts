@@ -101,6 +101,8 @@ export interface LogLine {
   readonly time: string;
   readonly stream: LogChannel;
   readonly line: string;
+  /** The line's position: pass it as `since` to continue exactly after this line. */
+  readonly pos?: string;
 }
 
 /** The lines since the last event, in the engine's order. */
@@ -185,7 +187,10 @@ export interface ContainerLogsOptions extends StreamOptions {
   readonly appId: number;
   /** The number of lines to start with; 100 if neither this nor `since` is given. */
   readonly tail?: number;
-  /** Begin after this engine time (RFC 3339), as far back as the service remembers. */
+  /**
+   * Begin after the last line with this engine time (RFC 3339), or after the line with this
+   * `pos`, as far back as the service remembers.
+   */
   readonly since?: string;
   /** If the container does not run, send its tail before the error. */
   readonly stopped?: boolean;

@@ -39,7 +39,7 @@ test('it connects below the path of the address, with what is asked for', async 
   expect(world.sockets).toHaveLength(0);
   await settle();
   expect(world.socket.url).toBe(
-    'wss://mist.example/sub/ws/container/logs?appId=1&tail=5&stopped=1',
+    'wss://mist.example/sub/ws/container/logs?appId=1&tail=5&stopped=1&pos=1',
   );
   expect(logs.state).toBe('connecting');
 });
@@ -78,7 +78,7 @@ test('after a loss it resumes before the last line, drops what it has, and says 
   expect(logs.state).toBe('reconnecting');
   expect(of('state').at(-1)).toMatchObject({ retryIn: 150, reason: { code: 'network' } });
   await world.pass(200);
-  expect(world.socket.query).toEqual({ appId: '1', since: at(0) });
+  expect(world.socket.query).toEqual({ appId: '1', since: at(0), pos: '1' });
   world.socket.accept().say(status(), log(at(1_000_000_000), '1'), log(at(1_000_000_000), 'twin'));
   await world.pass(100);
   expect(lines()).toEqual(['0', '1', 'twin']);
@@ -86,6 +86,66 @@ test('after a loss it resumes before the last line, drops what it has, and says 
     { type: 'reconnected', missing: 0, exact: true, downtime: 200 },
   ]);
   expect(events.slice(-3).map(({ type }) => type)).toEqual(['status', 'reconnected', 'lines']);
+});
+
+/** A stream that is live and has two lines of one time, with positions. */
+async function placed() {
+  const world = new World();
+  const stream = follow(world);
+  await settle();
+  world.socket.accept().say(status(), log(at(5), 'a', 'p7.3'), log(at(5), 'a', 'p7.4'));
+  await world.pass(1100);
+  world.socket.drop();
+  await world.pass(200);
+  return { world, ...stream };
+}
+
+test('with positions it resumes exactly, among lines of one time and behind later ones', async () => {
+  const { world, lines, of } = await placed();
+  expect(world.socket.query).toEqual({ appId: '1', since: 'p7.4', pos: '1' });
+  world.socket.accept().say(status(), log(at(5), 'a', 'p7.5'), log(at(1), 'b', 'p7.6'));
+  await world.pass(10);
+  expect(lines()).toEqual(['a', 'a', 'a', 'b']);
+  expect(of('reconnected')).toMatchObject([{ missing: 0, exact: true }]);
+  expect(of('skipped')).toEqual([]);
+});
+
+test('with positions the number of missing lines is the one of the service', async () => {
+  const { world, lines, of } = await placed();
+  world.socket.accept().say(status(), skipped(41), log(at(5), 'a', 'p7.2f'));
+  await world.pass(10);
+  expect(lines()).toEqual(['a', 'a', 'a']);
+  expect(of('reconnected')).toMatchObject([{ missing: 41, exact: true }]);
+  expect(of('skipped')).toMatchObject([{ lines: 41, exact: true, reason: 'forgotten' }]);
+});
+
+test('a position that the service does not know any more repeats nothing', async () => {
+  const { world, lines, of } = await placed();
+  const all = ['z', 'a', 'a', 'b'].map((text, index) => log(at(5), text, `p9.${index + 1}`));
+  world.socket.accept().say(status(), skipped(1), ...all);
+  await world.pass(10);
+  expect(lines()).toEqual(['a', 'a', 'b']);
+  expect(of('reconnected')).toMatchObject([{ missing: 0, exact: true }]);
+  world.socket.drop();
+  await world.pass(500);
+  expect(world.socket.query.since).toBe('p9.4');
+});
+
+test('a check that takes over drops the lines that came meanwhile', async () => {
+  const world = new World();
+  const { lines, of } = follow(world);
+  await settle();
+  const first = world.socket.accept().say(status(), log(at(5), '0', 'p7.3'));
+  await world.pass(36_000);
+  expect(world.socket.query.since).toBe('p7.3');
+  const check = world.socket.accept();
+  first.say(log(at(5), '1', 'p7.4'));
+  await world.pass(10);
+  if (check.isOpen) check.say(status(), log(at(5), '1', 'p7.4'), log(at(5), '2', 'p7.5'));
+  else first.say(log(at(5), '2', 'p7.5'));
+  await world.pass(1100);
+  expect(lines()).toEqual(['0', '1', '2']);
+  expect(of('skipped')).toEqual([]);
 });
 
 test('what the service does not remember any more is told with its number', async () => {
@@ -148,7 +208,7 @@ test('a connection that broke before the tail came asks for the tail again', asy
   await settle();
   world.socket.accept().say(status()).drop();
   await world.pass(200);
-  expect(world.socket.query).toEqual({ appId: '1', tail: '10' });
+  expect(world.socket.query).toEqual({ appId: '1', tail: '10', pos: '1' });
 });
 
 test('while resuming, a second loss repeats and loses nothing', async () => {
@@ -179,6 +239,7 @@ test.each([
   [4403, 'Permission denied', 'forbidden'],
   [4404, 'Container not found', 'not-found'],
   [4409, 'Container is not running (state: exited)', 'not-running'],
+  [4410, "it is 'none', and the Docker Engine can read json-file", 'unreadable'],
 ])('close code %i ends it, with the words of the service', async (closeCode, message, code) => {
   const { world, logs, of } = await live();
   world.socket.say(failure(message)).drop(closeCode);

@@ -228,3 +228,55 @@ test('only the newest lines are remembered, and no more is asked for', () => {
   expect(resume.feed(line(50_000 * step, '50000'))).toHaveLength(1);
   expect(resume.gap).toEqual({ missing: 0, exact: true });
 });
+
+/** Return the lines with the positions that the service gives them. */
+const place = (log: readonly LogLine[]) =>
+  log.map((each, index) => ({ ...each, pos: `p7.${index + 1}` }));
+
+test('by position, every line comes once, whatever the times and the texts are', () => {
+  const cuts = fc.array(fc.nat({ max: 80 }), { maxLength: 6 });
+  fc.assert(
+    fc.property(logs, fc.nat({ max: 80 }), cuts, fc.boolean(), (times, tail, places, back) => {
+      const log = place(back ? [...times].reverse() : times);
+      const start = Math.min(tail, log.length - 1);
+      const point = new ResumePoint();
+      const got: LogLine[] = log.slice(start, start + 1);
+      for (const each of got) point.push(each);
+      for (const cut of [...places.sort((a, b) => a - b), log.length]) {
+        const written = log.slice(0, Math.max(cut, start + got.length));
+        const since = written.findIndex(({ pos }) => pos === point.since) + 1;
+        const served = { skipped: 0, lines: written.slice(since) };
+        const { lines, gap } = deliver(point, served, point.resume(point.since));
+        got.push(...lines);
+        expect(gap).toEqual({ missing: 0, exact: true });
+      }
+      expect(got).toEqual(log.slice(start));
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('by position, what is gone is counted, and lines of another numbering are recognised', () => {
+  fc.assert(
+    fc.property(logs, fc.nat(), fc.nat({ max: 20 }), (times, cut, gone) => {
+      const log = place(times.map((each, index) => ({ ...each, time: at(index * 1_000_000) })));
+      const seen = 1 + (cut % log.length);
+      const known = new ResumePoint();
+      for (const each of log.slice(0, seen)) known.push(each);
+      const { since } = known;
+      const rest = log.slice(Math.min(log.length, seen + gone + 2));
+      const skipped = Math.min(log.length, seen + gone + 2) - seen;
+      if (skipped > 1) {
+        const { lines, gap } = deliver(known, { skipped, lines: rest }, known.resume(since));
+        expect([lines, gap]).toEqual([rest, { missing: skipped, exact: true }]);
+      }
+      const point = new ResumePoint();
+      for (const each of log.slice(0, seen)) point.push(each);
+      const renumbered = log.map((each) => ({ ...each, pos: each.pos.replace('p7', 'p9') }));
+      const answer = { skipped: 1, lines: renumbered };
+      const { lines, gap } = deliver(point, answer, point.resume(since));
+      expect([lines, gap]).toEqual([renumbered.slice(seen), { missing: 0, exact: true }]);
+    }),
+    { numRuns: 1000 },
+  );
+});

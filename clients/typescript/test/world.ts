@@ -169,10 +169,10 @@ export const status = (state = 'running') => ({
   data: { container: 'mist-app-1', state, status: 'Up 2 hours' },
 });
 
-export const log = (timestamp: string, line: string, stream = 'stdout') => ({
+export const log = (timestamp: string, line: string, pos?: string) => ({
   type: 'log',
   timestamp,
-  data: { line, stream },
+  data: { line, stream: 'stdout', ...(pos === undefined ? {} : { pos }) },
 });
 
 export const failure = (message: string) => ({

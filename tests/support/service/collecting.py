@@ -46,7 +46,7 @@ class Collecting:
         self._stack.callback(self.store.close)
         self.store.migrate()
         self.app = self.store.apps.add("app", container=container)
-        self.notices = Notices(self.store.apps)
+        self.notices = Notices(self.store.apps, self.store.installation)
         self._stack.callback(self.notices.end)
         self._notice = self.notices.open(self.app.id)
         self.broker = self.start_broker()

@@ -51,6 +51,7 @@ class Stream:
         self.chance = chance
         self.written = 0
         self.term = self.published = 0
+        self.statuses = self.shown = 0  # the newest status of the collector and the subscriber
         self.settings = Settings(replay=ReplaySettings(lines=remembered))
         self.resend_bytes = resent * len(_line(1))
         self.outbox: Outbox | None = None
@@ -100,7 +101,13 @@ class Stream:
     def status(self) -> None:
         """Restart the container."""
         if self.outbox and self.buffers is not None:
-            self.publish(Kind.STATUS, b"{}")
+            self.publish_status()
+
+    def publish_status(self, flags: Flag = wire.NO_FLAGS) -> None:
+        """Publish the next status."""
+        self.statuses += 1
+        kind = Kind.STATUS if flags else self.chance.choice(sorted(wire.STATES))
+        self.publish(kind, b"%d" % self.statuses, flags=flags)
 
     def kill_collector(self) -> None:
         """Kill the collector; its memory is lost."""
@@ -127,7 +134,7 @@ class Stream:
         self.published = lines[-1] if lines else 0
         if not StreamState.of(snapshot).complete:
             if not lines:
-                self.publish(Kind.STATUS, b"{}", flags=Flag.HISTORY)
+                self.publish_status(Flag.HISTORY)
             while self.published < self.written:
                 self.publish_lines(self.chance.randint(1, 10), Flag.HISTORY)
             self.publish(Kind.READY, b"")
@@ -215,6 +222,7 @@ class Stream:
         self.sequence = ReorderBuffer()
         self.replay = ReplayClient(TOPIC, turn=1.0)
         self.passed = []
+        self.shown = 0
 
     def take(self, passed: Iterable[Message | Gap]) -> None:
         """Record what the subscriber passes on."""
@@ -225,6 +233,9 @@ class Stream:
                 lines = item.body.split(b"\n")
                 assert len(lines) == item.header.count
                 self.passed += [_number(line) for line in lines]
+            elif item.header.kind in wire.STATES:
+                assert int(item.body) > self.shown, "a status came again, or after a newer one"
+                self.shown = int(item.body)
 
     def settle(self) -> None:
         """Restore everything and deliver everything in transit."""
@@ -239,6 +250,7 @@ class Stream:
             self.ask()
             self.answer()
         assert not self.sequence.missing
+        assert self.shown == self.statuses, "the newest status did not come"
 
     def gaps(self) -> list[int]:
         """Return the missing lines without a Gap; raise AssertionError for a repeated one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
+from msgspec import structs
 
 from bus.follower import Item
 from bus.reorder import Gap
@@ -12,7 +13,7 @@ from bus.wire import Flag, Header, Kind, Message
 from cli.logs import Printer, Wanted
 from mist import messages
 from mist.errors import Exit
-from mist.log_range import LogRange
+from mist.log_range import LinePosition, LogRange
 from mist.messages import ContainerStatus
 
 _numbers = count(1)
@@ -100,6 +101,29 @@ def test_live_status_tells_that_the_history_is_complete() -> None:
     """A live status completes the history: a small buffer may hold nothing else."""
     body = messages.status(ContainerStatus("web", "running", "Up"))
     assert Wanted(LogRange(100), 1_000).hold([message(Kind.STATUS, body)])
+
+
+def test_status_that_was_kept_apart_comes_first() -> None:
+    """The newest status is shown although lines pushed it out; older lines count as skipped."""
+    wanted = Wanted(LogRange(since=stamp("1")), 1_000)
+    old = status("paused")
+    apart = old._replace(header=structs.replace(old.header, seq=1, flags=Flag.APART))
+    assert not wanted.hold([apart])
+    assert wanted.hold([log("5", "6", history=False)])
+    assert begun(wanted) == ["STATUS", "1 skipped", "5", "6"]
+
+
+def test_since_a_position() -> None:
+    """``since`` may be the position of a line; the next one is printed first."""
+    lines = log("5", "5", "5")
+    first = LinePosition(1, lines.header.seq)
+    for since, expected in (
+        (first, ["5", "5"]),
+        (LinePosition(9, 9), ["1 skipped", "5", "5", "5"]),
+    ):
+        wanted = Wanted(LogRange(since=since), 1_000)
+        assert wanted.hold([lines, READY])
+        assert begun(wanted) == expected
 
 
 def test_stopped_container_is_waited_out() -> None:

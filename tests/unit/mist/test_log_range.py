@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mist.errors import UsageError
-from mist.log_range import LogRange, Selection, log_range
+from mist.ids import MAX_ID
+from mist.log_range import LinePosition, LogRange, Selection, log_range
 
 
 def stamp(second: int) -> str:
@@ -48,6 +49,43 @@ def test_an_invalid_since_is_refused(since: str) -> None:
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize(
+    "since",
+    [
+        "p",
+        "p1",
+        "p1.",
+        "p.1",
+        "p0.1",
+        "p1.0",
+        "P1.1",
+        "p1.1.1",
+        "p-1.1",
+        "p1.g",
+        "pffffffffffffffff.1",
+        "p1.fffffffffffffffff",
+        "p01.1",
+        "p1.01",
+        "p٣.1",
+        " p1.1",
+        "p1.1 ",
+        "1.1",
+    ],
+)
+def test_an_invalid_position_is_refused(since: str) -> None:
+    """What only looks like a position is refused in the same words as a time."""
+    with pytest.raises(UsageError, match=r"^since: .*RFC 3339.*nor the pos of a log message"):
+        log_range(None, since, 100)
+
+
+@given(st.integers(1, MAX_ID), st.integers(1, MAX_ID))
+def test_a_position_is_read_as_it_was_written(epoch: int, seq: int) -> None:
+    """``since`` accepts the text of every position."""
+    assert log_range(None, str(LinePosition(epoch, seq)), 100) == LogRange(
+        None, LinePosition(epoch, seq)
+    )
+
+
 def test_since_is_exclusive() -> None:
     """``since`` excludes all lines of that time."""
     assert chosen([1, 2, 2, 3], LogRange(since=stamp(2))) == [3]
@@ -71,7 +109,8 @@ def test_engines_order_decides() -> None:
     """Order follows the engine, so lines after a clock that was set back are included."""
     assert chosen([10, 11, 5, 6], LogRange(since=stamp(11))) == [5, 6]
     assert chosen([10, 11, 12, 5, 13], LogRange(since=stamp(11))) == [12, 5, 13]
-    assert chosen([10, 12, 5, 13], LogRange(since=stamp(11))) == [13]
+    assert chosen([10, 12, 5, 13], LogRange(since=stamp(11))) == [12, 5, 13]
+    assert chosen([10, 5, 13], LogRange(since=stamp(11))) == [13]
 
 
 @pytest.mark.parametrize(
@@ -96,3 +135,19 @@ def test_every_later_line_is_shown_or_counted(lines: list[int], after: int, reac
     assert selection.lines == min(len(later), reach)
     assert selection.older == len(later) - selection.lines
     assert selection.beyond == (selection.older > 0 or not any(s <= after for s in lines))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.data())
+def test_since_is_after_the_last_line_of_that_time(lines: list[int], data: st.DataObject) -> None:
+    """Whatever the order of the times, ``since`` is behind the last line that has it."""
+    place = data.draw(st.integers(0, len(lines) - 1))
+    last = max(index for index, second in enumerate(lines) if second == lines[place])
+    assert chosen(lines, LogRange(since=stamp(lines[place]))) == lines[last + 1 :]
+
+
+@given(st.lists(st.integers(0, 9).map(lambda n: 2 * n), max_size=30), st.integers(0, 9))
+def test_since_without_such_a_line_leaves_out_no_later_one(lines: list[int], half: int) -> None:
+    """A time that no line has is before the first later line, wherever that is."""
+    since = 2 * half + 1
+    first = next((index for index, second in enumerate(lines) if second > since), len(lines))
+    assert chosen(lines, LogRange(since=stamp(since))) == lines[first:]

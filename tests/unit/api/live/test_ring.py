@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.ring import Cursor, Ring, tail, timestamps
+from api.live.ring import Cursor, Ring
 from api.websocket.frames import payloads, text_frames
 from bus.wire import Kind
 from mist import clock, messages
@@ -110,14 +110,17 @@ def test_tail_leaves_out_other_kinds() -> None:
     ring = filled(2)
     ring.append(text_frames(b'{"type":"status"}'), Kind.STATUS)
     append(ring, 2, 2)
-    assert numbers(tail(ring, 3)) == [1, 2, 3]
+    assert numbers(ring.tail_frames(3)) == [1, 2, 3]
 
 
 @given(st.lists(st.integers(1, 7), max_size=20), st.integers(0, 150))
 def test_tail_is_the_end_of_all_lines(counts: list[int], wanted: int) -> None:
     """The tail is exactly the last lines, however they were chunked."""
     everything = list(range(sum(counts)))
-    assert numbers(tail(filled(*counts), wanted)) == everything[max(0, len(everything) - wanted) :]
+    assert (
+        numbers(filled(*counts).tail_frames(wanted))
+        == everything[max(0, len(everything) - wanted) :]
+    )
 
 
 @given(st.lists(st.integers(1, 7), max_size=20))
@@ -125,7 +128,7 @@ def test_times_of_all_lines(counts: list[int]) -> None:
     """Times come newest first, however the lines were chunked; a status has none."""
     ring = filled(*counts)
     ring.append(text_frames(b'{"type":"status"}'), Kind.STATUS)
-    assert list(timestamps(ring)) == [stamp(n) for n in reversed(range(sum(counts)))]
+    assert list(ring.timestamps()) == [stamp(n) for n in reversed(range(sum(counts)))]
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=40))

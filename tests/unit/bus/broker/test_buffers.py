@@ -29,6 +29,11 @@ def log(seq: int, count: int = 1, epoch: int = 10, term: int = 10) -> Header:
     return Header(Kind.LOG, epoch, term, seq, count)
 
 
+def status(seq: int, epoch: int = 10, term: int = 10, flags: Flag = wire.NO_FLAGS) -> Header:
+    """Return the header of a status."""
+    return Header(Kind.STATUS, epoch, term, seq, flags=flags)
+
+
 def claim(term: int, *, reset: bool, epoch: int | None = None) -> Header:
     """Return the header of a claim."""
     flags = Flag.RESET if reset else wire.NO_FLAGS
@@ -279,3 +284,64 @@ def test_large_last_messages_of_many_topics() -> None:
         buffers.forget(b"container/%d/log" % number, 10)
     put(buffers, log(1), b"x" * 50_000)
     assert seqs(buffers) == [1]
+
+
+def replayed(buffers: Buffers, after: Position = START) -> list[tuple[int, bool, bytes]]:
+    """Return number, APART and body of each message in a replay."""
+    buffer = buffers.get(TOPIC)
+    assert buffer is not None
+    found = [(wire.unpack(packed), body) for packed, body in buffer.after(after)]
+    return [(header.seq, header.apart, body) for header, body in found]
+
+
+def test_newest_status_outlives_any_number_of_lines() -> None:
+    """Lines push out a status, but a replay still begins with the newest one."""
+    buffers = make(lines=5)
+    put(buffers, status(1), b"old")
+    put(buffers, status(2), b"new")
+    for seq in range(3, 103):
+        put(buffers, log(seq), b"line")
+    kept = [(seq, False, b"line") for seq in range(98, 103)]
+    assert replayed(buffers) == [(2, True, b"new"), *kept]
+    assert replayed(buffers, Position(10, 1)) == [(2, True, b"new"), *kept]
+    assert replayed(buffers, Position(10, 2)) == kept
+
+
+def test_status_among_the_lines_is_not_repeated() -> None:
+    """A status that is still in its place comes there only."""
+    buffers = make(lines=5)
+    for seq in range(1, 21):
+        put(buffers, log(seq), b"line")
+    put(buffers, status(21), b"new")
+    put(buffers, log(22), b"line")
+    assert [seq for seq, *_ in replayed(buffers)] == [17, 18, 19, 20, 21, 22]
+    assert not any(apart for _, apart, _ in replayed(buffers))
+
+
+def test_resent_status_is_kept_but_takes_no_number() -> None:
+    """A collector gives a new broker its newest status without a hole in the numbers."""
+    buffers = make(lines=5)
+    assert not put(buffers, status(3, flags=Flag.APART), b"up")
+    assert put(buffers, log(900), b"line")
+    assert replayed(buffers) == [(3, True, b"up"), (900, False, b"line")]
+    assert state(buffers) == (10, 10, 900)
+
+
+def test_status_of_a_replaced_collector_is_ignored() -> None:
+    """A status with an older term or from another epoch does not replace the newest one."""
+    buffers = make(lines=1)
+    put(buffers, claim(20, reset=True))
+    put(buffers, status(1, 20, 20), b"new")
+    put(buffers, status(9, 20, 10, Flag.APART), b"stale")
+    put(buffers, status(9, 10, 20, Flag.APART), b"stale")
+    put(buffers, log(2, 1, 20, 20), b"line")
+    put(buffers, log(3, 1, 20, 20), b"line")
+    assert replayed(buffers)[0] == (1, True, b"new")
+
+
+def test_new_epoch_forgets_the_status() -> None:
+    """A reset begins without a status, because the collector publishes one first."""
+    buffers = make()
+    put(buffers, status(1), b"old")
+    put(buffers, claim(20, reset=True))
+    assert replayed(buffers) == []

@@ -400,7 +400,7 @@ def test_a_deployment_may_take_its_time(history: History) -> None:
     history.engine.looks = [*[stopped()] * 20, container("b")]
     history.until(State.AWAY)
     assert history.steps(2) is State.FOLLOWING
-    assert history.kinds == [Kind.STATUS]
+    assert history.kinds == [Kind.STATE, Kind.STATUS]
 
 
 def test_a_new_container_of_the_name_has_a_log_with_a_beginning(history: History) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mist.errors import ContainerNotFound, EngineError
+from mist.errors import ContainerNotFound, EngineError, LogNotReadable
 from tests.support.engine_server import EngineServer
 from workers.container.container import Container, container_of
 from workers.container.docker_logs import DockerLogs
@@ -50,6 +50,36 @@ def test_a_container_is_described(server: EngineServer, logs: DockerLogs) -> Non
     server.answers.clear()
     server.answer("/containers/json", [])
     assert logs.look("web") is None
+
+
+def test_what_a_status_shows_is_described() -> None:
+    """Health, driver and the labels of a deployment are known; without them nothing is."""
+    assert (CONTAINER.health, CONTAINER.installation, CONTAINER.deployment) == ("", "", None)
+    state = {**INSPECTION["State"], "FinishedAt": "2025-01-15T09:00:00Z"}
+    labels = {"mist.installation": "ours", "mist.deployment": "15", "mist.app": "1"}
+    found = {
+        **INSPECTION,
+        "State": {**state, "Health": {"Status": "unhealthy"}},
+        "Config": {"Tty": False, "Labels": labels},
+        "HostConfig": {"AutoRemove": False, "LogConfig": {"Type": "syslog", "Config": {}}},
+    }
+    one = container_of(found)
+    assert (one.health, one.log_driver) == ("unhealthy", "syslog")
+    assert (one.installation, one.deployment) == ("ours", 15)
+    assert (one.turned, one._replace(running=False).turned) == (one.started, one.finished)
+    for labels in ({"mist.deployment": "x"}, {"mist.deployment": "-1"}):
+        assert container_of({**found, "Config": {"Tty": 0, "Labels": labels}}).deployment is None
+    for health in (None, {"Status": "none"}, {}):
+        assert container_of({**found, "State": {**state, "Health": health}}).health == ""
+
+
+@pytest.mark.parametrize("status", [500, 501])
+def test_driver_that_cannot_be_read(server: EngineServer, logs: DockerLogs, status: int) -> None:
+    """The engine's refusal becomes an error that names the driver and what to do."""
+    words = "configured logging driver does not support reading"
+    server.answer(LOGS, {"message": words}, status)
+    with pytest.raises(LogNotReadable, match=r"'json-file'.*can read.*--log-driver local"):
+        logs.last_line(CONTAINER, None)
 
 
 def test_the_state_has_the_engines_words(server: EngineServer, logs: DockerLogs) -> None:

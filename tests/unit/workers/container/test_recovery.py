@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from bus.wire import Kind
 from mist import clock, messages
-from tests.support.collecting import SETTINGS, Clock, FakeApp, FakeBus, container, stopped
+from tests.support.collecting import (
+    SETTINGS,
+    Clock,
+    FakeApp,
+    FakeBus,
+    FakeEvents,
+    container,
+    stopped,
+)
 from workers import engine
 from workers.container.collector import Collector
 from workers.container.container import Container
@@ -70,6 +78,10 @@ class UnsteadyEngine:
         self._faults = faults
         self._one = one
         self._wake = wake
+
+    def events(self, _wake: int) -> FakeEvents:
+        """Return events of which none happens."""
+        return FakeEvents()
 
     def look(self, _name: str) -> Container:
         """Return the container, which ends with its log."""

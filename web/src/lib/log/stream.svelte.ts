@@ -16,6 +16,7 @@ import { finished, summary } from '../deployments';
 import { count, plural } from '../format';
 import { LogBuffer } from './buffer';
 import { type Entry, lineEntry, type MarkKind, markEntry } from './entry';
+import { changeOf } from './status';
 import { LogView } from './view';
 
 /** The first request: the default size of the service's replay buffer. */
@@ -190,10 +191,8 @@ export class LogStream {
     // The first status of every connection repeats what is known.
     const repeated = this.#statusAfterConnect.delete(app);
     if (before === undefined || (repeated && before.state === now.state)) return;
-    const runs = now.state === 'running';
-    const again = runs && before.state === 'running' ? 'restarted' : 'started';
-    const what = runs ? again : now.state;
-    this.#mark(runs ? 'start' : 'end', time, `container ${what} · ${now.status}`, app);
+    const { kind, what } = changeOf(before, now);
+    this.#mark(kind, time, `container ${what} · ${now.status}`, app);
     void this.#lookAtDeployments(app);
   }
 
