@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from mist import clock, messages
+from mist import clock, heartbeat, messages
 from mist.messages import Stream
-from mist.read_request import Head, ReadRequest, frame
+from mist.read_request import Head, ReadRequest, frame, refusal
 from workers.reader.entries import Entry
 
 # The size at which the buffer is sent.
@@ -33,6 +33,7 @@ class Answer:
     def __init__(self, connection: socket.socket, request: ReadRequest, stall: float) -> None:
         connection.settimeout(stall)
         self._connection = connection
+        self._stall = stall
         self._text = request.format == "text"
         self._timestamps = request.timestamps
         self._gzip: Any = zlib.compressobj(1, zlib.DEFLATED, 31) if request.gzip else None
@@ -45,6 +46,10 @@ class Answer:
         """Send the head of a successful answer."""
         self._tty = tty
         self._send(frame(msgspec.json.encode(Head(200))))
+
+    def refuse(self, status: int, message: str) -> None:
+        """Send an error instead of an answer."""
+        self._send(refusal(status, message))
 
     def lines(self, entries: list[Entry], *, terminated: bool = True) -> None:
         """Send lines; without ``terminated`` the last one has no newline in the log."""
@@ -95,7 +100,9 @@ class Answer:
 
     def _send(self, data: bytes) -> None:
         try:
-            self._connection.sendall(data)
+            # The socket's timeout is that of the whole call.
+            with heartbeat.blocking(self._stall):
+                self._connection.sendall(data)
         except OSError as error:  # also TimeoutError
             raise ClientLeft from error
 

@@ -12,7 +12,7 @@ import structlog
 from mist.errors import EngineError, EngineUnreachable, UsageError
 from mist.paths import Paths
 from mist.process import Assignment
-from mist.read_request import ReadRequest, refusal
+from mist.read_request import ReadRequest
 from mist.settings import Settings
 from workers import engine
 from workers.reader.answer import Answer, ClientLeft
@@ -59,7 +59,7 @@ def _serve(settings: Settings, request: ReadRequest, connection: socket.socket) 
         chooser(request)  # reports an invalid pattern before the engine is asked
         Reading(_log(settings, request), request, settings, answer).run()
     except (UsageError, EngineError) as error:
-        connection.sendall(refusal(*_problem(error)))
+        answer.refuse(*_problem(error))
 
 
 def _log(settings: Settings, request: ReadRequest) -> EngineLog:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
 
-from mist import clock
+from mist import clock, heartbeat
 from mist.errors import EngineError, EngineUnreachable
 from mist.settings import Settings
 from workers import engine
@@ -125,7 +125,9 @@ class Entries:
         while True:
             self._log.check_time()
             try:
-                return self._reply.connection.recv(_RECEIVE_BYTES)
+                # The engine may scan a long log before it sends the next line.
+                with heartbeat.blocking(self._reply.connection.gettimeout() or 0.0):
+                    return self._reply.connection.recv(_RECEIVE_BYTES)
             except TimeoutError:
                 # The engine may only be searching for the first line of the range.
                 self._log.check()

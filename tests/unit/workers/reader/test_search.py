@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mist import heartbeat
 from mist.errors import UsageError
 from mist.read_request import ReadRequest
 from workers.reader.entries import Entry
@@ -53,3 +54,22 @@ def test_invalid_pattern(pattern: str) -> None:
     """The error quotes the library and says where the syntax is described."""
     with pytest.raises(UsageError, match=r"not a valid RE2 regular expression: .*; see https"):
         chooser(ReadRequest(user="u", q=pattern, regex=True))
+
+
+def test_a_search_announces_how_long_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It depends on the pattern and on the lines; the search for a text takes no time."""
+    announced: list[float] = []
+    monkeypatch.setattr(heartbeat, "beat", announced.append)
+    long: list[Entry] = [(b"", 1, b"x" * 10_000)]
+    for q, lines in (("(x?){900}y", long), ("(x?){900}y", long * 2), ("xy", long)):
+        choose = chooser(ReadRequest(user="u", q=q, regex=True))
+        assert choose is not None
+        assert choose(lines) == []
+    first, second, small = announced
+    assert first > 0.5
+    assert second == pytest.approx(2 * first)
+    assert small < first / 100
+    choose = chooser(ReadRequest(user="u", q="xy", case=True))
+    assert choose is not None
+    assert choose(long) == []
+    assert announced[3:] == [0.0]
