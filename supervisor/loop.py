@@ -72,6 +72,7 @@ class Loop:
                 next_token=tokens,
                 scheduler=scheduler,
                 refresh=self._notices.update,
+                look_up=self._notices.look_up,
                 exists=self._notices.exists,
             ),
         )

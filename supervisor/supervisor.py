@@ -8,7 +8,8 @@ the broker through the injected :class:`Effects`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -43,8 +44,14 @@ class Effects(NamedTuple):
     scheduler: Scheduler | None
     refresh: Callable[[frozenset[int]], None]
     """Update the collectors' notices; takes the applications that are being deployed."""
+    look_up: Callable[[Collection[int]], None]
+    """Find out which of these applications exist."""
     exists: Callable[[int], bool]
-    """Return True if an application exists, or may exist."""
+    """Return True if an application existed at the last ``look_up``, or may exist."""
+
+
+# The applications that do not exist, of which so many are looked for at a time.
+_ABSENT: Final = 100
 
 
 class Supervisor:
@@ -60,6 +67,7 @@ class Supervisor:
         self._effects = effects
         self._demands = Demands(settings.collector.linger_seconds)
         self._refused: dict[Demand, None] = {}
+        self._absent: dict[Demand, None] = {}  # their applications may still be added
         self._next_look = effects.clock()
         self.watch = Watch(effects.clock)
         self._patience = Patience(settings.deployments)
@@ -226,12 +234,29 @@ class Supervisor:
         if specs.name(demand) in self.children:
             return
         if self._effects.exists(demand.id):
+            self._absent.pop(demand, None)
             self._collect(demand)
         else:
+            self._absent[demand] = None
             # Not kept: a flood of such subscriptions must not displace the broker's buffers.
             text = messages.error("Application not found")
             topic = topics.container_log(demand.id)
             self._effects.tell(RejectTopic(topic, text, close_codes.NOT_FOUND, keep=False))
+
+    def _look_for_absent(self) -> None:
+        """Start the collectors of applications that were added after their first subscriber."""
+        # A few at a time, because anybody may subscribe to any number.
+        some = list(islice(self._absent, _ABSENT))
+        if some:
+            self._effects.look_up([demand.id for demand in some])
+        for demand in some:
+            del self._absent[demand]
+            if not self._demands.wanted(demand):
+                continue
+            if self._effects.exists(demand.id):
+                self._collect(demand)
+            else:
+                self._absent[demand] = None  # behind the others
 
     def _collect(self, demand: Demand) -> None:
         limit = self._settings.collector.max_running
@@ -256,6 +281,7 @@ class Supervisor:
     def _unwanted(self, demand: Demand) -> None:
         """Stop the collector of a demand whose linger time is over."""
         self._refused.pop(demand, None)
+        self._absent.pop(demand, None)
         child = self.children.get(specs.name(demand))
         if child is None:
             self._forget(specs.topic(_spec(self._settings, demand)))
@@ -278,6 +304,7 @@ class Supervisor:
         deploying = scheduler.look(self.running_deployments(), self.run_deployment)
         if deploying is not None:
             self._effects.refresh(deploying)
+            self._look_for_absent()
             self._end_overdue(scheduler.unfinished, now)
 
     def _end_overdue(self, rows: Collection[Deployment], now: float) -> None:

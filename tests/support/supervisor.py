@@ -89,6 +89,7 @@ class World:
                 next_token=itertools.count(1).__next__,
                 scheduler=scheduler,
                 refresh=self.deploying.append,
+                look_up=lambda _app_ids: None,
                 exists=lambda app_id: app_id not in self.missing,
             ),
         )

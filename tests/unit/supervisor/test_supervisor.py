@@ -63,6 +63,18 @@ def test_first_subscription_starts_a_collector() -> None:
     assert not history.world.last.resume
 
 
+def test_application_that_is_added_after_its_first_subscriber() -> None:
+    """The supervisor looks for it again, as long as somebody listens."""
+    history = History(SETTINGS, FakeRows())
+    history.world.missing = {7, 8}
+    for number in (7, 8):
+        history.subscribe(b"container/%d/log" % number)
+    history.unsubscribe(b"container/8/log")
+    history.world.missing = set()
+    history.passes(SETTINGS.supervisor.poll_seconds + 0.1)
+    assert history.running() == ["container/7"]
+
+
 def test_application_that_does_not_exist() -> None:
     """Nothing is started for an application that does not exist; its subscribers are told."""
     history = History(SETTINGS)
