@@ -21,6 +21,8 @@ class Verdict:
     """Lines that came again or out of order, and announced lines that were not left out."""
     interruption: float = 0.0
     """The longest time without a line, in seconds, from the fault on."""
+    where: str = ""
+    """The first line that was lost or repeated, and its place among all lines."""
 
 
 def judge(log: Sequence[str], arrivals: Iterable[Arrival], fault_at: float) -> Verdict:
@@ -37,13 +39,18 @@ def judge(log: Sequence[str], arrivals: Iterable[Arrival], fault_at: float) -> V
             expected, announced = number, 0  # the first line may have any number
         if number < expected:
             verdict.repeated += 1
+            verdict.where = verdict.where or f"{number} again after {expected - 1}"
             continue
         left_out = number - expected
+        if left_out > announced:
+            verdict.where = verdict.where or f"{expected} of {len(log)} lines"
         verdict.told += min(announced, left_out)
         verdict.lost += max(0, left_out - announced)
         verdict.repeated += max(0, announced - left_out)
         expected, announced = number + 1, 0
-    verdict.lost += len(log) - (expected or 0)
+    if expected != len(log):
+        verdict.lost += len(log) - (expected or 0)
+        verdict.where = verdict.where or f"the end, from {expected} of {len(log)} lines"
     verdict.interruption = _longest_pause(arrivals, fault_at)
     return verdict
 
@@ -56,6 +63,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
         max(one.told for one in found),
         max(one.repeated for one in found),
         max(one.interruption for one in found),
+        "; ".join(one.where for one in found if one.where),
     )
 
 
