@@ -47,6 +47,12 @@ class Exact:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Compare, and count complete lines."""
+        begun = self._cursor.position
+        if begun < self._head:
+            # The web tier renders the status as of now, so only its length is known.
+            end = min(self._head, begun + len(data))
+            self._cursor.feed(self._expected, self._expected[begun:end])
+            data = data[end - begun :]
         self._cursor.feed(self._expected, data)
         self.lines = max(0, self._cursor.position - self._head) // lines.FRAME_BYTES
         self.begun = self._cursor.position >= self._head  # the head is the status
