@@ -143,6 +143,7 @@ packages:
 	need dockerd docker.io
 	need busybox busybox-static
 	need git git
+	need git-lfs git-lfs
 	need curl curl
 	need iptables iptables
 	need nginx nginx-light

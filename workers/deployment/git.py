@@ -17,6 +17,7 @@ import codecs
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -56,6 +57,13 @@ _OPTIONS: Final = (
     # Maintenance would outlive the clone in the background.
     "gc.auto=0",
     "advice.detachedHead=false",
+)
+# What ``git lfs install`` would write to the user's configuration, which Git does not read.
+_LFS_OPTIONS: Final = (
+    "filter.lfs.clean=git-lfs clean -- %f",
+    "filter.lfs.smudge=git-lfs smudge -- %f",
+    "filter.lfs.process=git-lfs filter-process",
+    "filter.lfs.required=true",
 )
 # Git gets only these variables of the service: where programs, keys and proxies are.
 _INHERITED: Final = (
@@ -181,6 +189,27 @@ def lfs_pointers(root: Path, bounds: Bounds) -> int:
     return count
 
 
+def has_lfs() -> bool:
+    """Return True if Git LFS is installed."""
+    return shutil.which("git-lfs") is not None
+
+
+def fetch_lfs(url: str, root: Path, bounds: Bounds, watcher: CloneWatcher) -> None:
+    """Replace the pointers in a checkout of ``url`` by their content from Git LFS.
+
+    The server is the repository's own, or the one that its ``.lfsconfig`` names; only the
+    former gets the address's credentials.  Raise GitFailed, DiskNearlyFull,
+    RepositoryRefused, or the cancellation's exceptions.
+    """
+    arguments = [part for option in _LFS_OPTIONS for part in ("-c", option)]
+    arguments += ["lfs", "pull"]
+    status, output = _fetch(arguments, root, _trusting(url, root), bounds, watcher)
+    if status:
+        reason = output.reason or output.last or f"git lfs ended with status {status}"
+        raise GitFailed(f"Git LFS: {reason}")
+    bounds.measure()
+
+
 def clone(
     url: str, branch: str | None, into: Path, bounds: Bounds, watcher: CloneWatcher
 ) -> Commit:
@@ -195,11 +224,12 @@ def clone(
     # An empty template, so that the machine's template directory adds no hooks.
     arguments += ["--template=", "--progress", *([f"--branch={branch}"] if branch else [])]
     arguments += ["--", without_credentials(url), into.name]
-    status, output = _fetch(url, arguments, into, bounds, watcher)
+    environment = _trusting(url, into)
+    status, output = _fetch(arguments, into.parent, environment, bounds, watcher)
     if status and _DUMB in output.reason:
         # A server that only serves files cannot do shallow clones, so fetch the whole history.
         arguments.remove("--depth=1")
-        status, output = _fetch(url, arguments, into, bounds, watcher)
+        status, output = _fetch(arguments, into.parent, environment, bounds, watcher)
     if status and _DUBIOUS in output.reason:
         raise GitFailed(
             f"{url} belongs to another user than the service's; if that user may decide what is "
@@ -226,19 +256,24 @@ def _check_out(root: Path, bounds: Bounds) -> None:
 
 
 def _fetch(
-    url: str,
     arguments: list[str],
-    into: Path,
+    folder: Path,
+    environment: dict[str, str],
     bounds: Bounds,
     watcher: CloneWatcher,
 ) -> tuple[int, _Output]:
     output = _Output(watcher)
+    status = _run(arguments, folder, environment, bounds, output.feed)
+    output.finish()
+    return status, output
+
+
+def _trusting(url: str, into: Path) -> dict[str, str]:
+    """Return the environment of a program that talks to the server of ``url``."""
     environment = _environment(url)
     if _configuration(into).exists():
         environment["GIT_CONFIG_GLOBAL"] = str(_configuration(into))
-    status = _run(arguments, into.parent, environment, bounds, output.feed)
-    output.finish()
-    return status, output
+    return environment
 
 
 def tree(root: Path, bounds: Bounds) -> Tree:
@@ -263,6 +298,7 @@ class _Output:
 
     def __init__(self, watcher: CloneWatcher) -> None:
         self.reason = ""
+        self.last = ""
         self._lines = Lines(_LINE_BYTES)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._watcher = watcher
@@ -286,6 +322,7 @@ class _Output:
                 # Whatever follows the first error is advice.
                 self.reason = fatal[1]
         if lines:
+            self.last = lines[-1]
             self._watcher.lines(lines)
 
 
@@ -387,7 +424,7 @@ def _environment(url: str) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_SSH_COMMAND": _SSH,
-        # Fetching LFS content would run a program and contact another server.
+        # Only ``fetch_lfs`` fetches the content of LFS files.
         "GIT_LFS_SKIP_SMUDGE": "1",
     }
     found = credentials(url)

@@ -268,12 +268,24 @@ class Runner:
             )
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
         self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
-        if pointers := git.lfs_pointers(self._checkout, self._bounds):
+        self._fetch_lfs(self._app.git_url)
+
+    def _fetch_lfs(self, url: str) -> None:
+        """Fetch the files that are in Git LFS, or say that the build gets pointers to them."""
+        count = git.lfs_pointers(self._checkout, self._bounds)
+        if not count:
+            return
+        if not git.has_lfs():
             self._report.line(
-                f"{pointers} files of the repository are in Git LFS, which is not fetched: "
-                "the build gets their pointers",
+                f"{count} files of the repository are in Git LFS, which is not installed: "
+                "the build gets their pointers; install git-lfs to fetch them",
                 stream="stderr",
             )
+            return
+        self._report.line(f"Fetching {count} files from Git LFS")
+        with self._cancellation.at_most(self._limits.clone_seconds, "Fetching from Git LFS"):
+            watcher = _CloneWatcher(self._report, self._hide)
+            git.fetch_lfs(url, self._checkout, self._bounds, watcher)
 
     def _build(self) -> str:
         self._report.enter(BUILDING, "Building Docker image...")

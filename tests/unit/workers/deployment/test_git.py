@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -160,6 +161,23 @@ class TestClone:
         repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "", "b": ""}, "LFS")
         checkout = clone(repository.url, tmp_path, cancellation)
         assert git.lfs_pointers(checkout, bounded(tmp_path, cancellation)) == 1
+
+    @pytest.mark.skipif(not shutil.which("git-lfs"), reason="needs git-lfs")
+    def test_fetches_files_of_lfs(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """The content replaces the pointers, and content that is missing is an error."""
+        repository.git("lfs", "install", "--local", "--skip-repo")
+        repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "content\n"}, "LFS")
+        checkout = clone(repository.url, tmp_path, cancellation)
+        assert (checkout / "x/a.bin").read_text().startswith("version https://git-lfs")
+        bounds = bounded(tmp_path, cancellation)
+        git.fetch_lfs(repository.url, checkout, bounds, Heard())
+        assert (checkout / "x/a.bin").read_text() == "content\n"
+        run("rm", "-rf", str(checkout), str(repository.folder / ".git/lfs"))
+        checkout = clone(repository.url, tmp_path, cancellation)
+        with pytest.raises(GitFailed, match="Git LFS: "):
+            git.fetch_lfs(repository.url, checkout, bounds, Heard())
 
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
