@@ -75,6 +75,28 @@ class Paths(NamedTuple):
         return f"ipc://{self.runtime / name}"
 
 
+class PathHider:
+    """Replaces the paths of the service's directories, which are not for users to know.
+
+    ``names`` maps paths to what is shown instead, longer paths first.
+    """
+
+    def __init__(self, names: Mapping[Path, str]) -> None:
+        # Programs may print a path with its links resolved.
+        self._names = {
+            text: name
+            for path, name in names.items()
+            for text in (os.path.realpath(path), str(path))
+            if len(text) > 1
+        }
+
+    def __call__(self, text: str) -> str:
+        """Return the text without the paths."""
+        for path, name in self._names.items():
+            text = text.replace(path, name)
+        return text
+
+
 def out_of_reach(path: Path) -> bool:
     """Return True if the path exists, or may exist, but this user cannot read and write it."""
     try:

@@ -9,6 +9,7 @@ import structlog
 
 from api.http.envelope import Envelope, write
 from mist import errors
+from mist.paths import PathHider
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ def _http(
 
 
 def _named(
-    _req: falcon.Request, resp: falcon.Response, error: errors.MistError, _params: dict[str, Any]
+    req: falcon.Request, resp: falcon.Response, error: errors.MistError, _params: dict[str, Any]
 ) -> None:
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), falcon.HTTP_500)
     if status >= falcon.HTTP_500:  # ours to fix; the others are the client's mistakes
@@ -65,7 +66,10 @@ def _named(
     if isinstance(error, errors.TooManyAttempts):  # RFC 6585 §4
         resp.set_header("Retry-After", str(error.retry_after))
     resp.status = status
-    write(resp, Envelope(False, str(error)))
+    paths = req.context.services.paths
+    # Where the service keeps its files is in the log, and for nobody else to know.
+    hide = PathHider({paths.home: "MIST_HOME", paths.runtime: "MIST_RUNTIME"})
+    write(resp, Envelope(False, hide(str(error))))
 
 
 def _unexpected(

@@ -21,7 +21,7 @@ from bus.publisher import Publisher
 from mist import folders, heartbeat
 from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING, text_of
 from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
-from mist.paths import Paths
+from mist.paths import PathHider, Paths
 from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
@@ -44,7 +44,7 @@ from workers.deployment.errors import (
 )
 from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
-from workers.deployment.text import PathHider, Redactor, url_secrets
+from workers.deployment.text import Redactor, url_secrets
 from workers.references import network_mode
 
 log = structlog.get_logger(__name__)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -82,28 +80,6 @@ class Redactor:
         if self._secrets is not None:
             text = self._secrets.sub(BLOT, text)
         return _CREDENTIALS.sub(BLOT + "@", text) if "://" in text else text
-
-
-class PathHider:
-    """Replaces the paths of the service's directories, which are not for users to know.
-
-    ``names`` maps paths to what is shown instead, longer paths first.
-    """
-
-    def __init__(self, names: Mapping[Path, str]) -> None:
-        # Programs may print a path with its links resolved.
-        self._names = {
-            text: name
-            for path, name in names.items()
-            for text in (os.path.realpath(path), str(path))
-            if len(text) > 1
-        }
-
-    def __call__(self, text: str) -> str:
-        """Return the text without the paths."""
-        for path, name in self._names.items():
-            text = text.replace(path, name)
-        return text
 
 
 def url_secrets(url: str) -> list[str]:

@@ -130,3 +130,13 @@ def test_a_foreign_group_that_may_write_is_refused(tmp_path: Path, name: str) ->
     os.chown(tmp_path / name, 12345, 54321)
     with pytest.raises(UnsafePath, match=f"group 54321.*chmod g-w {tmp_path / name}"):
         paths.resolve_paths(_environment(tmp_path))
+
+
+def test_paths_of_the_service_are_hidden(tmp_path: Path) -> None:
+    """A path is replaced however it is reached, and the rest of the text stays."""
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    hide = paths.PathHider({link / "work/1/checkout": "the checkout", link: "MIST_HOME"})
+    said = f"could not open '{tmp_path}/real/work/1/checkout/a', nor {link}/secret"
+    assert hide(said) == "could not open 'the checkout/a', nor MIST_HOME/secret"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mist.errors import StoreError
 from mist.store import Store, User
+from mist.store.apps import Apps
 from tests.support.http_api import Api
 
 
@@ -127,3 +129,19 @@ def test_an_admin_is_told_what_is_not_there(api: Api, ada: User, text: str) -> N
     """An admin gets 404 for an application that does not exist, whatever the id looks like."""
     answer = api.ask("GET", f"/api/apps/{text}", ada)
     assert (answer.status_code, answer.json["message"]) == (404, "Application not found")
+
+
+def test_an_error_of_the_store_names_no_path(
+    api: Api, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the service keeps its files is in the log, and for nobody else to know."""
+    home = api.services.paths.home
+
+    def fail(_self: Apps) -> None:
+        raise StoreError(f"the store {home}/store/mist.db failed: disk I/O error")
+
+    monkeypatch.setattr(Apps, "all", fail)
+    answer = api.ask("GET", "/api/apps", ada)
+    assert answer.status_code == 503
+    assert answer.json["message"].endswith("/store/mist.db failed: disk I/O error")
+    assert str(home) not in answer.text

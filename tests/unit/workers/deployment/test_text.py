@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from workers.deployment.text import (
     CUT,
     Lines,
-    PathHider,
     Redactor,
     credentials,
     cut,
@@ -116,16 +114,6 @@ def test_credentials_for_git(url: str, pair: tuple[str, str] | None, place: str)
     """Git gets decoded credentials for one server."""
     assert credentials(url) == pair
     assert origin(url) == place
-
-
-def test_paths_of_the_service_are_hidden(tmp_path: Path) -> None:
-    """A path is replaced however it is reached, and the rest of the text stays."""
-    (tmp_path / "link").symlink_to("real")
-    (tmp_path / "real").mkdir()
-    link = tmp_path / "link"
-    hide = PathHider({link / "work/1/checkout": "the checkout", link: "MIST_HOME"})
-    said = f"could not open '{tmp_path}/real/work/1/checkout/a', nor {link}/secret"
-    assert hide(said) == "could not open 'the checkout/a', nor MIST_HOME/secret"
 
 
 @pytest.mark.parametrize(
