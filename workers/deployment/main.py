@@ -147,7 +147,8 @@ class Runner:
         self._limits = settings.deployments
         self._report = report
         self._stopped = False
-        self._broke_off = True  # if it fails, unless the build itself has failed
+        # If it fails, unless the build itself has failed, or has ended before.
+        self._broke_off = not report.touches_containers
         self._cancellation = CancellationToken(self._cancelled_by, self._limits.cancel_poll_seconds)
         self._bounds = Bounds(self._folder, self._limits, self._cancellation)
         self._images = images.Images(store, job.app.id)
@@ -317,6 +318,7 @@ class Runner:
                 # What a failed build has completed stays in the engine's cache for the next.
                 self._broke_off = isinstance(error, BuildBrokenOff)
                 raise buildkit.explain(error, text) from None
+        self._broke_off = False
         self._report.progress(1, "Docker image built")
         return self._tag
 
