@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
@@ -21,6 +21,8 @@ class EngineServer:
         )
         self.answers: dict[str, tuple[int, bytes]] = {}
         """The status and body of each path, without the version in front of it."""
+        self.computed: dict[str, Callable[[dict[str, str]], tuple[int, bytes]]] = {}
+        """Functions that return the status and body for the query of each path."""
         self.queries: list[tuple[str, dict[str, str]]] = []
         """The path and query of each request."""
 
@@ -35,7 +37,10 @@ class EngineServer:
         path = parts.path
         if path.startswith("/v1."):
             path = "/" + path.split("/", 2)[2]
-        self.queries.append((path, dict(parse_qsl(parts.query))))
+        query = dict(parse_qsl(parts.query))
+        self.queries.append((path, query))
+        if path in self.computed:
+            return self.computed[path](query)
         return self.answers.get(path, (404, b'{"message": "page not found"}'))
 
 
