@@ -71,7 +71,7 @@ def answer(
 ) -> None:
     """Stream the answer of a reader; ``name`` is the first part of a download's file name."""
     with_ = services(req)
-    wanted = _request(req, identity, target)
+    wanted, download = _request(req, identity, target), _switch(req, "download")
     reading = ReaderAnswer(with_, wanted)
     head = reading.head
     if head.status != 200:
@@ -85,7 +85,7 @@ def answer(
     resp.set_header("X-Accel-Buffering", "no")  # nginx passes lines on as they come
     if wanted.gzip:
         resp.set_header("Content-Encoding", "gzip")
-    if _switch(req, "download"):
+    if download:
         resp.set_header("Content-Disposition", f'attachment; filename="{_file_name(name, wanted)}"')
     period = with_.settings.auth.check_seconds
     resp.stream = reading.body(

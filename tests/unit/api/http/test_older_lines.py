@@ -111,6 +111,8 @@ def test_a_wrong_download_is_named(api: Api, ada: User, web: str, readers: Reade
     answer = api.ask("GET", web, ada, query_string="download=yes")
     assert answer.status_code == 400
     assert answer.json["message"] == "download must be 0 or 1, not 'yes'"
+    assert not readers.requests
+    assert "Content-Encoding" not in answer.headers
 
 
 def test_only_users_of_an_application_may_read(
