@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
@@ -13,7 +13,7 @@ from mist.settings import EngineSettings, Settings
 
 
 class EngineServer:
-    """Answers GET requests by path; an unknown path is answered with 404."""
+    """Answers requests by path, with another method than GET in front; 404 if it is unknown."""
 
     def __init__(self, port: int) -> None:
         self.settings = Settings(
@@ -25,18 +25,24 @@ class EngineServer:
         """Functions that return the status and body for the query of each path."""
         self.queries: list[tuple[str, dict[str, str]]] = []
         """The path and query of each request."""
+        self.bodies: list[bytes] = []
+        """The bodies of the requests that have one."""
+        self.headers: list[Mapping[str, str]] = []
+        """The headers of each request."""
 
     def answer(self, path: str, body: object, status: int = 200) -> None:
         """Prepare an answer; anything but bytes is encoded as JSON."""
         encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.answers[path] = status, encoded
 
-    def reply(self, target: str) -> tuple[int, bytes]:
+    def reply(self, target: str, method: str = "GET") -> tuple[int, bytes]:
         """Return the answer to a request."""
         parts = urlsplit(target)
         path = parts.path
         if path.startswith("/v1."):
             path = "/" + path.split("/", 2)[2]
+        if method != "GET":
+            path = f"{method} {path}"
         query = dict(parse_qsl(parts.query))
         self.queries.append((path, query))
         if path in self.computed:
@@ -50,12 +56,17 @@ def serving() -> Iterator[EngineServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = engine.reply(self.path)
+            if size := int(self.headers.get("Content-Length", 0)):
+                engine.bodies.append(self.rfile.read(size))
+            engine.headers.append(dict(self.headers))
+            status, body = engine.reply(self.path, self.command)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_DELETE = do_GET  # noqa: N815 - the names of http.server
 
         def log_message(self, *_: object) -> None:
             """Stay silent."""

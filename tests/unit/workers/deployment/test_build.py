@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mist.errors import EngineError
+from mist.settings import EngineSettings, Settings
+from tests.support.engine_server import EngineServer
 from workers.deployment import build
 from workers.deployment.build import Progress, Recipe
-from workers.deployment.errors import BuildFailed
+from workers.deployment.cancellation import CancellationToken
+from workers.deployment.errors import BuildBrokenOff, BuildFailed, Cancelled
 
 #: A build as Docker 20.10 streams it.
 STREAM = b"".join(
@@ -159,3 +168,122 @@ def test_the_request_names_everything(tmp_path: Path) -> None:
     assert "networkmode=none" in first
     assert "Content-Length: 7" in fields
     assert not any(field.startswith("X: y") for field in fields)
+
+
+class TestBuild:
+    """A build at an engine."""
+
+    @pytest.fixture
+    def recipe(self, tmp_path: Path) -> Recipe:
+        """A recipe with an archive of several pieces."""
+        (tmp_path / "context.tar").write_bytes(b"x" * 200_000)
+        return Recipe(tmp_path / "context.tar", "Dockerfile", "mist/app:7", {"A": "1"})
+
+    @pytest.fixture
+    def silent(self) -> Iterator[tuple[Settings, socket.socket]]:
+        """An engine that accepts connections and does nothing by itself."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            host = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+            listening.settimeout(20)
+            yield Settings(engine=EngineSettings(host=host)), listening
+
+    def test_sends_the_archive_and_follows_the_output(
+        self, server: EngineServer, recipe: Recipe
+    ) -> None:
+        """The engine gets the whole archive, and the image's id is returned."""
+        server.answer("POST /build", b'{"stream": "before\\n"}\n' * 10_000 + STREAM)
+        seen = Seen()
+        logins = {"registry.test": {"username": "a", "password": "b"}}
+        asked = recipe._replace(network="host", logins=logins)
+        assert build.build(server.settings, asked, token(), seen) == "sha256:cafe"
+        assert seen.said == ["before"] * 10_000 + LINES
+        assert server.bodies == [recipe.archive.read_bytes()]
+        [(_, query)] = server.queries
+        assert (query["t"], query["networkmode"]) == ("mist/app:7", "host")
+        assert json.loads(query["buildargs"]) == {"A": "1"}
+        given = base64.urlsafe_b64decode(server.headers[0]["X-Registry-Config"])
+        assert json.loads(given) == logins
+
+    def test_a_refusal_fails_the_build(self, server: EngineServer, recipe: Recipe) -> None:
+        """The engine's message is the reason."""
+        server.answer("POST /build", {"message": "dockerfile parse error"}, 400)
+        with pytest.raises(BuildFailed, match="dockerfile parse error"):
+            build.build(server.settings, recipe, token(), Seen())
+
+    def test_an_archive_that_is_gone_ends_the_build(
+        self, server: EngineServer, recipe: Recipe
+    ) -> None:
+        """The system's error is the reason."""
+        recipe.archive.unlink()
+        with pytest.raises(BuildBrokenOff, match="No such file"):
+            build.build(server.settings, recipe, token(), Seen())
+
+    @pytest.mark.parametrize("reset", [False, True])
+    def test_an_engine_that_hangs_up_ends_the_build(
+        self, silent: tuple[Settings, socket.socket], recipe: Recipe, reset: bool
+    ) -> None:
+        """An engine that ends, with or without a reset, is reported as gone."""
+        settings, listening = silent
+        with ThreadPoolExecutor(1) as pool:
+            building = pool.submit(build.build, settings, recipe, token(), Seen())
+            with accepted(listening) as connection:
+                received = 0
+                while received < 200_000:
+                    received += len(connection.recv(65_536))
+                if reset:
+                    linger = struct.pack("ii", 1, 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                else:
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65_536):
+                        pass
+            with pytest.raises(BuildBrokenOff, match="the Docker Engine disappeared"):
+                building.result(20)
+
+    def test_a_cancelled_build_closes_the_connection(
+        self, silent: tuple[Settings, socket.socket], recipe: Recipe
+    ) -> None:
+        """The engine sees the end of the connection, and so abandons the build."""
+        settings, listening = silent
+        left = iter([None, None])  # checks while the engine is silent
+        built = threading.Event()
+        asked = token(lambda: next(left, "someone") if built.is_set() else None)
+        with ThreadPoolExecutor(1) as pool:
+            building = pool.submit(build.build, settings, recipe, asked, Seen())
+            with accepted(listening) as connection:
+                received = 0
+                while received < 200_000:
+                    received += len(connection.recv(65_536))
+                built.set()
+                with pytest.raises(Cancelled, match="someone"):
+                    building.result(20)
+                while connection.recv(65_536):
+                    pass
+
+    def test_a_cancellation_ends_the_sending(
+        self, silent: tuple[Settings, socket.socket], recipe: Recipe
+    ) -> None:
+        """An engine that takes nothing does not hold up the cancellation."""
+        settings, listening = silent
+        recipe.archive.write_bytes(b"x" * 20_000_000)
+        late = threading.Event()
+        full = token(lambda: "someone" if late.is_set() else None)
+        with ThreadPoolExecutor(1) as pool:
+            building = pool.submit(build.build, settings, recipe, full, Seen())
+            with accepted(listening) as connection:
+                assert connection.recv(1), "the request"
+                late.set()
+                with pytest.raises(Cancelled):
+                    building.result(20)
+
+
+def accepted(listening: socket.socket) -> socket.socket:
+    """Return the next connection, whose waits are bounded."""
+    connection, _ = listening.accept()
+    connection.settimeout(20)
+    return connection
+
+
+def token(cancelled_by: Callable[[], str | None] = lambda: None) -> CancellationToken:
+    """Return a token that asks at each check."""
+    return CancellationToken(cancelled_by, 0.0)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from bus.subscriber import ask_replay
+from bus.wire import MAX_MESSAGE_BYTES, Kind, Message
+from mist import messages
 from mist.deployments.records import (
     READ_BYTES,
     Reader,
@@ -21,9 +25,11 @@ from mist.deployments.records import (
 )
 from mist.messages import DeploymentStatus
 from mist.store.records import Deployment
+from tests.support.bus import Rig
+from tests.support.service.programs import kill
 from tests.support.wait import wait_until
 from workers.deployment.errors import LogFailed
-from workers.deployment.log import DeploymentLogFile
+from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.text import Redactor
 
 LIMIT = 1_000_000
@@ -228,3 +234,69 @@ def test_the_row_stands_in_for_a_log() -> None:
     assert not is_final(status)
     assert is_final(error)
     assert len(closing_records(msgspec.structs.replace(row, status="success"))) == 1
+
+
+class TestOnTheBus:
+    """A log whose records are also published."""
+
+    TOPIC = b"deployment/7"
+
+    @pytest.fixture
+    def published(self, rig: Rig, path: Path) -> Iterator[DeploymentLogFile]:
+        """A log with a publisher at a broker."""
+        publisher = rig.publisher(self.TOPIC)
+        records = RecordPublisher(publisher, path, 65_536)
+        log = DeploymentLogFile(path, Redactor([]), 100_000_000, records)
+        yield log
+        log.close()
+
+    def messages(self, rig: Rig, seq: int) -> list[Message]:
+        """Return the broker's messages once it has this many records."""
+        rig.await_seq(self.TOPIC, seq)
+        return ask_replay(rig.context, rig.paths, self.TOPIC).messages
+
+    def test_the_records_of_the_file_are_published(
+        self, rig: Rig, published: DeploymentLogFile, path: Path
+    ) -> None:
+        """Lines are one message; a status and the error have their own kind and close code."""
+        published.lines(["one", "two"])
+        published.status(FAILED)
+        found = self.messages(rig, 4)
+        assert [(each.header.kind, each.header.seq, each.header.code) for each in found] == [
+            (Kind.LOG, 1, 0),
+            (Kind.STATUS, 3, 0),
+            (Kind.ERROR, 4, 1000),
+        ]
+        assert b"\n".join(each.body for each in found) + b"\n" == path.read_bytes()
+
+    def test_a_broker_that_was_away_gets_what_it_missed(
+        self, rig: Rig, published: DeploymentLogFile
+    ) -> None:
+        """Records of that time are published with the next one."""
+        published.lines(["one"])
+        rig.await_seq(self.TOPIC, 1)
+        kill(rig.broker)
+        assert published._publisher is not None
+        publisher = published._publisher._publisher
+        wait_until(lambda: not publisher.service(), "the end of the broker")
+        published.lines(["two"])
+        assert publisher.next == 2
+        rig.start()
+        assert publisher.wait(20)
+        published.lines(["three"])
+        bodies = b"\n".join(each.body for each in self.messages(rig, 3))
+        assert [text_of(record) for record in bodies.split(b"\n")] == ["one", "two", "three"]
+
+    def test_a_record_that_is_too_large_is_replaced(
+        self, rig: Rig, published: DeploymentLogFile, path: Path
+    ) -> None:
+        """The broker would refuse it; a notice takes its number."""
+        published.lines(["one"])
+        with path.open("ab") as file:  # as an earlier version may have written it
+            file.write(messages.log("2026-05-01T12:00:00.000Z", "x" * MAX_MESSAGE_BYTES, "stdout"))
+            file.write(b"\n")
+        published.lines(["three"])
+        found = b"\n".join(each.body for each in self.messages(rig, 3)).split(b"\n")
+        one, notice, three = map(text_of, found)
+        assert (one, three) == ("one", "three")
+        assert "bytes is left out" in (notice or "")
