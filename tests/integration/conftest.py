@@ -67,7 +67,9 @@ def own_engine() -> Iterator[PrivateEngine]:
 @pytest.fixture
 def container(engine: PrivateEngine, request: pytest.FixtureRequest) -> Iterator[str]:
     """A name that no other test uses. The container with that name is removed after the test."""
-    name = f"test-{zlib.crc32(request.node.nodeid.encode()):08x}"
+    # A test that is run again finds the application of its first run in a shared service.
+    attempt = getattr(request.node, "execution_count", 1)
+    name = f"test-{zlib.crc32(f'{request.node.nodeid} {attempt}'.encode()):08x}"
     yield name
     engine.remove(name)
 
