@@ -168,6 +168,11 @@ def positioned(message: bytes, position: str) -> bytes:
     return b'%b,"pos":"%b"}}' % (message[:-2], position.encode())
 
 
+# The engine's errors have any length, and the broker refuses a message of more than
+# ``bus.wire.MAX_MESSAGE_BYTES``.
+_ERROR_CHARACTERS: Final = 16_384
+
+
 def status(data: ContainerStatus | DeploymentStatus) -> bytes:
     """Return a ``status`` message with the current time."""
     return _encode(_Envelope("status", clock.now(), data))
@@ -187,7 +192,9 @@ def current_status(message: bytes) -> bytes:
 
 
 def error(message: str) -> bytes:
-    """Return an ``error`` message with the current time."""
+    """Return an ``error`` message with the current time; a long text is cut."""
+    if len(message) > _ERROR_CHARACTERS:
+        message = f"{message[:_ERROR_CHARACTERS]} … [truncated]"
     return _encode(_Envelope("error", clock.now(), {"message": message}))
 
 

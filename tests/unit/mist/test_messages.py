@@ -79,6 +79,12 @@ def test_skipped_says_how_many() -> None:
     assert one["message"] == "1 line skipped: connection too slow"
 
 
+def test_a_long_error_is_cut() -> None:
+    """The broker would refuse a message of any length."""
+    text = json.loads(messages.error("x" * 20_000_000))["data"]["message"]
+    assert text == "x" * 16_384 + " … [truncated]"
+
+
 def test_skipped_lines_that_nobody_can_count() -> None:
     """An unknown number is 0, and the text does not claim to know it."""
     data = json.loads(messages.skipped(messages.UNKNOWN, "restart"))["data"]
