@@ -34,6 +34,7 @@ from supervisor.signals import Signals
 from supervisor.spawn import Spawner
 from supervisor.states import State
 from supervisor.supervisor import Effects, Supervisor
+from supervisor.watch import EARLY_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +165,7 @@ class Loop:
         now = time.monotonic()
         children = self._supervisor.children.values()
         running = {child.pid for child in children if child.pid is not None}
-        if now >= self._next_round or self._running != running:
+        if now >= self._next_round - EARLY_SECONDS or self._running != running:
             self._next_round, self._running = now + _ROUND_SECONDS, running
             web = self._supervisor.children.get(specs.WEB)
             if web is not None and web.pid is not None:

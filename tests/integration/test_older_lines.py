@@ -100,6 +100,7 @@ QUERIES = ["WARN", "warn", "ERROR", "line 9", "key", "ümläut", "no such text",
 PATTERNS = ["[0-9]+77 ", "^line 1.*9}$", "(slow|ERROR) .*5", "log, .*: 4+2", "^$"]
 
 
+@pytest.mark.timeout(300)  # a query of a whole log takes seconds on a busy machine
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_queries_agree_with_docker_logs_and_grep(

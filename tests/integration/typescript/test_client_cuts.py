@@ -155,12 +155,12 @@ def test_lines_with_one_time_stamp(
     proxy.refuse(True)
     proxy.reset()
     follower.wait_state("reconnecting")
-    write(("stdout", "a"), ("stderr", "a"), ("stdout", "b"), ("stdout", "a"))
+    write(("stdout", "b"), ("stderr", "a"), ("stderr", "b"), ("stdout", "c"))
     write(("stderr", "earlier"), time=follower.times[0])
     proxy.refuse(False)
     follower.wait_lines(7)
-    write(("stdout", "b"))
-    assert follower.wait_lines(8) == ["begun", "a", "a", "a", "b", "a", "earlier", "b"]
+    write(("stdout", "d"))
+    assert follower.wait_lines(8) == ["begun", "a", "b", "a", "b", "c", "earlier", "d"]
     assert follower.missing == [(0, True)]
     assert follower.end() == 0
 
