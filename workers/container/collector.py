@@ -37,8 +37,6 @@ _FIRST_DELAY: Final = 0.05
 # that has all of their ends to work off.
 _AWAY_POLL: Final = 0.1
 _AWAY_LIMIT: Final = 0.4
-# The same for a container that has ended, in multiples of ``collector.retry_seconds``.
-_ENDED_LIMIT: Final = 4
 
 
 class AppStatus(Protocol):
@@ -75,7 +73,6 @@ class Collector:
         self._clock = clock
         self._name = ""
         self._seen: Container | None = None  # the container whose log is being published
-        self._rarely = 1  # grows while a container stays ended
         self._stream: LogStream | None = None  # stays open while the log is read
         self._missed: ResumePoint | None = None  # the last line when a newer one was missed
         self._delay = _FIRST_DELAY
@@ -233,8 +230,8 @@ class Collector:
 
     def _watch(self) -> Event:
         """Check at intervals if there is a log to read again."""
-        self._out.idle(self._limits.retry_seconds * self._rarely)
-        self._rarely = min(2 * self._rarely, _ENDED_LIMIT)
+        # A web worker waits twice as long before it refuses a client with the remembered end.
+        self._out.idle(self._limits.retry_seconds)
         container = self._source.look(self._name)
         self._trouble_since = None
         if container is None:
@@ -267,7 +264,6 @@ class Collector:
             self._publish_status(container)
         self._seen = container or self._seen
         self._out.end()
-        self._rarely = 1
         return Event.OVER
 
     def _refuse_reading(self, error: LogNotReadable) -> Event:
