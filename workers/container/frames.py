@@ -32,12 +32,12 @@ PIECE_BYTES: Final = 16_384
 _REPLACEMENT: Final = "\ufffd".encode()
 
 # Pieces are never this large.  A larger length means that the parser lost the frames.
-_FRAME_LIMIT: Final = 64 * 1024 * 1024
+FRAME_LIMIT: Final = 64 * 1024 * 1024
 
-_HEADER: Final = Struct("!BxxxI")
+HEADER: Final = Struct("!BxxxI")
 _STREAMS: Final[dict[int, Stream]] = {1: "stdout", 2: "stderr"}
 # The stream number of a frame in which the engine says why it stops.
-_SYSTEM_ERROR: Final = 3
+SYSTEM_ERROR: Final = 3
 
 # The size of ``2025-01-15T10:30:00.000000000Z`` and the space after it.
 _STAMP_BYTES: Final = 31
@@ -124,10 +124,10 @@ class Multiplexed:
         lines: list[Line] = []
         start, end = 0, len(data)
         while end - start >= 8 and not self.failure:
-            kind, size = _HEADER.unpack_from(data, start)
+            kind, size = HEADER.unpack_from(data, start)
             stop = start + 8 + size
             # A frame with an absurd length is passed on, so that _take() reports it.
-            if stop > end and size <= _FRAME_LIMIT:
+            if stop > end and size <= FRAME_LIMIT:
                 break
             payload = data[start + 8 : stop]
             start = stop
@@ -159,10 +159,11 @@ class Multiplexed:
 
     def _take(self, kind: int, payload: bytes, lines: list[Line]) -> None:
         """Take a frame that is not simply a whole line."""
-        timestamp, text = _stamped(payload)
-        if not timestamp or kind not in _STREAMS:
-            self.failure = _complaint(kind, payload)
+        stamp, text = stamped(payload)
+        if not stamp or kind not in _STREAMS:
+            self.failure = complaint(kind, payload)
             return
+        timestamp = stamp.decode()
         stream = _STREAMS[kind]
         part = self._open.pop(stream, None)
         if part and part.timestamp != timestamp:
@@ -179,22 +180,23 @@ class Multiplexed:
             self._open[stream] = part
 
 
-def _complaint(kind: int, payload: bytes) -> str:
-    if kind in _STREAMS or kind == _SYSTEM_ERROR:
+def complaint(kind: int, payload: bytes) -> str:
+    """Return the engine's message in place of a line."""
+    if kind in _STREAMS or kind == SYSTEM_ERROR:
         return payload[:1024].decode("utf-8", "replace").strip()
     return "the engine's log stream is not in the documented format"
 
 
-def _stamped(payload: bytes) -> tuple[str, bytes]:
+def stamped(payload: bytes) -> tuple[bytes, bytes]:
     """Return the time stamp and the rest, or an empty time stamp if there is none."""
     if _STAMP.match(payload):
-        return payload[:30].decode("ascii"), payload[_STAMP_BYTES:]
+        return payload[: _STAMP_BYTES - 1], payload[_STAMP_BYTES:]
     # Some log drivers write time stamps in another time zone.
     head, _, text = payload.partition(b" ")
     try:
-        return clock.normalize(head.decode("ascii")), text
+        return clock.normalize(head.decode("ascii")).encode(), text
     except ValueError:
-        return "", payload
+        return b"", payload
 
 
 class Terminal:
@@ -221,8 +223,8 @@ class Terminal:
     @property
     def unfinished(self) -> list[str]:
         """The key of the line that has begun and not ended yet."""
-        timestamp, _ = _stamped(self._rest)
-        return [key("stdout", timestamp)] if timestamp else []
+        stamp, _ = stamped(self._rest)
+        return [key("stdout", stamp.decode())] if stamp else []
 
     def finish(self) -> list[Line]:
         """Return the unterminated line, usually a prompt."""
@@ -238,11 +240,12 @@ class Terminal:
         return self._rest + piece[: self._room - len(self._rest)]
 
     def _end(self, raw: bytes, lines: list[Line]) -> None:
-        timestamp, text = _stamped(raw)
-        if not timestamp:
-            self.failure = self.failure or _complaint(1, raw)
+        mark, text = stamped(raw)
+        if not mark:
+            self.failure = self.failure or complaint(1, raw)
         if self.failure:
             return
+        timestamp = mark.decode()
         # A terminal ends its lines with CR LF.
         if len(text) <= min(PIECE_BYTES, self._limit):
             text = text.removesuffix(b"\r")

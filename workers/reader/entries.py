@@ -7,19 +7,21 @@ reader searches in bytes, and most lines that it reads are never sent.
 from __future__ import annotations
 
 import codecs
-from struct import Struct
 from typing import Final, Protocol, TypeAlias
 
-from mist import clock
-from workers.container.frames import PIECE_BYTES, TRUNCATED, unstamped
+from workers.container.frames import (
+    FRAME_LIMIT,
+    HEADER,
+    PIECE_BYTES,
+    TRUNCATED,
+    complaint,
+    stamped,
+    unstamped,
+)
 
 Entry: TypeAlias = tuple[bytes, int, bytes]
 """The time stamp (30 bytes), the stream (1 or 2), and the line without its newline."""
 
-# A larger frame means that the parser lost the frames.
-_FRAME_LIMIT: Final = 64 * 1024 * 1024
-_HEADER: Final = Struct("!BxxxI")
-_SYSTEM_ERROR: Final = 3
 _TRUNCATED: Final = TRUNCATED.encode()
 
 
@@ -63,9 +65,9 @@ class Multiplexed:
         lines: list[Entry] = []
         start, end = 0, len(data)
         while end - start >= 8 and not self.failure:
-            kind, size = _HEADER.unpack_from(data, start)
+            kind, size = HEADER.unpack_from(data, start)
             stop = start + 8 + size
-            if stop > end and size <= _FRAME_LIMIT:
+            if stop > end and size <= FRAME_LIMIT:
                 break
             payload = data[start + 8 : stop]
             start = stop
@@ -159,24 +161,6 @@ class Terminal:
             self.pieces += (len(text) - len(whole)) // len(mark)
             text = whole
         lines.append((stamp, 1, cut(text, self._limit)))
-
-
-def stamped(payload: bytes) -> tuple[bytes, bytes]:
-    """Return the time stamp and the rest, or an empty time stamp if there is none."""
-    head, _, text = payload.partition(b" ")
-    if len(head) == 30 and head.endswith(b"Z"):
-        return head, text
-    try:  # some log drivers write time stamps in another time zone
-        return clock.normalize(head.decode("ascii")).encode(), text
-    except ValueError:
-        return b"", payload
-
-
-def complaint(kind: int, payload: bytes) -> str:
-    """Return the engine's message in place of a line."""
-    if kind in (1, 2, _SYSTEM_ERROR):
-        return payload[:1024].decode("utf-8", "replace").strip()
-    return "the engine's log stream is not in the documented format"
 
 
 def cut(text: bytes, limit: int) -> bytes:
