@@ -7,16 +7,15 @@ the worker's places.
 from __future__ import annotations
 
 import errno
-import fcntl
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from termios import TIOCOUTQ
 from typing import Any, Final
 
 import gevent
 from gevent.pywsgi import Input
+
+from api.websocket.connection import queued
 
 # How often a stalled response is checked for progress, in seconds.
 _LOOK_SECONDS: Final = 1.0
@@ -94,14 +93,14 @@ def send_all(sock: Any, data: bytes, stall_seconds: float, progressed: Callable[
     the socket becomes writable again.
     """
     view = memoryview(data)
-    queued, progress = -1, time.monotonic()
+    unsent, progress = -1, time.monotonic()
     while view:
         try:
             with gevent.Timeout(min(_LOOK_SECONDS, stall_seconds), TimeoutError()):
                 sent = sock.send(view)
         except TimeoutError:
-            now, before, queued = time.monotonic(), queued, _queued(sock)
-            if queued != before:
+            now, before, unsent = time.monotonic(), unsent, queued(sock.fileno())
+            if unsent != before:
                 progress = now
                 progressed()
             elif now - progress >= stall_seconds:
@@ -110,8 +109,3 @@ def send_all(sock: Any, data: bytes, stall_seconds: float, progressed: Callable[
         else:
             view, progress = view[sent:], time.monotonic()
             progressed()
-
-
-def _queued(sock: Any) -> int:
-    """Return how many bytes the kernel still holds for the peer (SIOCOUTQ in ``tcp(7)``)."""
-    return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), TIOCOUTQ, b"\0" * 4))[0])

@@ -106,6 +106,11 @@ class Registry(Protocol):
         """Forget a closed connection."""
 
 
+def queued(descriptor: int) -> int:
+    """Return how many bytes the kernel holds for a socket's peer (SIOCOUTQ in ``tcp(7)``)."""
+    return int(_INT.unpack(fcntl.ioctl(descriptor, TIOCOUTQ, _INT.pack(0)))[0])
+
+
 class Connection:
     """An accepted connection.
 
@@ -264,8 +269,8 @@ class Connection:
         self._writer.start(self._on_writable)
 
     def queued(self) -> int:
-        """Return how many bytes the kernel still holds for the peer (SIOCOUTQ in ``tcp(7)``)."""
-        return int(_INT.unpack(fcntl.ioctl(self._fd, TIOCOUTQ, _INT.pack(0)))[0])
+        """Return how many bytes the kernel still holds for the peer."""
+        return queued(self._fd)
 
     def _unblock(self) -> None:
         self.blocked = False

@@ -175,7 +175,7 @@ def test_a_slow_reader_makes_progress_before_the_socket_is_writable(
     """Bytes that leave the kernel's queue are progress, although nothing more can be sent."""
     left = iter(range(8, 0, -1))
     monkeypatch.setattr("api.server.transfer._LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("api.server.transfer._queued", lambda _sock: next(left, 0))
+    monkeypatch.setattr("api.server.transfer.queued", lambda _sock: next(left, 0))
     progress: list[float] = []
     begun = time.monotonic()
     with pytest.raises(BrokenPipeError):
