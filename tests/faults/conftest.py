@@ -13,7 +13,13 @@ from typing import Final
 import pytest
 
 from tests.faults.verdict import Verdict
-from tests.integration.conftest import container, engine, engine_or_skip, own_engine
+from tests.integration.conftest import (
+    container,
+    container_name,
+    engine,
+    engine_or_skip,
+    own_engine,
+)
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.units import Units
 
@@ -78,6 +84,14 @@ def pytest_terminal_summary(
     terminalreporter.write_line(text)
     if path := os.environ.get("FAULTS_TABLE"):
         Path(path).write_text(f"{text}\n", "utf-8")
+
+
+@pytest.fixture
+def name(site: Site, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A container's name that no other test uses; removed from the site's engine afterwards."""
+    found = container_name(request)
+    yield found
+    site[0].remove(found)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import psutil
 
 from tests.faults import faults
 from tests.faults.conftest import SETTINGS
-from tests.faults.test_matrix import STEP, finished_log
+from tests.faults.test_matrix import finished_log, script
 from tests.faults.verdict import judge, worst
 from tests.support import isolation
 from tests.support.service.engine import PrivateEngine
@@ -76,7 +76,8 @@ def _soak(engine: PrivateEngine, service: Units, seconds: float) -> None:
     apps = [service.add_app(name, name) for name in names]
     urls = [service.ws_url("container/logs", appId=app) for app in apps]
     for name in names:
-        engine.run(name, _script(seconds))
+        # Each step takes a little longer than its sleep, so fewer lines fill the time.
+        engine.run(name, script(_RATE, 0.9 * seconds))
     staying = {
         name: [Viewer(url, cookie) for _ in range(_STAYING)]
         for name, url in zip(names, urls, strict=True)
@@ -110,14 +111,6 @@ def _soak(engine: PrivateEngine, service: Units, seconds: float) -> None:
             verdicts.append(judge(log, list(viewer.arrivals), begun))
     print(f"{len(verdicts)} viewers of {_CONTAINERS} logs, the worst: {worst(verdicts)}")
     assert (worst(verdicts).lost, worst(verdicts).repeated) == (0, 0)
-
-
-def _script(seconds: float) -> str:
-    """Return a script that writes numbered lines for about this long, and then says so."""
-    step = int(_RATE * STEP)
-    count = int(_RATE * seconds * 0.9)  # each step takes a little longer than its sleep
-    write = f"seq $i $((i+{step - 1})); i=$((i+{step})); sleep {STEP}"
-    return f"i=0; while [ $i -lt {count} ]; do {write}; done; sleep 36000"
 
 
 if __name__ == "__main__":

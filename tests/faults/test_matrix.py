@@ -35,7 +35,7 @@ def script(rate: int, seconds: float) -> str:
     step = int(rate * STEP)
     count = int(rate * seconds)
     write = f"seq $i $((i+{step - 1})); i=$((i+{step})); sleep {STEP}"
-    return f"i=0; while [ $i -lt {count} ]; do {write}; done; sleep 600"
+    return f"i=0; while [ $i -lt {count} ]; do {write}; done; sleep 36000"
 
 
 def duration(fault: Fault) -> float:
@@ -99,14 +99,12 @@ def name_of(cell: Cell) -> str:
         for one in whole()
     ],
 )
-def test_no_line_is_lost_without_a_word(
-    site: Site, container: str, record: Record, cell: Cell
-) -> None:
+def test_no_line_is_lost_without_a_word(site: Site, name: str, record: Record, cell: Cell) -> None:
     """Viewers of numbered lines compare what they got with the engine's log."""
     engine, service, cookie = site
     process, fault, rate = cell
-    engine.run(container, script(rate, duration(fault)))
-    app = service.add_app(container, container)
+    engine.run(name, script(rate, duration(fault)))
+    app = service.add_app(name, name)
     url = service.ws_url("container/logs", appId=app)
     viewers = [Viewer(url, cookie) for _ in range(VIEWERS)]
     targets = []
@@ -115,7 +113,7 @@ def test_no_line_is_lost_without_a_word(
         targets = faults.find(service, engine, process)
         fault_at = time.monotonic()
         faults.inject(fault, targets, engine if process in ENGINE else None)
-        log = finished_log(engine, container)
+        log = finished_log(engine, name)
         # Whoever does not get the last line has lost lines, which the verdict shows.
         with contextlib.suppress(AssertionError):
             wait_until(lambda: all(viewer.last == log[-1] for viewer in viewers), "the end", 30)
@@ -123,7 +121,6 @@ def test_no_line_is_lost_without_a_word(
         faults.wake(targets)
         for viewer in viewers:
             viewer.close()
-        engine.remove(container)
     verdict = worst(judge(log, list(viewer.arrivals), fault_at) for viewer in viewers)
     record(process, fault.name, rate, verdict)
     assert (verdict.lost, verdict.repeated) == (0, 0), verdict

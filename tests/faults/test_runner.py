@@ -42,15 +42,15 @@ SHORT = {("building", KILL), ("deploying", HANG)}
     ],
 )
 def test_no_deployment_stays_unfinished(
-    site: Site, container: str, outcome: Outcome, tmp_path: Path, stage: str, fault: Fault
+    site: Site, name: str, outcome: Outcome, tmp_path: Path, stage: str, fault: Fault
 ) -> None:
     """The row says soon how it ended, the old container runs, and the next one succeeds."""
     engine, service, _ = site
     deployments = Deployments(service, engine, tmp_path)
-    app, repository = deployments.app(container, f"RUN sleep {STAGE}")
+    app, repository = deployments.app(name, f"RUN sleep {STAGE}")
     try:
         assert deployments.wait(deployments.deploy(app))["status"] == "success"
-        old = engine.client.inspect_container(container)["Id"]
+        old = engine.client.inspect_container(name)["Id"]
         repository.commit({"changed": fault.name}, "Change")
         deployment = deployments.deploy(app)
         deployments.wait(deployment, stage)
@@ -66,11 +66,10 @@ def test_no_deployment_stays_unfinished(
             assert ended["status"] == "success", ended
         else:
             assert ended["status"] == "failed", ended
-            wait_until(lambda: engine.state(container) == "running", "the old container to run")
-            assert engine.client.inspect_container(container)["Id"] == old
+            wait_until(lambda: engine.state(name) == "running", "the old container to run")
+            assert engine.client.inspect_container(name)["Id"] == old
         limit = HUNG if fault.number == signal.SIGSTOP else KILLED
         assert seconds <= limit + STAGE, ended
         assert deployments.wait(deployments.deploy(app))["status"] == "success"
     finally:
-        engine.remove(container)
         remove_deployed(engine)

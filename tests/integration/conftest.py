@@ -64,12 +64,17 @@ def own_engine() -> Iterator[PrivateEngine]:
         yield engine
 
 
+def container_name(request: pytest.FixtureRequest) -> str:
+    """Return a name that no other test uses."""
+    # A test that is run again finds the application of its first run in a shared service.
+    attempt = getattr(request.node, "execution_count", 1)
+    return f"test-{zlib.crc32(f'{request.node.nodeid} {attempt}'.encode()):08x}"
+
+
 @pytest.fixture
 def container(engine: PrivateEngine, request: pytest.FixtureRequest) -> Iterator[str]:
     """A name that no other test uses. The container with that name is removed after the test."""
-    # A test that is run again finds the application of its first run in a shared service.
-    attempt = getattr(request.node, "execution_count", 1)
-    name = f"test-{zlib.crc32(f'{request.node.nodeid} {attempt}'.encode()):08x}"
+    name = container_name(request)
     yield name
     engine.remove(name)
 

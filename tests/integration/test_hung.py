@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.conftest import MakeService
 from tests.integration.test_container_stream import assert_run
+from tests.integration.test_restarts import pid_of
 from tests.support.service.clients import Client
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.service import Service
@@ -21,6 +22,7 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.engine
 
 OpenClient = Callable[..., Client]
+Watched = tuple[Service, Client]
 
 #: Fifty numbered lines a second for two minutes.
 LINES = "i=0; while [ $i -lt 6000 ]; do echo $i; sleep 0.02; i=$((i+1)); done"
@@ -29,28 +31,30 @@ LINES = "i=0; while [ $i -lt 6000 ]; do echo $i; sleep 0.02; i=$((i+1)); done"
 INTERRUPTION = 10.0
 
 
-def pid_of(service: Service, process: str) -> int:
-    """Return the pid of a process from the supervisor's table."""
-    return int(service.running(process)[0]["pid"])
-
-
 def replaced(service: Service, process: str, old: int) -> dict[str, object] | None:
     """Return the row of the process that replaced ``old``."""
     rows = [row for row in service.running(process) if row["state"] == "running"]
     return next((row for row in rows if row["pid"] != old), None)
 
 
-@pytest.mark.timeout(180)
-def test_hung_processes_are_replaced_in_time(
+@pytest.fixture
+def watched(
     engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
-) -> None:
-    """Stop each process for ever: clients lose nothing and wait for at most ten seconds."""
+) -> Watched:
+    """A service, and a client that has received lines."""
     service = make_service(engine)
     engine.run(container, LINES)
     app = service.add_app(container, container)
     client = open_client(service.ws_url("container/logs", appId=app), service.login())
     client.wait_lines(10)
-    for process in (f"container/{app}", "broker", "metrics", "fork-server"):
+    return service, client
+
+
+@pytest.mark.timeout(180)
+def test_hung_processes_are_replaced_in_time(watched: Watched) -> None:
+    """Stop each process for ever: clients lose nothing and wait for at most ten seconds."""
+    service, client = watched
+    for process in ("container/", "broker", "metrics", "fork-server"):
         old, began = pid_of(service, process), time.monotonic()
         os.kill(old, signal.SIGSTOP)
         row = wait_until(lambda p=process, o=old: replaced(service, p, o), f"another {process}")  # type: ignore[misc]
@@ -70,15 +74,9 @@ def test_hung_processes_are_replaced_in_time(
 
 
 @pytest.mark.timeout(120)
-def test_a_pause_is_not_a_hang(
-    engine: PrivateEngine, make_service: MakeService, container: str, open_client: OpenClient
-) -> None:
+def test_a_pause_is_not_a_hang(watched: Watched) -> None:
     """Three seconds cost no process, nor do many of the supervisor's, which forgives its own."""
-    service = make_service(engine)
-    engine.run(container, LINES)
-    app = service.add_app(container, container)
-    client = open_client(service.ws_url("container/logs", appId=app), service.login())
-    client.wait_lines(10)
+    service, client = watched
     before = {row["process"]: row["pid"] for row in service.status()}
     for pid in before.values():
         os.kill(pid, signal.SIGSTOP)

@@ -31,6 +31,7 @@ from websockets.sync.client import connect as connect_websockets
 
 from api.websocket.frames import read_header
 from tests.support.client_frames import close, frame
+from tests.support.raw_socket import RawClient
 from tests.support.service.service import free_port
 from tests.support.wait import wait_until
 
@@ -120,22 +121,13 @@ HOST: Final = b"Host: x\r\n"
 POST: Final = b"POST /body HTTP/1.1\r\n" + HOST
 
 
-class Raw:
-    """A socket whose waits have a deadline."""
+class Raw(RawClient):
+    """A client that may also speak WebSocket frames."""
+
+    sock: socket.socket
 
     def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
-
-    def send(self, data: bytes) -> None:
-        """Send bytes."""
-        self.sock.sendall(data)
-
-    def head(self) -> str:
-        """Read the response's status line and headers and not a byte more."""
-        data = b""
-        while not data.endswith(b"\r\n\r\n"):
-            data += self.exactly(1)
-        return data.decode("latin-1")
+        super().__init__(socket.create_connection(("127.0.0.1", port), timeout=SECONDS))
 
     def frame(self) -> tuple[int, bytes]:
         """Return the opcode and payload of the next frame."""
@@ -161,15 +153,6 @@ class Raw:
         with contextlib.suppress(ConnectionResetError):
             while more := self.sock.recv(65_536):
                 data += more
-        return data
-
-    def exactly(self, length: int) -> bytes:
-        """Return exactly that many bytes."""
-        data = b""
-        while len(data) < length:
-            more = self.sock.recv(length - len(data))
-            assert more, f"the connection ended after {data!r}"
-            data += more
         return data
 
 

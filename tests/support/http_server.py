@@ -19,6 +19,7 @@ from api.server.http_server import HttpServer
 from api.server.keepalive import ConnectionRegistry
 from mist.settings import ServerSettings, Settings, StreamSettings
 from tests.support import wire_app
+from tests.support.raw_socket import RawClient
 
 SECONDS: Final = 10.0
 
@@ -44,33 +45,14 @@ class Log:
         self.responses.append((response.status, response.sent))
 
 
-class Client:
-    """A socket whose waits have a deadline."""
+class Client(RawClient):
+    """A client on gevent's loop; ``address`` is where it connects from."""
 
     def __init__(self, port: int, address: str = "127.0.0.1") -> None:
-        self.sock = gevent.socket.create_connection(
-            ("127.0.0.1", port), SECONDS, source_address=(address, 0)
+        source = (address, 0)
+        super().__init__(
+            gevent.socket.create_connection(("127.0.0.1", port), SECONDS, source_address=source)
         )
-
-    def send(self, data: bytes) -> None:
-        """Send bytes."""
-        self.sock.sendall(data)
-
-    def head(self) -> str:
-        """Return the response's status line and headers, and read not a byte more."""
-        data = b""
-        while not data.endswith(b"\r\n\r\n"):
-            data += self.exactly(1)
-        return data.decode("latin-1")
-
-    def exactly(self, length: int) -> bytes:
-        """Return exactly that many bytes."""
-        data = b""
-        while len(data) < length:
-            more = self.sock.recv(length - len(data))
-            assert more, f"the connection ended after {data!r}"
-            data += more
-        return data
 
     def rest(self) -> bytes:
         """Return everything until the server ends the connection, which must not be reset."""
