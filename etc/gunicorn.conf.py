@@ -21,7 +21,6 @@ worker_class = "api.worker.MistWorker"
 worker_connections = _server.worker_connections
 # Connections waiting for accept(). The kernel caps this at net.core.somaxconn (4096
 # on current Linux).
-# net.core.somaxconn (4096 on today's Linux).
 backlog = _server.backlog
 
 # All workers share one listening socket, and each accepts one connection at a time
