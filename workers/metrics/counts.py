@@ -40,8 +40,10 @@ T = TypeVar("T")
 UNKNOWN: Final = Docker(None, None, None)
 
 # The engine counts some changes a moment after it reports them, and a burst of events is
-# one change.  So the counts are read again until this long after the last event.
+# one change.  So the counts are read again until this long after the last event, and once
+# more after a pause, because a busy engine may take longer.
 _SETTLE_SECONDS: Final = 2.0
+_LATE_SECONDS: Final = 10.0
 _PACE_SECONDS: Final = 1.0  # the shortest interval between two reads
 _BLIND_SECONDS: Final = 2.0  # the interval between two reads without a report of changes
 
@@ -95,7 +97,9 @@ class Agenda:
         """Return when to read the counts next: soon after a change, but once per second at most."""
         if self._changed + _SETTLE_SECONDS > self._read:
             return self._read + _PACE_SECONDS
-        return self._read + (min(_BLIND_SECONDS, self._recount) if self.blind else self._recount)
+        regular = self._read + (min(_BLIND_SECONDS, self._recount) if self.blind else self._recount)
+        late = self._changed + _LATE_SECONDS
+        return min(late, regular) if late > self._read else regular
 
 
 class Changes:

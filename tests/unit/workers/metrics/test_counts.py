@@ -44,7 +44,9 @@ def test_change_is_read_until_it_has_settled() -> None:
     agenda.read(100.1)
     assert agenda.due() == 101.1
     agenda.read(102.5)
-    assert agenda.due() == 132.5
+    assert agenda.due() == 110.0
+    agenda.read(110.0)
+    assert agenda.due() == 140.0
 
 
 class FakeEngine:
