@@ -16,7 +16,7 @@ import structlog
 from bus.wire import NO_FLAGS, Flag
 from mist import close_codes
 from mist.errors import EngineError, EngineUnreachable, LogNotReadable
-from mist.messages import UNKNOWN
+from mist.messages import UNKNOWN, SkipReason
 from mist.settings import Settings
 from workers.container import history, status
 from workers.container.container import Container
@@ -352,7 +352,7 @@ class Collector:
         for lines in rest:
             if lines and rest.gone and not told:
                 told = True
-                self._out.skipped(UNKNOWN, "rotated", flags)
+                self._out.skipped(UNKNOWN, self._loss(), flags)
             self._publish(lines, flags)
 
     def _open_stream(self, container: Container) -> LogStream:
@@ -381,7 +381,7 @@ class Collector:
         for lines in rest:
             if lines:
                 if first is None and rest.gone and doubtful:
-                    self._out.skipped(UNKNOWN, "rotated")
+                    self._out.skipped(UNKNOWN, self._loss())
                 first = first or lines[0]
                 self._publish(lines, NO_FLAGS)
                 stream.note(lines)
@@ -389,13 +389,18 @@ class Collector:
             stream.expect(rest.unfinished)
         elif rest.ahead:
             if doubtful:
-                self._out.skipped(UNKNOWN, "rotated")
+                self._out.skipped(UNKNOWN, self._loss())
             stream.resume(None)
         else:
             stream.resume(self._out.resume_point)
             if first not in {None, suspect}:
                 # It left lines out, and it may have missed a rotation.
                 self._leave_stream()
+
+    def _loss(self) -> SkipReason:
+        """Return why the log no longer holds the lines after the last one."""
+        # While the engine was away, they could not be read before their file was deleted.
+        return "rotated" if self._trouble_since is None else "engine"
 
     def _leave_stream(self) -> None:
         if self._stream:

@@ -225,6 +225,20 @@ def test_lines_that_were_rotated_away_are_told(history: History) -> None:
     assert (skipped["lines"], skipped["reason"]) == (messages.UNKNOWN, "rotated")
 
 
+def test_lines_that_were_deleted_while_the_engine_was_away_are_told(history: History) -> None:
+    """The word says that the engine was the reason."""
+    history.following()
+    history.stream(Lines([line(1)]), history.logs(5, 6), history.engine.go_away)
+    history.until(State.CHECKING)
+    history.steps(2)
+    history.engine.fails = None
+    history.stream(Lines([line(7)]))
+    history.steps(3)
+    assert history.lines == ["line 1", "line 5", "line 6", "line 7"]
+    skipped = history.events[1]["data"]
+    assert (skipped["lines"], skipped["reason"]) == (messages.UNKNOWN, "engine")
+
+
 def test_a_log_that_lacks_only_the_last_line_is_not_repeated(history: History) -> None:
     """If older lines are there, and the last one is not, nothing is published twice."""
     history.following()
