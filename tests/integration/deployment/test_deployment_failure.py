@@ -8,6 +8,7 @@ import pytest
 
 from mist.store.records import App
 from tests.support.service.deployment_checks import (
+    add_deep_file,
     change,
     check_clean,
     check_log,
@@ -93,6 +94,16 @@ class TestFailure:
         deployer.limits["context_bytes"] = 65_536
         failed(deployer, deployer.deploy(old[0]), "larger than 65536 bytes")
 
+    def test_repository_with_very_deep_directories(
+        self, deployer: Deployer, old: tuple[App, str]
+    ) -> None:
+        """The depth of a checkout is bounded, and nothing of it is left."""
+        add_deep_file(deployer, 1_500)
+        deployer.limits["checkout_path_bytes"] = 4_000
+        row = deployer.deploy(old[0])
+        failed(deployer, row, "more than 100 directories.*checkout_depth")
+        assert not deployer.paths.work_folder(row.id).exists()
+
     def test_container_that_exits_at_once(self, deployer: Deployer, old: tuple[App, str]) -> None:
         """The log has the new container's last lines, and the old container is restored."""
         change(deployer, dockerfile(run="echo cannot find my settings; exit 3"))
@@ -130,3 +141,12 @@ class TestFailure:
             check_log(deployer, row)
         finally:
             run("umount", "--lazy", folder)
+
+
+def test_very_deep_directories_that_are_allowed(deployer: Deployer, old: tuple[App, str]) -> None:
+    """A checkout deeper than Python's stack is built, and removed."""
+    add_deep_file(deployer, 1_500)
+    deployer.limits |= {"checkout_path_bytes": 4_000, "checkout_depth": 2_000}
+    row = deployer.deploy(old[0])
+    assert row.status == "success", row.error_message
+    assert not deployer.paths.work_folder(row.id).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import Final
 
 from mist.store.records import App, Deployment
 from tests.support.service.deployments import Deployer
@@ -21,12 +22,23 @@ def container_id(deployer: Deployer, name: str) -> str:
     return str(found["Id"])
 
 
+_AUTHOR: Final = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+
+
 def change(deployer: Deployer, content: str) -> None:
     """Commit another Dockerfile to the deployer's repository."""
     folder = deployer.directory / "repo"
     (folder / "Dockerfile").write_text(content)
-    author = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    run("git", *author, "commit", "-qam", "Change", cwd=folder)
+    run("git", *_AUTHOR, "commit", "-qam", "Change", cwd=folder)
+
+
+def add_deep_file(deployer: Deployer, depth: int) -> None:
+    """Commit a file below ``depth`` directories in each other, which is not checked out."""
+    folder = deployer.directory / "repo"
+    blob = run("git", "rev-parse", "HEAD:Dockerfile", cwd=folder).strip()
+    entry = f"100644,{blob},{'d/' * depth}file"
+    run("git", "update-index", "--add", "--cacheinfo", entry, cwd=folder)
+    run("git", *_AUTHOR, "commit", "-qm", "Go deep", cwd=folder)
 
 
 def check_log(deployer: Deployer, row: Deployment) -> None:
