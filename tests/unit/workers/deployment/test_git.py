@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from mist.settings import DeploymentSettings
+from tests.support.lfs_server import lfs_server
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
 from tests.support.wait import wait_until
@@ -178,6 +179,26 @@ class TestClone:
         checkout = clone(repository.url, tmp_path, cancellation)
         with pytest.raises(GitFailed, match="Git LFS: "):
             git.fetch_lfs(repository.url, checkout, bounds, Heard())
+
+    @pytest.mark.skipif(not shutil.which("git-lfs"), reason="needs git-lfs")
+    def test_fetches_files_of_lfs_over_http(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """The server of Git LFS gets the address's credentials, and the log does not."""
+        repository.git("lfs", "install", "--local", "--skip-repo")
+        repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "content\n"}, "LFS")
+        repository.git("update-server-info")
+        bounds, heard = bounded(tmp_path, cancellation), Heard()
+        with lfs_server(repository.folder) as url:
+            checkout = clone(url, tmp_path, cancellation)
+            git.fetch_lfs(url, checkout, bounds, heard)
+            assert (checkout / "x/a.bin").read_text() == "content\n"
+            assert "pass" not in "".join(heard.said)
+            run("rm", "-rf", str(checkout), str(repository.folder / ".git/lfs"))
+            checkout = clone(url, tmp_path, cancellation)
+            with pytest.raises(GitFailed, match="Git LFS: Failed to fetch some objects") as failure:
+                git.fetch_lfs(url, checkout, bounds, heard)
+            assert "pass" not in str(failure.value)
 
     def test_names_what_is_missing(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
