@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import falcon
-from prometheus_client import Counter
 
 from api.http import apps, auth, deployments, health, older_lines
 from api.http.errors import App, add_error_handlers
@@ -26,12 +25,6 @@ class _Everywhere:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._answers = Counter(
-            "mist_http_answers",
-            "HTTP answers, without the WebSocket routes.",
-            ["route", "method", "status"],
-            registry=services.registry,
-        )
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Attach the services, before routing."""
@@ -50,7 +43,7 @@ class _Everywhere:
         route = req.uri_template or "none"
         if not route.startswith("/ws/"):
             method = req.method if req.method in falcon.HTTP_METHODS else "other"
-            self._answers.labels(route, method, resp.status_code).inc()
+            self._services.monitoring.answers.labels(route, method, resp.status_code).inc()
 
 
 def create_app(services: Services, page: Page | None = None) -> App:

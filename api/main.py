@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Gauge
-
 from api.app import App, create_app
 from api.http.page import Page
 from api.live.hub import Hub
 from api.live.routes import Live, add_routes
 from api.live.sessions import SessionWatch
+from api.monitoring import Monitoring
 from api.services import Services
 from mist import logs
 from mist.accounts import secret
@@ -24,12 +23,10 @@ def build() -> App:
     logs.configure(settings)
     paths = resolve_paths()  # refuses directories that other users could change
     store = _open_store(settings, paths)
-    hub = Hub(paths, settings)
-    sessions = SessionWatch(store, settings.auth.check_seconds)
-    # Not the global registry: two applications in one process, as in tests, would clash there.
-    registry = CollectorRegistry()
-    _observe(registry, hub, sessions)
-    services = Services(settings, paths, store, secret.load(paths), registry, hub.problem)
+    monitoring = Monitoring(paths, store)
+    hub = Hub(paths, settings, monitoring.topics.set)
+    sessions = SessionWatch(store, settings.auth.check_seconds, monitoring.clients.set)
+    services = Services(settings, paths, store, secret.load(paths), monitoring, hub.problem)
     app = create_app(services, Page())
     add_routes(app, Live(store, settings, paths, hub, sessions))
     # Last, so that a failed start leaves no greenlets behind.
@@ -48,11 +45,3 @@ def _open_store(settings: Settings, paths: Paths) -> Store:
     store = open_store(settings, paths)
     store.check()
     return store
-
-
-def _observe(registry: CollectorRegistry, hub: Hub, sessions: SessionWatch) -> None:
-    """Expose the load of the worker that answers on ``/metrics``."""
-    clients = Gauge("mist_live_clients", "Open WebSockets of this worker.", registry=registry)
-    clients.set_function(lambda: sessions.connections)
-    topics = Gauge("mist_live_topics", "Topics this worker is subscribed to.", registry=registry)
-    topics.set_function(lambda: hub.topics)

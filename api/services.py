@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry
-
+from api.monitoring import Monitoring
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Store
@@ -22,5 +21,5 @@ class Services(NamedTuple):
     paths: Paths
     store: Store
     secret: bytes  # the key that signs sessions
-    registry: CollectorRegistry
+    monitoring: Monitoring
     bus_problem: Callable[[], str | None]

@@ -36,6 +36,10 @@ class Health(msgspec.Struct, frozen=True):
     """The processes that do not respond, and since when."""
     troubles: dict[str, str] = {}
     """The processes that were ended or could not be started, and are tried again."""
+    processes: dict[str, dict[str, int]] = {}
+    """How many processes of each kind are in each state."""
+    restarts: dict[str, int] = {}
+    """How often the processes of each kind were restarted."""
 
 
 class Report:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -123,7 +123,7 @@ def _row(child: Child, now: float, watch: Watch) -> Row:
     )
 
 
-def health_of(children: Iterable[Child], now: float, watch: Watch) -> Health:
+def health_of(children: Collection[Child], now: float, watch: Watch) -> Health:
     """Return the report on the children for the web tier."""
     hung: dict[str, str] = {}
     troubles: dict[str, str] = {}
@@ -134,7 +134,19 @@ def health_of(children: Iterable[Child], now: float, watch: Watch) -> Health:
             hung[child.spec.name] = f"is {child.why}"
         elif child.state in {State.BACKOFF, State.FAILED, State.KILLING}:
             troubles[child.spec.name] = child.why
-    return Health(now, hung, troubles)
+    return Health(now, hung, troubles, *_figures(children))
+
+
+def _figures(children: Collection[Child]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Return the number of children by kind and state, and of their restarts by kind."""
+    processes: dict[str, dict[str, int]] = {}
+    restarts: dict[str, int] = {}
+    for child in children:
+        kind = child.spec.kind or child.spec.name
+        states = processes.setdefault(kind, {})
+        states[str(child.state)] = states.get(str(child.state), 0) + 1
+        restarts[kind] = restarts.get(kind, 0) + child.restarts
+    return processes, restarts
 
 
 def ask_status(context: Context, paths: Paths, timeout: float = 3.0) -> Status:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import falcon
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.http.access import services
 from api.http.envelope import Envelope, reply, write
@@ -46,11 +46,11 @@ class ReadyResource:
 
 
 class PrometheusResource:
-    """``/metrics``: the metrics of this worker in the Prometheus text format."""
+    """``/metrics``: the load of all workers and the state of the service, for Prometheus."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Respond with the current values."""
-        resp.data = generate_latest(services(req).registry)
+        resp.data = services(req).monitoring.text()
         resp.content_type = CONTENT_TYPE_LATEST
 
 

@@ -51,8 +51,11 @@ ListenerT = TypeVar("ListenerT", bound=Listener)
 class Hub:
     """The topics to which a worker is subscribed, and their listeners."""
 
-    def __init__(self, paths: Paths, settings: Settings) -> None:
+    def __init__(
+        self, paths: Paths, settings: Settings, observe: Callable[[int], object] = lambda _: None
+    ) -> None:
         self._paths = paths
+        self._observe = observe
         self._settings = settings
         self._context = zmq.Context()
         self._events = Events(paths, settings)
@@ -76,6 +79,7 @@ class Hub:
         if listener is None:
             listener = self._listeners[topic] = make()
             self._replays[topic] = ReplayClient(topic, self._settings.streams.reconcile_seconds)
+            self._observe(self.topics)
             # Subscribe before asking for a replay, so that no message falls between the two.
             self._events.subscribe(topic)
             self._ask(topic, listener)
@@ -86,6 +90,7 @@ class Hub:
         listener = self._listeners.get(topic)
         if listener is not None and not listener.clients:
             del self._listeners[topic], self._replays[topic]
+            self._observe(self.topics)
             self._events.unsubscribe(topic)
 
     def problem(self) -> str | None:

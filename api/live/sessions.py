@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 import gevent
@@ -36,9 +37,12 @@ class Holder(NamedTuple):
 class SessionWatch:
     """The open connections of this worker, their sessions and their rights."""
 
-    def __init__(self, store: Store, check_seconds: float) -> None:
+    def __init__(
+        self, store: Store, check_seconds: float, observe: Callable[[int], object] = lambda _: None
+    ) -> None:
         self._store = store
         self._check_seconds = check_seconds
+        self._observe = observe
         self._holders: dict[Connection, Holder] = {}
         # By user and network.  Kept in step, because counting thousands takes long.
         self._counts: Counter[str] = Counter()
@@ -70,6 +74,7 @@ class SessionWatch:
         """Register an open connection."""
         self._holders[connection] = holder
         self._counts.update(holder.keys)
+        self._observe(self.connections)
 
     def remove(self, connection: Connection) -> None:
         """Forget a closed connection."""
@@ -78,6 +83,7 @@ class SessionWatch:
             self._counts[key] -= 1
             if not self._counts[key]:
                 del self._counts[key]  # there is no limit to the number of networks
+        self._observe(self.connections)
 
     def check(self) -> None:
         """Close the connections whose session has ended, or whose user lost the right."""

@@ -20,7 +20,9 @@ import structlog
 from gunicorn import sock
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
+from prometheus_client.multiprocess import mark_process_dead
 
+from api import monitoring
 from api.server.accept_balance import release
 from api.server.attempts import Attempts, explain_end, explain_hanging
 from api.server.worker import MistWorker
@@ -139,6 +141,8 @@ class Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
             if worker is not None:
                 worker.tmp.close()
                 release(worker.age)  # a killed worker cannot clear its row itself
+                if monitoring.FOLDER in os.environ:
+                    mark_process_dead(pid)  # type: ignore[no-untyped-call]
                 self.cfg.child_exit(self, worker)
                 self._ended(worker, os.waitstatus_to_exitcode(status))
 

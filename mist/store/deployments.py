@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Unpack
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 
 from mist import clock
 from mist.store import tables
@@ -63,6 +63,12 @@ class Deployments:
         """Return pending and running deployments in order of arrival."""
         # A restarted supervisor cleans up what was running.
         return self._many(_table.c.status.not_in(FINISHED))
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of deployments by status."""
+        with self._data.read() as connection:
+            query = select(_table.c.status, func.count()).group_by(_table.c.status)
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def update(self, deployment_id: int, **changes: Unpack[DeploymentChanges]) -> bool:
         """Update an unfinished deployment; return True if there was one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import falcon.testing
-from prometheus_client import CollectorRegistry
 
 from api.app import create_app
 from api.services import Services
@@ -30,7 +29,7 @@ class Api(falcon.testing.TestClient):
 
     def with_(self, **changes: Any) -> Api:
         """Return the same application with other services."""
-        return Api(self.services._replace(registry=CollectorRegistry(), **changes))
+        return Api(self.services._replace(**changes))
 
     def ask(self, method: str, path: str, user: User | None = None, **options: Any) -> Any:
         """Return the answer to a request of ``user``."""

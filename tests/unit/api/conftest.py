@@ -12,8 +12,8 @@ from typing import Any
 import gevent
 import gevent.socket
 import pytest
-from prometheus_client import CollectorRegistry
 
+from api.monitoring import Monitoring
 from api.server.keepalive import ConnectionRegistry
 from api.services import Services
 from api.websocket.connection import Connection
@@ -53,9 +53,8 @@ def api(store: Store, tmp_path: Path) -> Api:
     """The application; its bus is reachable unless ``bus_problem`` says otherwise."""
     api: Api
     paths = Paths(tmp_path, tmp_path)
-    api = Api(
-        Services(SETTINGS, paths, store, SECRET, CollectorRegistry(), lambda: api.bus_problem)
-    )
+    monitoring = Monitoring(paths, store)
+    api = Api(Services(SETTINGS, paths, store, SECRET, monitoring, lambda: api.bus_problem))
     return api
 
 
