@@ -70,7 +70,8 @@ install-files:
 	install -m 644 etc/systemd/*.service etc/systemd/*.target "$(DESTDIR)/etc/systemd/system"
 	install -m 644 etc/systemd/sysusers.conf "$(DESTDIR)/etc/sysusers.d/mist.conf"
 	install -m 644 etc/systemd/tmpfiles.conf "$(DESTDIR)/etc/tmpfiles.d/mist.conf"
-	install -m 644 docs/*.md etc/proxy/* "$(DESTDIR)/usr/local/share/doc/mist"
+	install -m 644 docs/*.md etc/proxy/* etc/prometheus/* etc/grafana/* \
+		"$(DESTDIR)/usr/local/share/doc/mist"
 	# mist.toml may hold a password; systemd-tmpfiles gives it to the service's group.
 	for file in mist.toml:640 gunicorn.conf.py:644; do
 		name="$${file%:*}"
