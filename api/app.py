@@ -6,7 +6,7 @@ from typing import Final
 
 import falcon
 
-from api.http import apps, auth, deployments, health, older_lines
+from api.http import apps, audit, auth, deployments, health, older_lines
 from api.http.errors import App, add_error_handlers
 from api.http.page import Page
 from api.services import Services
@@ -51,7 +51,7 @@ def create_app(services: Services, page: Page | None = None) -> App:
 
     ``page`` answers every request that no route matches.
     """
-    app: App = falcon.App(middleware=[_Everywhere(services)])
+    app: App = falcon.App(middleware=[_Everywhere(services), audit.AuditMiddleware()])
     add_error_handlers(app)
     app.add_route("/api/auth/login", auth.LoginResource())
     app.add_route("/api/auth/logout", auth.LogoutResource())
@@ -63,6 +63,7 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/containers/{name}/logs", older_lines.ContainerLogResource())
     app.add_route("/api/deployments/{deployment_id}", deployments.DeploymentResource())
     app.add_route("/api/deployments/{deployment_id}/cancel", deployments.CancelResource())
+    app.add_route("/api/audit", audit.AuditResource())
     app.add_route("/healthz", health.AliveResource())
     app.add_route("/readyz", health.ReadyResource())
     app.add_route("/metrics", health.PrometheusResource())

@@ -60,6 +60,12 @@ class AuthSettings(Section, frozen=True):
     login_window_seconds: Seconds = 300.0
 
 
+class AuditSettings(Section, frozen=True):
+    """The record of who changed what."""
+
+    records: Count = 10_000  # the newest are kept: years for a small team, 2 MB
+
+
 class EngineSettings(Section, frozen=True):
     """The Docker Engine; an empty ``host`` means DOCKER_HOST or the default socket."""
 
@@ -214,6 +220,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
+    audit: AuditSettings = AuditSettings()
     engine: EngineSettings = EngineSettings()
     store: StoreSettings = StoreSettings()
     bus: BusSettings = BusSettings()

@@ -51,9 +51,12 @@ def authenticate(req: falcon.Request) -> Identity:
     reason = "Not logged in"
     for token in _session_cookies(req):
         try:
-            return sessions.identify(services(req).store, services(req).secret, token)
+            identity = sessions.identify(services(req).store, services(req).secret, token)
         except NotLoggedIn as error:
             reason = str(error)
+        else:
+            req.context.by = identity.email  # for the record of changes
+            return identity
     raise falcon.HTTPUnauthorized(description=reason)
 
 

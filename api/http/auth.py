@@ -50,6 +50,7 @@ class LoginResource:
         _set_cookie(req, resp, COOKIE, login.token)
         _set_cookie(req, resp, DEVICE_COOKIE, login.device)
         user = login.user
+        req.context.by = user.email
         data = _who(user.id, user.email, user.role, login.token.expires_at)
         reply(resp, data, "Logged in")
 
@@ -66,6 +67,7 @@ class LogoutResource:
         check_origin(req)
         identities = every_session(req)
         for identity in identities:
+            req.context.by = identity.email
             sessions.log_out(services(req).store, identity)
         message = "Logged out" if identities else "Not logged in"
         resp.unset_cookie(COOKIE, path="/", same_site="Lax")

@@ -25,6 +25,7 @@ def reply(
 ) -> None:
     """Send a successful response with ``data``."""
     resp.status = status
+    resp.context.message = message  # for the record of changes
     write(resp, Envelope(True, message, data))
 
 

@@ -50,6 +50,20 @@ class User(msgspec.Struct, frozen=True):
         return self.role == "admin"
 
 
+class AuditRecord(msgspec.Struct, frozen=True):
+    """A change: when, by whom (an email address, or a program), from where, and what."""
+
+    id: int
+    at: str
+    by: str
+    address: str
+    """The client's address; empty for a command on this machine."""
+    action: str
+    """Method and path of the request, or the command."""
+    text: str
+    """What the answer said."""
+
+
 class Project(msgspec.Struct, frozen=True):
     """A group of applications that its members may see."""
 

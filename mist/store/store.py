@@ -11,6 +11,7 @@ from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import database, migrations, tables
 from mist.store.apps import Apps
+from mist.store.audit import Audit
 from mist.store.database import Database
 from mist.store.deployments import Deployments
 from mist.store.projects import Projects
@@ -32,6 +33,7 @@ class Store:
         self.apps = Apps(data)
         self.deployments = Deployments(data)
         self.sessions = Sessions(data)
+        self.audit = Audit(data)
 
     def migrate(self) -> None:
         """Upgrade the tables to this program's schema version, if necessary."""

@@ -161,3 +161,16 @@ login_failures: Final = Table(
     Column("key", String(320), nullable=False, index=True),
     Column("at", Float(53), nullable=False, index=True),
 )
+
+# Who changed what, from which address; the newest records are kept.
+audit: Final = Table(
+    "audit",
+    metadata,
+    _id(),
+    _time("at"),
+    Column("by", String(500), nullable=False),
+    Column("address", String(500), nullable=False),
+    Column("action", String(500), nullable=False),
+    Column("text", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
