@@ -15,6 +15,7 @@ from mist.store.database import Database
 from mist.store.deployments import Deployments
 from mist.store.projects import Projects
 from mist.store.sessions import Sessions
+from mist.store.tokens import Tokens
 from mist.store.users import Users
 
 
@@ -32,6 +33,7 @@ class Store:
         self.apps = Apps(data)
         self.deployments = Deployments(data)
         self.sessions = Sessions(data)
+        self.tokens = Tokens(data)
 
     def migrate(self) -> None:
         """Upgrade the tables to this program's schema version, if necessary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, case, delete, select, update
@@ -21,6 +22,7 @@ _columns = (
     _users.c.role,
     _users.c.created_at,
     _users.c.sessions_after,
+    _users.c.one_time,
 )
 
 
@@ -63,14 +65,26 @@ class Users:
             row = connection.execute(query).first()
         return StoredCredentials(_user(row[:-1]), row[-1]) if row else None
 
+    def admins(self, user_ids: Iterable[int]) -> set[int]:
+        """Return those of ``user_ids`` that are admins now."""
+        wanted = set(user_ids)
+        query = select(_users.c.id).where(_users.c.role == "admin")
+        with self._data.read() as connection:  # few accounts are admins
+            return wanted.intersection(connection.scalars(query))
+
     def all(self) -> list[User]:
         """Return every user in the order of creation."""
         with self._data.read() as connection:
             rows = connection.execute(select(*_columns).order_by(_users.c.id)).all()
         return [_user(row) for row in rows]
 
-    def add(self, email: str, password_hash: str, role: Role = "user") -> User:
-        """Add a user; raise AlreadyExists if the address already has an account."""
+    def add(
+        self, email: str, password_hash: str, role: Role = "user", *, one_time: bool = False
+    ) -> User:
+        """Add a user; raise AlreadyExists if the address already has an account.
+
+        A ``one_time`` password must be replaced before the user can do anything else.
+        """
         created = clock.now()
         try:
             with self._data.write() as connection:
@@ -81,18 +95,20 @@ class Users:
                     role=role,
                     password_hash=password_hash,
                     sessions_after=0.0,
+                    one_time=one_time,
                     created_at=created,
                 )
         # The database decides, because two requests may pass a check at the same time.
         except AlreadyExists:
             raise AlreadyExists(f"the user {canonical(email)} already exists") from None
-        return User(number, canonical(email), role, created)
+        return User(number, canonical(email), role, created, one_time=one_time)
 
-    def set_password(self, user_id: int, password_hash: str) -> None:
+    def set_password(self, user_id: int, password_hash: str, *, one_time: bool = False) -> None:
         """Replace the password and end all sessions that began before."""
         change = update(_users).where(_users.c.id == user_id)
+        values = {"password_hash": password_hash, "one_time": one_time, **_next_generation()}
         with self._data.write() as connection:
-            connection.execute(change.values(password_hash=password_hash, **_next_generation()))
+            connection.execute(change.values(values))
 
     def set_role(self, user_id: int, role: Role) -> None:
         """Change the role; raise Conflict if no admin would be left."""
@@ -130,5 +146,5 @@ def _check_admins(connection: Connection) -> None:
         raise Conflict("this is the last admin; make another user an admin first")
 
 
-def _user(row: Row[tuple[int, str, Role, str, float]] | tuple[int, str, Role, str, float]) -> User:
+def _user(row: Row[Any] | tuple[Any, ...]) -> User:
     return User(*row)
