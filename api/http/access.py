@@ -192,7 +192,7 @@ def still_permitted(store: Store, identity: Identity, app_id: int | None) -> boo
     if not still_valid(store, [identity]) or identity.user_id is None:
         return False
     if app_id is None:
-        return bool(store.users.admins([identity.user_id]))
+        return identity.user_id in store.users.admins()
     return bool(store.apps.permitted({(app_id, identity.user_id)}))
 
 

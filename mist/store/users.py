@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, case, delete, select, update
@@ -65,18 +64,17 @@ class Users:
             row = connection.execute(query).first()
         return StoredCredentials(_user(row[:-1]), row[-1]) if row else None
 
-    def admins(self, user_ids: Iterable[int]) -> set[int]:
-        """Return those of ``user_ids`` that are admins now."""
-        wanted = set(user_ids)
-        query = select(_users.c.id).where(_users.c.role == "admin")
-        with self._data.read() as connection:  # few accounts are admins
-            return wanted.intersection(connection.scalars(query))
-
     def all(self) -> list[User]:
         """Return every user in the order of creation."""
         with self._data.read() as connection:
             rows = connection.execute(select(*_columns).order_by(_users.c.id)).all()
         return [_user(row) for row in rows]
+
+    def admins(self) -> set[int]:
+        """Return the ids of the users who are admins now."""
+        with self._data.read() as connection:
+            rows = connection.execute(select(_users.c.id).where(_users.c.role == "admin"))
+            return {row.id for row in rows}
 
     def add(
         self, email: str, password_hash: str, role: Role = "user", *, one_time: bool = False
