@@ -6,7 +6,7 @@ from typing import Final
 
 import falcon
 
-from api.http import apps, audit, auth, deployments, health, older_lines
+from api.http import apps, audit, auth, deployments, grants, health, older_lines, tokens, users
 from api.http.errors import App, add_error_handlers
 from api.http.page import Page
 from api.services import Services
@@ -56,9 +56,16 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/auth/login", auth.LoginResource())
     app.add_route("/api/auth/logout", auth.LogoutResource())
     app.add_route("/api/auth/me", auth.MeResource())
+    app.add_route("/api/auth/password", auth.PasswordResource())
+    app.add_route("/api/users", users.UsersResource())
+    app.add_route("/api/users/{user_id}", users.UserResource())
+    app.add_route("/api/tokens", tokens.TokensResource())
+    app.add_route("/api/tokens/{token_id}", tokens.TokenResource())
     app.add_route("/api/apps", apps.AppsResource())
     app.add_route("/api/apps/{app_id}", apps.AppResource())
     app.add_route("/api/apps/{app_id}/deployments", deployments.DeploymentsResource())
+    app.add_route("/api/apps/{app_id}/grants", grants.GrantsResource())
+    app.add_route("/api/apps/{app_id}/grants/{user}", grants.GrantResource())
     app.add_route("/api/apps/{app_id}/logs", older_lines.AppLogResource())
     app.add_route("/api/containers/{name}/logs", older_lines.ContainerLogResource())
     app.add_route("/api/deployments/{deployment_id}", deployments.DeploymentResource())

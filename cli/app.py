@@ -12,7 +12,8 @@ from mist import validation
 from mist.apps import management
 from mist.apps.management import NewApp
 from mist.errors import NotFound
-from mist.store import App
+from mist.store import App, Right
+from mist.store.records import RIGHTS
 
 
 @click.group("app")
@@ -61,12 +62,20 @@ def show(as_json: bool) -> None:
 @command.command()
 @click.argument("app")
 @click.argument("email")
-def grant(app: str, email: str) -> None:
-    """Let EMAIL see APP (a name or an id) and deploy it."""
+@click.option("--right", type=click.Choice(RIGHTS), default="deployer", show_default=True)
+def grant(app: str, email: str, right: Right) -> None:
+    """Let EMAIL see APP (a name or an id) and, unless a viewer, deploy it.
+
+    A new grant takes the place of an earlier one.
+    """
     with opened_store() as store:
         found, user = management.find_app(store, app), management.find_user(store, email)
-        store.apps.grant(found.id, user.id)
-    terminal.say(f"{user.email} may now see and deploy {found.name}.")
+        store.apps.grant(found.id, user.id, right)
+        stronger = store.apps.right(found.id, user) != right
+    may = "see and deploy" if right == "deployer" else "see"
+    terminal.say(f"{user.email} may now {may} {found.name}.")
+    if stronger:
+        terminal.say(f"{user.email} may also deploy it, as an admin or a member of its project.")
 
 
 @command.command()

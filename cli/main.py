@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "doctor": "Check what the service needs, and say what to do.",
     "user": "Manage accounts.",
     "app": "Manage applications.",
+    "token": "Manage the tokens of programs.",
     "deploy": "Deploy an application and follow it to its end.",
     "cancel": "Cancel a deployment.",
     "logs": "Follow an application's container log.",

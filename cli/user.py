@@ -29,7 +29,7 @@ def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool
     """Add an account.
 
     Without --password-stdin, a terminal prompts for the password; otherwise the command
-    generates one and prints it once.
+    generates one and prints it once, and the user has to replace it at the first sign-in.
     """
     # Everything is checked before the password is asked for.
     address = validation.email(email)
@@ -37,7 +37,7 @@ def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool
     password, printed = _password(password_stdin)
     role: Role = "admin" if admin else "user"
     with opened_store() as store:
-        user = store.users.add(address, passwords.make_hash(password), role)
+        user = store.users.add(address, passwords.make_hash(password), role, one_time=printed)
         for each in names:
             store.projects.add_member(project_id(store, each), user.id)
     terminal.say(f"Added {user.email} ({user.role}), id {user.id}.")
@@ -71,7 +71,7 @@ def passwd(email: str, password_stdin: bool) -> None:
     with opened_store() as store:
         user = find_user(store, email)
         password, printed = _password(password_stdin)
-        store.users.set_password(user.id, passwords.make_hash(password))
+        store.users.set_password(user.id, passwords.make_hash(password), one_time=printed)
     terminal.say(f"Changed the password of {user.email} and ended its sessions.")
     _print_once(password, printed)
 

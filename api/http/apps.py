@@ -18,14 +18,15 @@ class AppsResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the applications that the user may see."""
         identity = authenticate(req)
-        reply(resp, [public(app) for app in services(req).store.apps.visible_to(identity)])
+        apps = services(req).store.apps.rights_of(identity)
+        reply(resp, [public(app) | {"right": right} for app, right in apps])
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Add an application; only for admins, because it can show logs and run code."""
         check_origin(req)
         require_admin(req)
         app = management.add(services(req).store, read(req, NewApp))
-        reply(resp, public(app), "Application added", falcon.HTTP_201)
+        reply(resp, public(app) | {"right": "deployer"}, "Application added", falcon.HTTP_201)
 
 
 class AppResource:
@@ -34,4 +35,6 @@ class AppResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Show one application."""
         identity = authenticate(req)
-        reply(resp, public(require_app(req, identity, parse_id(app_id))))
+        app = require_app(req, identity, parse_id(app_id))
+        right = services(req).store.apps.right(app.id, identity)
+        reply(resp, public(app) | {"right": right})

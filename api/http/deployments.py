@@ -20,7 +20,7 @@ from api.http.ids import limit
 from mist.deployments.requests import request_deployment
 from mist.errors import Conflict
 from mist.ids import MAX_ID, parse_id
-from mist.store import Deployment
+from mist.store import Deployment, Right
 
 _DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 500
@@ -45,7 +45,7 @@ class DeploymentsResource:
         """Queue a deployment; ``rollback_to`` starts the image of an earlier one."""
         check_origin(req)
         identity = authenticate(req)
-        app = require_app(req, identity, parse_id(app_id))
+        app = require_app(req, identity, parse_id(app_id), "deployer")
         body = read(req, NewDeploymentBody)
         with_ = services(req)
         deployment = request_deployment(
@@ -69,7 +69,7 @@ class CancelResource:
         """Request the cancellation of an unfinished deployment, without waiting for its end."""
         check_origin(req)
         identity = authenticate(req)
-        deployment = require_deployment(req, identity, deployment_id)
+        deployment = require_deployment(req, identity, deployment_id, "deployer")
         store = services(req).store
         if not store.deployments.request_cancel(deployment.id, identity.email):
             raise Conflict(f"Deployment {deployment.id} has already finished")
@@ -77,15 +77,17 @@ class CancelResource:
         reply(resp, asked, "Cancellation requested", falcon.HTTP_202)
 
 
-def require_deployment(req: falcon.Request, identity: Identity, text: str) -> Deployment:
-    """Return the deployment if ``identity`` may see its application.
+def require_deployment(
+    req: falcon.Request, identity: Identity, text: str, right: Right = "viewer"
+) -> Deployment:
+    """Return the deployment if ``identity`` has this right to its application.
 
     Like :func:`require_app`, tell only an admin that it does not exist.
     """
     number = parse_id(text)  # None for a path that cannot be an id
     deployment = services(req).store.deployments.get(number) if number else None
     if deployment is not None:
-        require_app(req, identity, deployment.app_id)
+        require_app(req, identity, deployment.app_id, right)
         return deployment
     if identity.admin:
         raise falcon.HTTPNotFound(description="Deployment not found")

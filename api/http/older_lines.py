@@ -15,7 +15,7 @@ from api.http.access import (
     require_admin,
     require_app,
     services,
-    still_valid,
+    still_permitted,
 )
 from api.http.readers import ReaderAnswer
 from mist import validation
@@ -40,15 +40,7 @@ class AppLogResource:
         """Stream a range of the log of the application's container."""
         identity = authenticate(req)
         app = require_app(req, identity, parse_id(app_id))
-        allowed = services(req).store.apps.allowed
-        answer(
-            req,
-            resp,
-            identity,
-            app.name,
-            lambda: allowed(app.id, identity),
-            app_id=app.id,
-        )
+        answer(req, resp, identity, app.name, app_id=app.id)
 
 
 class ContainerLogResource:
@@ -58,7 +50,7 @@ class ContainerLogResource:
         """Stream a range of the log of any container of the host."""
         identity = require_admin(req)
         validation.container(name)
-        answer(req, resp, identity, name, lambda: True, container=name)
+        answer(req, resp, identity, name, container=name)
 
 
 def answer(
@@ -66,7 +58,6 @@ def answer(
     resp: falcon.Response,
     identity: Identity,
     name: str,
-    allowed: Callable[[], bool],
     **target: Any,
 ) -> None:
     """Stream the answer of a reader; ``name`` is the first part of a download's file name."""
@@ -90,7 +81,7 @@ def answer(
     period = with_.settings.auth.check_seconds
     resp.stream = reading.body(
         req.env,
-        _each(period, lambda: bool(still_valid(with_.store, [identity])) and allowed()),
+        _each(period, lambda: still_permitted(with_.store, identity, target.get("app_id"))),
     )
 
 

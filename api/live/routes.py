@@ -173,6 +173,9 @@ class MetricsRoute:
         connection = self._live.accept(req, identity)
         if connection is None:
             return
+        if identity.limits.apps is not None:  # the host is none of its applications
+            refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
+            return
         self._live.listen(
             connection,
             topics.METRICS,

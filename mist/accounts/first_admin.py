@@ -14,10 +14,10 @@ def ensure_admin(store: Store) -> str | None:
     """Create ``admin@localhost`` in a store without users and return its one-time password.
 
     Return None if there already is a user.  Only a hash is stored, so the password
-    cannot be shown again.
+    cannot be shown again.  It must be replaced at the first sign-in.
     """
     if store.users.all():
         return None
     password = passwords.generate()
-    store.users.add(EMAIL, passwords.make_hash(password), "admin")
+    store.users.add(EMAIL, passwords.make_hash(password), "admin", one_time=True)
     return password

@@ -32,16 +32,20 @@ _hasher = PasswordHasher()
 
 def check(password: str) -> str:
     """Return ``password``, or raise UsageError if its length is wrong or it is easy to guess."""
-    # Its word lists take 20 MB of memory, and only commands check passwords.
-    from zxcvbn import zxcvbn  # noqa: PLC0415
-
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise UsageError(f"the password must have {MIN_LENGTH} to {MAX_LENGTH} characters")
-    if zxcvbn(password[:_SCORED_LENGTH])["score"] < _MIN_SCORE:
+    if _offload(_score, password[:_SCORED_LENGTH]) < _MIN_SCORE:
         raise UsageError(
             "the password is too easy to guess; use a longer one, such as four random words"
         )
     return password
+
+
+def _score(password: str) -> int:
+    # Its word lists take 20 MB of memory, and most processes check no password.
+    from zxcvbn import zxcvbn  # noqa: PLC0415
+
+    return int(zxcvbn(password)["score"])
 
 
 def generate() -> str:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from mist import emails
-from mist.accounts import devices, passwords, tokens
+from mist import clock, emails
+from mist.accounts import access_tokens, devices, passwords, tokens
 from mist.accounts.tokens import Claims, Token
-from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts
+from mist.errors import LoginRefused, NotLoggedIn, TooManyAttempts, UsageError
 from mist.ids import MAX_ID
 from mist.networks import network_of
 from mist.settings import AuthSettings
-from mist.store import Store, User
+from mist.store import NO_LIMITS, Limits, Store, User
 
 # The roles of a Mist installation that may do everything.
 _ADMINS = frozenset({"admin", "owner"})
@@ -29,6 +29,10 @@ class Identity(msgspec.Struct, frozen=True):
     here; such a user has the role ``user`` whatever the token says.  ``session`` is the
     digest that identifies the session.  ``generation`` is the account's when the session
     began, None for tokens of other issuers.  Times are seconds since the epoch.
+
+    ``token`` is the id of a program's token, whose ``limits`` take rights away; such an
+    identity has no session.  With ``one_time`` the user signed in with a password that has
+    to be replaced first.
     """
 
     user_id: int | None
@@ -38,10 +42,18 @@ class Identity(msgspec.Struct, frozen=True):
     issued_at: float
     expires_at: float
     generation: float | None = None
+    token: int | None = None
+    limits: Limits = NO_LIMITS
+    one_time: bool = False
 
     @property
     def admin(self) -> bool:
         """Return True if the user may do everything."""
+        return self.all_apps and not self.limits
+
+    @property
+    def all_apps(self) -> bool:
+        """Return True if the account is an admin's, to which every application is open."""
         return self.role in _ADMINS
 
 
@@ -75,6 +87,7 @@ def identify(store: Store, secret: bytes, token: str) -> Identity:
     user = _user(store, claims)
     # A token without ``iat`` counts as older than every password change.
     issued_at = claims.iat or 0.0
+    own = claims.issued_by(store.installation)
     identity = Identity(
         user_id=user.id if user else None,
         email=user.email if user else claims.email,
@@ -82,7 +95,9 @@ def identify(store: Store, secret: bytes, token: str) -> Identity:
         session=claims.session(token, store.installation),
         issued_at=issued_at,
         expires_at=claims.exp,
-        generation=claims.generation if claims.issued_by(store.installation) else None,
+        generation=claims.generation if own else None,
+        # An issuer that shares the secret has checked a password of its own.
+        one_time=own and user is not None and user.one_time,
     )
     outlived = user is not None and (
         _outlived(identity, user.sessions_after) or _predates(claims, user)
@@ -92,19 +107,40 @@ def identify(store: Store, secret: bytes, token: str) -> Identity:
     return identity
 
 
-def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
-    """Return those of ``identities`` whose session has ended.
+def identify_token(store: Store, auth: AuthSettings, text: str) -> Identity:
+    """Return the identity behind the token of a program; raise NotLoggedIn with the reason."""
+    token, user, digest = access_tokens.identify(store, auth, text)
+    expires = math.inf
+    if token.expires_at is not None:
+        expires = clock.nanoseconds(token.expires_at) / 1e9
+    return Identity(
+        user_id=user.id,
+        email=user.email,
+        role=user.role,
+        session=digest,
+        issued_at=clock.nanoseconds(token.created_at) / 1e9,
+        expires_at=expires,
+        token=token.id,
+        limits=token.limits,
+    )
 
-    Runs two queries for every 500 identities.
+
+def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
+    """Return those of ``identities`` whose session has ended, or whose token was revoked.
+
+    Runs three queries for every 500 identities.
     """
     everybody = set(identities)
     now = time.time()
+    valid = store.tokens.valid(each.token for each in everybody if each.token is not None)
     revoked = store.sessions.revoked(each.session for each in everybody)
     after = store.sessions.sessions_after(
         each.user_id for each in everybody if each.user_id is not None
     )
 
     def is_over(each: Identity) -> bool:
+        if each.token is not None:
+            return each.token not in valid
         if each.expires_at <= now or each.session in revoked:
             return True
         # A deleted user has no entry, so every session of that user has ended.
@@ -140,6 +176,26 @@ def log_in(store: Store, secret: bytes, auth: AuthSettings, given: Credentials) 
     store.sessions.forgive(attempt, [] if device is None else [f"device:{device}"])
     token = tokens.issue(secret, store.installation, user, auth.session_hours)
     return NewSession(user, token, devices.issue(secret, email, auth.device_days))
+
+
+def change_password(
+    store: Store, secret: bytes, auth: AuthSettings, given: Credentials, new: str
+) -> NewSession:
+    """Replace the user's own password, end all sessions, and start a new one.
+
+    ``given`` has the old password, and its attempts are limited as those of a log-in are.
+    Raise UsageError if the new password is no better than the old one.
+    """
+    passwords.check(new)
+    if new == given.password:
+        raise UsageError("the new password is the old one; choose another")
+    session = log_in(store, secret, auth, given)
+    store.users.set_password(session.user.id, passwords.make_hash(new))
+    user = store.users.get(session.user.id)
+    if user is None:
+        raise NotLoggedIn("Session expired")  # the account was removed meanwhile
+    token = tokens.issue(secret, store.installation, user, auth.session_hours)
+    return NewSession(user, token, session.device)
 
 
 def _verified(store: Store, given: Credentials) -> User | None:

@@ -6,13 +6,27 @@ from collections.abc import Collection
 from typing import Any, Final, Unpack
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, true, tuple_
+from sqlalchemy import (
+    Connection,
+    Row,
+    bindparam,
+    case,
+    delete,
+    exists,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from mist import clock
 from mist.errors import AlreadyExists, Conflict
 from mist.store import tables
 from mist.store.database import Database
-from mist.store.records import App, AppFields, Viewer
+from mist.store.records import App, AppFields, Grant, Right, Viewer, covers
 
 _apps = tables.apps
 _grants = tables.grants
@@ -25,14 +39,23 @@ DEFAULT_RESTART: Final = "unless-stopped"
 
 
 # Statements are built once: building takes half the time of a small query.
-_GRANTED: Final = exists().where(
-    _grants.c.app_id == _apps.c.id, _grants.c.user_id == bindparam("viewer")
+_GRANTED: Final = (
+    select(_grants.c.right)
+    .where(_grants.c.app_id == _apps.c.id, _grants.c.user_id == bindparam("viewer"))
+    .scalar_subquery()
 )
 _MEMBER: Final = exists().where(
     _members.c.project_id == _apps.c.project_id, _members.c.user_id == bindparam("viewer")
 )
-_VISIBLE: Final = select(_apps).where(or_(_GRANTED, _MEMBER)).order_by(_apps.c.id)
-_ALLOWED: Final = select(_apps.c.id).where(_apps.c.id == bindparam("id"), or_(_GRANTED, _MEMBER))
+# The members of an application's project may deploy it.
+_OWN_RIGHT: Final = case((_MEMBER, literal("deployer")), else_=_GRANTED).label("own_right")
+_VISIBLE: Final = (
+    select(_apps, _OWN_RIGHT).where(or_(_GRANTED.is_not(None), _MEMBER)).order_by(_apps.c.id)
+)
+_RIGHT: Final = select(_OWN_RIGHT).where(_apps.c.id == bindparam("id"))
+_GRANTS: Final = select(_grants.c.app_id, _grants.c.user_id, _users.c.email, _grants.c.right).join(
+    _users, _users.c.id == _grants.c.user_id
+)
 _PAIR: Final = tuple_(_apps.c.id, _users.c.id)
 _PERMITTED: Final = (
     select(_apps.c.id, _users.c.id)
@@ -88,22 +111,34 @@ class Apps:
 
     def visible_to(self, viewer: Viewer) -> list[App]:
         """Return the applications that ``viewer`` may see."""
-        if viewer.admin:
-            return self.all()
-        with self._data.read() as connection:
-            rows = connection.execute(_VISIBLE, {"viewer": viewer.user_id})
-            return [_app(row) for row in rows]
+        return [app for app, _ in self.rights_of(viewer)]
 
-    def allowed(self, app_id: int, viewer: Viewer) -> bool:
-        """Return True if ``viewer`` may see the application: as an admin, by a grant or a project.
+    def rights_of(self, viewer: Viewer) -> list[tuple[App, Right]]:
+        """Return the applications that ``viewer`` may see, each with the right to it."""
+        own: list[tuple[App, Right]]
+        if viewer.all_apps:
+            own = [(app, "deployer") for app in self.all()]
+        else:
+            with self._data.read() as connection:
+                rows = connection.execute(_VISIBLE, {"viewer": viewer.user_id})
+                own = [(_app(row), row.own_right) for row in rows]
+        limited = ((app, viewer.limits.apply(app.id, right)) for app, right in own)
+        return [(app, right) for app, right in limited if right is not None]
 
-        For an application that does not exist this is True only for an admin.
+    def right(self, app_id: int, viewer: Viewer) -> Right | None:
+        """Return the right of ``viewer`` to the application: as an admin, by a grant or a project.
+
+        For an application that does not exist this is None, except for an admin.
         """
-        if viewer.admin:
-            return True
+        if viewer.all_apps:
+            return viewer.limits.apply(app_id, "deployer")
         with self._data.read() as connection:
-            values = {"id": app_id, "viewer": viewer.user_id}
-            return connection.execute(_ALLOWED, values).first() is not None
+            own = connection.scalar(_RIGHT, {"id": app_id, "viewer": viewer.user_id})
+        return viewer.limits.apply(app_id, own)
+
+    def allowed(self, app_id: int, viewer: Viewer, right: Right = "viewer") -> bool:
+        """Return True if ``viewer`` has at least this right to the application."""
+        return covers(self.right(app_id, viewer), right)
 
     def permitted(self, wanted: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """Return those of ``wanted``, pairs of an application and a user, that are allowed now.
@@ -143,13 +178,19 @@ class Apps:
             raise AlreadyExists(f"the application {name!r} already exists") from None
         return app
 
-    def grant(self, app_id: int, user_id: int) -> None:
-        """Let a user see the application; a second grant has no effect."""
-        try:
-            with self._data.write() as connection:
-                connection.execute(insert(_grants).values(app_id=app_id, user_id=user_id))
-        except AlreadyExists:
-            return
+    def grant(self, app_id: int, user_id: int, right: Right = "deployer") -> None:
+        """Give a user a right to the application, in place of an earlier one."""
+        row = (_grants.c.app_id == app_id) & (_grants.c.user_id == user_id)
+        values = {"app_id": app_id, "user_id": user_id, "right": right}
+        with self._data.write() as connection:
+            if not connection.execute(update(_grants).where(row).values(right=right)).rowcount:
+                connection.execute(insert(_grants).values(values))
+
+    def grants(self, app_id: int) -> list[Grant]:
+        """Return the grants for the application, in the order of the users' ids."""
+        query = _GRANTS.where(_grants.c.app_id == app_id).order_by(_grants.c.user_id)
+        with self._data.read() as connection:
+            return [Grant(*row) for row in connection.execute(query)]
 
     def revoke(self, app_id: int, user_id: int) -> bool:
         """Withdraw a user's grant; return False if there is none."""
@@ -189,7 +230,7 @@ def _check_container(connection: Connection, app: App) -> None:
 
 
 def _app(row: Row[Any]) -> App:
-    fields = dict(row._mapping)
+    fields = {name: value for name, value in row._mapping.items() if name in _apps.c}
     # Not stored, because the id is only known after the insert.
     fields["container"] = fields["container"] or _usual_container(fields["id"])
     fields["env"] = msgspec.json.decode(fields["env"], type=dict[str, str])

@@ -6,16 +6,51 @@ that has not happened yet.
 
 from __future__ import annotations
 
-from typing import Final, Literal, Protocol, TypedDict
+from typing import Final, Literal, Protocol, TypedDict, get_args
 
 import msgspec
 
 # The tables check the same values.
 Role = Literal["admin", "user"]
+Right = Literal["viewer", "deployer"]
 DeploymentState = Literal["pending", "building", "deploying", "success", "failed"]
 
 # The states of a finished deployment.
 FINISHED: Final[tuple[DeploymentState, ...]] = ("success", "failed")
+
+
+# From the weakest to the strongest; each includes those before it.
+RIGHTS: Final[tuple[Right, ...]] = get_args(Right)
+
+
+def covers(right: Right | None, needed: Right) -> bool:
+    """Return True if ``right`` allows what ``needed`` allows; None allows nothing."""
+    return right is not None and RIGHTS.index(right) >= RIGHTS.index(needed)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a token may do at most; None means as much as its user.
+
+    ``apps`` holds the ids of applications.
+    """
+
+    right: Right | None = None
+    apps: frozenset[int] | None = None
+
+    def __bool__(self) -> bool:
+        """Return True if there is a limit."""
+        return self.right is not None or self.apps is not None
+
+    def apply(self, app_id: int, right: Right | None) -> Right | None:
+        """Return what is left of the user's ``right`` to this application."""
+        if self.apps is not None and app_id not in self.apps:
+            return None
+        if right is None or self.right is None:
+            return right
+        return min(right, self.right, key=RIGHTS.index)
+
+
+NO_LIMITS: Final = Limits()
 
 
 class Viewer(Protocol):
@@ -29,6 +64,14 @@ class Viewer(Protocol):
     def admin(self) -> bool:
         """Return True if the viewer may do everything."""
 
+    @property
+    def all_apps(self) -> bool:
+        """Return True if the account is an admin's, to which every application is open."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the viewer's token."""
+
 
 class User(msgspec.Struct, frozen=True):
     """An account.  Sessions that began before ``sessions_after`` (epoch seconds) are invalid."""
@@ -38,6 +81,8 @@ class User(msgspec.Struct, frozen=True):
     role: Role
     created_at: str
     sessions_after: float = 0.0
+    one_time: bool = False
+    """True while the password is one that the program made up and the user must replace."""
 
     @property
     def user_id(self) -> int:
@@ -48,6 +93,47 @@ class User(msgspec.Struct, frozen=True):
     def admin(self) -> bool:
         """Return True if the user may do everything."""
         return self.role == "admin"
+
+    @property
+    def all_apps(self) -> bool:
+        """Return True if every application is open to the user."""
+        return self.admin
+
+    @property
+    def limits(self) -> Limits:
+        """A user has no limits besides the role and the grants."""
+        return NO_LIMITS
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A user's right to an application."""
+
+    app_id: int
+    user_id: int
+    email: str
+    right: Right
+
+
+class AccessToken(msgspec.Struct, frozen=True):
+    """A token of a program, without its text; ``apps`` and ``right`` are its limits."""
+
+    id: int
+    user_id: int
+    name: str
+    right: Right | None
+    apps: tuple[int, ...] | None
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+
+    @property
+    def limits(self) -> Limits:
+        """What the token may do at most."""
+        return Limits(self.right, None if self.apps is None else frozenset(self.apps))
+
+    def expired(self, now: str) -> bool:
+        """Return True if the token has expired by ``now``."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 class AuditRecord(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from mist.store.database import Database
 from mist.store.deployments import Deployments
 from mist.store.projects import Projects
 from mist.store.sessions import Sessions
+from mist.store.tokens import Tokens
 from mist.store.users import Users
 
 
@@ -34,6 +35,7 @@ class Store:
         self.deployments = Deployments(data)
         self.sessions = Sessions(data)
         self.audit = Audit(data)
+        self.tokens = Tokens(data)
 
     def migrate(self) -> None:
         """Upgrade the tables to this program's schema version, if necessary."""

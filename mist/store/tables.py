@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -61,6 +62,8 @@ users: Final = Table(
     ),
     Column("password_hash", String(255), nullable=False),
     Column("sessions_after", Float(53), nullable=False),  # epoch seconds with a fraction
+    # True until the user replaces a password that the program made up.
+    Column("one_time", Boolean, nullable=False),
     _time("created_at"),
     sqlite_autoincrement=True,
 )
@@ -103,6 +106,23 @@ grants: Final = Table(
     metadata,
     _reference("app_id", "apps.id", primary_key=True),
     _reference("user_id", "users.id", primary_key=True, index=True),
+    Column("right", String(16), nullable=False),
+)
+
+# The tokens of programs, each with the rights of its user or less.
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    _id(),
+    _reference("user_id", "users.id", nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256
+    Column("right", String(16)),
+    Column("apps", Text),  # a JSON array of ids; ids are never reused
+    _time("created_at"),
+    _time("expires_at", nullable=True),
+    _time("last_used_at", nullable=True),
+    sqlite_autoincrement=True,
 )
 
 # Containers, by the engine's full id, that an application's next deployment may replace

@@ -21,6 +21,7 @@ _columns = (
     _users.c.role,
     _users.c.created_at,
     _users.c.sessions_after,
+    _users.c.one_time,
 )
 
 
@@ -69,8 +70,19 @@ class Users:
             rows = connection.execute(select(*_columns).order_by(_users.c.id)).all()
         return [_user(row) for row in rows]
 
-    def add(self, email: str, password_hash: str, role: Role = "user") -> User:
-        """Add a user; raise AlreadyExists if the address already has an account."""
+    def admins(self) -> set[int]:
+        """Return the ids of the users who are admins now."""
+        with self._data.read() as connection:
+            rows = connection.execute(select(_users.c.id).where(_users.c.role == "admin"))
+            return {row.id for row in rows}
+
+    def add(
+        self, email: str, password_hash: str, role: Role = "user", *, one_time: bool = False
+    ) -> User:
+        """Add a user; raise AlreadyExists if the address already has an account.
+
+        A ``one_time`` password must be replaced before the user can do anything else.
+        """
         created = clock.now()
         try:
             with self._data.write() as connection:
@@ -81,18 +93,20 @@ class Users:
                     role=role,
                     password_hash=password_hash,
                     sessions_after=0.0,
+                    one_time=one_time,
                     created_at=created,
                 )
         # The database decides, because two requests may pass a check at the same time.
         except AlreadyExists:
             raise AlreadyExists(f"the user {canonical(email)} already exists") from None
-        return User(number, canonical(email), role, created)
+        return User(number, canonical(email), role, created, one_time=one_time)
 
-    def set_password(self, user_id: int, password_hash: str) -> None:
+    def set_password(self, user_id: int, password_hash: str, *, one_time: bool = False) -> None:
         """Replace the password and end all sessions that began before."""
         change = update(_users).where(_users.c.id == user_id)
+        values = {"password_hash": password_hash, "one_time": one_time, **_next_generation()}
         with self._data.write() as connection:
-            connection.execute(change.values(password_hash=password_hash, **_next_generation()))
+            connection.execute(change.values(values))
 
     def set_role(self, user_id: int, role: Role) -> None:
         """Change the role; raise Conflict if no admin would be left."""
@@ -130,5 +144,5 @@ def _check_admins(connection: Connection) -> None:
         raise Conflict("this is the last admin; make another user an admin first")
 
 
-def _user(row: Row[tuple[int, str, Role, str, float]] | tuple[int, str, Role, str, float]) -> User:
+def _user(row: Row[Any] | tuple[Any, ...]) -> User:
     return User(*row)

@@ -47,6 +47,12 @@ export interface Client {
   readonly url: string;
   login(email: string, password: string, options?: RequestOptions): Promise<Identity>;
   logout(options?: RequestOptions): Promise<void>;
+  /** Change the user's own password. Every session ends, and this client has a new one. */
+  changePassword(
+    oldPassword: string,
+    newPassword: string,
+    options?: RequestOptions,
+  ): Promise<Identity>;
   /** Return the signed-in user; throw an `ApiError` with status 401 if there is none. */
   me(options?: RequestOptions): Promise<Identity>;
   apps(options?: RequestOptions): Promise<App[]>;
@@ -97,6 +103,15 @@ class HttpClient implements Client {
 
   async logout(options?: RequestOptions): Promise<void> {
     await this.#call('POST', 'auth/logout', options);
+  }
+
+  changePassword(
+    oldPassword: string,
+    newPassword: string,
+    options?: RequestOptions,
+  ): Promise<Identity> {
+    const body = { old_password: oldPassword, new_password: newPassword };
+    return this.#call('POST', 'auth/password', { ...options, body });
   }
 
   me(options?: RequestOptions): Promise<Identity> {

@@ -6,7 +6,10 @@ export interface Identity {
   readonly user_id: number | null;
   readonly email: string;
   readonly role: 'admin' | 'user';
-  readonly expires_at: string;
+  /** Null for a token that does not expire. */
+  readonly expires_at: string | null;
+  /** True after a sign-in with a one-time password: nothing else works before it is replaced. */
+  readonly must_change_password: boolean;
 }
 
 export interface App {
@@ -22,6 +25,8 @@ export interface App {
   readonly restart_policy: string;
   readonly project_id: number | null;
   readonly created_at: string;
+  /** What the user may do: a viewer looks, a deployer also deploys, cancels and rolls back. */
+  readonly right: 'viewer' | 'deployer';
 }
 
 export interface NewApp {

@@ -15,7 +15,10 @@ LEFT: Final = "find /run/mist -type s; ss --no-header --listening --tcp --numeri
 
 
 class Trial:
-    """A trial in ``folder`` with the sources; the first ``make up`` prints ``password``."""
+    """A trial in ``folder`` with the sources.
+
+    After the first ``make up``, ``password`` replaces the one-time password that it printed.
+    """
 
     def __init__(self, machine: Machine, folder: str = "mist") -> None:
         self._machine = machine
@@ -37,7 +40,8 @@ class Trial:
         self._terminal = self._machine.start(f"cd {self._folder} && make up", terminal=True)
         self._visitor.wait_ready(seconds, self._terminal)
         printed = re.search(r"one-time password: (\S+)", self._terminal.output)
-        self.password = printed[1] if printed else self.password
+        if printed:
+            self.password = self._visitor.choose_password(printed[1])
         return self._terminal.output
 
     def interrupt(self) -> str:

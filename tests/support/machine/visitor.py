@@ -99,6 +99,14 @@ class Visitor:
         assert found, answer
         self.cookie = found[1]
 
+    def choose_password(self, one_time: str) -> str:
+        """Log in with the one-time password and replace it; return the new password."""
+        new = f"{one_time} replaced"
+        self.log_in(one_time)
+        body = {"old_password": one_time, "new_password": new}
+        self.request("POST", "/api/auth/password", body)
+        return new
+
     def request(self, method: str, path: str, body: object = None, *options: str) -> str:
         """Send a request with the session; return the body, AssertionError if refused."""
         command = ["curl", "-sS", "--fail-with-body", "-X", method, *options]

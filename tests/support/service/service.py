@@ -37,8 +37,8 @@ def free_port() -> int:
 class Service:
     """A ``mist up``; ``settings`` are ``{"section.key": value}`` in addition to the defaults.
 
-    :meth:`destroy` removes ``runtime`` and ``home``. The password of the first administrator is
-    taken from the output of ``mist up``.
+    :meth:`destroy` removes ``runtime`` and ``home``. ``one_time_password`` is the first
+    administrator's, taken from the output of ``mist up``.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class Service:
         self.paths = Paths(self.directory / "home", self.directory / "run")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.password = ""
+        self.one_time_password = ""
+        self._password = ""
         self.workers = workers
         self.program = MIST
         self.environment = _environment(docker_host, self.paths, settings or {})
@@ -90,7 +91,7 @@ class Service:
         wait_until(self._ready_or_ended, "mist up to be ready", seconds)
         assert self._process.poll() is None, f"mist up has ended:\n{self.output}"
         printed = re.search(r"password: (\S+)", self.output)
-        self.password = printed[1] if printed else self.password
+        self.one_time_password = printed[1] if printed else self.one_time_password
 
     def stop(self, seconds: float = 30.0) -> int:
         """Send SIGTERM, check that no process is left, and return the exit status."""
@@ -159,6 +160,24 @@ class Service:
         """Add an account."""
         flags = ["--admin"] if admin else []
         self.mist("user", "add", email, *flags, "--password-stdin", input=f"{password}\n")
+
+    @property
+    def password(self) -> str:
+        """The administrator's password, chosen at the first sign-in, which comes with its use."""
+        if not self._password and self.one_time_password:
+            new = f"{self.one_time_password} replaced"
+            cookie = self.login(password=self.one_time_password)
+            body = {"old_password": self.one_time_password, "new_password": new}
+            answer = requests.post(
+                f"{self.url}/api/auth/password", json=body, headers={"Cookie": cookie}, timeout=30
+            )
+            assert answer.status_code == 200, answer.text
+            self._password = new
+        return self._password
+
+    @password.setter
+    def password(self, password: str) -> None:
+        self._password = password
 
     def login(self, email: str = ADMIN, password: str | None = None) -> str:
         """Log in as a browser does and return the ``Cookie`` header's value."""

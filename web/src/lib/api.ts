@@ -20,6 +20,7 @@ export const api = {
   me: () => client.me(),
   login: (email: string, password: string) => client.login(email, password),
   logout: () => client.logout(),
+  changePassword: (old: string, next: string) => client.changePassword(old, next),
   apps: () => watched(client.apps()),
   addApp: (app: Parameters<typeof client.addApp>[0]) => watched(client.addApp(app)),
   deployments: (app: number, limit = 50) => watched(client.deployments(app, { limit })),

@@ -9,6 +9,8 @@ interface Session {
   user: Identity | null;
   /** True if the session ended while the page was open; the views continue after a new sign-in. */
   expired: boolean;
+  /** True after a sign-in with a one-time password, which has to be replaced first. */
+  replacing: boolean;
   /** Increases with each sign-in, so that streams that ended with the session restart. */
   number: number;
   reason: string;
@@ -18,6 +20,7 @@ export const session: Session = $state({
   state: 'asking',
   user: null,
   expired: false,
+  replacing: false,
   number: 0,
   reason: '',
 });
@@ -45,6 +48,16 @@ export async function signIn(email: string, password: string): Promise<void> {
   entered(await api.login(email, password));
 }
 
+/** Replace the user's password, and go on with the new session. */
+export async function changePassword(old: string, next: string): Promise<void> {
+  try {
+    entered(await api.changePassword(old, next));
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) session.replacing = false;
+    throw error;
+  }
+}
+
 export async function signOut(): Promise<void> {
   try {
     await api.logout();
@@ -62,6 +75,11 @@ export function ended(): void {
 }
 
 function entered(user: Identity): void {
+  session.replacing = user.must_change_password;
+  if (session.replacing) {
+    session.state = 'out';
+    return;
+  }
   // Another user must not see the previous user's views.
   if (session.expired && session.user?.email !== user.email) session.user = null;
   session.user = user;

@@ -1,0 +1,68 @@
+"""Rights to applications: ``/api/apps/{id}/grants``, only for admins."""
+
+from __future__ import annotations
+
+import falcon
+
+from api.http import users
+from api.http.access import check_origin, require_admin, require_app, services
+from api.http.bodies import RequestBody, read
+from api.http.envelope import reply
+from mist.errors import NotFound
+from mist.ids import parse_id
+from mist.store import App, Right, User
+
+
+class GrantBody(RequestBody, frozen=True):
+    """The body of ``PUT /api/apps/{id}/grants/{user}``."""
+
+    right: Right = "deployer"
+
+
+class GrantsResource:
+    """``/api/apps/{id}/grants``."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
+        """List the grants for the application."""
+        app = require_app(req, require_admin(req), parse_id(app_id))
+        reply(resp, services(req).store.apps.grants(app.id))
+
+
+class GrantResource:
+    """``/api/apps/{id}/grants/{user}``; the user is an id or an email address."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str, user: str) -> None:
+        """Show the user's grant."""
+        _reply(req, resp, *_pair(req, app_id, user))
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, app_id: str, user: str) -> None:
+        """Give the user a right to the application, in place of an earlier one."""
+        check_origin(req)
+        app, found = _pair(req, app_id, user)
+        services(req).store.apps.grant(app.id, found.id, read(req, GrantBody).right)
+        _reply(req, resp, app, found)
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, app_id: str, user: str) -> None:
+        """Withdraw the grant; open streams of the application end with it."""
+        check_origin(req)
+        app, found = _pair(req, app_id, user)
+        if not services(req).store.apps.revoke(app.id, found.id):
+            raise _missing(app, found)
+        reply(resp, None, "Grant withdrawn")
+
+
+def _pair(req: falcon.Request, app_id: str, user: str) -> tuple[App, User]:
+    app = require_app(req, require_admin(req), parse_id(app_id))
+    return app, users.find(services(req).store, user)
+
+
+def _reply(req: falcon.Request, resp: falcon.Response, app: App, user: User) -> None:
+    for grant in services(req).store.apps.grants(app.id):
+        if grant.user_id == user.id:
+            reply(resp, grant)
+            return
+    raise _missing(app, user)
+
+
+def _missing(app: App, user: User) -> NotFound:
+    return NotFound(f"{user.email} has no grant for {app.name}")
