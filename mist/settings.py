@@ -197,6 +197,7 @@ class DeploymentSettings(Section, frozen=True):
     credential_seconds: Seconds = 10.0  # for each credential helper
     trusted_repositories: tuple[str, ...] = ()  # file:// repositories of other users
     keep_images: Count = 5  # per application, for rollbacks
+    host_paths: tuple[str, ...] = ()  # that applications may mount, with all below them
     network: str = ""
     build_network: str = ""
     publish_address: str = "0.0.0.0"  # noqa: S104 - the engine's own default

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 # A constant, so that a start without pending migrations does not have to load Alembic.
-HEAD: Final = "0003"
+HEAD: Final = "0005"
 
 
 def upgrade(connection: Connection, name: str) -> None:
