@@ -25,7 +25,7 @@ _NETWORK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _LABEL: Final = re.compile(r"[^\s=\x00-\x20\x7f]{1,255}")
 # Labels of this prefix say which containers a deployment may replace.
 _OWN_LABELS: Final = "mist."
-_SIZE: Final = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([bkmgt]?)b?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([bkmgt]?)b?", re.ASCII | re.IGNORECASE)
 _UNITS: Final = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 # The engine accepts no less ("Minimum memory limit allowed is 6MB"), and no smaller share.
 _LEAST_MEMORY: Final = 6 * 2**20

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final, Unpack
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
 
 from mist import clock
+from mist.errors import Conflict
 from mist.store import tables
 from mist.store.database import Database
 from mist.store.records import FINISHED, Deployment, DeploymentChanges
 
 _table = tables.deployments
+_apps = tables.apps
+
+_REMOVED: Final = select(_apps.c.name).where(
+    _apps.c.id == bindparam("id"), _apps.c.removed_by.is_not(None)
+)
 
 _NEW: Final = {
     "status": "pending",
@@ -37,10 +43,15 @@ class Deployments:
             "created_at": clock.now(),
         }
         with self._data.write() as connection:
-            number = self._data.insert(connection, _table, **values)
-            return _deployment(
-                connection.execute(select(_table).where(_table.c.id == number)).one()
-            )
+            return self._insert(connection, values)
+
+    def _insert(self, connection: Connection, values: dict[str, Any]) -> Deployment:
+        # In the same transaction: a removal waits for the deployments that it finds.
+        app = connection.execute(_REMOVED, {"id": values["app_id"]}).first()
+        if app is not None:
+            raise Conflict(f"{app.name} is being removed")
+        number = self._data.insert(connection, _table, **values)
+        return _deployment(connection.execute(select(_table).where(_table.c.id == number)).one())
 
     def get(self, deployment_id: int) -> Deployment | None:
         """Return the deployment with this id."""

@@ -71,14 +71,19 @@ def labels(app: App) -> dict[str, str]:
 
 def paths(app: App) -> list[str]:
     """Return the paths in the container of the volumes that the application asks for."""
-    return [volume(text, ("/",)).path for text in app.options.volumes]
+    return [given.path for given in _parsed(app)]
 
 
 def notes(app: App, old: Inspection | None) -> Iterator[str]:
-    """Yield lines for the log about volumes that the application no longer asks for."""
-    dropped = (_former(old) if old else set()).difference(paths(app))
-    for mount in volumes.kept(old) if old else ():
-        if volumes.path(mount["Destination"]) in dropped:
+    """Yield lines for the log about mounts of ``old`` that the new container does not have."""
+    if old is None:
+        return
+    own = {given.path: given.source for given in _parsed(app)}
+    former = _former(old)
+    for mount in volumes.kept(old):
+        path = volumes.path(mount["Destination"])
+        source = mount["Name"] if mount["Type"] == "volume" else mount["Source"]
+        if own[path] != source if path in own else path in former:
             yield f"No longer mounting {volumes.describe(mount)}; it is kept"
 
 
@@ -89,6 +94,10 @@ def _wanted(settings: Settings, app: App) -> list[Volume]:
         return [volume(text, allowed) for text in app.options.volumes]
     except UsageError as error:
         raise DeploymentError(f"The application's volumes: {error}") from None
+
+
+def _parsed(app: App) -> list[Volume]:
+    return [volume(text, ("/",)) for text in app.options.volumes]
 
 
 def _mount(given: Volume) -> volumes.Mount:
