@@ -7,7 +7,7 @@ from typing import Final
 import falcon
 from prometheus_client import Counter
 
-from api.http import apps, auth, deployments, health, older_lines
+from api.http import apps, auth, deployments, health, hooks, older_lines
 from api.http.errors import App, add_error_handlers
 from api.http.page import Page
 from api.services import Services
@@ -65,6 +65,8 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/auth/me", auth.MeResource())
     app.add_route("/api/apps", apps.AppsResource())
     app.add_route("/api/apps/{app_id}", apps.AppResource())
+    app.add_route("/api/apps/{app_id}/hook", hooks.HookSecretResource())
+    app.add_route("/api/hooks/{app_id}", hooks.HookResource(services.settings.hooks))
     app.add_route("/api/apps/{app_id}/deployments", deployments.DeploymentsResource())
     app.add_route("/api/apps/{app_id}/logs", older_lines.AppLogResource())
     app.add_route("/api/containers/{name}/logs", older_lines.ContainerLogResource())

@@ -203,6 +203,16 @@ class DeploymentSettings(Section, frozen=True):
     publish_address: str = "0.0.0.0"  # noqa: S104 - the engine's own default
 
 
+class HookSettings(Section, frozen=True):
+    """Webhooks of Git providers."""
+
+    body_bytes: Bytes = 4_194_304  # a push of 2,048 commits, the most that GitHub lists
+    deliveries: Count = 1_000  # remembered per application
+    pushes: Count = 30  # per application, worker and window
+    refusals: Count = 60  # per network, worker and window
+    window_seconds: Seconds = 60.0
+
+
 class LogSettings(Section, frozen=True):
     """The service's own log."""
 
@@ -225,6 +235,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reader: ReaderSettings = ReaderSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     deployments: DeploymentSettings = DeploymentSettings()
+    hooks: HookSettings = HookSettings()
     log: LogSettings = LogSettings()
 
 

@@ -40,7 +40,7 @@ class AppResource:
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Change the fields in the body, a JSON merge patch (RFC 7396); only for admins."""
-        app = _administered(req, app_id)
+        app = administered(req, app_id)
         with_ = services(req)
         after = management.edit(
             with_.store, app.id, read(req, AppChanges), with_.settings.deployments
@@ -49,14 +49,14 @@ class AppResource:
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Request the removal of an application and its container; only for admins."""
-        app = _administered(req, app_id)
+        app = administered(req, app_id)
         store = services(req).store
         store.apps.request_removal(app.id, require_admin(req).email)
         after = store.apps.get(app.id)  # None if it is gone already
         reply(resp, after and public(after), "Removal requested", falcon.HTTP_202)
 
 
-def _administered(req: falcon.Request, app_id: str) -> App:
+def administered(req: falcon.Request, app_id: str) -> App:
     """Return the application that an admin is about to change."""
     check_origin(req)
     return require_app(req, require_admin(req), parse_id(app_id))

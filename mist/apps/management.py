@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -11,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from mist import validation
 from mist.apps import options
 from mist.apps.options import BuildChanges
-from mist.errors import NotFound, UsageError
+from mist.errors import Conflict, NotFound, UsageError
 from mist.settings import DeploymentSettings
 from mist.store import App, ContainerOptions, EditedFields, Store, User
 from mist.store.apps import DEFAULT_RESTART
@@ -108,6 +109,23 @@ def edit(store: Store, app_id: int, changes: AppChanges, limits: DeploymentSetti
         _checked(given, _existing(store, app_id), limits)
         more["project_id"] = None if project is None else project_id(store, project)
     return store.apps.edit(app_id, lambda before: {**_checked(given, before, limits), **more})
+
+
+def new_hook(store: Store, app: App) -> str:
+    """Return a new secret for the application's webhook; raise Conflict without a repository.
+
+    The store keeps the secret itself, because a signature is computed with it.
+    """
+    if app.git_url is None:
+        raise Conflict(f"{app.name} has no Git repository to deploy from, so it has no webhook")
+    secret = secrets.token_urlsafe(32)
+    store.apps.set_hook_secret(app.id, secret)
+    return secret
+
+
+def hook_path(app: App) -> str:
+    """Return the path of the application's webhook."""
+    return f"/api/hooks/{app.id}"
 
 
 def _existing(store: Store, app_id: int) -> App:
