@@ -6,7 +6,18 @@ from typing import Final
 
 import falcon
 
-from api.http import apps, audit, auth, deployments, grants, health, older_lines, tokens, users
+from api.http import (
+    apps,
+    audit,
+    auth,
+    deployments,
+    grants,
+    health,
+    hooks,
+    older_lines,
+    tokens,
+    users,
+)
 from api.http.errors import App, add_error_handlers
 from api.http.page import Page
 from api.services import Services
@@ -63,6 +74,8 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/tokens/{token_id}", tokens.TokenResource())
     app.add_route("/api/apps", apps.AppsResource())
     app.add_route("/api/apps/{app_id}", apps.AppResource())
+    app.add_route("/api/apps/{app_id}/hook", hooks.HookSecretResource())
+    app.add_route("/api/hooks/{app_id}", hooks.HookResource(services.settings.hooks))
     app.add_route("/api/apps/{app_id}/deployments", deployments.DeploymentsResource())
     app.add_route("/api/apps/{app_id}/grants", grants.GrantsResource())
     app.add_route("/api/apps/{app_id}/grants/{user}", grants.GrantResource())

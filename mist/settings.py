@@ -205,9 +205,20 @@ class DeploymentSettings(Section, frozen=True):
     credential_seconds: Seconds = 10.0  # for each credential helper
     trusted_repositories: tuple[str, ...] = ()  # file:// repositories of other users
     keep_images: Count = 5  # per application, for rollbacks
+    host_paths: tuple[str, ...] = ()  # that applications may mount, with all below them
     network: str = ""
     build_network: str = ""
     publish_address: str = "0.0.0.0"  # noqa: S104 - the engine's own default
+
+
+class HookSettings(Section, frozen=True):
+    """Webhooks of Git providers."""
+
+    body_bytes: Bytes = 4_194_304  # a push of 2,048 commits, the most that GitHub lists
+    deliveries: Count = 1_000  # remembered per application
+    pushes: Count = 30  # per application, worker and window
+    refusals: Count = 60  # per network, worker and window
+    window_seconds: Seconds = 60.0
 
 
 class LogSettings(Section, frozen=True):
@@ -233,6 +244,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reader: ReaderSettings = ReaderSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     deployments: DeploymentSettings = DeploymentSettings()
+    hooks: HookSettings = HookSettings()
     log: LogSettings = LogSettings()
 
 

@@ -8,8 +8,9 @@ from api.http.access import authenticate, check_origin, require_admin, require_a
 from api.http.bodies import read
 from api.http.envelope import reply
 from mist.apps import management
-from mist.apps.management import NewApp, public
+from mist.apps.management import AppChanges, NewApp, public
 from mist.ids import parse_id
+from mist.store import App
 
 
 class AppsResource:
@@ -25,7 +26,8 @@ class AppsResource:
         """Add an application; only for admins, because it can show logs and run code."""
         check_origin(req)
         require_admin(req)
-        app = management.add(services(req).store, read(req, NewApp))
+        with_ = services(req)
+        app = management.add(with_.store, read(req, NewApp), with_.settings.deployments)
         reply(resp, public(app) | {"right": "deployer"}, "Application added", falcon.HTTP_201)
 
 
@@ -38,3 +40,27 @@ class AppResource:
         app = require_app(req, identity, parse_id(app_id))
         right = services(req).store.apps.right(app.id, identity)
         reply(resp, public(app) | {"right": right})
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
+        """Change the fields in the body, a JSON merge patch (RFC 7396); only for admins."""
+        app = administered(req, app_id)
+        with_ = services(req)
+        after = management.edit(
+            with_.store, app.id, read(req, AppChanges), with_.settings.deployments
+        )
+        data = public(after) | {"right": "deployer"}
+        reply(resp, data, "Application changed; the next deployment applies it")
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
+        """Request the removal of an application and its container; only for admins."""
+        app = administered(req, app_id)
+        store = services(req).store
+        store.apps.request_removal(app.id, require_admin(req).email)
+        after = store.apps.get(app.id)  # None if it is gone already
+        reply(resp, after and public(after), "Removal requested", falcon.HTTP_202)
+
+
+def administered(req: falcon.Request, app_id: str) -> App:
+    """Return the application that an admin is about to change."""
+    check_origin(req)
+    return require_app(req, require_admin(req), parse_id(app_id))

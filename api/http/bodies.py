@@ -17,7 +17,7 @@ class RequestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read(req: falcon.Request, kind: type[_T]) -> _T:
     """Return the request's body as a ``kind``; respond with 400 or 413 if it is invalid."""
     try:
-        return msgspec.json.decode(_raw(req) or b"{}", type=kind)
+        return msgspec.json.decode(_body(req) or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise falcon.HTTPBadRequest(description=str(error)) from None
     # Nested brackets exhaust the decoder's stack.
@@ -27,11 +27,15 @@ def read(req: falcon.Request, kind: type[_T]) -> _T:
         ) from None
 
 
-def _raw(req: falcon.Request) -> bytes:
-    limit: int = req.context.services.settings.server.max_body_bytes
+def _body(req: falcon.Request) -> bytes:
+    return raw(req, req.context.services.settings.server.max_body_bytes, "server.max_body_bytes")
+
+
+def raw(req: falcon.Request, limit: int, setting: str) -> bytes:
+    """Return the request's body; respond with 413 if it is larger than ``setting`` allows."""
     length = req.content_length
     if length is not None and length > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, setting)
     try:
         # One byte more, which tells a longer body without reading it.
         body: bytes = req.stream.read(limit + 1)
@@ -44,13 +48,13 @@ def _raw(req: falcon.Request) -> bytes:
     except OSError:
         raise falcon.HTTPBadRequest(description="The request body ended too early") from None
     if len(body) > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, setting)
     return body
 
 
-def _too_large(limit: int) -> falcon.HTTPContentTooLarge:
+def _too_large(limit: int, setting: str) -> falcon.HTTPContentTooLarge:
     # The rest of the body is still in the socket, so the connection cannot be reused.
     return falcon.HTTPContentTooLarge(
-        description=f"The request body is larger than {limit} bytes (server.max_body_bytes)",
+        description=f"The request body is larger than {limit} bytes ({setting})",
         headers={"Connection": "close"},
     )

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from mist import validation
-from mist.errors import NotFound, UsageError
-from mist.store import App, AppFields, Store, User
+from mist.apps import options
+from mist.apps.options import BuildChanges
+from mist.errors import Conflict, NotFound, UsageError
+from mist.settings import DeploymentSettings
+from mist.store import App, ContainerOptions, EditedFields, Store, User
+from mist.store.apps import DEFAULT_RESTART
+
+_OPTIONS: Final = frozenset(ContainerOptions.__struct_fields__)
+_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    "name": validation.name,
+    "container": validation.container,
+    "git_url": validation.git_url,
+    "branch": validation.branch,
+    "dockerfile": validation.dockerfile,
+    "port": validation.port,
+    "restart_policy": validation.restart_policy,
+}
+_STANDARD: Final = DeploymentSettings()
+# The values of fields that are not given; the others have none.
+_DEFAULTS: Final = {"dockerfile": "Dockerfile", "restart_policy": DEFAULT_RESTART}
 
 
 class NewApp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,16 +46,93 @@ class NewApp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dockerfile: str = "Dockerfile"
     port: int | None = None
     env: dict[str, str] = {}  # msgspec copies a mutable default
-    restart_policy: str = "unless-stopped"
+    restart_policy: str = DEFAULT_RESTART
     project: str | None = None
+    volumes: list[str] = []
+    labels: dict[str, str] = {}
+    networks: list[str] = []
+    memory: int | str | None = None
+    cpus: float | None = None
+    command: list[str] | str | None = None
+    build: BuildChanges = BuildChanges()
 
 
-def add(store: Store, new: NewApp) -> App:
+class AppChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields to change, as a JSON merge patch (RFC 7396).
+
+    None stands for the default.  ``env``, ``labels`` and ``build`` are merged, because the
+    values of ``env`` cannot be read to be sent again.
+    """
+
+    name: str | UnsetType = UNSET
+    container: str | UnsetType | None = UNSET
+    git_url: str | UnsetType | None = UNSET
+    branch: str | UnsetType | None = UNSET
+    dockerfile: str | UnsetType | None = UNSET
+    port: int | UnsetType | None = UNSET
+    env: dict[str, str | None] | UnsetType | None = UNSET
+    restart_policy: str | UnsetType | None = UNSET
+    project: str | UnsetType | None = UNSET
+    volumes: list[str] | UnsetType | None = UNSET
+    labels: dict[str, str | None] | UnsetType | None = UNSET
+    networks: list[str] | UnsetType | None = UNSET
+    memory: int | str | UnsetType | None = UNSET
+    cpus: float | UnsetType | None = UNSET
+    command: list[str] | str | UnsetType | None = UNSET
+    build: BuildChanges | UnsetType | None = UNSET
+
+
+def add(store: Store, new: NewApp, limits: DeploymentSettings = _STANDARD) -> App:
     """Add an application and return it; raise UsageError or Conflict with the reason."""
-    fields = _checked(new)
-    if new.project is not None:
-        fields["project_id"] = project_id(store, new.project)
-    return store.apps.add(validation.name(new.name), **fields)
+    given = {name: getattr(new, name) for name in new.__struct_fields__}
+    project = given.pop("project")
+    fields = _checked(given, None, limits)
+    if project is not None:
+        fields["project_id"] = project_id(store, project)
+    return store.apps.add(**cast(Any, fields))
+
+
+def edit(store: Store, app_id: int, changes: AppChanges, limits: DeploymentSettings) -> App:
+    """Change an application and return it; raise UsageError or Conflict with the reason.
+
+    A deployment that runs keeps the settings with which it began.
+    """
+    given = {
+        name: value
+        for name in changes.__struct_fields__
+        if (value := getattr(changes, name)) is not UNSET
+    }
+    more: EditedFields = {}
+    if "project" in given:
+        project = given.pop("project")
+        # Checked first, so that a wrong edit does not leave a new project behind.
+        _checked(given, _existing(store, app_id), limits)
+        more["project_id"] = None if project is None else project_id(store, project)
+    return store.apps.edit(app_id, lambda before: {**_checked(given, before, limits), **more})
+
+
+def new_hook(store: Store, app: App) -> str:
+    """Return a new secret for the application's webhook; raise Conflict without a repository.
+
+    The store keeps the secret itself, because a signature is computed with it.
+    """
+    if app.git_url is None:
+        raise Conflict(f"{app.name} has no Git repository to deploy from, so it has no webhook")
+    secret = secrets.token_urlsafe(32)
+    store.apps.set_hook_secret(app.id, secret)
+    return secret
+
+
+def hook_path(app: App) -> str:
+    """Return the path of the application's webhook."""
+    return f"/api/hooks/{app.id}"
+
+
+def _existing(store: Store, app_id: int) -> App:
+    app = store.apps.get(app_id)
+    if app is None:
+        raise NotFound("Application not found")
+    return app
 
 
 def project_id(store: Store, name: str) -> int:
@@ -74,18 +174,31 @@ def public(app: App) -> dict[str, object]:
         "restart_policy": app.restart_policy,
         "project_id": app.project_id,
         "created_at": app.created_at,
+        **msgspec.to_builtins(app.options),
+        "hook": app.hook_secret is not None,
+        "removed_by": app.removed_by,
+        "removal_problem": app.removal_problem,
     }
 
 
-def _checked(new: NewApp) -> AppFields:
-    if new.git_url is None and new.branch is not None:
-        raise UsageError("a branch needs a Git URL; give both")
-    return {
-        "container": new.container and validation.container(new.container),
-        "git_url": new.git_url and validation.git_url(new.git_url),
-        "branch": new.branch and validation.branch(new.branch),
-        "dockerfile": validation.dockerfile(new.dockerfile),
-        "port": None if new.port is None else validation.port(new.port),
-        "env": validation.environment(new.env),
-        "restart_policy": validation.restart_policy(new.restart_policy),
+def _checked(
+    given: Mapping[str, Any], before: App | None, limits: DeploymentSettings
+) -> EditedFields:
+    """Return the fields of a change to ``before``, or of a new application."""
+    fields: dict[str, Any] = {
+        name: _DEFAULTS.get(name) if value is None else _CHECKS[name](value)
+        for name, value in given.items()
+        if name in _CHECKS
     }
+    if "env" in given:
+        env = {} if given["env"] is None else given["env"]
+        former = before.env if before and given["env"] is not None else {}
+        fields["env"] = validation.environment(options.merged(former, env))
+    wanted = {name: value for name, value in given.items() if name in _OPTIONS}
+    if wanted:
+        current = before.options if before else ContainerOptions()
+        fields["options"] = options.changed(current, wanted, limits.host_paths)
+    url, branch = (fields.get(name, getattr(before, name, None)) for name in ("git_url", "branch"))
+    if url is None and branch is not None:
+        raise UsageError("a branch needs a Git URL; give both, or neither")
+    return cast(EditedFields, fields)

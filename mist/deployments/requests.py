@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mist.errors import Conflict, NotFound
-from mist.settings import Settings
+from mist.settings import HookSettings, Settings
 from mist.store import App, Deployment, Store
+from mist.store.deployments import Pushed
 
 
 def request_deployment(
@@ -26,6 +27,19 @@ def request_deployment(
     if waiting >= settings.deployments.max_pending:
         raise Conflict(f"{waiting} deployments of {app.name} are already waiting; cancel one first")
     return store.deployments.create(app.id, created_by, rollback_to)
+
+
+def request_pushed(
+    store: Store, settings: HookSettings, app: App, created_by: str, digest: str
+) -> Pushed:
+    """Add a pending deployment of ``app`` for a push, in place of those that wait.
+
+    ``digest`` identifies the delivery: one that was seen before adds none.  Raise Conflict if
+    the deployment could never succeed.
+    """
+    if app.git_url is None:
+        raise Conflict(f"{app.name} has no Git repository to deploy from")
+    return store.deployments.create_pushed(app.id, created_by, digest, settings.deliveries)
 
 
 def _check_rollback(store: Store, app: App, deployment_id: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Unpack
 
 import msgspec
@@ -23,16 +23,27 @@ from sqlalchemy import (
 )
 
 from mist import clock
-from mist.errors import AlreadyExists, Conflict
+from mist.errors import AlreadyExists, Conflict, NotFound
 from mist.store import tables
 from mist.store.database import Database
-from mist.store.records import App, AppFields, Grant, Right, Viewer, covers
+from mist.store.records import (
+    FINISHED,
+    App,
+    AppFields,
+    ContainerOptions,
+    EditedFields,
+    Grant,
+    Right,
+    Viewer,
+    covers,
+)
 
 _apps = tables.apps
 _grants = tables.grants
 _members = tables.project_members
 _adoptions = tables.adoptions
 _users = tables.users
+_deployments = tables.deployments
 
 # Restart an application's container after crashes and reboots, but not after a stop.
 DEFAULT_RESTART: Final = "unless-stopped"
@@ -75,7 +86,9 @@ _PERMITTED: Final = (
 _PAIRS: Final = 200
 _ALL: Final = select(_apps).order_by(_apps.c.id)
 _CONTAINERS: Final = select(_apps.c.id, _apps.c.container).where(
-    _apps.c.id.in_(bindparam("ids", expanding=True))
+    # No collector starts for one that is being removed.
+    _apps.c.id.in_(bindparam("ids", expanding=True)),
+    _apps.c.removed_by.is_(None),
 )
 _BY_ID: Final = select(_apps).where(_apps.c.id == bindparam("id"))
 
@@ -93,7 +106,7 @@ class Apps:
         return _app(row) if row else None
 
     def containers(self, app_ids: Collection[int]) -> dict[int, str]:
-        """Return the container of each of these applications that exists."""
+        """Return the container of each of these applications that exists and is to stay."""
         with self._data.read() as connection:
             rows = connection.execute(_CONTAINERS, {"ids": list(app_ids)})
             return {row.id: row.container or _usual_container(row.id) for row in rows}
@@ -165,8 +178,7 @@ class Apps:
             "dockerfile": "Dockerfile",
             "restart_policy": DEFAULT_RESTART,
             "created_at": clock.now(),
-            **fields,
-            "env": msgspec.json.encode(fields.get("env", {})).decode(),
+            **_values({"env": {}, "options": ContainerOptions(), **fields}),
         }
         try:
             with self._data.write() as connection:
@@ -177,6 +189,70 @@ class Apps:
         except AlreadyExists:
             raise AlreadyExists(f"the application {name!r} already exists") from None
         return app
+
+    def edit(self, app_id: int, change: Callable[[App], EditedFields]) -> App:
+        """Set the fields that ``change`` returns for the application as it is now.
+
+        Both happen in one transaction, so of two edits at once none is lost.  Raise NotFound,
+        AlreadyExists for a name that is taken, or Conflict: while the application is being
+        removed, and for its container while a deployment may be replacing it.
+        """
+        try:
+            with self._data.write() as connection:
+                before = _required(connection, app_id)
+                if before.removed_by is not None:
+                    raise Conflict(f"{before.name} is being removed")
+                fields = change(before)
+                if not fields:
+                    return before
+                connection.execute(
+                    update(_apps).where(_apps.c.id == app_id).values(_values(fields))
+                )
+                after = _required(connection, app_id)
+                _check_container(connection, after)
+                if after.container != before.container:
+                    _check_idle(connection, before)
+        except AlreadyExists:
+            name = fields.get("name")
+            raise AlreadyExists(f"the application {name!r} already exists") from None
+        return after
+
+    def set_hook_secret(self, app_id: int, secret: str | None) -> None:
+        """Replace the secret of the application's webhook; None turns the webhook off."""
+        with self._data.write() as connection:
+            connection.execute(update(_apps).where(_apps.c.id == app_id).values(hook_secret=secret))
+
+    def request_removal(self, app_id: int, by: str) -> bool:
+        """Mark the application for removal and cancel its deployments; False if it is gone.
+
+        It keeps the name of the first user who asked.
+        """
+        unfinished = (_deployments.c.app_id == app_id) & _deployments.c.status.not_in(FINISHED)
+        first = (_apps.c.id == app_id) & _apps.c.removed_by.is_(None)
+        mine = unfinished & _deployments.c.cancelled_by.is_(None)
+        with self._data.write() as connection:
+            connection.execute(update(_apps).where(first).values(removed_by=by))
+            connection.execute(update(_deployments).where(mine).values(cancelled_by=by))
+            found = connection.execute(select(_apps.c.id).where(_apps.c.id == app_id)).first()
+        return found is not None
+
+    def removals(self) -> list[int]:
+        """Return the applications that are to be removed."""
+        query = select(_apps.c.id).where(_apps.c.removed_by.is_not(None)).order_by(_apps.c.id)
+        with self._data.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def note_removal_problem(self, app_id: int, problem: str) -> None:
+        """Record why a removal has to be tried again."""
+        with self._data.write() as connection:
+            connection.execute(
+                update(_apps).where(_apps.c.id == app_id).values(removal_problem=problem)
+            )
+
+    def remove(self, app_id: int) -> None:
+        """Delete the application with its grants, deployments and adoption."""
+        with self._data.write() as connection:
+            connection.execute(delete(_apps).where(_apps.c.id == app_id))
 
     def grant(self, app_id: int, user_id: int, right: Right = "deployer") -> None:
         """Give a user a right to the application, in place of an earlier one."""
@@ -229,11 +305,41 @@ def _check_container(connection: Connection, app: App) -> None:
             )
 
 
+def _check_idle(connection: Connection, app: App) -> None:
+    """Raise Conflict while the application has a deployment that is not finished.
+
+    Its runner, and one that undoes its work, look for containers by the name.
+    """
+    unfinished = (_deployments.c.app_id == app.id) & _deployments.c.status.not_in(FINISHED)
+    number = connection.execute(select(_deployments.c.id).where(unfinished)).scalar()
+    if number is not None:
+        raise Conflict(
+            f"deployment {number} of {app.name} is not finished; wait for its end, or cancel it, "
+            "before you change the container"
+        )
+
+
+def _required(connection: Connection, app_id: int) -> App:
+    row = connection.execute(_BY_ID, {"id": app_id}).first()
+    if row is None:
+        raise NotFound("Application not found")
+    return _app(row)
+
+
+def _values(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields as the table stores them."""
+    values: dict[str, Any] = dict(fields)
+    for name in values.keys() & {"env", "options"}:
+        values[name] = msgspec.json.encode(values[name]).decode()
+    return values
+
+
 def _app(row: Row[Any]) -> App:
     fields = {name: value for name, value in row._mapping.items() if name in _apps.c}
     # Not stored, because the id is only known after the insert.
     fields["container"] = fields["container"] or _usual_container(fields["id"])
     fields["env"] = msgspec.json.decode(fields["env"], type=dict[str, str])
+    fields["options"] = msgspec.json.decode(fields["options"], type=ContainerOptions)
     return App(**fields)
 
 

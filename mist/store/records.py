@@ -158,12 +158,37 @@ class Project(msgspec.Struct, frozen=True):
     created_at: str
 
 
+class BuildLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The limits of each step of a build: memory in bytes, and processors."""
+
+    memory: int | None = None
+    cpus: float | None = None
+
+
+class ContainerOptions(msgspec.Struct, frozen=True):
+    """How a deployment creates the container; stored as one JSON document.
+
+    ``volumes`` are texts such as ``data:/var/lib/app:ro``.  ``memory`` is in bytes.
+    ``networks`` replace ``deployments.network``, ``command`` replaces the image's.
+    """
+
+    volumes: tuple[str, ...] = ()
+    labels: dict[str, str] = {}  # msgspec copies a mutable default
+    networks: tuple[str, ...] = ()
+    memory: int | None = None
+    cpus: float | None = None
+    command: tuple[str, ...] | None = None
+    build: BuildLimits = BuildLimits()
+
+
 class App(msgspec.Struct, frozen=True):
     """An application.
 
     ``container`` is the effective container name, ``mist-app-ID`` by default.  ``port`` is
     the port on which the application listens inside its container.  ``env`` may contain
-    secrets and is only for the container.
+    secrets and is only for the container.  ``hook_secret`` signs the deliveries of its
+    webhook; None without a webhook.  ``removed_by`` names the user who asked for its removal,
+    which a worker carries out; ``removal_problem`` is why that worker has to try again.
     """
 
     id: int
@@ -177,6 +202,10 @@ class App(msgspec.Struct, frozen=True):
     restart_policy: str
     project_id: int | None
     created_at: str
+    options: ContainerOptions = ContainerOptions()
+    hook_secret: str | None = None
+    removed_by: str | None = None
+    removal_problem: str = ""
 
 
 class AppFields(TypedDict, total=False):
@@ -190,6 +219,13 @@ class AppFields(TypedDict, total=False):
     env: dict[str, str]
     restart_policy: str
     project_id: int | None
+    options: ContainerOptions
+
+
+class EditedFields(AppFields, total=False):
+    """The fields of an application that an edit changes."""
+
+    name: str
 
 
 class Deployment(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata: Final = MetaData(
@@ -98,6 +99,11 @@ apps: Final = Table(
     Column("restart_policy", String(32), nullable=False),
     Column("project_id", _Id, ForeignKey("projects.id", ondelete="SET NULL"), index=True),
     _time("created_at"),
+    Column("options", Text, nullable=False, server_default="{}"),  # JSON
+    # The key of an HMAC, so a digest of it would not do.
+    Column("hook_secret", String(64)),
+    Column("removed_by", String(254)),
+    Column("removal_problem", Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 
@@ -162,6 +168,18 @@ deployments: Final = Table(
     _time("created_at"),
     _time("started_at", nullable=True),
     _time("finished_at", nullable=True),
+    sqlite_autoincrement=True,
+)
+
+# The deliveries of webhooks that led to a deployment: digests of their ids.
+hook_deliveries: Final = Table(
+    "hook_deliveries",
+    metadata,
+    _id(),
+    _reference("app_id", "apps.id", nullable=False),
+    Column("digest", String(64), nullable=False),
+    _reference("deployment_id", "deployments.id", nullable=False, index=True),
+    UniqueConstraint("app_id", "digest"),
     sqlite_autoincrement=True,
 )
 

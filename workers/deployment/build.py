@@ -21,6 +21,7 @@ import msgspec
 
 from mist.errors import EngineError
 from mist.settings import Settings
+from mist.store.records import BuildLimits
 from workers import engine
 from workers.deployment.cancellation import SLICE, CancellationToken
 from workers.deployment.errors import BuildBrokenOff, BuildFailed
@@ -30,6 +31,8 @@ _STEP: Final = re.compile(r"Step (\d{1,9})/(\d{1,9}) : ")
 _RUNNING: Final = re.compile(r" ---> Running in ([0-9a-f]{12})\n")
 _REMOVED: Final = "Removing intermediate container {}\n"
 _PIECE: Final = 65_536
+# In microseconds, the kernel's default (sched-bwc.rst).
+_CPU_PERIOD: Final = 100_000
 # No document in the answer is larger than this.
 _DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 
@@ -38,7 +41,8 @@ class Recipe(NamedTuple):
     """The input of a build: the archive, the Dockerfile's path in it, and the image's name.
 
     ``network`` is the engine's name for the network of the steps, or empty for its default.
-    ``logins`` are the credentials for the registries of the base images.
+    ``logins`` are the credentials for the registries of the base images, ``limits`` those of
+    each step.
     """
 
     archive: Path
@@ -47,6 +51,7 @@ class Recipe(NamedTuple):
     arguments: Mapping[str, str]
     network: str = ""
     logins: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    limits: BuildLimits = BuildLimits()
 
 
 class BuildWatcher(Protocol):
@@ -209,6 +214,12 @@ def _request(recipe: Recipe) -> bytes:
     }
     if recipe.network:
         query["networkmode"] = recipe.network
+    if recipe.limits.memory is not None:
+        query["memory"] = str(recipe.limits.memory)
+    if recipe.limits.cpus is not None:
+        # The API of a build has no ``NanoCpus``.
+        query["cpuperiod"] = str(_CPU_PERIOD)
+        query["cpuquota"] = str(round(recipe.limits.cpus * _CPU_PERIOD))
     headers = [
         "Content-Type: application/x-tar",
         f"Content-Length: {recipe.archive.stat().st_size}",

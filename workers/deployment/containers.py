@@ -22,7 +22,7 @@ from docker.errors import APIError, NotFound
 from mist.settings import Settings
 from mist.store import Store
 from mist.store.records import App, Deployment
-from workers.deployment import ownership, volumes
+from workers.deployment import options, ownership, volumes
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import DidNotStay
 from workers.references import Inspection, find_container, network_mode
@@ -58,7 +58,7 @@ class Swap:
 
         Raise NotReplaceable or NoSuchNetwork before anything has been changed.
         """
-        network_mode(self._engine, self._settings.network)
+        options.check(self._engine, self._app)
         found = find_container(self._engine, self._app.container)
         ownership.check(self._store, self._app, found)
         return found
@@ -70,7 +70,10 @@ class Swap:
         self._old = self.check()
         made = self._client.create_container(**self._options(image), name=self._side_name("new"))
         self._new = made["Id"]
-        self.notes += volumes.notes(self._client.inspect_container(self._new))
+        options.connect(self._client, self._engine, self._app, self._new)
+        self.notes += options.notes(self._app, self._old)
+        new = self._client.inspect_container(self._new)
+        self.notes += volumes.notes(new, options.paths(self._app))
 
     def stop_old(self) -> None:
         """Stop the old container and free its name."""
@@ -203,16 +206,20 @@ class Swap:
 
     def _options(self, image: str) -> dict[str, Any]:
         port = self._app.port
-        mounts: Any = volumes.carried(self._old) if self._old else None
+        mounts: Any = options.mounts(self._engine, self._app, self._old)
+        network = options.networks(self._engine, self._app)[0]
+        command = self._app.options.command
         return {
             "image": image,
+            "command": list(command) if command else None,
             "environment": self._app.env,
             "ports": [port] if port else None,
-            "labels": self._labels(),
+            "labels": options.labels(self._app) | self._labels(),
             "host_config": self._client.create_host_config(
                 port_bindings={port: (self._settings.publish_address, port)} if port else None,
-                network_mode=network_mode(self._engine, self._settings.network) or None,
+                network_mode=network_mode(self._engine, network) or None,
                 mounts=mounts,
+                **options.limits(self._app),
             ),
         }
 

@@ -310,6 +310,7 @@ class Runner:
                 self._app.env,
                 network,
                 self._logins(text),
+                self._app.options.build,
             )
             watcher = _BuildWatcher(self._report)
             try:

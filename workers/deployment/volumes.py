@@ -8,7 +8,7 @@ the anonymous volumes of a predecessor that ran with ``--rm``.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from workers.references import Inspection
@@ -29,23 +29,29 @@ def carried(old: Inspection) -> list[Mount]:
     """Return the mounts of ``old`` in the form for a new container, at the same paths."""
     # An anonymous volume has a name, too, so it is mounted like any other.  The engine fills
     # an empty volume with the files that the new image has at its path.
-    given = {_path(mount["Target"]): mount for mount in old["HostConfig"].get("Mounts") or ()}
-    return [_again(mount, given.get(_path(mount["Destination"]))) for mount in kept(old)]
+    given = {path(mount["Target"]): mount for mount in old["HostConfig"].get("Mounts") or ()}
+    return [_again(mount, given.get(path(mount["Destination"]))) for mount in kept(old)]
 
 
 def fresh(new: Inspection) -> list[Mount]:
     """Return the volumes that the engine created for ``new`` because its image asks for them."""
-    given = {_path(mount["Target"]) for mount in new["HostConfig"].get("Mounts") or ()}
-    return [mount for mount in new["Mounts"] if _path(mount["Destination"]) not in given]
+    given = {path(mount["Target"]) for mount in new["HostConfig"].get("Mounts") or ()}
+    return [mount for mount in new["Mounts"] if path(mount["Destination"]) not in given]
 
 
-def notes(new: Inspection) -> Iterator[str]:
-    """Yield lines for the log about the new container's data."""
+def notes(new: Inspection, own: Iterable[str] = ()) -> Iterator[str]:
+    """Yield lines for the log about the new container's data.
+
+    ``own`` are the paths of the volumes that the application asks for.
+    """
     old = [mount for mount in new["Mounts"] if mount not in fresh(new)]
-    yield from (f"Keeping {describe(mount)}" for mount in old)
+    own = set(own)
+    for mount in old:
+        verb = "Mounting" if path(mount["Destination"]) in own else "Keeping"
+        yield f"{verb} {describe(mount)}"
     for mount in fresh(new):
         for above in old:
-            if _path(mount["Destination"]).startswith(_path(above["Destination"]) + "/"):
+            if path(mount["Destination"]).startswith(path(above["Destination"]) + "/"):
                 yield (
                     f"The image asks for a volume of its own at {mount['Destination']}, "
                     f"which hides what {describe(above)} has there"
@@ -78,6 +84,7 @@ def _again(mount: Mount, given: Mount | None) -> Mount:
     return again
 
 
-def _path(text: str) -> str:
+def path(text: str) -> str:
+    """Return the canonical form of a path in a container."""
     # The engine's two lists may spell the same path differently.
     return posixpath.normpath(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from mist.errors import StoreError
@@ -145,3 +147,159 @@ def test_an_error_of_the_store_names_no_path(
     assert answer.status_code == 503
     assert answer.json["message"].endswith("/store/mist.db failed: disk I/O error")
     assert str(home) not in answer.text
+
+
+class TestEdit:
+    """``PATCH /api/apps/{id}``."""
+
+    def test_every_field(self, api: Api, ada: User, store: Store) -> None:
+        """The answer shows each changed field; what the body does not name stays."""
+        app = store.apps.add("web", git_url="https://h/r.git", branch="main", env={"KEEP": "1"})
+        changes = {
+            "name": "shop",
+            "git_url": "https://h/other.git",
+            "branch": None,
+            "dockerfile": "docker/Dockerfile",
+            "port": 3000,
+            "env": {"SECRET": "s3cret"},
+            "restart_policy": "no",
+            "project": "team",
+            "volumes": ["data:/data", "conf:/etc/app:ro"],
+            "labels": {"traefik.enable": "true"},
+            "networks": ["front"],
+            "memory": "512m",
+            "cpus": 1.5,
+            "command": "serve --port 3000",
+            "build": {"memory": "1g", "cpus": 2},
+        }
+        answer = api.ask("PATCH", f"/api/apps/{app.id}", ada, json=changes)
+        assert answer.status_code == 200
+        assert "s3cret" not in answer.text
+        shown = api.ask("GET", f"/api/apps/{app.id}", ada).json["data"]
+        assert shown == answer.json["data"]
+        assert shown["project_id"] == 1
+        assert shown["env"] == ["KEEP", "SECRET"]
+        assert shown["command"] == ["serve", "--port", "3000"]
+        assert shown["build"] == {"memory": 1_073_741_824, "cpus": 2.0}
+        same = ("name", "git_url", "branch", "port", "volumes", "labels", "networks", "cpus")
+        assert {name: shown[name] for name in same} == {name: changes[name] for name in same}
+        stored = store.apps.get(app.id)
+        assert stored is not None
+        assert stored.env == {"KEEP": "1", "SECRET": "s3cret"}
+        assert stored.container == app.container
+
+    def test_null_stands_for_the_default(self, api: Api, ada: User, store: Store) -> None:
+        """Null resets a field, and removes a variable."""
+        body = {"name": "web", "port": 80, "memory": "64m", "env": {"A": "1", "B": "2"}}
+        app = api.ask("POST", "/api/apps", ada, json=body | {"volumes": ["data:/data"]}).json
+        path = f"/api/apps/{app['data']['id']}"
+        changes = {"port": None, "memory": None, "volumes": None, "env": {"A": None}}
+        shown = api.ask("PATCH", path, ada, json=changes | {"dockerfile": None}).json["data"]
+        assert (shown["port"], shown["memory"], shown["volumes"]) == (None, None, [])
+        assert (shown["env"], shown["dockerfile"]) == (["B"], "Dockerfile")
+        assert api.ask("PATCH", path, ada, json={"env": None}).json["data"]["env"] == []
+
+    @pytest.mark.parametrize(
+        ("body", "status", "words"),
+        [
+            ({"name": None}, 400, "`$.name`"),
+            ({"name": "other"}, 409, "'other' already exists"),
+            ({"colour": "red"}, 400, "unknown field `colour`"),
+            ({"git_url": None}, 400, "a branch needs a Git URL"),
+            ({"container": "box"}, 409, "already deployed by other"),
+            ({"volumes": ["/etc:/etc"]}, 400, "deployments.host_paths"),
+            ({"volumes": "data:/data"}, 400, "Expected `array"),
+            ({"memory": "1k"}, 400, "at least 6m"),
+            ({"memory": True}, 400, "`$.memory`"),
+            ({"cpus": "2"}, 400, "`$.cpus`"),
+            ({"networks": ["host"]}, 400, "not the name of a network"),
+            ({"labels": {"mist.app": "7"}}, 400, "reserved"),
+            ({"build": {"disk": 1}}, 400, "unknown field `disk`"),
+            ({"build": {"cpus": 0}}, 400, "from 0.01"),
+            ({"env": {"A B": "x"}}, 400, "not a variable name"),
+            ({"project": "a b", "port": 1}, 400, "not a valid project name"),
+            ({"project": "fresh", "port": 0}, 400, "from 1 to 65535"),
+        ],
+    )
+    def test_a_wrong_change_changes_nothing(
+        self, api: Api, ada: User, store: Store, body: dict[str, object], status: int, words: str
+    ) -> None:
+        """A wrong field is named with its value, and no other field of the body is changed."""
+        app = store.apps.add("web", git_url="https://h/r.git", branch="main")
+        store.apps.add("other", git_url="https://h/o.git", container="box")
+        changes = {"restart_policy": "always", **body}
+        answer = api.ask("PATCH", f"/api/apps/{app.id}", ada, json=changes)
+        assert (answer.status_code, answer.json["success"]) == (status, False)
+        assert words in answer.json["message"]
+        assert store.apps.get(app.id) == app
+        assert store.projects.by_name("fresh") is None
+
+    def test_only_an_admin_may_edit_and_remove(
+        self, api: Api, ada: User, bob: User, store: Store
+    ) -> None:
+        """A user with a grant gets 403, as does one from another origin's page."""
+        app = store.apps.add("web")
+        store.apps.grant(app.id, bob.id)
+        for method in ("PATCH", "DELETE"):
+            path = f"/api/apps/{app.id}"
+            assert api.ask(method, path, json={}).status_code == 401
+            assert api.ask(method, path, bob, json={"port": 1}).status_code == 403
+            foreign = {"Origin": "https://evil.example"}
+            assert api.ask(method, path, ada, json={}, headers=foreign).status_code == 403
+            assert api.ask(method, "/api/apps/99", ada, json={}).status_code == 404
+        assert store.apps.get(app.id) == app
+
+    def test_the_container_stays_during_a_deployment(
+        self, api: Api, ada: User, store: Store
+    ) -> None:
+        """An unfinished deployment looks for containers by the name; other fields may change."""
+        app = store.apps.add("web", git_url="https://h/r.git")
+        row = store.deployments.create(app.id, "ada")
+        path = f"/api/apps/{app.id}"
+        answer = api.ask("PATCH", path, ada, json={"container": "box"})
+        assert answer.status_code == 409
+        assert f"deployment {row.id} of web is not finished" in answer.json["message"]
+        assert api.ask("PATCH", path, ada, json={"port": 80}).status_code == 200
+        store.deployments.update(row.id, status="failed")
+        changed = api.ask("PATCH", path, ada, json={"container": "box"})
+        assert changed.json["data"]["container"] == "box"
+
+    def test_of_two_edits_at_once_none_is_lost(self, api: Api, ada: User, store: Store) -> None:
+        """Concurrent edits of different variables all arrive."""
+        app = store.apps.add("web")
+
+        def edit(number: int) -> int:
+            body = {"env": {f"V{number}": "x"}}
+            return int(api.ask("PATCH", f"/api/apps/{app.id}", ada, json=body).status_code)
+
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(edit, range(12))) == {200}
+        after = store.apps.get(app.id)
+        assert after is not None
+        assert len(after.env) == 12
+
+
+class TestRemoval:
+    """``DELETE /api/apps/{id}`` only marks: a worker with a way to the engine does the rest."""
+
+    def test_a_removal_cancels_and_locks(self, api: Api, ada: User, store: Store) -> None:
+        """Deployments are cancelled, and the application accepts no change any more."""
+        app = store.apps.add("web", git_url="https://h/r.git")
+        row = store.deployments.create(app.id, "bob")
+        path = f"/api/apps/{app.id}"
+        answer = api.ask("DELETE", path, ada)
+        assert (answer.status_code, answer.json["message"]) == (202, "Removal requested")
+        assert answer.json["data"]["removed_by"] == ada.email
+        cancelled = store.deployments.get(row.id)
+        assert cancelled is not None
+        assert cancelled.cancelled_by == ada.email
+        for again in (
+            api.ask("PATCH", path, ada, json={"port": 1}),
+            api.ask("POST", f"{path}/deployments", ada),
+        ):
+            assert (again.status_code, again.json["message"]) == (409, "web is being removed")
+        assert api.ask("DELETE", path, ada).status_code == 202
+        assert store.apps.removals() == [app.id]
+        store.apps.remove(app.id)
+        assert api.ask("GET", path, ada).status_code == 404
+        assert store.deployments.get(row.id) is None
