@@ -19,6 +19,7 @@ from api.http import (
     users,
 )
 from api.http.errors import App, add_error_handlers
+from api.http.openapi.document import OpenApiResource
 from api.http.page import Page
 from api.services import Services
 
@@ -84,6 +85,7 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/deployments/{deployment_id}", deployments.DeploymentResource())
     app.add_route("/api/deployments/{deployment_id}/cancel", deployments.CancelResource())
     app.add_route("/api/audit", audit.AuditResource())
+    app.add_route("/api/openapi.json", OpenApiResource())
     app.add_route("/healthz", health.AliveResource())
     app.add_route("/readyz", health.ReadyResource())
     app.add_route("/metrics", health.PrometheusResource())

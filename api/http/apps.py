@@ -10,7 +10,7 @@ from api.http.envelope import reply
 from mist.apps import management
 from mist.apps.management import AppChanges, NewApp, public
 from mist.ids import parse_id
-from mist.store import App
+from mist.store import App, Right
 
 
 class AppsResource:
@@ -20,7 +20,7 @@ class AppsResource:
         """List the applications that the user may see."""
         identity = authenticate(req)
         apps = services(req).store.apps.rights_of(identity)
-        reply(resp, [public(app) | {"right": right} for app, right in apps])
+        reply(resp, [_shown(app, right) for app, right in apps])
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Add an application; only for admins, because it can show logs and run code."""
@@ -28,7 +28,7 @@ class AppsResource:
         require_admin(req)
         with_ = services(req)
         app = management.add(with_.store, read(req, NewApp), with_.settings.deployments)
-        reply(resp, public(app) | {"right": "deployer"}, "Application added", falcon.HTTP_201)
+        reply(resp, _shown(app), "Application added", falcon.HTTP_201)
 
 
 class AppResource:
@@ -39,7 +39,7 @@ class AppResource:
         identity = authenticate(req)
         app = require_app(req, identity, parse_id(app_id))
         right = services(req).store.apps.right(app.id, identity)
-        reply(resp, public(app) | {"right": right})
+        reply(resp, _shown(app, right))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Change the fields in the body, a JSON merge patch (RFC 7396); only for admins."""
@@ -48,8 +48,7 @@ class AppResource:
         after = management.edit(
             with_.store, app.id, read(req, AppChanges), with_.settings.deployments
         )
-        data = public(after) | {"right": "deployer"}
-        reply(resp, data, "Application changed; the next deployment applies it")
+        reply(resp, _shown(after), "Application changed; the next deployment applies it")
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Request the removal of an application and its container; only for admins."""
@@ -57,7 +56,12 @@ class AppResource:
         store = services(req).store
         store.apps.request_removal(app.id, require_admin(req).email)
         after = store.apps.get(app.id)  # None if it is gone already
-        reply(resp, after and public(after), "Removal requested", falcon.HTTP_202)
+        reply(resp, after and _shown(after), "Removal requested", falcon.HTTP_202)
+
+
+def _shown(app: App, right: Right | None = "deployer") -> dict[str, object]:
+    """Return what a user with this right sees; an admin may deploy everything."""
+    return public(app) | {"right": right}
 
 
 def administered(req: falcon.Request, app_id: str) -> App:

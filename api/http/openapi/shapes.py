@@ -1,0 +1,103 @@
+"""The types of answers that the resources put together; the others are records of the store."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mist.store import BuildLimits, Right, Role
+
+
+class Me(msgspec.Struct, frozen=True):
+    """The signed-in user."""
+
+    user_id: int | None
+    """None for an identity of another installation that shares the secret."""
+    email: str
+    role: Role
+    expires_at: str | None
+    """None for a token without an end."""
+    must_change_password: bool
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account."""
+
+    id: int
+    email: str
+    role: Role
+    created_at: str
+    must_change_password: bool
+
+
+class NewAccount(Account, frozen=True, kw_only=True):
+    """A new account, with the password that the service made up, if it did."""
+
+    one_time_password: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Application(msgspec.Struct, frozen=True):
+    """An application; of ``env`` only the names, because the values may be secret."""
+
+    id: int
+    name: str
+    container: str
+    git_url: str | None
+    branch: str | None
+    dockerfile: str
+    port: int | None
+    env: list[str]
+    restart_policy: str
+    project_id: int | None
+    created_at: str
+    volumes: list[str]
+    labels: dict[str, str]
+    networks: list[str]
+    memory: int | None
+    cpus: float | None
+    command: list[str] | None
+    build: BuildLimits
+    hook: bool
+    removed_by: str | None
+    removal_problem: str
+    right: Right | None
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A token of a program."""
+
+    id: int
+    name: str
+    user: str
+    right: Right | None
+    apps: list[int] | None
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+
+
+class NewToken(Token, frozen=True, kw_only=True):
+    """A new token, with its text, which is not shown again."""
+
+    token: str
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """The webhook of an application, with its secret, which is not shown again."""
+
+    path: str
+    secret: str
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What became of a push."""
+
+    deployment_id: int | None
+    replaced: int | None
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Problems by part of the service; None where there is none."""
+
+    store: str | None
+    bus: str | None
+    processes: str | msgspec.UnsetType = msgspec.UNSET

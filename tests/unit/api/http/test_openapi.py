@@ -1,0 +1,39 @@
+"""Tests of the description of the HTTP API."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import falcon.inspect
+
+from api.http.openapi.document import document
+from api.http.openapi.operations import OPERATIONS
+from tests.support.http_api import Api
+
+
+def test_every_route_and_method_is_described(api: Api) -> None:
+    """The table has every route of the application, and no other."""
+    routes = {
+        (method.method, route.path)
+        for route in falcon.inspect.inspect_routes(api.app)
+        for method in route.methods
+        if not method.internal and method.method not in {"HEAD", "OPTIONS"}
+    }
+    assert routes == {(each.method, each.path) for each in OPERATIONS}
+
+
+def test_everybody_may_read_it(api: Api) -> None:
+    """It is served as it is made."""
+    answer = api.ask("GET", "/api/openapi.json")
+    assert answer.json == document()
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_operations_have_names_of_their_own() -> None:
+    """Generators of clients name functions after them."""
+    names = Counter(
+        operation["operationId"]
+        for path in document()["paths"].values()
+        for operation in path.values()
+    )
+    assert max(names.values()) == 1
