@@ -11,7 +11,7 @@ from api.monitoring import Monitoring
 from api.services import Services
 from mist import logs
 from mist.accounts import secret
-from mist.errors import StoreError
+from mist.errors import SettingsError, StoreError
 from mist.paths import Paths, out_of_reach, resolve_paths
 from mist.settings import Settings, load_settings
 from mist.store import Store, open_store
@@ -20,6 +20,7 @@ from mist.store import Store, open_store
 def build() -> App:
     """Return the application with its store, bus and open streams; raise MistError on failure."""
     settings = load_settings()
+    _check_sign_in(settings)
     logs.configure(settings)
     paths = resolve_paths()  # refuses directories that other users could change
     store = _open_store(settings, paths)
@@ -33,6 +34,13 @@ def build() -> App:
     hub.start()
     sessions.start()
     return app
+
+
+def _check_sign_in(settings: Settings) -> None:
+    """Refuse settings with which everybody could sign in as anybody."""
+    if settings.auth.proxy_header and "*" in settings.server.forwarded_allow_ips:
+        problem = "needs the proxy's addresses in server.forwarded_allow_ips, not *"
+        raise SettingsError("auth.proxy_header", problem)
 
 
 def _open_store(settings: Settings, paths: Paths) -> Store:

@@ -58,6 +58,7 @@ class AuthSettings(Section, frozen=True):
     login_account_attempts: Count = 100  # failures per account, from all networks
     device_days: Seconds = 180.0  # days, despite the type's name
     login_window_seconds: Seconds = 300.0
+    proxy_header: str = ""  # the user's email address, from a proxy that signs users in
     tokens_per_user: Count = 50  # a person's programs have a handful
     token_used_seconds: Annotated[float, Meta(ge=0)] = 60.0  # how exact the last use is
 

@@ -19,6 +19,7 @@ from api.services import Services
 from mist.accounts import sessions
 from mist.accounts.sessions import Identity
 from mist.errors import NotLoggedIn
+from mist.networks import is_trusted
 from mist.store import App, Right, Store, covers
 
 __all__ = [
@@ -86,6 +87,9 @@ def _identify(req: falcon.Request) -> Identity:
             raise falcon.HTTPUnauthorized(
                 description=str(error), challenges=['Bearer error="invalid_token"']
             ) from None
+    proxied = _proxied(req)
+    if proxied is not None:
+        return proxied
     reason = "Not logged in"
     for token in _session_cookies(req):
         try:
@@ -93,6 +97,20 @@ def _identify(req: falcon.Request) -> Identity:
         except NotLoggedIn as error:
             reason = str(error)
     raise falcon.HTTPUnauthorized(description=reason)
+
+
+def _proxied(req: falcon.Request) -> Identity | None:
+    """Return the identity that a trusted proxy names (``auth.proxy_header``), or None."""
+    settings = services(req).settings
+    name = settings.auth.proxy_header
+    email = (req.get_header(name) or "").strip() if name else ""
+    remote: str = req.env.get("REMOTE_ADDR") or ""
+    if not email or not is_trusted(remote, settings.server.forwarded_allow_ips):
+        return None
+    try:
+        return sessions.identify_proxied(services(req).store, settings.auth, email)
+    except NotLoggedIn as error:
+        raise falcon.HTTPUnauthorized(description=str(error)) from None
 
 
 def every_session(req: falcon.Request) -> list[Identity]:

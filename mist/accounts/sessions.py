@@ -125,6 +125,28 @@ def identify_token(store: Store, auth: AuthSettings, text: str) -> Identity:
     )
 
 
+def identify_proxied(store: Store, auth: AuthSettings, email: str) -> Identity:
+    """Return the identity of a user whom a trusted proxy has signed in.
+
+    Raise NotLoggedIn without an account.  Streams end after ``auth.session_hours``, because
+    only a new request shows that the proxy still knows the user.
+    """
+    user = store.users.by_email(email)
+    if user is None:
+        raise NotLoggedIn(
+            f"There is no account {email[:80]!r} here; an admin can add it (`mist user add`)"
+        )
+    now = time.time()
+    return Identity(
+        user_id=user.id,
+        email=user.email,
+        role=user.role,
+        session=f"proxy:{user.id}",
+        issued_at=now,
+        expires_at=now + auth.session_hours * 3_600,
+    )
+
+
 def ended(store: Store, identities: Iterable[Identity]) -> set[Identity]:
     """Return those of ``identities`` whose session has ended, or whose token was revoked.
 

@@ -8,9 +8,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -296,6 +299,114 @@ def test_streams_pass_through_a_proxy(
         client.wait_for(lambda messages: len(messages) >= 3)
         client.close()
         assert client.code == 1000
+
+
+class _SignInServer(BaseHTTPRequestHandler):
+    """Signs in whoever has the cookie ``who``, whose value is an email address."""
+
+    def do_GET(self) -> None:
+        """Answer as Authelia and the others do."""
+        found = re.search(r"who=([^;]+)", self.headers.get("Cookie", ""))
+        self.send_response(200 if found else 401)
+        if found and found[1] != "nameless":
+            self.send_header("Remote-Email", found[1])
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _sign_in_server() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _SignInServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def _nginx_sign_in(directory: Path, upstream: int, server: int) -> AbstractContextManager[int]:
+    """Run nginx with the example for a sign-in server."""
+    extra = (ETC / "proxy/nginx-sign-in.conf").read_text("utf-8")
+
+    def change(site: str) -> str:
+        begin = site.index("    location / {")
+        end = site.index("    }\n", begin) + len("    }\n")
+        return site[:begin] + extra.replace("127.0.0.1:9091", f"127.0.0.1:{server}") + site[end:]
+
+    return _nginx(directory, upstream, change)
+
+
+def _caddy_sign_in(directory: Path, upstream: int, server: int) -> AbstractContextManager[int]:
+    """Run Caddy with the example for a sign-in server."""
+    extra = (ETC / "proxy/Caddyfile-sign-in").read_text("utf-8")
+
+    def change(site: str) -> str:
+        begin = site.index("\treverse_proxy")
+        return site[:begin] + extra.replace("127.0.0.1:9091", f"127.0.0.1:{server}") + "}\n"
+
+    return _caddy(directory, upstream, change)
+
+
+@pytest.fixture(scope="module")
+def behind_sign_in() -> Iterator[Service]:
+    """A service that takes users from a proxy, with an account."""
+    service = Service("unix:///nonexistent/docker.sock", {"auth.proxy_header": "Remote-Email"})
+    try:
+        service.start()
+        service.add_user("ada@example.com", "correct horse battery staple")
+        yield service
+    finally:
+        service.destroy()
+
+
+@pytest.mark.parametrize("proxy", [_nginx_sign_in, _caddy_sign_in])
+def test_users_are_signed_in_by_a_proxy(
+    proxy: Callable[[Path, int, int], AbstractContextManager[int]],
+    behind_sign_in: Service,
+    open_client: OpenClient,
+    tmp_path: Path,
+) -> None:
+    """The proxy's word counts, and never that of a client."""
+    with _sign_in_server() as server, proxy(tmp_path, behind_sign_in.port, server) as port:
+        url = f"http://127.0.0.1:{port}"
+
+        def who(cookie: str, **headers: str) -> tuple[int, Any]:
+            headers["Cookie"] = cookie
+            answer = requests.get(f"{url}/api/auth/me", headers=headers, timeout=10)
+            shown = answer.json()["data"] if answer.ok else None
+            return answer.status_code, shown and shown["email"]
+
+        assert who("who=ada@example.com") == (200, "ada@example.com")
+        assert who("who=nobody@example.com") == (401, None)
+        assert who("")[0] == 401
+        for name in ("Remote-Email", "remote-email", "Remote_Email", "REMOTE_EMAIL"):
+            forged = {name: "admin@localhost"}
+            assert who("who=ada@example.com", **forged) == (200, "ada@example.com")
+            assert who("who=nameless", **forged) == (401, None)
+        stream = f"ws://127.0.0.1:{port}/ws/metrics"
+        client = open_client(stream, "who=ada@example.com", origin=url)
+        client.wait_for(len)
+        client.close()
+
+
+def test_a_client_that_is_no_trusted_proxy_names_nobody(behind_sign_in: Service) -> None:
+    """Without the setting, or from another address, the header means nothing."""
+    forged = {"Remote-Email": "ada@example.com"}
+    me = "/api/auth/me"
+    assert requests.get(f"{behind_sign_in.url}{me}", headers=forged, timeout=10).ok
+    for settings in (
+        {"server.forwarded_allow_ips": "192.0.2.1", "auth.proxy_header": "Remote-Email"},
+        {},
+    ):
+        other = Service("unix:///nonexistent/docker.sock", settings)
+        try:
+            other.start()
+            other.add_user("ada@example.com", "correct horse battery staple")
+            answer = requests.get(f"{other.url}{me}", headers=forged, timeout=10)
+            assert answer.status_code == 401
+        finally:
+            other.destroy()
 
 
 @pytest.mark.engine
