@@ -58,7 +58,10 @@ class ContainerLogResource:
         """Stream a range of the log of any container of the host."""
         identity = require_admin(req)
         validation.container(name)
-        answer(req, resp, identity, name, lambda: True, container=name)
+        users = services(req).store.users
+        answer(
+            req, resp, identity, name, lambda: identity.user_id in users.admins(), container=name
+        )
 
 
 def answer(

@@ -69,6 +69,12 @@ class Users:
             rows = connection.execute(select(*_columns).order_by(_users.c.id)).all()
         return [_user(row) for row in rows]
 
+    def admins(self) -> set[int]:
+        """Return the ids of the users who are admins now."""
+        with self._data.read() as connection:
+            rows = connection.execute(select(_users.c.id).where(_users.c.role == "admin"))
+            return {row.id for row in rows}
+
     def add(self, email: str, password_hash: str, role: Role = "user") -> User:
         """Add a user; raise AlreadyExists if the address already has an account."""
         created = clock.now()

@@ -42,6 +42,11 @@ _REACH: Final = 50_000
 # A subscriber may be this many seconds behind when broker and collector die.
 _BEHIND_SECONDS: Final = 2.0
 
+# Unlike applications, names can be made up, and each leaves a file behind.
+_NAMED: Final = "container-name:*"
+_MAX_NAMED: Final = 1_000
+_ANY_TERM: Final = 2**63
+
 
 class ClaimFile:
     """The claim of one topic, as it is written and as a predecessor left it.
@@ -181,6 +186,22 @@ class ClaimFile:
         start = claim.serial % 2 * RECORD_BYTES
         record = packed(claim)
         self._memory[start : start + len(record)] = record
+
+
+def prune(paths: Paths) -> None:
+    """Remove the older half of the claims of containers known by name, if there are many."""
+    found = list((paths.runtime / "claims").glob(_NAMED))
+    if len(found) < _MAX_NAMED:
+        return
+    now = time.monotonic()
+
+    def written(path: Path) -> float:
+        claim = read(path, _ANY_TERM)
+        # The clock begins again with each boot of the machine.
+        return claim.written if claim is not None and claim.written <= now else 0.0
+
+    for path in sorted(found, key=written)[: -_MAX_NAMED // 2]:
+        path.unlink(missing_ok=True)
 
 
 def read(path: Path, term: int) -> Claim | None:
