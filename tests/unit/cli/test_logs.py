@@ -10,7 +10,8 @@ from msgspec import structs
 from bus.follower import Item
 from bus.reorder import Gap
 from bus.wire import Flag, Header, Kind, Message
-from cli.logs import Printer, Wanted
+from cli.log_beginning import Wanted
+from cli.log_printer import Printer
 from mist import messages
 from mist.errors import Exit
 from mist.log_range import LinePosition, LogRange
