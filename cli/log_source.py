@@ -216,7 +216,6 @@ class Source:
             request = msgspec.structs.replace(request, since=since, tail=None)
             self._again = Deduplicator(self._last)
         self._behind = False
-        self._seen = Seen()
         self._live = Backlog()
         self.reader = self._ask(request)
 
