@@ -8,11 +8,9 @@ from typing import Final
 from msgspec import structs
 
 from bus.follower import Item
-from bus.reorder import Gap
 from bus.stream_state import StreamState
 from bus.wire import STATES, Kind, Message
 from mist import messages
-from mist.log_range import After, LinePosition, LogRange
 
 # The engine's states in which a container writes nothing, so that its stream is about to end.
 _STILL: Final = frozenset({"created", "exited", "dead", "removing"})
@@ -22,16 +20,14 @@ class Wanted:
     """The part of a log's beginning to print, without I/O.
 
     Give the arriving messages to ``hold`` until the beginning is complete.  Then print the
-    messages of ``beginning``.  Lines of a container that is not running are shown only
-    with ``stopped``.  ``reach`` is the setting ``replay.lines``.
+    messages of ``beginning``, with the last ``tail`` lines.  Lines of a container that is
+    not running are shown only with ``stopped``.
     """
 
-    def __init__(self, lines: LogRange, reach: int, stopped: bool = False) -> None:
-        self._lines = lines
-        self._reach = reach
+    def __init__(self, tail: int, stopped: bool = False) -> None:
+        self._lines = tail
         self._stopped = stopped
         self._held: list[Message] = []
-        self._first = 0  # the first number
         self._engine_state = ""
         self._stream = StreamState()
 
@@ -51,14 +47,12 @@ class Wanted:
 
     def _hold(self, message: Message) -> None:
         self._stream.take(message.header)
-        if not message.header.apart:
-            self._first = self._first or message.header.seq
         if message.body:  # READY has none
             self._held.append(message)
         if message.header.kind in STATES:
             self._engine_state = messages.read_status(message.body).state
 
-    def beginning(self) -> list[Item]:
+    def beginning(self) -> list[Message]:
         """Return the status, the last lines, and the message that ended the stream, if any."""
         # The newest status is enough: the container may have changed its state in between.
         statuses = [held for held in self._held if held.header.kind in STATES]
@@ -67,19 +61,12 @@ class Wanted:
         status = [_as_news(newest) for newest in statuses[-1:]]
         return [*status, *self._tail(ended), *ended]
 
-    def _tail(self, ended: list[Message]) -> list[Item]:
+    def _tail(self, ended: list[Message]) -> list[Message]:
         refused = bool(ended) and ended[0].header.kind is Kind.ERROR
         if refused and not self._stopped:
             return []
-        logs = HeldLog([held for held in self._held if held.header.kind is Kind.LOG])
-        # With fewer lines than the collector reads at most, and from number 1 on, the log
-        # has no older lines, so none can be reported as skipped.
-        complete = logs.lines < self._reach and self._first == 1
-        chosen = self._lines.choose(logs, self._reach)
-        skipped = chosen.skipped(complete=complete)
-        notice: list[Item] = [Gap(skipped)] if skipped else []
-        # _last yields the newest first.
-        return notice + [*logs.last(chosen.lines)][::-1]
+        logs = [held for held in self._held if held.header.kind is Kind.LOG]
+        return [*_last(logs, self._lines)][::-1]
 
 
 def _as_news(status: Message) -> Message:
@@ -87,33 +74,11 @@ def _as_news(status: Message) -> Message:
     return status._replace(header=structs.replace(status.header, kind=Kind.STATUS))
 
 
-class HeldLog:
-    """The lines in the messages of a log."""
-
-    def __init__(self, logs: list[Message]) -> None:
-        self._logs = logs
-        self.lines = sum(message.header.count for message in logs)
-
-    def timestamps(self) -> Iterator[str]:
-        """Yield the times of the lines, the newest first."""
-        for message in reversed(self._logs):
-            for line in reversed(message.body.split(b"\n")):
-                yield messages.log_timestamp(line)
-
-    def after(self, position: LinePosition) -> After:
-        """Count the lines after the line with this position."""
-        lines = 0
-        for header in (message.header for message in reversed(self._logs)):
-            if header.epoch == position.epoch and header.seq <= position.seq:
-                return After(lines + max(0, header.last - position.seq))
-            lines += header.count
-        return After(lines, None)
-
-    def last(self, missing: int) -> Iterator[Message]:
-        """Yield messages with the last ``missing`` lines, the newest first."""
-        for message in reversed(self._logs):
-            if missing <= 0:
-                return
-            lines = message.body.split(b"\n")[-missing:]
-            missing -= len(lines)
-            yield message._replace(body=b"\n".join(lines))
+def _last(logs: list[Message], missing: int) -> Iterator[Message]:
+    """Yield messages with the last ``missing`` lines, the newest first."""
+    for message in reversed(logs):
+        if missing <= 0:
+            return
+        lines = message.body.split(b"\n")[-missing:]
+        missing -= len(lines)
+        yield message._replace(body=b"\n".join(lines))

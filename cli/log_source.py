@@ -22,7 +22,6 @@ from cli.log_beginning import Wanted
 from cli.log_reader import BrokenOff, LogReader
 from mist import clock, close_codes, messages
 from mist.errors import BusError, Exit, MistError
-from mist.log_range import LogRange
 from mist.messages import LogMessage
 from mist.read_request import ReadRequest
 from mist.settings import Settings
@@ -62,8 +61,8 @@ class Choice(NamedTuple):
     request: ReadRequest
     """The request for older lines, to which the log is added."""
     matches: Callable[[str], bool]
-    lines: LogRange
-    """What to show of the lines that the bus remembers."""
+    tail: int
+    """The number of lines to show of those that the bus remembers."""
     stopped: bool
 
 
@@ -100,7 +99,7 @@ class Source:
         if follower is None:
             self._begin_reading()
         else:
-            self._wanted = Wanted(choice.lines, settings.replay.lines, choice.stopped)
+            self._wanted = Wanted(choice.tail, choice.stopped)
 
     @property
     def reading(self) -> bool:
@@ -166,7 +165,7 @@ class Source:
         self._wanted = None
         beginning = wanted.beginning()
         last = beginning[-1]
-        code = last.header.code if isinstance(last, Message) and last.header.final else 0
+        code = last.header.code if last.header.final else 0
         reads = self._choice.older and code in _READABLE
         if reads and code:
             self._ending = [beginning.pop()]

@@ -24,7 +24,6 @@ from mist import validation
 from mist.apps import management
 from mist.errors import UsageError
 from mist.ids import MAX_ID
-from mist.log_range import LogRange
 from mist.log_times import moment
 from mist.paths import Paths, resolve_paths
 from mist.read_request import ReadRequest
@@ -149,8 +148,8 @@ def choose(options: Options, settings: Settings) -> Choice:
         ) from None
     # The bus remembers the newest lines only.
     older = not follow or bool(since or options.grep) or (tail or 0) > settings.replay.lines
-    lines = LogRange(0 if older else tail)
-    return Choice(follow, older, since, request, matches, lines, options.stopped)
+    begin = 0 if older else tail or 0
+    return Choice(follow, older, since, request, matches, begin, options.stopped)
 
 
 def _pattern(options: Options, settings: Settings) -> str:
