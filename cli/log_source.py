@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -186,9 +186,8 @@ class Source:
 
     def _show(self, item: Item) -> None:
         if isinstance(item, Message) and item.header.kind is Kind.LOG:
-            for line in map(messages.read_log, item.body.split(b"\n")):
-                if not self._seen.take(line) and self._chosen(line):
-                    self._push(line)
+            lines = map(messages.read_log, item.body.split(b"\n"))
+            self._push([line for line in lines if not self._seen.take(line) and self._chosen(line)])
             return
         self._add(item)
         if isinstance(item, Message) and item.header.final:
@@ -201,9 +200,9 @@ class Source:
     def _add(self, entry: Entry) -> None:
         self.queue.append((self._now, entry))
 
-    def _push(self, line: LogMessage) -> None:
-        self._add(line)
-        self._last = after(self._last, [_line(line)])
+    def _push(self, lines: list[LogMessage]) -> None:
+        self.queue.extend((self._now, line) for line in lines)
+        self._last = after(self._last, list(map(_line, lines)))
 
     # The reader
 
@@ -235,17 +234,18 @@ class Source:
             self._end_reader(reader)
             self._fail(error)
             return
-        for line in self._new(lines):
-            if self._last is None and self._choice.request.tail is not None:
-                # What the bus brought before is not among the last lines that were asked for.
-                self._floor = line.timestamp
+        if lines and self._last is None and self._choice.request.tail is not None:
+            # What the bus brought before is not among the last lines that were asked for.
+            self._floor = lines[0].timestamp
+        fresh = self._new(lines)
+        for line in fresh:
             self._seen.add(line)
-            self._push(line)
+        self._push(fresh)
         if reader.done:
             self._end_reader(reader)
             self._join(reader.failure)
 
-    def _new(self, lines: list[LogMessage]) -> Iterable[LogMessage]:
+    def _new(self, lines: list[LogMessage]) -> list[LogMessage]:
         """Return the lines that were not shown by an earlier reader."""
         if self._again is None or self._again.joined:
             return lines

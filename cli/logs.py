@@ -90,6 +90,11 @@ def command(app: tuple[str, ...], container: tuple[str, ...], **given: object) -
         choice = choose(options, settings)
         with opened_store() as store:
             logs = find_logs(store, app, container, settings)
+        if choice.older and len(logs) > settings.reader.max_running:
+            raise UsageError(
+                f"{len(logs)} logs cannot be read at a time; name at most "
+                f"{settings.reader.max_running} (reader.max_running)"
+            )
         status = show(context, paths, settings, choice, logs, options.timestamps)
     raise SystemExit(status)
 
@@ -109,6 +114,7 @@ def find_logs(
         logs.setdefault(topic, Log(name, topic, {"container": name}))
     if not logs:
         raise UsageError("name an application, or a container with --container NAME")
+    # Each takes a connection of its own, and others need some, too.
     most = settings.bus.connections // 2
     if len(logs) > most:
         raise UsageError(f"{len(logs)} logs are too many; at most {most} (half of bus.connections)")

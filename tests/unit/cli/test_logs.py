@@ -197,3 +197,26 @@ def test_exit_status_says_how_it_ended(kind: Kind, code: int, final: Exit | None
     printer = Printer(timestamps=False)
     printer.show(message(kind, messages.error("words"), code=code))
     assert printer.final == final
+
+
+def test_names_before_the_lines(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name has a column, and on a terminal a colour of its own that no other run changes."""
+    printer = Printer(timestamps=False, name="web", width=6)
+    printer.show(log("1"))
+    printer.show(END)
+    out, err = capfdbinary.readouterr()
+    assert (out, err) == (b"web    | 1\n", b"mist: web: Log stream ended\n")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("web", "web", "db"):
+        Printer(timestamps=False, name=name, width=3).show(log("1"))
+    lines = capfdbinary.readouterr().out.splitlines()
+    assert lines[0] == lines[1]
+    colours = [line.partition(b"m")[0] for line in lines]
+    assert colours[0] != colours[2]
+    assert lines[2] == colours[2] + b"mdb  | \x1b[0m1"
+    monkeypatch.setenv("NO_COLOR", "1")
+    Printer(timestamps=False, name="w\x1b]0;x\x07", width=3).show(log("1"))
+    assert capfdbinary.readouterr().out == b"w\\x1b]0;x\\x07 | 1\n"
