@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -75,7 +75,7 @@ class Log(NamedTuple):
 )
 @click.option("--stopped", is_flag=True, help="Show the last lines of a container that stopped.")
 @click.option("--timestamps", is_flag=True, help="Put the engine's time before each line.")
-def command(app: tuple[str, ...], container: tuple[str, ...], **given: object) -> None:
+def command(app: tuple[str, ...], container: tuple[str, ...], **given: Any) -> None:
     """Follow the container logs of each APP (its name or id) until they end.
 
     Several logs are merged by the engine's times, with the name before each line.  Lines go
@@ -86,7 +86,7 @@ def command(app: tuple[str, ...], container: tuple[str, ...], **given: object) -
     """
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
-        options = msgspec.convert(given, Options)
+        options = Options(**given)
         choice = choose(options, settings)
         with opened_store() as store:
             logs = find_logs(store, app, container, settings)
