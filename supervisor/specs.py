@@ -118,7 +118,7 @@ def container(settings: Settings, app_id: int) -> Spec:
 def named_container(settings: Settings, container: str) -> Spec:
     """Return the specification of the collector of a container known by its name alone."""
     spec = _worker(settings, "container", 0, Policy.PERMANENT, Phase.COLLECTORS)
-    return spec._replace(name=f"container/name:{container}", container=container)
+    return spec._replace(name=name(Demand("container", name=container)), container=container)
 
 
 def deployment(settings: Settings, deployment_id: int) -> Spec:

@@ -233,7 +233,8 @@ def _replaced(path: Path, kept: Claim | None) -> mmap.mmap:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     owner = owner_of_new(path.parent.parent)
     os.chown(path.parent, *owner)
-    new = path.with_name(f"{path.name}.new")
+    # No claim has this name, whatever the container is called.
+    new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
