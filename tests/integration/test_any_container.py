@@ -90,7 +90,7 @@ def test_no_line_is_lost_or_repeated_and_the_right_can_be_withdrawn(
     service = make_service(engine, {"auth.check_seconds": 1}, workers=2)
     service.add_user("ops@localhost", PASSWORD, admin=True)
     cookie, url = service.login(), service.ws_url("container/logs", container=container)
-    engine.run(container, counting(300, 10))
+    engine.run(container, counting(300, 8))
     clients = [open_client(url, cookie) for _ in range(2)]
     clients.append(open_client(url, service.login("ops@localhost", PASSWORD)))
     for client in clients:
@@ -99,7 +99,7 @@ def test_no_line_is_lost_or_repeated_and_the_right_can_be_withdrawn(
     kill_broker_and_collector(service)
     wait_until(lambda: service.running("container/name:"), "another collector")
     os.kill(pid_of(service, "container/name:"), signal.SIGKILL)
-    assert_complete(clients, 3_000)
+    assert_complete(clients, 2_400)
     service.mist("user", "role", "ops@localhost", "user")
     assert clients.pop().wait_closed() == DENIED
     assert [client.code for client in clients] == [None, None]

@@ -95,20 +95,20 @@ def test_live_lines_are_merged_by_time(
     assert times == sorted(times)
 
 
-@pytest.mark.parametrize("grep", [(), ("--grep", "(0|5)$")])
 def test_no_line_is_lost_or_repeated_at_the_seam(
-    engine: PrivateEngine, service: Service, container: str, grep: tuple[str, ...]
+    engine: PrivateEngine, service: Service, container: str
 ) -> None:
-    """Older lines are followed by live ones, while the container writes."""
-    last = 300 * 7
+    """Older lines are followed by live ones, while the container writes; so do those of a search."""
     engine.run(container, counting(300, 7).replace("sleep 600", "sleep 1"))
     # More than the broker's memory, so that the oldest lines are only in the log.
     wait_until(lambda: len(engine.lines(container)) > 1_050, "the first lines")
-    done = service.mist("logs", "--container", container, "--since", "1h", *grep)
-    assert done.stdout.splitlines() == [
-        str(n) for n in range(1, last + 1) if not grep or n % 5 == 0
-    ]
-    assert "Log stream ended" in done.stderr
+    command = ("logs", "--container", container, "--since", "1h")
+    with started(service, *command) as plain, started(service, *command, "--grep", "[05]$") as grep:
+        printed, searched = (process.communicate(timeout=60) for process in (plain, grep))
+    numbers = [str(n) for n in range(1, 2_101)]
+    assert printed[0].splitlines() == numbers
+    assert searched[0].splitlines() == numbers[4::5]
+    assert "Log stream ended" in printed[1]
 
 
 def test_collector_that_dies_while_two_logs_are_merged(
@@ -117,18 +117,20 @@ def test_collector_that_dies_while_two_logs_are_merged(
     """Each line of both comes once, in order."""
     service = make_service(engine)
     for name in (container, other):
-        engine.run(name, counting(300, 8).replace("sleep 600", "sleep 1"))
+        engine.run(name, counting(300, 6).replace("sleep 600", "sleep 1"))
     names = ("--container", container, "--container", other)
     with started(service, "logs", *names, "--since", "1h") as process:
         first = lines(process, 300)
         end(service, f"container/name:{container}")
-        out, err = process.communicate(timeout=100)
-    assert "skipped" not in err
-    printed = [*first, *out.splitlines()]
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # Not communicate(), which does not see what readline() has read ahead.
+        printed = [*first, *process.stdout.read().splitlines()]
+        assert "skipped" not in process.stderr.read()
     for name in (container, other):
         label = f"{name:{len(other)}} | "
         found = [line.removeprefix(label) for line in printed if line.startswith(label)]
-        assert found == [str(n) for n in range(1, 2_401)]
+        assert found == [str(n) for n in range(1, 1_801)]
 
 
 def test_ranges_are_those_of_docker_logs(
@@ -139,7 +141,7 @@ def test_ranges_are_those_of_docker_logs(
     wait_until(lambda: engine.state(container) == "exited", "the end")
     times = [line.split()[0] for line in docker_logs(engine, container)]
     dice = random.Random(7)  # the same ranges in each run
-    for _ in range(3):
+    for _ in range(2):
         since, until = (times[n] for n in sorted(dice.sample(range(len(times)), 2)))
         # A moment later, because the engine's range includes the line of its end.
         until = f"{until[:-4]}{int(until[-4:-1]) ^ 1:03d}Z" if until[-2] != "9" else until
@@ -180,12 +182,6 @@ def test_stopped_and_missing_containers(
         ([], "name an application, or a container with --container NAME"),
         (["--container", "../x"], "'../x' is not a container name"),
         (["x", "--container", "yy", "--grep", "("], "--grep: '(' is not a valid RE2"),
-        (["x", "--grep", ""], "--grep needs a pattern"),
-        (["x", "--grep", "x" * 5_000], "--grep has 5000 bytes, and at most 4096 are allowed"),
-        (["x", "-i"], "--ignore-case needs --grep PATTERN"),
-        (["x", "--until", "tomorrow"], "--until must be an RFC 3339 time such as"),
-        (["x", "--since", "1h", "--until", "2h"], "must be before --until"),
-        (["x", "-f", "--until", "2h"], "--follow cannot be combined with --until"),
         (["no-such-app", "--since", "1h"], "there is no application 'no-such-app'"),
     ],
 )
