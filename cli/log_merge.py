@@ -53,8 +53,7 @@ class Merger:
         while first := self._first():
             if self._blocked(first, now):
                 break
-            _arrived, entry = first.queue.popleft()
-            self._printers[first].show(entry)
+            self._printers[first].show(first.next())
         # Once per batch, so that a flood costs few system calls.
         terminal.flush()
 

@@ -80,7 +80,8 @@ class Source:
         follower: Follower | None,
     ) -> None:
         self.queue: deque[tuple[float, Entry]] = deque()
-        """What comes next, with its time of arrival; the caller takes it from the left."""
+        """What comes next, with its time of arrival; ``next`` takes it."""
+        self._size = 0  # the characters of the lines in the queue
         self.follower = follower
         self.reader: LogReader | None = None
         self._choice = choice
@@ -114,7 +115,14 @@ class Source:
     @property
     def _hungry(self) -> bool:
         """Return True if the queue has room for older lines."""
-        return len(self.queue) < _MOST
+        return len(self.queue) < _MOST and self._size < _MOST_BYTES
+
+    def next(self) -> Entry:
+        """Take the first entry of the queue."""
+        _arrived, entry = self.queue.popleft()
+        if isinstance(entry, LogMessage):
+            self._size -= len(entry.data.line)
+        return entry
 
     def watch(self, poller: zmq.Poller) -> float:
         """Let a poller wait for what comes; return the time at which ``pump`` is due anyway."""
@@ -202,6 +210,7 @@ class Source:
 
     def _push(self, lines: list[LogMessage]) -> None:
         self.queue.extend((self._now, line) for line in lines)
+        self._size += sum(len(line.data.line) for line in lines)
         self._last = after(self._last, list(map(_line, lines)))
 
     # The reader

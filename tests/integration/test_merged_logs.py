@@ -98,7 +98,7 @@ def test_live_lines_are_merged_by_time(
 def test_no_line_is_lost_or_repeated_at_the_seam(
     engine: PrivateEngine, service: Service, container: str
 ) -> None:
-    """Older lines are followed by live ones, while the container writes; so do those of a search."""
+    """Live lines follow older ones, in a search as well, while the container writes."""
     engine.run(container, counting(300, 7).replace("sleep 600", "sleep 1"))
     # More than the broker's memory, so that the oldest lines are only in the log.
     wait_until(lambda: len(engine.lines(container)) > 1_050, "the first lines")

@@ -135,7 +135,7 @@ def texts(made: Source, rounds: int = 20, drain: bool = True) -> list[str]:
     for _ in range(rounds):
         made.pump()
         while drain and made.queue:
-            _, entry = made.queue.popleft()
+            entry = made.next()
             if isinstance(entry, LogMessage):
                 found.append(entry.data.line)
             elif isinstance(entry, Message):
@@ -231,9 +231,10 @@ def test_reader_that_gave_up_is_followed_by_another() -> None:
     assert "ended unexpectedly" in texts(made)[0]
 
 
-def test_lines_that_pile_up_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["_MOST", "_MOST_BYTES"])
+def test_lines_that_pile_up_are_read_again(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     """While another log has older lines, live ones are left to the engine beyond a limit."""
-    monkeypatch.setattr(log_source, "_MOST", 3)
+    monkeypatch.setattr(log_source, limit, 3)
     bus = FakeFollower(begin(), [live(1, 2, 3)], [live(4, 5)], [live(6)])
     again = FakeReader([line(2), line(3), line(4)], [line(5), line(6), line(7)])
     made, asked = source(NOTHING, bus, again)
