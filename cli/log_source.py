@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -93,7 +93,9 @@ class Source:
         self._last: ResumePoint | None = None
         self._again: Deduplicator | None = None  # of a reader that goes on behind the last line
         self._behind = False  # the queue is full, and live lines are left to another reader
-        self._ending: list[Item] = []  # the end of the stream, which comes after a reader's lines
+        self._ending: list[
+            Message
+        ] = []  # the end of the stream, which comes after a reader's lines
         self._floor = ""
         self._over = False
         self._now = time.monotonic()
@@ -120,8 +122,7 @@ class Source:
     def next(self) -> Entry:
         """Take the first entry of the queue."""
         _arrived, entry = self.queue.popleft()
-        if isinstance(entry, LogMessage):
-            self._size -= len(entry.data.line)
+        self._size -= _size(entry)
         return entry
 
     def watch(self, poller: zmq.Poller) -> float:
@@ -177,40 +178,48 @@ class Source:
         reads = self._choice.older and code in _READABLE
         if reads and code:
             self._ending = [beginning.pop()]
-        for item in beginning:
-            self._show(item)
+        for message in beginning:
+            self._take(message)
         if reads:
             self._begin_reading()
 
     def _take(self, item: Item) -> None:
         """Take something from the bus."""
-        if self._behind:
-            if isinstance(item, Message) and item.header.kind is not Kind.LOG:
-                self._show(item)
-        elif self._live is not None:
-            self._live.add(item)
-        else:
-            self._show(item)
-
-    def _show(self, item: Item) -> None:
-        if isinstance(item, Message) and item.header.kind is Kind.LOG:
-            lines = map(messages.read_log, item.body.split(b"\n"))
-            self._push([line for line in lines if not self._seen.take(line) and self._chosen(line)])
+        lines = isinstance(item, Message) and item.header.kind is Kind.LOG
+        if self._behind and lines:
             return
-        self._add(item)
-        if isinstance(item, Message) and item.header.final:
-            self._over = True
+        entries = self._chosen(item.body) if isinstance(item, Message) and lines else [item]
+        if self._live is None:
+            self._show(entries)
+        else:
+            self._live.add(entries)
 
-    def _chosen(self, line: LogMessage) -> bool:
-        since = max(self._choice.since or "", self._floor)
-        return line.timestamp >= since and self._choice.matches(line.data.line)
+    def _chosen(self, body: bytes) -> list[LogMessage]:
+        since, matches = self._choice.since or "", self._choice.matches
+        lines = map(messages.read_log, body.split(b"\n"))
+        return [line for line in lines if line.timestamp >= since and matches(line.data.line)]
+
+    def _show(self, entries: Iterable[Entry]) -> None:
+        """Put what came from the bus into the queue, without what a reader has sent."""
+        lines: list[LogMessage] = []
+        for entry in entries:
+            if isinstance(entry, LogMessage):
+                if not self._seen.take(entry) and entry.timestamp >= self._floor:
+                    lines.append(entry)
+                continue
+            self._push(lines)
+            lines = []
+            self._add(entry)
+            if isinstance(entry, Message) and entry.header.final:
+                self._over = True
+        self._push(lines)
 
     def _add(self, entry: Entry) -> None:
         self.queue.append((self._now, entry))
 
     def _push(self, lines: list[LogMessage]) -> None:
         self.queue.extend((self._now, line) for line in lines)
-        self._size += sum(len(line.data.line) for line in lines)
+        self._size += sum(map(_size, lines))
         self._last = after(self._last, list(map(_line, lines)))
 
     # The reader
@@ -274,14 +283,16 @@ class Source:
             self._add(Note(messages.skipped_text(messages.UNKNOWN, "rotated")))
         self._again = None
         live, self._live = self._live, None
+        if live is not None and not live.complete:
+            # Another reader, because this one may have ended before those lines were written.
+            self._begin_reading()
+            return
         if self.follower is None:
             self._over = True
             self._add(Note("", Exit.OK))
-        for item in live.items if live else ():
-            self._show(item)
+        self._show(live.entries if live else ())
         self._floor = ""
-        for item in self._ending:
-            self._show(item)
+        self._show(self._ending)
 
     def _fail(self, error: MistError) -> None:
         self._over = True
@@ -320,27 +331,26 @@ class Seen:
 
 
 class Backlog:
-    """What the bus has brought while a reader answers.
-
-    Of too much, the oldest is dropped: it is in the log, which the reader has not yet read to
-    its end.
-    """
+    """What the bus has brought while a reader answers; of too much, the oldest is dropped."""
 
     def __init__(self) -> None:
-        self.items: deque[Item] = deque()
-        self._lines = self._bytes = 0
+        self.entries: deque[Entry] = deque()
+        self.complete = True
+        """Nothing was dropped."""
+        self._size = 0
 
-    def add(self, item: Item) -> None:
+    def add(self, entries: Sequence[Entry]) -> None:
         """Add something from the bus."""
-        self.items.append(item)
-        self._count(item, 1)
-        while self._lines > _MOST or self._bytes > _MOST_BYTES:
-            self._count(self.items.popleft(), -1)
+        self.entries.extend(entries)
+        self._size += sum(map(_size, entries))
+        while len(self.entries) > _MOST or self._size > _MOST_BYTES:
+            self._size -= _size(self.entries.popleft())
+            self.complete = False
 
-    def _count(self, item: Item, sign: int) -> None:
-        if isinstance(item, Message):
-            self._lines += sign * item.header.lines
-            self._bytes += sign * len(item.body)
+
+def _size(entry: Entry) -> int:
+    """Return the number of characters of a line."""
+    return len(entry.data.line) if isinstance(entry, LogMessage) else 0
 
 
 def _line(line: LogMessage) -> Line:

@@ -232,9 +232,28 @@ def test_reader_that_gave_up_is_followed_by_another() -> None:
 
 
 @pytest.mark.parametrize("limit", ["_MOST", "_MOST_BYTES"])
-def test_lines_that_pile_up_are_read_again(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    """While another log has older lines, live ones are left to the engine beyond a limit."""
+def test_more_live_lines_than_are_kept(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """If the bus brings too much while a reader answers, another reader follows."""
     monkeypatch.setattr(log_source, limit, 3)
+    bus = FakeFollower(begin(), [live(2), live(3, 4, 5)], [live(6, 7)], [live(8)])
+    again = FakeReader([line(1), line(2)], [line(3), line(4), line(5), line(6)], [line(7)])
+    made, asked = source(SINCE, bus, FakeReader([line(1)], [line(2)], []), again)
+    assert texts(made) == ["STATUS", *"12345678"]
+    assert len(asked) == 2
+
+
+def test_lines_that_are_not_searched_for_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search of a long log takes one reader, however busy the container is meanwhile."""
+    monkeypatch.setattr(log_source, "_MOST", 3)
+    bus = FakeFollower(begin(), *[[live(6, 6, 6)] for _ in range(9)], [live(7)])
+    made, asked = source(SINCE._replace(grep="[57]"), bus, FakeReader(*[[]] * 9, [line(5)]))
+    assert texts(made) == ["STATUS", *"57"]
+    assert len(asked) == 1
+
+
+def test_lines_that_pile_up_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another log has older lines, live ones are left to the engine beyond a limit."""
+    monkeypatch.setattr(log_source, "_MOST", 3)
     bus = FakeFollower(begin(), [live(1, 2, 3)], [live(4, 5)], [live(6)])
     again = FakeReader([line(2), line(3), line(4)], [line(5), line(6), line(7)])
     made, asked = source(NOTHING, bus, again)
