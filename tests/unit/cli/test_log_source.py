@@ -245,7 +245,8 @@ def test_more_live_lines_than_are_kept(monkeypatch: pytest.MonkeyPatch, limit: s
 def test_lines_that_are_not_searched_for_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search of a long log takes one reader, however busy the container is meanwhile."""
     monkeypatch.setattr(log_source, "_MOST", 3)
-    bus = FakeFollower(begin(), *[[live(6, 6, 6)] for _ in range(9)], [live(7)])
+    busy: list[list[Item]] = [[live(6, 6, 6)] for _ in range(9)]
+    bus = FakeFollower(begin(), *busy, [live(7)])
     made, asked = source(SINCE._replace(grep="[57]"), bus, FakeReader(*[[]] * 9, [line(5)]))
     assert texts(made) == ["STATUS", *"57"]
     assert len(asked) == 1
