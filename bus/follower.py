@@ -92,13 +92,20 @@ class Follower:
             live, drained = self._live()
             found = [*live, *self._replayed(drained)]
             now = time.monotonic()
-            if found or now >= deadline:
-                return found
-            if not self.answered and now >= self._patience:
+            if not found and not self.answered and now >= self._patience:
                 endpoint = self._paths.endpoint("replay")
                 raise unanswered(
                     self._paths, "replay", f"no broker answers on {endpoint}; is mist up?"
                 )
+            if found or now >= deadline:
+                return found
+
+    def watch(self, poller: zmq.Poller) -> float:
+        """Let a poller wait for messages; return the time at which ``take`` is due without any."""
+        poller.register(self._events, zmq.POLLIN)
+        wanted = zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN
+        poller.register(self._replay_socket, wanted)
+        return min(self._next_steps(), default=float("inf"))
 
     def _ask_if_due(self, now: float) -> None:
         if now < self._replay.next_step(missing=self._reorder.missing):
@@ -115,16 +122,14 @@ class Follower:
 
     def _wait(self, deadline: float) -> None:
         poller = zmq.Poller()
-        poller.register(self._events, zmq.POLLIN)
-        wanted = zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN
-        poller.register(self._replay_socket, wanted)
+        due = self.watch(poller)
         if self._output is not None:
             # Otherwise `mist logs APP | head` on a silent container would keep the collector
             # alive, because only a write would notice that head has gone (poll(2), POLLERR).
             poller.register(self._output, zmq.POLLERR)
-        pause = min([deadline, *self._next_steps()]) - time.monotonic()
+        pause = min(deadline, due) - time.monotonic()
         # Rounded up, so that the time has come when the poll returns.
-        ready = dict(poller.poll(max(0, int(pause * 1000) + 1)))
+        ready = dict(poller.poll(int(pause * 1000) + 1 if pause > 0 else 0))
         if self._output is not None and ready.get(self._output):
             raise BrokenPipeError
 

@@ -2,7 +2,8 @@
 
 A topic is ``kind/id/what``, and a subscription is a prefix of topics.  Every useful
 prefix includes the slash after the id: ``container/1/`` is not a prefix of
-``container/10/log``.
+``container/10/log``.  In place of an application's id, ``name:NAME`` stands for any container
+of the host.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from typing import Final, Literal, NamedTuple, cast
 
 from mist.ids import MAX_ID
+from mist.validation import CONTAINER_NAME
 
 TopicKind = Literal["container", "deployment", "metrics"]
 
@@ -18,25 +20,36 @@ METRICS: Final = b"metrics/system"
 
 # The beginnings of topics.  Their length is bounded, because libzmq takes some hundred bytes
 # of memory for each byte of a subscription.
-_KINDS: Final = (b"container/", b"deployment/", b"metrics/")
+_KINDS: Final = (b"container/name:", b"deployment/", b"metrics/")
 _PREFIX = re.compile(
     rb"(?:container|deployment)/(?:[1-9][0-9]{0,18}(?:/[a-z]{0,16})?)?|metrics/[a-z]{0,16}"
+    # An unfinished name may have a single character.
+    rb"|container/name:(?:[A-Za-z0-9]|%b(?:/[a-z]{0,16})?)" % CONTAINER_NAME.encode()
 )
 
 # The ids of the store: at most 19 digits (mist/ids.py), without leading zeros.
 _DEMAND = re.compile(rb"(container|deployment)/([1-9][0-9]{0,18})/")
+_NAMED = re.compile(rb"container/name:(%b)/" % CONTAINER_NAME.encode())
 
 
 class Demand(NamedTuple):
     """The container or deployment whose log a subscription asks for."""
 
     kind: TopicKind
-    id: int
+    id: int = 0
+    """The id of the application or of the deployment; 0 for a container by its name."""
+    name: str = ""
+    """The name of a container, which need not be an application's."""
 
 
 def container_log(app_id: int) -> bytes:
     """Return the topic of an application's container log."""
     return b"container/%d/log" % app_id
+
+
+def named_log(container: str) -> bytes:
+    """Return the topic of the log of a container that is known by its name alone."""
+    return b"container/name:%b/log" % container.encode()
 
 
 def deployment_log(deployment_id: int) -> bytes:
@@ -58,6 +71,8 @@ def demand(subscription: bytes) -> Demand | None:
     empty prefix, receives whatever is published.
     """
     # Otherwise one curious tap would start a collector for every container.
+    if named := _NAMED.match(subscription):
+        return Demand("container", name=named[1].decode())
     match = _DEMAND.match(subscription)
     if match is None:
         return None

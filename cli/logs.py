@@ -1,222 +1,201 @@
-"""``mist logs``: an application's container log in the terminal."""
+"""``mist logs``: the logs of applications and containers in the terminal."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from typing import Final
+import getpass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, NamedTuple
 
 import click
-from msgspec import structs
+import msgspec
+import zmq
 
 from bus import topics
-from bus.follower import Follower, Item
-from bus.reorder import Gap
-from bus.stream_state import StreamState
-from bus.wire import STATES, Kind, Message
+from bus.follower import Follower
 from cli import terminal
+from cli.log_merge import Merger
+from cli.log_printer import Printer
+from cli.log_reader import LogReader
+from cli.log_source import Choice, Source
 from cli.state import opened_store
-from mist import close_codes, messages
+from mist import validation
 from mist.apps import management
-from mist.errors import BusError, Exit
-from mist.log_range import After, LinePosition, LogRange, log_range
-from mist.paths import resolve_paths
+from mist.errors import UsageError
+from mist.ids import MAX_ID
+from mist.log_times import moment
+from mist.paths import Paths, resolve_paths
+from mist.read_request import ReadRequest
 from mist.settings import Settings, load_settings
+from mist.store import Store
+from workers.reader.search import InvalidPattern, line_matcher
 
-# The engine's states in which a container writes nothing, so that its stream is about to end.
-_STILL: Final = frozenset({"created", "exited", "dead", "removing"})
+
+class Options(NamedTuple):
+    """The options of the command, as they were given."""
+
+    tail: str | None
+    since: str | None
+    until: str | None
+    grep: str | None
+    ignore_case: bool
+    fixed_strings: bool
+    invert_match: bool
+    follow: bool | None
+    stopped: bool
+    timestamps: bool
+
+
+class Log(NamedTuple):
+    """One log to show."""
+
+    name: str
+    topic: bytes
+    target: dict[str, object]
+    """The fields of a request for older lines that name the log."""
 
 
 @click.command("logs")
-@click.argument("app")
+@click.argument("app", nargs=-1)
+@click.option(
+    "--container", multiple=True, metavar="NAME", help="A container of the host; repeatable."
+)
 @click.option("--tail", metavar="N", help="Begin with the last N lines [100].")
-@click.option("--since", metavar="TIME", help="Begin after this RFC 3339 time.")
+@click.option(
+    "--since", metavar="TIME", help="Begin at this RFC 3339 time, or this long ago, such as 2h."
+)
+@click.option("--until", metavar="TIME", help="End before this time; do not follow.")
+@click.option("--grep", metavar="PATTERN", help="Show lines that match (RE2, also older ones).")
+@click.option("-i", "--ignore-case", is_flag=True, help="Ignore case in PATTERN.")
+@click.option("-F", "--fixed-strings", is_flag=True, help="PATTERN is text.")
+@click.option("-v", "--invert-match", is_flag=True, help="Show lines that do not match.")
+@click.option(
+    "-f/", "--follow/--no-follow", default=None, help="Follow the log, unless --until is given."
+)
 @click.option("--stopped", is_flag=True, help="Show the last lines of a container that stopped.")
 @click.option("--timestamps", is_flag=True, help="Put the engine's time before each line.")
-def command(app: str, tail: str | None, since: str | None, stopped: bool, timestamps: bool) -> None:
-    """Follow the container log of APP (its name or id) until it ends.
+def command(app: tuple[str, ...], container: tuple[str, ...], **given: Any) -> None:
+    """Follow the container logs of each APP (its name or id) until they end.
 
-    Lines go to the stream that the container wrote them to, standard output or
-    standard error.  Notes about the stream go to standard error.
+    Several logs are merged by the engine's times, with the name before each line.  Lines go
+    to the stream that the container wrote them to, standard output or standard error.
+    Notes about the stream go to standard error.
+
+    With --since, --until or --grep the log is read from the engine, as far back as it goes.
     """
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
-        lines = log_range(tail, since, settings.streams.tail_lines, prefix="--")
-        wanted = Wanted(lines, settings.replay.lines, stopped)
+        options = Options(**given)
+        choice = choose(options, settings)
         with opened_store() as store:
-            topic = topics.container_log(management.find_app(store, app).id)
-        # Closing the follower ends the demand, so the collector may stop.
-        with Follower(context, paths, settings, topic, terminal.STDOUT) as follower:
-            status = follow(follower, settings, wanted, Printer(timestamps))
+            logs = find_logs(store, app, container, settings)
+        if choice.older and len(logs) > settings.reader.max_running:
+            raise UsageError(
+                f"{len(logs)} logs cannot be read at a time; name at most "
+                f"{settings.reader.max_running} (reader.max_running)"
+            )
+        status = show(context, paths, settings, choice, logs, options.timestamps)
     raise SystemExit(status)
 
 
-class Wanted:
-    """The part of a log's beginning to print, without I/O.
-
-    Give the arriving messages to ``hold`` until the beginning is complete.  Then print the
-    messages of ``beginning``.  Lines of a container that is not running are shown only
-    with ``stopped``.  ``reach`` is the setting ``replay.lines``.
-    """
-
-    def __init__(self, lines: LogRange, reach: int, stopped: bool = False) -> None:
-        self._lines = lines
-        self._reach = reach
-        self._stopped = stopped
-        self._held: list[Message] = []
-        self._first = 0  # the first number
-        self._engine_state = ""
-        self._stream = StreamState()
-
-    def hold(self, items: Iterable[Item]) -> bool:
-        """Take what arrived.  Return True once the beginning is complete.
-
-        It is complete when the stream is over or the history is complete.
-        """
-        for message in items:
-            if isinstance(message, Message):
-                self._hold(message)
-        if not self._held:
-            return False
-        # The collector of a container that is not running has yet to send the error about it.
-        running = self._stream.complete and self._engine_state not in _STILL
-        return running or self._held[-1].header.final
-
-    def _hold(self, message: Message) -> None:
-        self._stream.take(message.header)
-        if not message.header.apart:
-            self._first = self._first or message.header.seq
-        if message.body:  # READY has none
-            self._held.append(message)
-        if message.header.kind in STATES:
-            self._engine_state = messages.read_status(message.body).state
-
-    def beginning(self) -> list[Item]:
-        """Return the status, the last lines, and the message that ended the stream, if any."""
-        # The newest status is enough: the container may have changed its state in between.
-        statuses = [held for held in self._held if held.header.kind in STATES]
-        last = self._held[-1]
-        ended = [last] if last.header.final else []
-        status = [_as_news(newest) for newest in statuses[-1:]]
-        return [*status, *self._tail(ended), *ended]
-
-    def _tail(self, ended: list[Message]) -> list[Item]:
-        refused = bool(ended) and ended[0].header.kind is Kind.ERROR
-        if refused and not self._stopped:
-            return []
-        logs = HeldLog([held for held in self._held if held.header.kind is Kind.LOG])
-        # With fewer lines than the collector reads at most, and from number 1 on, the log
-        # has no older lines, so none can be reported as skipped.
-        complete = logs.lines < self._reach and self._first == 1
-        chosen = self._lines.choose(logs, self._reach)
-        skipped = chosen.skipped(complete=complete)
-        notice: list[Item] = [Gap(skipped)] if skipped else []
-        # _last yields the newest first.
-        return notice + [*logs.last(chosen.lines)][::-1]
+def find_logs(
+    store: Store, apps: Sequence[str], containers: Sequence[str], settings: Settings
+) -> list[Log]:
+    """Return the logs of these applications and containers, each once, or raise UsageError."""
+    logs: dict[bytes, Log] = {}
+    for text in apps:
+        app = management.find_app(store, text)
+        topic = topics.container_log(app.id)
+        logs.setdefault(topic, Log(app.name, topic, {"app_id": app.id}))
+    for name in containers:
+        owner = store.apps.by_container(validation.container(name))
+        topic = topics.container_log(owner.id) if owner else topics.named_log(name)
+        logs.setdefault(topic, Log(name, topic, {"container": name}))
+    if not logs:
+        raise UsageError("name an application, or a container with --container NAME")
+    # Each takes a connection of its own, and others need some, too.
+    most = settings.bus.connections // 2
+    if len(logs) > most:
+        raise UsageError(f"{len(logs)} logs are too many; at most {most} (half of bus.connections)")
+    return list(logs.values())
 
 
-def _as_news(status: Message) -> Message:
-    """Return a status for a reader who has just come, to whom any state is news."""
-    return status._replace(header=structs.replace(status.header, kind=Kind.STATUS))
+def choose(options: Options, settings: Settings) -> Choice:
+    """Return what the options choose from each log, or raise UsageError."""
+    since = None if options.since is None else moment("--since", options.since)
+    until = None if options.until is None else moment("--until", options.until)
+    if since and until and since >= until:
+        raise UsageError(f"--since ({since}) must be before --until ({until}); exchange them")
+    if options.follow and until:
+        raise UsageError("--follow cannot be combined with --until; leave out one of them")
+    follow = until is None if options.follow is None else options.follow
+    tail = None
+    if options.tail is not None:
+        tail = validation.integer("--tail", options.tail, 0, MAX_ID)
+    elif not (since or until or options.grep):
+        tail = settings.streams.tail_lines
+    request = ReadRequest(
+        user="terminal",
+        since=since,
+        until=until,
+        tail=tail,
+        q=_pattern(options, settings),
+        regex=not options.fixed_strings,
+        case=not options.ignore_case,
+        invert=options.invert_match,
+    )
+    try:
+        matches = line_matcher(request)
+    except InvalidPattern as error:
+        raise UsageError(
+            f"--grep: {options.grep!r} is not a valid RE2 regular expression: {error.reason}; "
+            "correct it, or search for it as text with -F"
+        ) from None
+    # The bus remembers the newest lines only.
+    older = not follow or bool(since or options.grep) or (tail or 0) > settings.replay.lines
+    begin = 0 if older else tail or 0
+    return Choice(follow, older, since, request, matches, begin, options.stopped)
 
 
-class HeldLog:
-    """The lines in the messages of a log."""
-
-    def __init__(self, logs: list[Message]) -> None:
-        self._logs = logs
-        self.lines = sum(message.header.count for message in logs)
-
-    def timestamps(self) -> Iterator[str]:
-        """Yield the times of the lines, the newest first."""
-        for message in reversed(self._logs):
-            for line in reversed(message.body.split(b"\n")):
-                yield messages.log_timestamp(line)
-
-    def after(self, position: LinePosition) -> After:
-        """Count the lines after the line with this position."""
-        lines = 0
-        for header in (message.header for message in reversed(self._logs)):
-            if header.epoch == position.epoch and header.seq <= position.seq:
-                return After(lines + max(0, header.last - position.seq))
-            lines += header.count
-        return After(lines, None)
-
-    def last(self, missing: int) -> Iterator[Message]:
-        """Yield messages with the last ``missing`` lines, the newest first."""
-        for message in reversed(self._logs):
-            if missing <= 0:
-                return
-            lines = message.body.split(b"\n")[-missing:]
-            missing -= len(lines)
-            yield message._replace(body=b"\n".join(lines))
+def _pattern(options: Options, settings: Settings) -> str:
+    if options.grep is None:
+        for name in ("ignore_case", "fixed_strings", "invert_match"):
+            if getattr(options, name):
+                raise UsageError(f"--{name.replace('_', '-')} needs --grep PATTERN")
+        return ""
+    size, most = len(options.grep.encode()), settings.reader.query_bytes
+    if not size:
+        raise UsageError("--grep needs a pattern; without it, all lines are shown")
+    if size > most:
+        raise UsageError(
+            f"--grep has {size} bytes, and at most {most} are allowed (reader.query_bytes)"
+        )
+    return options.grep
 
 
-class Printer:
-    """Print messages for a human reader."""
-
-    def __init__(self, timestamps: bool) -> None:
-        self._timestamps = timestamps
-        self.final: int | None = None
-        """The exit status, once the stream is over."""
-
-    def show(self, item: Item) -> None:
-        """Print one message, or the number of lost lines."""
-        if isinstance(item, Gap):
-            terminal.note(f"mist: {messages.skipped_text(item.lost, item.reason)}")
-        elif item.header.kind is Kind.LOG:
-            self._lines(item.body)
-        elif item.header.kind is Kind.STATUS:
-            self._status(item.body)
-        elif item.header.kind is Kind.SKIPPED:
-            terminal.note(f"mist: {messages.read_text(item.body)}")
-        elif item.header.kind in {Kind.END, Kind.ERROR}:
-            self._notice(item)
-
-    def _lines(self, body: bytes) -> None:
-        for record in body.split(b"\n"):
-            message = messages.read_log(record)
-            text = message.data.line
-            if self._timestamps:
-                text = f"{message.timestamp} {text}"
-            if message.data.stream == "stderr":
-                terminal.write_error_line(text)
-            else:
-                terminal.write_line(text)
-
-    def _status(self, body: bytes) -> None:
-        data = messages.read_status(body)
-        terminal.note(f"mist: {data.container} is {data.state} ({data.status})")
-
-    def _notice(self, message: Message) -> None:
-        terminal.note(f"mist: {messages.read_text(message.body)}")
-        header = message.header
-        if header.kind is Kind.END:
-            self.final = Exit.OK
-        elif header.code:
-            # An error without a code does not end the stream (bus/wire.py).
-            self.final = (
-                Exit.UNAVAILABLE if header.code == close_codes.TRY_AGAIN_LATER else Exit.FAILURE
-            )
-
-
-def follow(follower: Follower, settings: Settings, wanted: Wanted, printer: Printer) -> int:
-    """Print a log until it ends, and return the exit status."""
-    patience = time.monotonic() + settings.streams.start_seconds
-    while not wanted.hold(follower.take(max(0.0, patience - time.monotonic()))):
-        if time.monotonic() >= patience:
-            raise BusError("no collector sends this log; run `mist status` to see why")
-    _show(printer, wanted.beginning())
-    while printer.final is None:
-        # Any timeout will do: the follower waits again, also for a broker that is away.
-        _show(printer, follower.take(60.0))
-    return printer.final
-
-
-def _show(printer: Printer, items: Iterable[Item]) -> None:
-    for item in items:
-        printer.show(item)
-        if printer.final is not None:
-            break
-    # Once per batch, so that a flood costs few system calls.
-    terminal.flush()
+def show(  # noqa: PLR0913, PLR0917 - all that the command has found out
+    context: zmq.Context[zmq.Socket[bytes]],
+    paths: Paths,
+    settings: Settings,
+    choice: Choice,
+    logs: list[Log],
+    timestamps: bool,
+) -> int:
+    """Print the logs until they end, and return the exit status."""
+    width = max(len(log.name) for log in logs)
+    user = getpass.getuser()
+    with ExitStack() as stack:
+        printers = {}
+        for log in logs:
+            # Each log counts on its own, because merging takes a reader of each at a time.
+            reader = f"terminal of {user}: {log.name}"[:320]
+            request = msgspec.structs.replace(choice.request, user=reader, **log.target)
+            follower = Follower(context, paths, settings, log.topic) if choice.follow else None
+            ask = partial(LogReader, settings, paths)
+            source = Source(choice._replace(request=request), settings, ask, follower)
+            # Closing the follower ends the demand, so the collector may stop.
+            stack.callback(source.close)
+            name = log.name if len(logs) > 1 else ""
+            printers[source] = Printer(timestamps, name, width)
+        return Merger(printers).run()

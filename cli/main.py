@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "token": "Manage the tokens of programs.",
     "deploy": "Deploy an application and follow it to its end.",
     "cancel": "Cancel a deployment.",
-    "logs": "Follow an application's container log.",
+    "logs": "Follow the logs of applications and containers.",
     "top": "Watch the host's metrics.",
     "tap": "Print the messages on the bus as newline-delimited JSON.",
 }

@@ -14,9 +14,10 @@ from cli import terminal
 from mist.errors import UsageError, WireError
 from mist.paths import resolve_paths
 from mist.settings import load_settings
+from mist.validation import CONTAINER_NAME
 
 # Without the closing slash, container/1 would also match container/10/.
-_UNFINISHED = re.compile(r"(container|deployment)(/[1-9][0-9]*)?")
+_UNFINISHED = re.compile(rf"(container|deployment)(/[1-9][0-9]*|/name:{CONTAINER_NAME})?")
 
 
 @click.command("tap")
@@ -24,12 +25,14 @@ _UNFINISHED = re.compile(r"(container|deployment)(/[1-9][0-9]*)?")
 def command(topic: str) -> None:
     """Print the messages under TOPIC, a prefix such as metrics/ or container/1/.
 
-    Subscribing to container/ID/ starts the collector of that application's log.  An
-    empty TOPIC prints every message on the bus and starts nothing.
+    Subscribing to container/ID/ starts the collector of that application's log, and
+    container/name:NAME/ that of any container of the host.  An empty TOPIC prints every
+    message on the bus and starts nothing.
     """
     if not topics.is_prefix(topic.encode()):
         raise UsageError(
-            f"no topic begins with {topic!r}; use container/ID/, deployment/ID/ or metrics/"
+            f"no topic begins with {topic!r}; use container/ID/, container/name:NAME/, "
+            "deployment/ID/ or metrics/"
         )
     if hint := _hint(topic):
         terminal.note(hint)

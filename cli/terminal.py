@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 import msgspec
 import zmq
 
-from mist.visible import coloured, plain_json, visible
+from mist.visible import RESET, coloured, plain_json, visible
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 # The exit status that shells report for a process killed by SIGINT.
 INTERRUPTED: Final = 130
+
+# The foreground colours of labels (ECMA-48, 8.3.117), without black, white and red, which
+# looks like an error.
+_COLOURS: Final = (32, 33, 34, 35, 36, 92, 93, 94, 95, 96)
 
 # The file descriptor of standard output; followers notice when its reader goes away.
 STDOUT: Final = 1
@@ -48,22 +53,38 @@ def bus_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
         context.destroy(linger=0)  # term() would wait until every message is sent
 
 
-def write_line(line: str) -> None:
+class Label:
+    """The name of a log in front of its lines, in a colour that depends on the name alone."""
+
+    def __init__(self, name: str, width: int) -> None:
+        self._plain = f"{visible(name):{width}} | "
+        colour = _COLOURS[zlib.crc32(name.encode()) % len(_COLOURS)]
+        self._coloured = f"\x1b[{colour}m{self._plain}{RESET}"
+
+    def on(self, stream: TextIO) -> str:
+        """Return the text for a terminal, or for a file."""
+        return self._coloured if stream.isatty() and "NO_COLOR" not in os.environ else self._plain
+
+
+def write_line(line: str, label: Label | None = None) -> None:
     """Buffer a log line for standard output; ``flush`` writes it.
 
     On a terminal colours are kept, and all other control sequences are made visible.  A
     file or a pipe receives the line unchanged.
     """
-    text = coloured(line) if sys.stdout.isatty() else line
-    sys.stdout.buffer.write(text.encode() + b"\n")
+    sys.stdout.buffer.write(_shown(line, label, sys.stdout))
 
 
-def write_error_line(line: str) -> None:
+def write_error_line(line: str, label: Label | None = None) -> None:
     """Write a log line to standard error, after flushing standard output to keep the order."""
     flush()
-    text = coloured(line) if sys.stderr.isatty() else line
-    sys.stderr.buffer.write(text.encode() + b"\n")
+    sys.stderr.buffer.write(_shown(line, label, sys.stderr))
     sys.stderr.buffer.flush()
+
+
+def _shown(line: str, label: Label | None, stream: TextIO) -> bytes:
+    text = coloured(line) if stream.isatty() else line
+    return (f"{label.on(stream) if label else ''}{text}\n").encode()
 
 
 def write_json(data: object) -> None:

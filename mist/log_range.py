@@ -1,6 +1,6 @@
 """The rules of ``tail`` and ``since``, which choose where a client begins in a log.
 
-The HTTP API and ``mist logs`` share them, and differ only in how they report a UsageError.
+Those of a range of older lines are in ``log_times.py``.
 """
 
 from __future__ import annotations
@@ -106,13 +106,13 @@ class Selection(NamedTuple):
         return max(1, self.older) if self.beyond and (self.older or not complete) else 0
 
 
-def log_range(tail: str | None, since: str | None, default: int, *, prefix: str = "") -> LogRange:
+def log_range(tail: str | None, since: str | None, default: int) -> LogRange:
     """Return the range for two parameters; the last ``default`` lines without both.
 
-    A UsageError names the parameter with ``prefix`` in front of it.
+    A UsageError names the parameter.
     """
-    lines = None if tail is None else validation.integer(f"{prefix}tail", tail, 0, MAX_ID)
-    after = None if since is None else _since(since, f"{prefix}since")
+    lines = None if tail is None else validation.integer("tail", tail, 0, MAX_ID)
+    after = None if since is None else _since(since, "since")
     return LogRange(default if lines is None and after is None else lines, after)
 
 

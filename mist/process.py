@@ -54,10 +54,14 @@ class Assignment(NamedTuple):
     """A predecessor crashed; resume where it stopped."""
     reason: str = ""
     """Why the supervisor ended the predecessor; empty if it ended by itself."""
+    container: str = ""
+    """The name of a container whose log is collected without an application."""
 
     @property
     def name(self) -> str:
         """The name in the supervisor's table, such as ``container/12``."""
+        if self.container:
+            return f"{self.kind}/name:{self.container}"
         return f"{self.kind}/{self.target}" if self.target else self.kind
 
 

@@ -116,6 +116,7 @@ class CollectorSettings(Section, frozen=True):
 
     linger_seconds: Seconds = 5.0  # after the last listener
     max_running: Count = 200  # each is a process
+    max_named: Count = 100  # of these, for containers that are no application's
     restart_seconds: Seconds = 10.0  # a container may be away this long
     stop_grace_seconds: Seconds = 0.5  # tells a restart from a stop
     silence_seconds: Seconds = 5.0  # a rotated log can silence the stream

@@ -23,8 +23,9 @@ _EMAIL: Final = re.compile(
     r"[^\s@<>\"(),:;\\\[\]\x00-\x20\x7f\ud800-\udfff]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# The engine's own pattern (moby, daemon/names: RestrictedNameChars).
-_CONTAINER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}")
+# The engine's own pattern (moby, daemon/names: RestrictedNameChars), with a limit in length.
+CONTAINER_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}"
+_CONTAINER: Final = re.compile(CONTAINER_NAME)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESTART: Final = re.compile(r"no|always|unless-stopped|on-failure(:[0-9]{1,4})?")
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")

@@ -13,7 +13,8 @@ def wanted_apps(reports: Iterable[Report]) -> set[int]:
     """Return the applications whose logs the reported subscriptions demand."""
     changes = [each for each in reports if isinstance(each, SubscriptionChanged)]
     demands = [topics.demand(change.prefix) for change in changes if change.subscribed]
-    return {each.id for each in demands if each is not None and each.kind == "container"}
+    wanted = [each for each in demands if each is not None and each.kind == "container"]
+    return {each.id for each in wanted if not each.name}
 
 
 class Demands:

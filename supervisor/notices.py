@@ -1,4 +1,7 @@
-"""The facts about applications that the collectors see, kept in step with the store."""
+"""The facts about applications that the collectors see, kept in step with the store.
+
+A collector of a container that is known by its name alone has the same facts, with this name.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ import msgspec
 
 from mist.errors import StoreError
 from mist.noticeboard import AppFacts, Notice, Noticeboard
+
+# An application's id, or the name of a container without an application.
+Source = int | str
 
 # The applications in one query; SQLite takes up to 32,766 (SQLITE_MAX_VARIABLE_NUMBER).
 _QUERY: Final = 10_000
@@ -23,21 +29,21 @@ class AppLookup(Protocol):
 
 
 class Notices:
-    """The notices of the running collectors, one for each application."""
+    """The notices of the running collectors, one for each source of a log."""
 
     def __init__(self, apps: AppLookup, installation: str = "") -> None:
         self._apps = apps
         self._installation = installation
         self._board = Noticeboard()
-        self._pages: dict[int, int] = {}
-        self._posted: dict[int, AppFacts] = {}
+        self._pages: dict[Source, int] = {}
+        self._posted: dict[Source, AppFacts] = {}
         self._deploying: Collection[int] = ()
         self._unknown: set[int] = set()
 
     def look_up(self, app_ids: Collection[int]) -> None:
         """Find out which of these applications do not exist, with few queries for all."""
         # The collectors that run look after their own applications.
-        asked = list(set(app_ids) - self._posted.keys())
+        asked = [app_id for app_id in set(app_ids) if app_id not in self._posted]
         self._unknown.clear()
         # While the store fails, collectors start, and tell their clients about the error.
         with suppress(StoreError):
@@ -49,21 +55,21 @@ class Notices:
         """Return False if the last ``look_up`` has not found the application."""
         return app_id not in self._unknown
 
-    def open(self, app_id: int) -> Notice:
+    def open(self, source: Source) -> Notice:
         """Return the notice for a collector that is about to start."""
         try:
-            facts = self._read([app_id])[app_id]
+            facts = self._read([source])[source]
         except StoreError as error:
             # The collector starts all the same, and tells its clients about the error.
             facts = AppFacts(error=str(error))
-        self._pages[app_id], notice = self._board.take(facts)
-        self._posted[app_id] = facts
+        self._pages[source], notice = self._board.take(facts)
+        self._posted[source] = facts
         return notice
 
-    def close(self, app_id: int) -> None:
+    def close(self, source: Source) -> None:
         """Forget a collector that has ended."""
-        self._board.release(self._pages.pop(app_id))
-        del self._posted[app_id]
+        self._board.release(self._pages.pop(source))
+        del self._posted[source]
 
     def update(self, deploying: Collection[int]) -> None:
         """Post what has changed.
@@ -75,21 +81,29 @@ class Notices:
         # While the store fails, the facts that it returned last remain valid.
         with suppress(StoreError):
             known = self._read(self._posted)  # one query for all collectors
-        for app_id, facts in known.items():
-            changed = msgspec.structs.replace(facts, deploying=app_id in deploying)
-            if changed != self._posted[app_id]:
-                self._posted[app_id] = changed
-                self._board.post(self._pages[app_id], changed)
+        for source, facts in known.items():
+            changed = facts
+            if isinstance(source, int):
+                changed = msgspec.structs.replace(facts, deploying=source in deploying)
+            if changed != self._posted[source]:
+                self._posted[source] = changed
+                self._board.post(self._pages[source], changed)
 
     def end(self) -> None:
         """Release the shared memory.  Call this when all collectors have ended."""
         self._board.close()
 
-    def _read(self, app_ids: Collection[int]) -> dict[int, AppFacts]:
-        found = self._apps.containers(app_ids) if app_ids else {}
-        return {
-            app_id: AppFacts(
-                found.get(app_id), app_id in self._deploying, installation=self._installation
-            )
-            for app_id in app_ids
+    def _read(self, sources: Collection[Source]) -> dict[Source, AppFacts]:
+        app_ids = [source for source in sources if isinstance(source, int)]
+        names = [source for source in sources if isinstance(source, str)]
+        asked = {*app_ids, *(self._deploying if names else ())}
+        found = self._apps.containers(asked) if asked else {}
+        replaced = {found.get(app_id) for app_id in self._deploying}
+        facts: dict[Source, AppFacts] = {
+            name: AppFacts(name, name in replaced, installation=self._installation)
+            for name in names
         }
+        for app_id in app_ids:
+            deploying = app_id in self._deploying
+            facts[app_id] = AppFacts(found.get(app_id), deploying, installation=self._installation)
+        return facts

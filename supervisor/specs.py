@@ -43,6 +43,7 @@ class Spec(NamedTuple):
     kind: process.ProcessKind | None
     """The kind in the assignment; None for a separate program."""
     target: int
+    """The application's or deployment's id, a reader's number, or 0."""
     entry: str
     policy: Policy
     phase: Phase
@@ -54,6 +55,8 @@ class Spec(NamedTuple):
     """The whole service ends when this child cannot run."""
     reason: str = ""
     """Why the supervisor ended the process before; for the one that resumes its work."""
+    container: str = ""
+    """The name of a container whose log is collected without an application."""
 
 
 def fork_server(settings: Settings) -> Spec:
@@ -112,6 +115,12 @@ def container(settings: Settings, app_id: int) -> Spec:
     return _worker(settings, "container", app_id, Policy.PERMANENT, Phase.COLLECTORS)
 
 
+def named_container(settings: Settings, container: str) -> Spec:
+    """Return the specification of the collector of a container known by its name alone."""
+    spec = _worker(settings, "container", 0, Policy.PERMANENT, Phase.COLLECTORS)
+    return spec._replace(name=name(Demand("container", name=container)), container=container)
+
+
 def deployment(settings: Settings, deployment_id: int) -> Spec:
     """Return the specification of the runner of a deployment."""
     spec = _worker(settings, "deployment", deployment_id, Policy.ONE_SHOT, Phase.COLLECTORS)
@@ -128,13 +137,21 @@ def reader(settings: Settings, number: int) -> Spec:
 
 def name(demand: Demand) -> str:
     """Return the name of the child that serves a demand."""
-    return f"{demand.kind}/{demand.id}"
+    return f"{demand.kind}/name:{demand.name}" if demand.name else f"{demand.kind}/{demand.id}"
+
+
+def of_demand(settings: Settings, demand: Demand) -> Spec:
+    """Return the specification of the child that serves a demand."""
+    if demand.kind == "deployment":
+        return deployment(settings, demand.id)
+    return named_container(settings, demand.name) if demand.name else container(settings, demand.id)
 
 
 def topic(spec: Spec) -> bytes:
     """Return the topic that a child publishes; empty if it publishes none."""
     if spec.kind == "container":
-        return topics.container_log(spec.target)
+        named = spec.container
+        return topics.named_log(named) if named else topics.container_log(spec.target)
     if spec.kind == "deployment":
         return topics.deployment_log(spec.target)
     return topics.METRICS if spec.kind == "metrics" else b""

@@ -227,13 +227,14 @@ class Supervisor:
         elif spec.kind == "container":
             # Without a collector, the log moves on and the broker's memory becomes outdated.
             self._forget(specs.topic(spec))
-            self._want_again(Demand("container", spec.target))
+            self._want_again(Demand("container", spec.target, spec.container))
 
     def _want(self, demand: Demand) -> None:
         """Handle a new subscription to a container's log."""
         if specs.name(demand) in self.children:
             return
-        if self._effects.exists(demand.id):
+        # Only a collector can find out if the engine has a container of this name.
+        if demand.name or self._effects.exists(demand.id):
             self._absent.pop(demand, None)
             self._collect(demand)
         else:
@@ -259,22 +260,34 @@ class Supervisor:
                 self._absent[demand] = None  # behind the others
 
     def _collect(self, demand: Demand) -> None:
-        limit = self._settings.collector.max_running
-        running = sum(c.spec.kind == "container" for c in self.children.values())
-        if running < limit:
+        spec = specs.of_demand(self._settings, demand)
+        if self._room(demand):
             self._refused.pop(demand, None)
-            self.add(specs.container(self._settings, demand.id), "subscribed")
+            self.add(spec, "subscribed")
+        elif demand.name:
+            self._refused[demand] = None
+            # Anybody may make up names, so the error is not kept, and told to each subscriber.
+            self._refuse(specs.topic(spec), "Too many collectors", keep=False)
         elif demand not in self._refused:
             # Once for each demand: later subscribers find the error in the broker's replay.
             self._refused[demand] = None
-            self._refuse(topics.container_log(demand.id), "Too many collectors")
+            self._refuse(specs.topic(spec), "Too many collectors")
+
+    def _room(self, demand: Demand) -> bool:
+        """Return True if another collector may run for this demand."""
+        limits = self._settings.collector
+        running = [c.spec for c in self.children.values() if c.spec.kind == "container"]
+        if len(running) >= limits.max_running:
+            return False
+        # Names must not take the places of applications.
+        return not demand.name or sum(bool(s.container) for s in running) < limits.max_named
 
     def _want_again(self, freed: Demand) -> None:
         """Give the place of a collector that has ended to another demand."""
         # First to new subscribers of the same log, then to the demand refused first.
         waiting = [freed, *self._refused]
         for demand in waiting:
-            if self._demands.wanted(demand):
+            if self._demands.wanted(demand) and self._room(demand):
                 self._collect(demand)
                 return
 
@@ -284,7 +297,7 @@ class Supervisor:
         self._absent.pop(demand, None)
         child = self.children.get(specs.name(demand))
         if child is None:
-            self._forget(specs.topic(_spec(self._settings, demand)))
+            self._forget(specs.topic(specs.of_demand(self._settings, demand)))
         elif demand.kind == "container":  # a deployment runs to its end without viewers
             child.stop("no subscribers")
             self._conclude(child)
@@ -293,8 +306,9 @@ class Supervisor:
         # With a token of now, so that the claim of a collector started later survives.
         self._effects.tell(DropTopic(topic, self._effects.next_token()))
 
-    def _refuse(self, topic: bytes, text: str) -> None:
-        self._effects.tell(RejectTopic(topic, messages.error(text), close_codes.TRY_AGAIN_LATER))
+    def _refuse(self, topic: bytes, text: str, *, keep: bool = True) -> None:
+        code = close_codes.TRY_AGAIN_LATER
+        self._effects.tell(RejectTopic(topic, messages.error(text), code, keep))
 
     def _look(self, now: float) -> None:
         scheduler = self._effects.scheduler
@@ -342,11 +356,6 @@ class Supervisor:
         for child in self.children.values():
             if child.spec.phase is phase:
                 child.stop("shutdown")
-
-
-def _spec(settings: Settings, demand: Demand) -> Spec:
-    make = specs.container if demand.kind == "container" else specs.deployment
-    return make(settings, demand.id)
 
 
 def _report(child: Child, *, quiet: bool) -> None:

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import falcon
 
 from mist import validation
 from mist.errors import UsageError
 from mist.ids import MAX_ID
 from mist.log_range import LogRange, log_range
+
+
+class Target(NamedTuple):
+    """The container that a request names: by its application, or by its own name."""
+
+    app_id: int = 0
+    container: str = ""
+
+
+def target(req: falcon.Request) -> Target:
+    """Return the container that ``appId`` or ``container`` names."""
+    name = req.get_param("container")
+    if name is None:
+        return Target(identifier(req, "appId"))
+    if req.get_param("appId") is not None:
+        raise falcon.HTTPBadRequest(description="appId and container exclude each other; give one")
+    try:
+        return Target(container=validation.container(name))
+    except UsageError as error:
+        raise falcon.HTTPBadRequest(description=f"container: {error}") from None
 
 
 def identifier(req: falcon.Request, name: str) -> int:

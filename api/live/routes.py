@@ -40,13 +40,18 @@ class Live(NamedTuple):
     sessions: SessionWatch
 
     def accept(
-        self, req: falcon.Request, identity: Identity, app_id: int | None = None
+        self,
+        req: falcon.Request,
+        identity: Identity,
+        app_id: int | None = None,
+        *,
+        admins_only: bool = False,
     ) -> Connection | None:
         """Open the connection; ``app_id`` is the application that it will show.
 
         If there is no place for it, refuse it and return None.
         """
-        holder = Holder(identity, peer(req), app_id)
+        holder = Holder(identity, peer(req), app_id, admins_only)
         # After the upgrade, so that a browser's script can read the reason.
         connection: Connection = req.env["mist.accept"]()
         reason = self.sessions.full(holder, self.settings.streams)
@@ -100,16 +105,27 @@ def refuse_absent(connection: Connection, identity: Identity, what: str) -> None
 
 
 class ContainerLogRoute:
-    """``/ws/container/logs?appId=``, with ``tail``, ``since``, ``stopped`` and ``pos``."""
+    """``/ws/container/logs?appId=``, with ``tail``, ``since``, ``stopped`` and ``pos``.
+
+    An admin may name any container of the host with ``container=`` instead.
+    """
 
     def __init__(self, live: Live) -> None:
         self._live = live
 
     def on_get(self, req: falcon.Request, _resp: falcon.Response) -> None:
-        """Stream the log of an application's container."""
+        """Stream the log of an application's container, or of any container."""
         identity = enter(req)
-        app_id = options.identifier(req, "appId")
+        target = options.target(req)
         wanted = self._options(req)
+        if target.container:
+            self._any(req, identity, target.container, wanted)
+        else:
+            self._of_app(req, identity, target.app_id, wanted)
+
+    def _of_app(
+        self, req: falcon.Request, identity: Identity, app_id: int, wanted: SubscribeOptions
+    ) -> None:
         app = self._live.store.apps.get(app_id)
         allowed = app is not None and self._live.store.apps.allowed(app_id, identity)
         connection = self._live.accept(req, identity, app_id if allowed else None)
@@ -118,9 +134,28 @@ class ContainerLogRoute:
         if not allowed:
             refuse_absent(connection, identity, "Application")
             return
+        self._listen(connection, topics.container_log(app_id), wanted)
+
+    def _any(
+        self, req: falcon.Request, identity: Identity, container: str, wanted: SubscribeOptions
+    ) -> None:
+        # Looked up for everybody, so that the time of the answer tells nothing either.
+        app = self._live.store.apps.by_container(container)
+        connection = self._live.accept(req, identity, admins_only=identity.admin)
+        if connection is None:
+            return
+        if not identity.admin:
+            # Whether the container exists or not, and even if it is the user's application's.
+            refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
+            return
+        # One collector for the container, whichever way it is named.
+        topic = topics.container_log(app.id) if app else topics.named_log(container)
+        self._listen(connection, topic, wanted)
+
+    def _listen(self, connection: Connection, topic: bytes, wanted: SubscribeOptions) -> None:
         self._live.listen(
             connection,
-            topics.container_log(app_id),
+            topic,
             partial(Channel, self._live.settings),
             lambda channel: channel.add(connection, wanted),
         )

@@ -25,6 +25,8 @@ _ROUND: Final = 256
 _SMALL_BYTES: Final = 2_048
 # The subscriptions of one peer that match no topic: a few mistakes are harmless.
 _STRANGE: Final = 16
+# A subscription of more bytes counts as several, because libzmq's trie takes memory for each.
+_SUBSCRIPTION_BYTES: Final = 48
 # The subscriptions of all peers together, as a multiple of what one may have.
 _ALL: Final = 2
 
@@ -71,6 +73,7 @@ class Fanout:
         # Who holds which prefix.  XPUB reports only the end of the last subscription to a
         # prefix, so a peer may be listed although it has left; never the other way round.
         self._held: dict[int, set[bytes]] = {}
+        self._loads: Counter[int] = Counter()
         self._holders: dict[bytes, set[int]] = {}
         self._strange: Counter[int] = Counter()
         self.peers = Peers(socket, name, connections, self._held.__contains__, self._gone)
@@ -124,11 +127,13 @@ class Fanout:
                 self.peers.cut(peer, f"subscribes to {prefix[:40]!r}, which is no topic")
             return
         held = self._held.setdefault(peer, set())
-        held.add(prefix)
-        if len(held) > self._limit:
+        if prefix not in held:
+            held.add(prefix)
+            self._loads[peer] += _load(prefix)
+        if self._loads[peer] > self._limit:
             self.peers.cut(peer, f"more than {self._limit} subscriptions")
-        elif sum(map(len, self._held.values())) > _ALL * self._limit:
-            most = max(self._held, key=lambda each: len(self._held[each]))
+        elif self._loads.total() > _ALL * self._limit:
+            most = max(self._held, key=self._loads.__getitem__)
             self.peers.cut(most, "too many subscriptions of all peers")
         first = prefix not in self._holders
         self._holders.setdefault(prefix, set()).add(peer)
@@ -138,11 +143,19 @@ class Fanout:
         holders = self._holders.pop(prefix, None)
         if holders is not None:
             for peer in holders & self._held.keys():
-                self._held[peer].discard(prefix)
+                if prefix in self._held[peer]:
+                    self._held[peer].discard(prefix)
+                    self._loads[peer] -= _load(prefix)
             yield Change(False, prefix)
 
     def _gone(self, peer: int) -> None:
         self._strange.pop(peer, None)
+        self._loads.pop(peer, None)
         for prefix in self._held.pop(peer, ()):
             # XPUB reports the end of the prefix itself, if it was the last one.
             self._holders.get(prefix, set()).discard(peer)
+
+
+def _load(prefix: bytes) -> int:
+    """Return the number of subscriptions that a prefix counts as."""
+    return 1 + len(prefix) // _SUBSCRIPTION_BYTES

@@ -42,9 +42,9 @@ from mist.settings import Settings
 # The most messages that one round takes from one socket.
 _ROUND: Final = 256
 # No topic is longer.
-MAX_TOPIC_BYTES: Final = 128
-# The longest subscription to a topic has 34 bytes, and ZMTP adds 10; a handshake has 40.
-_SUBSCRIPTION_BYTES: Final = 160
+MAX_TOPIC_BYTES: Final = 160
+# The longest subscription to a topic has 160 bytes, and ZMTP adds 10; a handshake has 40.
+_SUBSCRIPTION_BYTES: Final = 176
 # The messages of one collector that libzmq reads ahead.  Two keep its thread and this one
 # busy; the others wait in the collector's own queue.
 _INGEST_QUEUE: Final = 2

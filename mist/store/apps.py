@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import (
     Connection,
     Row,
+    and_,
     bindparam,
     case,
     delete,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 
 from mist import clock
 from mist.errors import AlreadyExists, Conflict, NotFound
+from mist.ids import parse_id
 from mist.store import tables
 from mist.store.database import Database
 from mist.store.records import (
@@ -82,6 +84,8 @@ _PERMITTED: Final = (
         )
     )
 )
+# The name of a container that was not named, in front of the application's id.
+_USUAL: Final = "mist-app-"
 # Pairs per query; SQLite's expressions are limited in depth.
 _PAIRS: Final = 200
 _ALL: Final = select(_apps).order_by(_apps.c.id)
@@ -89,6 +93,16 @@ _CONTAINERS: Final = select(_apps.c.id, _apps.c.container).where(
     # No collector starts for one that is being removed.
     _apps.c.id.in_(bindparam("ids", expanding=True)),
     _apps.c.removed_by.is_(None),
+)
+_BY_CONTAINER: Final = (
+    select(_apps)
+    .where(
+        or_(
+            _apps.c.container == bindparam("container"),
+            and_(_apps.c.container.is_(None), _apps.c.id == bindparam("usual")),
+        )
+    )
+    .order_by(_apps.c.id)
 )
 _BY_ID: Final = select(_apps).where(_apps.c.id == bindparam("id"))
 
@@ -110,6 +124,16 @@ class Apps:
         with self._data.read() as connection:
             rows = connection.execute(_CONTAINERS, {"ids": list(app_ids)})
             return {row.id: row.container or _usual_container(row.id) for row in rows}
+
+    def by_container(self, container: str) -> App | None:
+        """Return the oldest application with a container of this name."""
+        usual = parse_id(container.removeprefix(_USUAL))
+        # Not for mist-app-01, which is another name than mist-app-1.
+        named = usual is not None and _usual_container(usual) == container
+        values = {"container": container, "usual": usual if named else 0}
+        with self._data.read() as connection:
+            row = connection.execute(_BY_CONTAINER, values).first()
+        return _app(row) if row else None
 
     def by_name(self, name: str) -> App | None:
         """Return the application with this name."""
@@ -344,4 +368,4 @@ def _app(row: Row[Any]) -> App:
 
 
 def _usual_container(app_id: int) -> str:
-    return f"mist-app-{app_id}"
+    return f"{_USUAL}{app_id}"

@@ -72,10 +72,11 @@ PREFIXES: list[Callable[[int], bytes]] = [
     lambda n: b"container/%d/" % n + b"x" * 900,
     lambda n: b"%09d" % n + b"x" * 90,
     lambda n: b"container/%d/log" % (10**18 + n * 7_919),
+    lambda n: b"container/name:%0120d/log" % (n * 7_919),
 ]
 
 
-@pytest.mark.parametrize("make", PREFIXES, ids=["long", "strange", "too many"])
+@pytest.mark.parametrize("make", PREFIXES, ids=["long", "strange", "too many", "names"])
 def test_subscriptions(rig: Rig, make: Callable[[int], bytes]) -> None:
     """Subscriptions are bounded in number and length, and those that match nothing refused."""
     step = floods.subscriptions(rig.context, rig.paths, make)

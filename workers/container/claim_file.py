@@ -42,6 +42,11 @@ _REACH: Final = 50_000
 # A subscriber may be this many seconds behind when broker and collector die.
 _BEHIND_SECONDS: Final = 2.0
 
+# Unlike applications, names can be made up, and each leaves a file behind.
+_NAMED: Final = "container-name:*"
+_MAX_NAMED: Final = 1_000
+_ANY_TERM: Final = 2**63
+
 
 class ClaimFile:
     """The claim of one topic, as it is written and as a predecessor left it.
@@ -183,6 +188,22 @@ class ClaimFile:
         self._memory[start : start + len(record)] = record
 
 
+def prune(paths: Paths) -> None:
+    """Remove the older half of the claims of containers known by name, if there are many."""
+    found = list((paths.runtime / "claims").glob(_NAMED))
+    if len(found) < _MAX_NAMED:
+        return
+    now = time.monotonic()
+
+    def written(path: Path) -> float:
+        claim = read(path, _ANY_TERM)
+        # The clock begins again with each boot of the machine.
+        return claim.written if claim is not None and claim.written <= now else 0.0
+
+    for path in sorted(found, key=written)[: -_MAX_NAMED // 2]:
+        path.unlink(missing_ok=True)
+
+
 def read(path: Path, term: int) -> Claim | None:
     """Return the claim in a file of this user, if there is a usable one."""
     try:
@@ -212,7 +233,8 @@ def _replaced(path: Path, kept: Claim | None) -> mmap.mmap:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     owner = owner_of_new(path.parent.parent)
     os.chown(path.parent, *owner)
-    new = path.with_name(f"{path.name}.new")
+    # No claim has this name, whatever the container is called.
+    new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -21,6 +21,29 @@ _STEP_SECONDS: Final = 20e-9
 KINDS: Final[dict[Stream, int]] = {"stdout": 1, "stderr": 2}
 
 
+class InvalidPattern(UsageError):
+    """The regular expression of a request is not one; ``reason`` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"q is not a valid RE2 regular expression: {self.reason}; "
+            "see https://github.com/google/re2/wiki/Syntax, or leave out regex=1"
+        )
+
+
+def line_matcher(request: ReadRequest) -> Callable[[str], bool]:
+    """Return the function that tells if the request's search finds a line's text."""
+    matcher = _matcher(request)
+    if matcher is None:
+        return lambda _text: True
+    matches, wanted = matcher.matches, not request.invert
+    return lambda text: bool(matches(text.encode("utf-8", "replace"))) is wanted
+
+
 def chooser(request: ReadRequest, *, tty: bool = False) -> Choose | None:
     """Return the function that chooses among lines; None if all lines are wanted.
 
@@ -75,8 +98,5 @@ def _matcher(request: ReadRequest) -> _Matcher | None:
     except re2.error as error:
         said = error.args[0]
         reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-        raise UsageError(
-            f"q is not a valid RE2 regular expression: {reason}; "
-            "see https://github.com/google/re2/wiki/Syntax, or leave out regex=1"
-        ) from None
+        raise InvalidPattern(reason) from None
     return _Matcher(compiled.search, compiled.programsize * _STEP_SECONDS)

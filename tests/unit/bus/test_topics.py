@@ -23,9 +23,14 @@ def test_a_topic_is_a_prefix_of_no_other() -> None:
         (b"container/7/log/more", Demand("container", 7)),
         (topics.deployment_log(15), Demand("deployment", 15)),
         (b"container/%d/" % MAX_ID, Demand("container", MAX_ID)),
+        (topics.named_log("web"), Demand("container", name="web")),
+        (b"container/name:web/", Demand("container", name="web")),
+        (b"container/name:7/log", None),  # the engine accepts no name of one character
+        (b"container/name:77/log", Demand("container", name="77")),
+        (b"container/name:" + b"x" * 128 + b"/", Demand("container", name="x" * 128)),
     ],
 )
-def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Demand) -> None:
+def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Demand | None) -> None:
     """A subscription to a single container or deployment demands it."""
     assert topics.demand(subscription) == demand
 
@@ -45,6 +50,9 @@ def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Dem
         b"Container/7/",
         b" container/7/",
         b"container/%d/" % (MAX_ID + 1),
+        *(b"container/name:", b"container/name:web", b"container/name://", b"container/name:-x/"),
+        *(b"container/name:a b/", b"container/name:" + b"x" * 129 + b"/", b"container/web/"),
+        *(b"container/name:caf\xc3\xa9/", b"container/name:x\n/", b"deployment/name:web/"),
         b"container/99999999999999999999/",
         topics.METRICS,
     ],
@@ -59,6 +67,8 @@ def test_any_other_subscription_demands_nothing(subscription: bytes) -> None:
     [
         *(b"", b"c", b"container/", b"container/1", b"container/1/", b"container/1/log"),
         *(b"deployment/9223372036854775807/log", b"metrics", b"metrics/system"),
+        *(b"container/n", b"container/name:", b"container/name:w", b"container/name:web"),
+        *(b"container/name:web/", topics.named_log("x" * 128), b"container/name:a.b_c-d/log"),
     ],
 )
 def test_beginnings_of_topics(prefix: bytes) -> None:
@@ -72,6 +82,9 @@ def test_beginnings_of_topics(prefix: bytes) -> None:
         *(b"x", b"containers", b"container/0", b"container/01/", b"container/x/", b"metrics/a b"),
         *(b"container/1/log\n", b"container/1/" + b"x" * 17, b"container/12345678901234567890/"),
         *(b"metrics/system\0", b"deployment//log", b"Container/1/"),
+        *(b"container/name:/", b"container/name:.", b"container/name:a/log", b"container/names"),
+        *(b"container/name:a b", b"container/name:" + b"x" * 129, b"container/name:xx/log\n"),
+        *(b"container/name:xx/" + b"x" * 17, b"deployment/name:xx/"),
     ],
 )
 def test_what_no_topic_begins_with(prefix: bytes) -> None:

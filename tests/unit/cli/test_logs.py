@@ -10,10 +10,10 @@ from msgspec import structs
 from bus.follower import Item
 from bus.reorder import Gap
 from bus.wire import Flag, Header, Kind, Message
-from cli.logs import Printer, Wanted
+from cli.log_beginning import Wanted
+from cli.log_printer import Printer
 from mist import messages
 from mist.errors import Exit
-from mist.log_range import LinePosition, LogRange
 from mist.messages import ContainerStatus
 
 _numbers = count(1)
@@ -51,9 +51,7 @@ def begun(wanted: Wanted) -> list[str]:
     """Return the kinds of the first messages, and the lines of log messages."""
     printed = []
     for found in wanted.beginning():
-        if isinstance(found, Gap):
-            printed.append(b"%d skipped" % found.lost)
-        elif found.header.kind is Kind.LOG:
+        if found.header.kind is Kind.LOG:
             printed += [text[text.index(b'"line":"') + 8 :][:1] for text in found.body.split(b"\n")]
         else:
             printed.append(found.header.kind.name.encode())
@@ -62,73 +60,43 @@ def begun(wanted: Wanted) -> list[str]:
 
 def test_beginning_is_the_status_and_the_last_lines() -> None:
     """Nothing is printed until the history is complete; then its status and last lines are."""
-    wanted = Wanted(LogRange(2), 1_000)
+    wanted = Wanted(2)
     assert not wanted.hold([status("running"), log("1", "2"), log("3")])
     assert wanted.hold([READY])
     assert begun(wanted) == ["STATUS", "2", "3"]
 
 
-def test_since_is_exclusive() -> None:
-    """``since`` excludes the line of that time."""
-    wanted = Wanted(LogRange(since=stamp("2")), 1_000)
-    assert wanted.hold([status("running"), log("1", "2", "3"), READY])
-    assert begun(wanted) == ["STATUS", "3"]
-
-
-def test_since_beyond_what_is_kept() -> None:
-    """Lines before the kept ones are reported as skipped, as in the HTTP API."""
-    wanted = Wanted(LogRange(since=stamp("1")), 2)
-    assert wanted.hold([status("running"), log("1", "2", "3", "4"), READY])
-    assert begun(wanted) == ["STATUS", "1 skipped", "3", "4"]
-    quiet = Wanted(LogRange(tail=4), 2)
-    assert quiet.hold([status("running"), log("1", "2", "3", "4"), READY])
-    assert begun(quiet) == ["STATUS", "3", "4"]
-
-
 def test_no_lines() -> None:
     """A tail of 0 starts with the next line."""
-    wanted = Wanted(LogRange(0), 1_000)
+    wanted = Wanted(0)
     assert wanted.hold([status("running"), log("1"), READY])
     assert begun(wanted) == ["STATUS"]
 
 
 def test_live_line_tells_that_the_history_is_complete() -> None:
     """A live line completes the history, because a busy container's READY may be dropped."""
-    assert Wanted(LogRange(1), 1_000).hold([log("1"), log("2", history=False)])
+    assert Wanted(1).hold([log("1"), log("2", history=False)])
 
 
 def test_live_status_tells_that_the_history_is_complete() -> None:
     """A live status completes the history: a small buffer may hold nothing else."""
     body = messages.status(ContainerStatus("web", "running", "Up"))
-    assert Wanted(LogRange(100), 1_000).hold([message(Kind.STATUS, body)])
+    assert Wanted(100).hold([message(Kind.STATUS, body)])
 
 
 def test_status_that_was_kept_apart_comes_first() -> None:
-    """The newest status is shown although lines pushed it out; older lines count as skipped."""
-    wanted = Wanted(LogRange(since=stamp("1")), 1_000)
+    """The newest status is shown although lines pushed it out."""
+    wanted = Wanted(100)
     old = status("paused")
     apart = old._replace(header=structs.replace(old.header, seq=1, flags=Flag.APART))
     assert not wanted.hold([apart])
     assert wanted.hold([log("5", "6", history=False)])
-    assert begun(wanted) == ["STATUS", "1 skipped", "5", "6"]
-
-
-def test_since_a_position() -> None:
-    """``since`` may be the position of a line; the next one is printed first."""
-    lines = log("5", "5", "5")
-    first = LinePosition(1, lines.header.seq)
-    for since, expected in (
-        (first, ["5", "5"]),
-        (LinePosition(9, 9), ["1 skipped", "5", "5", "5"]),
-    ):
-        wanted = Wanted(LogRange(since=since), 1_000)
-        assert wanted.hold([lines, READY])
-        assert begun(wanted) == expected
+    assert begun(wanted) == ["STATUS", "5", "6"]
 
 
 def test_stopped_container_is_waited_out() -> None:
     """A stopped container's history is complete, but its error is still to come."""
-    wanted = Wanted(LogRange(100), 1_000)
+    wanted = Wanted(100)
     assert not wanted.hold([status("exited"), log("1"), READY])
     assert wanted.hold([STILL])
     assert begun(wanted) == ["STATUS", "ERROR"]
@@ -136,21 +104,21 @@ def test_stopped_container_is_waited_out() -> None:
 
 def test_stopped_container_shows_its_lines_when_asked() -> None:
     """A stopped container's last lines are printed before the error if asked for."""
-    wanted = Wanted(LogRange(100), 1_000, stopped=True)
+    wanted = Wanted(100, stopped=True)
     assert wanted.hold([status("exited"), log("1"), STILL, READY])
     assert begun(wanted) == ["STATUS", "1", "ERROR"]
 
 
 def test_container_that_came_back() -> None:
     """An end that is followed by other messages is ignored."""
-    wanted = Wanted(LogRange(100), 1_000)
+    wanted = Wanted(100)
     assert wanted.hold([status("running"), log("1"), READY, END, status("running"), log("2")])
     assert begun(wanted) == ["STATUS", "1", "2"]
 
 
 def test_ended_stream_shows_its_lines() -> None:
     """A stream that has just ended is printed with its end."""
-    wanted = Wanted(LogRange(100), 1_000)
+    wanted = Wanted(100)
     assert wanted.hold([status("running"), log("1"), READY, END])
     assert begun(wanted) == ["STATUS", "1", "END"]
 
@@ -229,3 +197,26 @@ def test_exit_status_says_how_it_ended(kind: Kind, code: int, final: Exit | None
     printer = Printer(timestamps=False)
     printer.show(message(kind, messages.error("words"), code=code))
     assert printer.final == final
+
+
+def test_names_before_the_lines(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name has a column, and on a terminal a colour of its own that no other run changes."""
+    printer = Printer(timestamps=False, name="web", width=6)
+    printer.show(log("1"))
+    printer.show(END)
+    out, err = capfdbinary.readouterr()
+    assert (out, err) == (b"web    | 1\n", b"mist: web: Log stream ended\n")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("web", "web", "db"):
+        Printer(timestamps=False, name=name, width=3).show(log("1"))
+    lines = capfdbinary.readouterr().out.splitlines()
+    assert lines[0] == lines[1]
+    colours = [line.partition(b"m")[0] for line in lines]
+    assert colours[0] != colours[2]
+    assert lines[2] == colours[2] + b"mdb  | \x1b[0m1"
+    monkeypatch.setenv("NO_COLOR", "1")
+    Printer(timestamps=False, name="w\x1b]0;x\x07", width=3).show(log("1"))
+    assert capfdbinary.readouterr().out == b"w\\x1b]0;x\\x07 | 1\n"

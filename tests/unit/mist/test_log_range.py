@@ -33,8 +33,8 @@ def test_without_parameters_the_default_tail() -> None:
 @pytest.mark.parametrize("tail", ["", "x", "-1", "1.5", "٣", " 1", "9" * 400, str(2**63)])
 def test_an_invalid_tail_is_refused(tail: str) -> None:
     """An invalid tail is reported with the parameter and the value, however long."""
-    with pytest.raises(UsageError, match=r"^--tail must be .*, not ") as caught:
-        log_range(tail, None, 100, prefix="--")
+    with pytest.raises(UsageError, match=r"^tail must be .*, not ") as caught:
+        log_range(tail, None, 100)
     assert len(str(caught.value)) < 160
 
 

@@ -100,6 +100,29 @@ def test_a_store_that_fails_at_the_start(apps: FakeApps, notices: Notices) -> No
     assert web.container() == "web"
 
 
+def test_a_container_without_an_application(notices: Notices, apps: FakeApps) -> None:
+    """Its collector knows the name that it was started for, and no application is asked for."""
+    some = notices.open("some")
+    assert (some.container(), some.deploying(), apps.queries) == ("some", False, 0)
+    notices.update(set())
+    assert (some.container(), apps.queries) == ("some", 0)
+    notices.close("some")
+    assert notices.open("some").container() == "some"
+
+
+def test_a_deployment_replaces_a_container_that_was_named(notices: Notices, apps: FakeApps) -> None:
+    """A collector that was started by name learns of deployments of its container, too."""
+    some, web = notices.open("some"), notices.open("web")
+    notices.update({1})
+    assert (some.deploying(), web.deploying()) == (False, True)
+    apps.fails = True
+    notices.update({1, 2})
+    assert web.deploying()
+    apps.fails = False
+    notices.update(set())
+    assert (web.container(), web.deploying()) == ("web", False)
+
+
 def test_collectors_that_end_are_not_counted(notices: Notices) -> None:
     """Collectors that ended are not told anything."""
     for _ in range(3):

@@ -89,6 +89,60 @@ def test_application_that_does_not_exist() -> None:
     assert history.running() == ["container/7"]
 
 
+NAMED = b"container/name:%b/log"
+LIMITED = msgspec.structs.replace(
+    SETTINGS, collector=CollectorSettings(linger_seconds=5.0, max_running=4, max_named=2)
+)
+
+
+def test_container_that_is_no_application() -> None:
+    """A name starts a collector like an application's id, and the same rules end it."""
+    history = History(SETTINGS)
+    history.world.missing = {0}
+    history.subscribe(b"container/name:web/")
+    history.subscribe(NAMED % b"web")
+    assert history.running() == ["container/name:web"]
+    spec = history.world.last.spec
+    assert (spec.container, specs.topic(spec)) == ("web", NAMED % b"web")
+    history.ends(history.world.last, -signal.SIGKILL)
+    history.passes(1.1)
+    assert (history.world.last.spec, history.world.last.resume) == (spec, True)
+    for prefix in (b"container/name:web/", NAMED % b"web"):
+        history.unsubscribe(prefix)
+    history.passes(5.1)
+    history.obeys(history.world.last)
+    assert history.supervisor.children == {}
+    assert forgotten(history) == [NAMED % b"web"]
+
+
+def test_names_leave_places_to_applications() -> None:
+    """Beyond their limit, names are refused; nothing of it stays in the broker."""
+    history = History(LIMITED)
+    for name in (b"aa", b"bb", b"cc", b"cc", b"dd"):
+        history.subscribe(NAMED % name)
+    history.subscribe(ONE)
+    history.subscribe(b"container/2/log")
+    assert history.running() == [f"container/{n}" for n in ("name:aa", "name:bb", "1", "2")]
+    refused = [NAMED % name for name in (b"cc", b"cc", b"dd")]
+    assert refusals(history) == [(topic, "Too many collectors", 1013) for topic in refused]
+    assert not any(told.keep for told in history.world.told if isinstance(told, RejectTopic))
+
+
+def test_places_that_become_free_go_to_whom_may_have_them() -> None:
+    """An application's place is not given to a name beyond the limit of names."""
+    history = History(LIMITED)
+    for topic in (NAMED % b"aa", NAMED % b"bb", NAMED % b"cc", ONE, b"container/2/log"):
+        history.subscribe(topic)
+    history.subscribe(b"container/3/log")
+    for gone in (ONE, NAMED % b"aa"):
+        history.unsubscribe(gone)
+        history.passes(5.1)
+        for process in list(history.world.started):
+            if signal.SIGTERM in process.signals and not process.closed:
+                history.obeys(process)
+    assert sorted(history.running()) == [f"container/{n}" for n in ("2", "3", "name:bb", "name:cc")]
+
+
 def test_two_subscribers_are_one_collector() -> None:
     """Two subscribers share one collector."""
     history = History(SETTINGS)

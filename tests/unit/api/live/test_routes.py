@@ -117,6 +117,13 @@ def app(store: Store) -> App:
             Channel,
             [SubscribeOptions(None, "2026-01-02T02:04:05.000000000Z", True)],
         ),
+        (
+            f"{LOGS}?container=redis&tail=7&pos=1",
+            b"container/name:redis/log",
+            Channel,
+            [SubscribeOptions(7, positions=True)],
+        ),
+        (f"{LOGS}?container=mist-app-1&tail=7", b"container/1/log", Channel, [SubscribeOptions(7)]),
         (f"{DEPLOYMENT}?deploymentId=1", b"deployment/1/log", DeploymentLog, []),
         (METRICS, b"metrics/system", Channel, [SubscribeOptions(1)]),
         (f"{METRICS}?history=0", b"metrics/system", Channel, [SubscribeOptions(1)]),
@@ -150,6 +157,14 @@ def test_a_route_opens_its_topic(
         (f"{LOGS}?appId=0", "appId must be from 1 to"),
         (f"{LOGS}?appId=%C2%B2", "appId must be a positive integer, not '²'"),
         (f"{LOGS}?appId=" + "9" * 100, "appId must be from 1 to"),
+        (f"{LOGS}?container=", "container: '' is not a container name"),
+        (f"{LOGS}?container=a", "container: 'a' is not a container name"),
+        (f"{LOGS}?container=../x", "container: '../x' is not a container name"),
+        (f"{LOGS}?container=caf%C3%A9", "container: 'café' is not a container name"),
+        (f"{LOGS}?container=redis%0A", "container: 'redis\\n' is not a container name"),
+        (f"{LOGS}?container={'x' * 129}", "container: 'xxx"),
+        (f"{LOGS}?container=redis&appId=1", "appId and container exclude each other; give one"),
+        (f"{LOGS}?container=redis&tail=x", "tail must be an integer of 0 or more, not 'x'"),
         (f"{LOGS}?appId=1&tail=-1", "tail must be an integer of 0 or more, not '-1'"),
         (f"{LOGS}?appId=1&since=now", "since: "),
         (f"{LOGS}?appId=1&stopped=yes", "stopped must be 0 or 1, not 'yes'"),
@@ -231,6 +246,40 @@ class TestPermission:
         stage.ask(path, bob)
         assert stage.accepted[-1].code is None
         assert len(stage.hub.listeners) == 1
+
+
+class TestAnyContainer:
+    """Only admins may name a container."""
+
+    @pytest.mark.parametrize("name", ["redis", "mist-app-1", "web"])
+    def test_users(self, stage: Stage, bob: User, app: App, name: str) -> None:
+        """A user is told the same about every name, even of an application of theirs."""
+        stage.store.apps.add("watched", container="web")
+        stage.store.apps.grant(app.id, bob.id)
+        stage.ask(f"{LOGS}?container={name}", bob)
+        (client,) = stage.accepted
+        assert not stage.hub.listeners
+        (message,) = client.received
+        assert (message["data"]["message"], client.code) == ("Permission denied", 4403)
+
+    def test_without_a_session(self, stage: Stage) -> None:
+        """A request without a session is answered with 401."""
+        assert stage.ask(f"{LOGS}?container=redis", None).status_code == 401
+
+    @pytest.mark.parametrize("name", ["redis", "mist-app-1"])
+    def test_admin_no_more(
+        self, stage: Stage, store: Store, ada: User, bob: User, app: App, name: str
+    ) -> None:
+        """An admin who becomes a user loses these streams, and others stay open."""
+        store.apps.grant(app.id, ada.id)
+        for path in (f"{LOGS}?container={name}", f"{LOGS}?appId=1"):
+            stage.ask(path, ada)
+        stage.sessions.check()
+        store.users.set_role(bob.id, "admin")
+        store.users.set_role(ada.id, "user")
+        stage.sessions.check()
+        named, granted = stage.accepted
+        assert (named.code, granted.code) == (close_codes.PERMISSION_DENIED, None)
 
 
 class TestPlaces:

@@ -112,3 +112,13 @@ def test_containers_of_some_apps(store: Store) -> None:
         db.id: "postgres-1",
     }
     assert store.apps.containers([]) == {}
+
+
+def test_application_of_a_container(store: Store) -> None:
+    """It is found by the name that it was given, and by the usual name."""
+    usual = store.apps.add("usual")
+    first, _ = (store.apps.add(name, container="web") for name in ("first", "second"))
+    odd = store.apps.add("odd", container="mist-app-01")
+    names = ("web", f"mist-app-{usual.id}", "mist-app-01", f"mist-app-{first.id}", "mist-app-", "x")
+    found = [store.apps.by_container(name) for name in names]
+    assert found == [first, usual, odd, None, None, None]

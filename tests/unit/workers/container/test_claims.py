@@ -10,6 +10,7 @@ import pytest
 from bus.replay import Position
 from mist.paths import Paths
 from tests.support.collecting import line
+from workers.container import claim_file
 from workers.container.claim_file import ClaimFile
 from workers.container.claims import Claim, numbered, packed, unpacked
 from workers.container.resume import ResumePoint
@@ -188,3 +189,23 @@ def test_lines_get_the_numbers_that_they_had(
     """Lines are counted backwards from the last number, without those of other messages."""
     claim = Claim(epoch=7, seq=10, first=first, others=others)
     assert numbered(claim, count) == expected
+
+
+def test_names_that_were_made_up_leave_few_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many claims of names, the newest stay; those of applications are not touched."""
+    monkeypatch.setattr(claim_file, "_MAX_NAMED", 6)
+    paths = Paths(tmp_path, tmp_path)
+    claim_file.prune(paths)
+    for number in range(6):
+        clock = iter([100.0 - number] * 9).__next__
+        opened = ClaimFile.open(paths, f"container-name:c{number}", TERM)
+        opened._clock = clock
+        opened.begin(7)
+        opened.touch()
+    (tmp_path / "claims" / "container-name:damaged").write_bytes(b"x")
+    begun(tmp_path)
+    claim_file.prune(paths)
+    left = sorted(file.name for file in (tmp_path / "claims").iterdir())
+    assert left == ["container-1", "container-name:c0", "container-name:c1", "container-name:c2"]
