@@ -177,7 +177,7 @@ class TestAppEdit:
 
     def test_fields_are_cleared(self, run: Run) -> None:
         """A field can be reset, and single variables and labels removed."""
-        options = "--git https://h/r.git --branch main --port 80 --memory 64m --volume a:/a"
+        options = "--git https://h/r.git --branch main --port 80 --memory 64m --volume data:/a"
         run("app", "add", "web", *options.split(), "--env", "A=1", "--env", "B=2", "--label", "c=3")
         clear = "--clear branch --clear port --clear memory --clear volumes --clear build"
         assert run("app", "edit", "web", *clear.split(), "--no-env", "A").status == 0
@@ -224,7 +224,7 @@ class TestAppEdit:
             ([], "nothing to change"),
             (["--env", "UNSET_HERE"], "'UNSET_HERE' has no value"),
             (["--env-file", "/does/not/exist"], "/does/not/exist cannot be read"),
-            (["--env-file", "-"], "standard input, line 2: 'B' has no value"),
+            (["--env-file", "-"], "standard input, line 2: the variable 'B' has no value"),
             (["--env-file", "-", "--env-stdin", "X"], "only once"),
             (["--env-stdin", "A B"], "not a variable name"),
             (["--clear", "port", "--port", "80"], "contradicts"),
