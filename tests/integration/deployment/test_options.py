@@ -14,7 +14,6 @@ from mist.store.records import App
 from tests.support.service.deployment_checks import check_containers, container_id
 from tests.support.service.deployments import SERVE, Deployer, dockerfile
 
-
 # The files with a control group's limit of memory, of versions 2 and 1.
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
