@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import click
 import msgspec
 
-from cli import terminal
+from cli import app_fields, terminal
 from cli.adopt import adopt
+from cli.app_remove import remove
 from cli.state import opened_store
 from mist import validation
 from mist.apps import management
-from mist.apps.management import NewApp
-from mist.errors import NotFound
+from mist.apps.management import AppChanges, NewApp
+from mist.errors import Conflict, NotFound, UsageError
+from mist.settings import load_settings
 from mist.store import App, Right
 from mist.store.records import RIGHTS
+
+_T = TypeVar("_T")
 
 
 @click.group("app")
@@ -24,23 +30,110 @@ def command() -> None:
 command.add_command(adopt)
 
 
+command.add_command(remove)
+
+
 @command.command()
 @click.argument("name")
-@click.option("--container", help="Name of its container (default: mist-app-ID).")
-@click.option("--git", "git_url", metavar="URL", help="Repository to deploy from.")
-@click.option("--branch", help="Branch to deploy (default: the repository's default branch).")
-@click.option("--dockerfile", default="Dockerfile", show_default=True, help="Its path there.")
-@click.option("--port", type=int, help="Port on which it listens inside its container.")
-@click.option("--env", "variables", multiple=True, metavar="K=V", help="Variable; repeatable.")
-@click.option("--restart-policy", default="unless-stopped", show_default=True)
-@click.option("--project", help="Project whose members may see it.")
-def add(variables: tuple[str, ...], **fields: str | int | None) -> None:
+@app_fields.options
+def add(name: str, **given: Any) -> None:
     """Add an application: a running container to watch, or a repository to deploy."""
     # The same type that HTTP uses, so both have the same defaults and checks.
-    new = msgspec.convert({**fields, "env": validation.assignments(variables)}, NewApp)
+    new = _converted({"name": name, **app_fields.fields(given)}, NewApp)
     with opened_store() as store:
-        app = management.add(store, new)
+        app = management.add(store, new, load_settings().deployments)
     terminal.say(f"Added {app.name}, id {app.id}, container {app.container}.")
+
+
+@command.command()
+@click.argument("app")
+@click.option("--name", help="New name.")
+@app_fields.options
+@click.option("--no-env", "no_env", multiple=True, metavar="K", help="Variable to remove.")
+@click.option("--no-label", "no_label", multiple=True, metavar="K", help="Label to remove.")
+@click.option(
+    "--clear",
+    multiple=True,
+    type=click.Choice(app_fields.CLEARABLE),
+    help="Field to reset to its default; repeatable.",
+)
+def edit(
+    app: str,
+    name: str | None,
+    no_env: tuple[str, ...],
+    no_label: tuple[str, ...],
+    clear: tuple[str, ...],
+    **given: Any,
+) -> None:
+    """Change fields of APP (a name or an id); the next deployment applies them.
+
+    Variables and labels are added to those that it has. Volumes and networks replace them.
+    """
+    changes = app_fields.fields(given)
+    if name is not None:
+        changes["name"] = name
+    for field, names in (("env", no_env), ("labels", no_label)):
+        if names:
+            changes[field] = changes.get(field, {}) | dict.fromkeys(names)
+    for field in clear:
+        key = {"git": "git_url"}.get(field, field.replace("-", "_"))
+        if key in changes:
+            raise UsageError(f"--clear {field} contradicts another option; give one of them")
+        changes[key] = None
+    if not changes:
+        raise UsageError("nothing to change; `mist app edit --help` lists the options")
+    with opened_store() as store:
+        found = management.find_app(store, app)
+        limits = load_settings().deployments
+        after = management.edit(store, found.id, _converted(changes, AppChanges), limits)
+    terminal.say(f"Changed {after.name}: {', '.join(sorted(changes))}.")
+    if after.container != found.container:
+        terminal.say(f"The container {found.container} is left as it is.")
+    if after.git_url is not None and changes.keys() - {"name", "project", "branch"}:
+        terminal.say(f"The next deployment applies it: `mist deploy {after.name}`.")
+
+
+@command.command("show")
+@click.argument("app")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show_one(app: str, as_json: bool) -> None:
+    """Show every field of APP (a name or an id); of variables only the names."""
+    with opened_store() as store:
+        public = management.public(management.find_app(store, app))
+    if as_json:
+        terminal.write_json(public)
+        return
+    for field, value in public.items():
+        if value not in (None, "", [], {}):
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            terminal.say(f"{field + ':':<16}{text}")
+
+
+@command.command()
+@click.argument("app")
+@click.option("--rotate", is_flag=True, help="Replace the secret that it has.")
+@click.option("--off", is_flag=True, help="Turn the webhook off.")
+def hook(app: str, rotate: bool, off: bool) -> None:
+    """Turn on the webhook of APP (a name or an id), and print its secret once.
+
+    A push to the application's branch then deploys it. GitHub, GitLab, Gitea and Forgejo
+    are recognised.
+    """
+    with opened_store() as store:
+        found = management.find_app(store, app)
+        if off:
+            store.apps.set_hook_secret(found.id, None)
+            terminal.say(f"The webhook of {found.name} is off.")
+            return
+        if found.hook_secret is not None and not rotate:
+            raise Conflict(
+                f"{found.name} has a webhook, whose secret is not shown again; "
+                f"`mist app hook {found.name} --rotate` replaces it"
+            )
+        secret = management.new_hook(store, found)
+    terminal.say(f"URL:    https://YOUR-HOST{management.hook_path(found)}")
+    terminal.say(f"Secret: {secret}")
+    terminal.say("Enter both at the Git provider, with content type JSON and push events.")
 
 
 @command.command("list")
@@ -98,3 +191,11 @@ def _repository(app: App) -> str:
         return ""
     url = validation.public_git_url(app.git_url)
     return f"{url} ({app.branch})" if app.branch else url
+
+
+def _converted(values: dict[str, Any], kind: type[_T]) -> _T:
+    """Return the values as the type that HTTP uses."""
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(str(error)) from None

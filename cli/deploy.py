@@ -17,7 +17,7 @@ from cli.state import opened_store
 from mist.apps import management
 from mist.deployments.records import Reader, closing_records, status_of, text_of
 from mist.deployments.requests import request_deployment
-from mist.errors import BusError, Exit
+from mist.errors import BusError, Exit, NotFound
 from mist.messages import DeploymentStatus
 from mist.paths import Paths, resolve_paths
 from mist.settings import load_settings
@@ -121,7 +121,9 @@ def follow(store: Store, paths: Paths, row: Deployment, screen: Screen) -> Deplo
             return last
         if time.monotonic() >= look_at_row:
             look_at_row = time.monotonic() + _ROW_SECONDS
-            now = store.deployments.get(row.id) or row
+            now = store.deployments.get(row.id)
+            if now is None:
+                raise NotFound(f"deployment {row.id} was removed with its application")
             if now.finished:
                 # The runner writes the log before the row, so the log is complete now.
                 last = _show(reader, screen, last)
@@ -148,11 +150,12 @@ class Patience:
         if self._asked or time.monotonic() < self._until:
             return
         self._asked = True
-        if not _service_runs(self._where):
+        if not service_runs(self._where):
             self._screen.note("Mist is not running; the deployment starts once `mist up` does.")
 
 
-def _service_runs(paths: Paths) -> bool:
+def service_runs(paths: Paths) -> bool:
+    """Return True if the supervisor answers."""
     # Imported here, because following a deployment that starts at once does not need it.
     from supervisor.control import ask_status  # noqa: PLC0415
 

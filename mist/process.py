@@ -30,7 +30,7 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-ProcessKind = Literal["broker", "tap", "metrics", "container", "deployment", "reader"]
+ProcessKind = Literal["broker", "tap", "metrics", "container", "deployment", "reader", "removal"]
 
 # How long a worker may take to load its modules; those of a deployment are many.
 _LOAD_SECONDS: Final = 30.0

@@ -217,6 +217,7 @@ class HookSettings(Section, frozen=True):
     """Webhooks of Git providers."""
 
     body_bytes: Bytes = 4_194_304  # a push of 2,048 commits, the most that GitHub lists
+    reading_bytes: Bytes = 67_108_864  # of all bodies that a worker reads at a time
     deliveries: Count = 1_000  # remembered per application
     pushes: Count = 30  # per application, worker and window
     refusals: Count = 60  # per network, worker and window

@@ -29,6 +29,7 @@ from supervisor.notices import Notices
 from supervisor.notify import NotifySocket
 from supervisor.programs import Program
 from supervisor.readers import Readers
+from supervisor.removals import Removals
 from supervisor.scheduler import Scheduler
 from supervisor.signals import Signals
 from supervisor.spawn import Spawner
@@ -75,6 +76,7 @@ class Loop:
                 refresh=self._notices.update,
                 look_up=self._notices.look_up,
                 exists=self._notices.exists,
+                removals=Removals(store.apps, settings),
             ),
         )
         self._notifier = Notifier()

@@ -15,6 +15,7 @@ from mist import clock
 from mist.errors import StoreError
 from mist.settings import Settings
 from mist.store import Deployment, DeploymentChanges
+from supervisor.retries import Retries
 
 log = structlog.get_logger(__name__)
 
@@ -44,13 +45,6 @@ class Plan(NamedTuple):
     """The applications that are being deployed once the actions are carried out."""
 
 
-class CleanUps(NamedTuple):
-    """The clean-ups of one deployment so far, and the clock's time of the next one."""
-
-    done: int
-    next: float
-
-
 class Rows(Protocol):
     """The part of the store's ``deployments`` that the queue needs."""
 
@@ -72,12 +66,12 @@ class Scheduler:
     ) -> None:
         self._rows = rows
         self._concurrency = settings.deployments.concurrency
-        self._limits = settings.supervisor
-        self._clock = clock
+        # A clean-up that ends without finishing the deployment, because the engine is away, is
+        # repeated.
+        self._clean_ups = Retries(settings.supervisor, clock)
         self.unfinished: list[Deployment] = []
         """The waiting and running deployments, as they were read last."""
         self._failing = False
-        self._clean_ups: dict[int, CleanUps] = {}
 
     def look(
         self, running: Collection[int], start: Callable[[Start], None]
@@ -93,12 +87,12 @@ class Scheduler:
             self._failed(error)
             return None
         actions, deploying = plan(rows, running, self._concurrency)
-        self._clean_ups = {
-            row.id: self._clean_ups[row.id] for row in rows if row.id in self._clean_ups
-        }
+        self._clean_ups.keep({row.id for row in rows})
         # Starts come first: they need no store, and a failing write must not hold them up.
         for action in actions:
-            if isinstance(action, Start) and self._due(action):
+            if isinstance(action, Start) and (
+                not action.resume or self._clean_ups.due(action.deployment_id)
+            ):
                 start(action)
         try:
             self._tell({row.id: row.message for row in rows}, actions)
@@ -106,23 +100,6 @@ class Scheduler:
         except StoreError as error:
             self._failed(error)
         return deploying
-
-    def _due(self, action: Start) -> bool:
-        """Return True unless a clean-up has to wait.
-
-        The first one is due at once.  One that ends without finishing the deployment, because
-        the engine is away, is repeated after a growing delay.
-        """
-        if not action.resume:
-            return True
-        now = self._clock()
-        known = self._clean_ups.get(action.deployment_id, CleanUps(0, now))
-        if now < known.next:
-            return False
-        pause = self._limits.backoff_seconds * 2.0 ** min(known.done, 64)
-        following = now + min(pause, self._limits.backoff_limit_seconds)
-        self._clean_ups[action.deployment_id] = CleanUps(known.done + 1, following)
-        return True
 
     def lost(self, deployment_id: int) -> None:
         """Mark a deployment as failed when no runner could clean it up."""

@@ -135,6 +135,13 @@ def reader(settings: Settings, number: int) -> Spec:
     return spec._replace(crash_limit=1)
 
 
+def removal(settings: Settings, app_id: int) -> Spec:
+    """Return the specification of the worker that removes an application."""
+    spec = _worker(settings, "removal", app_id, Policy.ONE_SHOT, Phase.COLLECTORS)
+    # What a crashed worker leaves, a later one removes.
+    return spec._replace(crash_limit=2, hang_seconds=settings.deployments.hang_seconds)
+
+
 def name(demand: Demand) -> str:
     """Return the name of the child that serves a demand."""
     return f"{demand.kind}/name:{demand.name}" if demand.name else f"{demand.kind}/{demand.id}"

@@ -24,6 +24,7 @@ from supervisor.child import Child, Clock
 from supervisor.child import Start as StartProcess
 from supervisor.demand import Demands
 from supervisor.patience import Patience
+from supervisor.removals import Removals
 from supervisor.scheduler import Scheduler, Start
 from supervisor.specs import Policy, Spec
 from supervisor.states import State
@@ -48,6 +49,7 @@ class Effects(NamedTuple):
     """Find out which of these applications exist."""
     exists: Callable[[int], bool]
     """Return True if an application existed at the last ``look_up``, or may exist."""
+    removals: Removals | None = None
 
 
 # The applications that do not exist, of which so many are looked for at a time.
@@ -260,6 +262,9 @@ class Supervisor:
                 self._absent[demand] = None  # behind the others
 
     def _collect(self, demand: Demand) -> None:
+        if self._effects.removals is not None and demand.id in self._effects.removals.wanted:
+            self._refuse_removed(demand.id)
+            return
         spec = specs.of_demand(self._settings, demand)
         if self._room(demand):
             self._refused.pop(demand, None)
@@ -320,6 +325,29 @@ class Supervisor:
             self._effects.refresh(deploying)
             self._look_for_absent()
             self._end_overdue(scheduler.unfinished, now)
+            self._remove_apps({row.app_id for row in scheduler.unfinished})
+
+    def _remove_apps(self, deploying: Collection[int]) -> None:
+        """End the logs of applications that are to be removed, and start their removal."""
+        removals = self._effects.removals
+        if removals is None:
+            return
+        running = {c.spec.target for c in self.children.values() if c.spec.kind == "removal"}
+        before = removals.wanted
+        due = removals.look(running, deploying)
+        # Before the containers stop, whose end would look like any other.
+        for app_id in removals.wanted - before:
+            self._refuse_removed(app_id)
+            if (child := self.children.get(specs.name(Demand("container", app_id)))) is not None:
+                child.stop("its application is removed")
+                self._conclude(child)
+        for app_id in due:
+            self.add(specs.removal(self._settings, app_id), "removes")
+
+    def _refuse_removed(self, app_id: int) -> None:
+        text = messages.error("The application was removed")
+        topic = topics.container_log(app_id)
+        self._effects.tell(RejectTopic(topic, text, close_codes.NOT_FOUND, keep=False))
 
     def _end_overdue(self, rows: Collection[Deployment], now: float) -> None:
         """End the runners that were cancelled or are over their time, and do not notice."""

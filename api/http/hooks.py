@@ -30,6 +30,7 @@ class HookResource:
     def __init__(self, settings: HookSettings) -> None:
         self._settings = settings
         self._refusals = RateLimit(settings.refusals, settings.window_seconds)
+        self._reading = 0
         self._pushes = RateLimit(settings.pushes, settings.window_seconds)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
@@ -57,20 +58,43 @@ class HookResource:
         """
         client = peer(req)
         # A proxy that does not name its clients must not be locked out because of one.
-        limited = not client.shared
-        if limited:
-            self._refusals.check(client.network, "Too many refused deliveries (hooks.refusals)")
-        body = raw(req, self._settings.body_bytes, "hooks.body_bytes")
+        network = None if client.shared else client.network
+        if network is not None:
+            self._refusals.check(network, "Too many refused deliveries (hooks.refusals)")
+        try:
+            app, delivery = self._checked(req, app_id)
+        except falcon.HTTPError:
+            if network is not None:
+                self._refusals.note(network)
+            raise
+        return app, delivery
+
+    def _checked(self, req: falcon.Request, app_id: int | None) -> tuple[App, Delivery]:
+        body = self._body(req)
         app = services(req).store.apps.get(app_id) if app_id is not None else None
         delivery = Delivery(req.get_header, body)
         genuine = delivery.signed_with((app and app.hook_secret) or _NOBODYS)
         if app is None or app.hook_secret is None or delivery.provider is None or not genuine:
-            if limited:
-                self._refusals.note(client.network)
             raise falcon.HTTPForbidden(
                 description="There is no webhook here, or the signature does not match its secret"
             )
         return app, delivery
+
+    def _body(self, req: falcon.Request) -> bytes:
+        """Read the body; senders that did not prove anything yet share a bound of memory."""
+        most = self._settings.body_bytes
+        length = req.content_length
+        size = most if length is None else min(length, most)
+        if self._reading and self._reading + size > self._settings.reading_bytes:
+            raise falcon.HTTPTooManyRequests(
+                description="Too many deliveries at once (hooks.reading_bytes)",
+                headers={"Retry-After": "1", "Connection": "close"},
+            )
+        self._reading += size
+        try:
+            return raw(req, most, "hooks.body_bytes")
+        finally:
+            self._reading -= size
 
 
 class HookSecretResource:

@@ -127,7 +127,8 @@ class ContainerLogRoute:
         self, req: falcon.Request, identity: Identity, app_id: int, wanted: SubscribeOptions
     ) -> None:
         app = self._live.store.apps.get(app_id)
-        allowed = app is not None and self._live.store.apps.allowed(app_id, identity)
+        stays = app is not None and app.removed_by is None
+        allowed = stays and self._live.store.apps.allowed(app_id, identity)
         connection = self._live.accept(req, identity, app_id if allowed else None)
         if connection is None:
             return

@@ -93,13 +93,18 @@ class SessionWatch:
         try:
             # A few queries for all connections of the worker.
             valid = still_valid(self._store, everybody)
-            permitted = self._store.apps.permitted(
-                {
-                    (app_id, identity.user_id)
-                    for identity, _, app_id, _ in self._holders.values()
-                    if app_id is not None and identity.user_id is not None
-                }
-            )
+            shown = {
+                (app_id, identity.user_id)
+                for identity, _, app_id, _ in self._holders.values()
+                if app_id is not None and identity.user_id is not None
+            }
+            permitted = self._store.apps.permitted(shown)
+            lost = {
+                app_id
+                for identity, _, app_id, _ in self._holders.values()
+                if app_id is not None and (app_id, identity.user_id) not in permitted
+            }
+            there = self._store.apps.containers(lost) if lost else {}
             admins = self._admins()
         except StoreError as error:
             # A failing store must not end every stream; the next check catches up.
@@ -108,9 +113,13 @@ class SessionWatch:
         for connection, (identity, _, app_id, admins_only) in self._holders.items():
             if identity not in valid:
                 refuse(connection, "Session expired", close_codes.SESSION_EXPIRED)
-            elif (app_id is not None and (app_id, identity.user_id) not in permitted) or (
-                admins_only and identity.user_id not in admins
-            ):
+            elif admins_only and identity.user_id not in admins:
+                refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
+            elif app_id is None or (app_id, identity.user_id) in permitted:
+                continue
+            elif app_id not in there:
+                refuse(connection, "The application was removed", close_codes.NOT_FOUND)
+            else:
                 refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
 
     def _admins(self) -> set[int]:

@@ -122,6 +122,12 @@ class Deployments:
             rows = connection.execute(query.order_by(_table.c.id.desc()).limit(limit)).all()
         return [_deployment(row) for row in rows]
 
+    def ids(self, app_id: int) -> list[int]:
+        """Return the ids of all deployments of the application."""
+        with self._data.read() as connection:
+            query = select(_table.c.id).where(_table.c.app_id == app_id)
+            return list(connection.execute(query).scalars())
+
     def pending(self) -> list[Deployment]:
         """Return the queue in order of arrival."""
         return self._many(_table.c.status == "pending")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from bus.broker.control import Command, SubscriptionChanged
 from mist.settings import Settings
 from mist.store import Deployment
+from supervisor.removals import AppRemovals, Removals
 from supervisor.scheduler import Rows, Scheduler
 from supervisor.specs import Spec
 from supervisor.supervisor import Effects, Supervisor
@@ -77,7 +78,9 @@ class World:
         """The process that was started last."""
         return self.started[-1]
 
-    def supervisor(self, settings: Settings, rows: Rows | None = None) -> Supervisor:
+    def supervisor(
+        self, settings: Settings, rows: Rows | None = None, apps: AppRemovals | None = None
+    ) -> Supervisor:
         """Return a supervisor in this world."""
         scheduler = Scheduler(rows, settings, self.clock) if rows else None
         return Supervisor(
@@ -91,6 +94,7 @@ class World:
                 refresh=self.deploying.append,
                 look_up=lambda _app_ids: None,
                 exists=lambda app_id: app_id not in self.missing,
+                removals=Removals(apps, settings, self.clock) if apps else None,
             ),
         )
 
@@ -98,9 +102,11 @@ class World:
 class History:
     """A supervisor with passing time and events."""
 
-    def __init__(self, settings: Settings, rows: Rows | None = None) -> None:
+    def __init__(
+        self, settings: Settings, rows: Rows | None = None, apps: AppRemovals | None = None
+    ) -> None:
         self.world = World()
-        self.supervisor = self.world.supervisor(settings, rows)
+        self.supervisor = self.world.supervisor(settings, rows, apps)
 
     def subscribe(self, prefix: bytes) -> None:
         """Report a topic's first subscriber."""

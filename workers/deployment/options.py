@@ -64,9 +64,8 @@ def limits(app: App) -> dict[str, Any]:
 
 def labels(app: App) -> dict[str, str]:
     """Return the application's own labels, and the paths of its volumes for the next deployment."""
-    given = paths(app)
-    mine = {_VOLUMES: msgspec.json.encode(given).decode()} if given else {}
-    return app.options.labels | mine
+    # Set without volumes, too: otherwise a label of the image would count.
+    return app.options.labels | {_VOLUMES: msgspec.json.encode(paths(app)).decode()}
 
 
 def paths(app: App) -> list[str]:

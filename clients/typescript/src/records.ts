@@ -25,6 +25,20 @@ export interface App {
   readonly restart_policy: string;
   readonly project_id: number | null;
   readonly created_at: string;
+  /** `NAME:/path[:ro]`. */
+  readonly volumes: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly networks: readonly string[];
+  /** Bytes. */
+  readonly memory: number | null;
+  readonly cpus: number | null;
+  readonly command: readonly string[] | null;
+  readonly build: { readonly memory: number | null; readonly cpus: number | null };
+  /** Whether the application has a webhook. */
+  readonly hook: boolean;
+  /** Who asked for the removal of the application, which then is about to go. */
+  readonly removed_by: string | null;
+  readonly removal_problem: string;
   /** What the user may do: a viewer looks, a deployer also deploys, cancels and rolls back. */
   readonly right: 'viewer' | 'deployer';
 }
@@ -39,6 +53,13 @@ export interface NewApp {
   readonly env?: Readonly<Record<string, string>>;
   readonly restart_policy?: string;
   readonly project?: string;
+  readonly volumes?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly networks?: readonly string[];
+  readonly memory?: number | string;
+  readonly cpus?: number;
+  readonly command?: readonly string[] | string;
+  readonly build?: { readonly memory?: number | string; readonly cpus?: number };
 }
 
 export interface Deployment {

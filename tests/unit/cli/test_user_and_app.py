@@ -147,6 +147,149 @@ def test_applications_are_listed(run: Run) -> None:
     assert "web-1" in table
 
 
+class TestAppEdit:
+    """``mist app edit`` and ``show``, and where the values of variables come from."""
+
+    def test_every_option(self, run: Run, store: Store) -> None:
+        """Each option changes its field; what is not named stays."""
+        git = ("--git", "https://h/r.git", "--branch", "main")
+        run("app", "add", "web", *git, "--env", "KEEP=1", "--label", "a=1")
+        options = (
+            "--name shop --dockerfile d/D --port 80 --restart-policy no --project team "
+            "--volume data:/data --volume conf:/etc/app:ro --label b=2 --network front "
+            "--network back --memory 512m --cpus 0.5 --build-memory 1g --build-cpus 2 --env NEW=2"
+        )
+        done = run("app", "edit", "web", *options.split(), "--command", "serve --port '8 0'")
+        assert done.status == 0, done.err
+        assert "`mist deploy shop`" in done.out
+        shown = json.loads(run("app", "show", "shop", "--json").out)
+        assert shown["volumes"] == ["data:/data", "conf:/etc/app:ro"]
+        assert shown["labels"] == {"a": "1", "b": "2"}
+        assert shown["networks"] == ["front", "back"]
+        assert (shown["memory"], shown["cpus"]) == (512 * 2**20, 0.5)
+        assert shown["build"] == {"memory": 2**30, "cpus": 2.0}
+        assert shown["command"] == ["serve", "--port", "8 0"]
+        assert (shown["branch"], shown["port"], shown["dockerfile"]) == ("main", 80, "d/D")
+        assert shown["env"] == ["KEEP", "NEW"]
+        app = store.apps.by_name("shop")
+        assert app is not None
+        assert app.env == {"KEEP": "1", "NEW": "2"}
+
+    def test_fields_are_cleared(self, run: Run) -> None:
+        """A field can be reset, and single variables and labels removed."""
+        options = "--git https://h/r.git --branch main --port 80 --memory 64m --volume data:/a"
+        run("app", "add", "web", *options.split(), "--env", "A=1", "--env", "B=2", "--label", "c=3")
+        clear = "--clear branch --clear port --clear memory --clear volumes --clear build"
+        assert run("app", "edit", "web", *clear.split(), "--no-env", "A").status == 0
+        assert run("app", "edit", "web", "--no-label", "c", "--clear", "git").status == 0
+        shown = json.loads(run("app", "show", "1", "--json").out)
+        assert [shown[key] for key in ("git_url", "branch", "port", "memory")] == [None] * 4
+        assert (shown["volumes"], shown["labels"], shown["env"]) == ([], {}, ["B"])
+
+    def test_values_that_are_no_arguments(
+        self, run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Values come from files, standard input, or the command's environment."""
+        file = tmp_path / "env"
+        text = '# comment\n\nPLAIN=a = b \n  LEFT=1\r\nQUOTED="x"\nFROM_ENV\nLATE=file\n'
+        file.write_text(text)
+        monkeypatch.setenv("FROM_ENV", "outer")
+        monkeypatch.setenv("MINE", "s3cret")
+        given = ("--env-file", str(file), "--env-file", "-", "--env", "MINE", "--env", "LATE=now")
+        done = run("app", "add", "web", *given, stdin="STDIN=yes\nPLAIN=newer\n")
+        assert done.status == 0, done.err
+        app = store.apps.by_name("web")
+        assert app is not None
+        assert app.env == {
+            "PLAIN": "newer",
+            "LEFT": "1",
+            "QUOTED": '"x"',
+            "FROM_ENV": "outer",
+            "LATE": "now",
+            "STDIN": "yes",
+            "MINE": "s3cret",
+        }
+        key = "-----BEGIN KEY-----\nabc=\n-----END KEY-----\n"
+        done = run("app", "edit", "web", "--env-stdin", "KEY", stdin=key)
+        after = store.apps.by_name("web")
+        assert after is not None
+        assert after.env["KEY"] == key.removesuffix("\n")
+        shown = run("app", "show", "web").out + run("app", "show", "web", "--json").out
+        assert "KEY" in shown
+        assert not {"s3cret", "BEGIN", "outer"} & set(shown.replace('"', " ").split())
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ([], "nothing to change"),
+            (["--env", "UNSET_HERE"], "'UNSET_HERE' has no value"),
+            (["--env-file", "/does/not/exist"], "/does/not/exist cannot be read"),
+            (["--env-file", "-"], "standard input, line 2: the variable 'B' has no value"),
+            (["--env-file", "-", "--env-stdin", "X"], "only once"),
+            (["--env-stdin", "A B"], "not a variable name"),
+            (["--clear", "port", "--port", "80"], "contradicts"),
+            (["--clear", "git"], "a branch needs a Git URL"),
+            (["--volume", "/etc:/etc"], "deployments.host_paths"),
+            (["--memory", "1k"], "at least 6m"),
+            (["--cpus", "nan"], "from 0.01"),
+            (["--label", "mist.app=1"], "reserved"),
+            (["--name", "17"], "not a valid application name"),
+            (["--command", ""], "is empty"),
+        ],
+    )
+    def test_what_is_wrong_changes_nothing(
+        self,
+        run: Run,
+        store: Store,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: list[str],
+        words: str,
+    ) -> None:
+        """A wrong option is refused in one line, and nothing is changed."""
+        monkeypatch.delenv("B", raising=False)
+        run("app", "add", "web", "--git", "https://h/r.git", "--branch", "main")
+        before = store.apps.by_name("web")
+        done = run("app", "edit", "web", *arguments, stdin="A=1\nB\n")
+        assert done.status == 64
+        assert words in done.err
+        assert done.err.count("\n") == 1
+        assert store.apps.by_name("web") == before
+
+
+class TestAppHookAndRemove:
+    """``mist app hook`` and ``remove``."""
+
+    def test_a_secret_is_shown_once(self, run: Run, store: Store) -> None:
+        """The secret is printed when it is made or replaced, and never again."""
+        run("app", "add", "web", "--git", "https://h/r.git")
+        first = run("app", "hook", "web").out.split("Secret: ")[1].split()[0]
+        refused = run("app", "hook", "web")
+        assert (refused.status, "--rotate` replaces it" in refused.err) == (64, True)
+        done = run("app", "hook", "web", "--rotate")
+        assert "/api/hooks/1\n" in done.out
+        app = store.apps.by_name("web")
+        assert app is not None
+        assert app.hook_secret not in {None, first}
+        assert str(app.hook_secret) not in run("app", "show", "web", "--json").out
+        assert run("app", "hook", "web", "--off").status == 0
+        assert run("app", "hook", "web").status == 0
+        run("app", "add", "log", "--container", "box")
+        assert "no Git repository" in run("app", "hook", "log").err
+
+    def test_a_removal_is_confirmed(self, run: Run, store: Store) -> None:
+        """Without an answer nothing happens; without the service the request is kept."""
+        run("app", "add", "web", "--git", "https://h/r.git")
+        asked = run("app", "remove", "web")
+        assert (asked.status, store.apps.removals()) == (1, [])
+        assert "Volumes are kept" in asked.out
+        assert "use --yes" in asked.out
+        done = run("app", "remove", "web", "--yes")
+        assert (done.status, store.apps.removals()) == (75, [1])
+        assert "Mist is not running" in done.err
+        assert "there is no application 'shop'" in run("app", "remove", "shop", "--yes").err
+        assert "is being removed" in run("app", "edit", "web", "--port", "80").err
+
+
 def test_a_grant_names_an_application_and_a_user(run: Run, store: Store) -> None:
     """A grant takes an application's name or id, and a user."""
     run("user", "add", "bob@example.com")

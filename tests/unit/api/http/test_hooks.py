@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -216,6 +217,27 @@ def test_a_body_has_a_size_of_its_own(api: Api, app: App) -> None:
         answer = _send(bounded, target, large)
         assert answer.status_code == 413
         assert "4096 bytes (hooks.body_bytes)" in answer.json["message"]
+
+
+def test_bodies_share_a_bound(api: Api, app: App) -> None:
+    """While one large body is read, another is refused; the place is free again afterwards."""
+    few = HookSettings(body_bytes=4_096, reading_bytes=6_000)
+    bounded = api.with_(settings=Settings(server=SETTINGS.server, hooks=few))
+    large = delivery("GitHub", _secret(app), push("GitHub", commits="x" * 3_000))
+    found = []
+
+    class Slow(io.BytesIO):
+        """A body during whose arrival another one arrives."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            found.append(_send(bounded, app, large).status_code)
+            return super().read(size)
+
+    extras = {"wsgi.input": Slow(large.body), "CONTENT_LENGTH": str(len(large.body))}
+    path = f"/api/hooks/{app.id}"
+    outer = bounded.simulate_post(path, headers=large.headers, extras=extras)
+    assert (outer.status_code, found) == (201, [429])
+    assert _send(bounded, app, large).status_code == 200
 
 
 def test_rates_are_bounded(api: Api, app: App, store: Store) -> None:

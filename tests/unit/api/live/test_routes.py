@@ -364,6 +364,31 @@ class TestSessions:
         stage.sessions.check()
         assert [client.code for client in stage.accepted] == [None, close_codes.SESSION_EXPIRED]
 
+    def test_removed(self, stage: Stage, ada: User, bob: User, app: App) -> None:
+        """Streams of an application that is gone say so, unlike those of a withdrawn right."""
+        other = stage.store.apps.add("other")
+        for each in (app, other):
+            stage.store.apps.grant(each.id, bob.id)
+        stage.ask(f"{DEPLOYMENT}?deploymentId=1", ada)
+        stage.ask(f"{LOGS}?appId={other.id}", bob)
+        stage.store.apps.request_removal(app.id, "ada")
+        stage.sessions.check()
+        assert [client.code for client in stage.accepted] == [None, None]
+        stage.store.apps.remove(app.id)
+        stage.store.apps.revoke(other.id, bob.id)
+        stage.sessions.check()
+        codes = [close_codes.NOT_FOUND, close_codes.PERMISSION_DENIED]
+        assert [client.code for client in stage.accepted] == codes
+        texts = [client.received[-1]["data"]["message"] for client in stage.accepted]
+        assert texts == ["The application was removed", "Permission denied"]
+
+    def test_being_removed(self, stage: Stage, ada: User, app: App) -> None:
+        """The log of an application that is being removed is refused to new clients."""
+        stage.store.apps.request_removal(app.id, "ada")
+        stage.ask(f"{LOGS}?appId=1", ada)
+        assert stage.accepted[0].code == close_codes.NOT_FOUND
+        assert not stage.hub.listeners
+
     def test_store_away(self, stage: Stage, ada: User) -> None:
         """Streams stay open while the store is unavailable."""
         stage.ask(METRICS, ada)

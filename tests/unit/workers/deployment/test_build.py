@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from mist.errors import EngineError
 from mist.settings import EngineSettings, Settings
+from mist.store import BuildLimits
 from tests.support.engine_server import EngineServer
 from workers.deployment import build
 from workers.deployment.build import Progress, Recipe
@@ -168,6 +169,19 @@ def test_the_request_names_everything(tmp_path: Path) -> None:
     assert "networkmode=none" in first
     assert "Content-Length: 7" in fields
     assert not any(field.startswith("X: y") for field in fields)
+
+
+def test_the_request_has_the_limits(tmp_path: Path) -> None:
+    """Limits of memory and processors are those of each step; without them there are none."""
+    archive = tmp_path / "context.tar"
+    archive.write_bytes(b"")
+    recipe = Recipe(archive, "Dockerfile", "mist-app-1:2", {})
+    first = build._request(recipe).decode().split("\r\n")[0]
+    assert "memory" not in first
+    assert "cpu" not in first
+    limits = BuildLimits(memory=64 * 2**20, cpus=0.25)
+    first = build._request(recipe._replace(limits=limits)).decode().split("\r\n")[0]
+    assert "&memory=67108864&cpuperiod=100000&cpuquota=25000 HTTP/1.0" in first
 
 
 class TestBuild:

@@ -1,0 +1,1 @@
+"""Removing an application with everything that deployments made for it."""
