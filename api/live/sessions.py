@@ -26,7 +26,7 @@ class Holder(NamedTuple):
     identity: Identity
     peer: Peer
     app_id: int | None
-    admins_only: bool = False
+    only_admins: bool = False
     """It shows what only admins may see."""
 
     @property
@@ -99,17 +99,17 @@ class SessionWatch:
             # A failing store must not end every stream; the next check catches up.
             log.warning("sessions_not_checked", reason=str(error))
             return
-        for connection, (identity, _, app_id, admins_only) in self._holders.items():
+        for connection, (identity, _, app_id, only_admins) in self._holders.items():
             if identity not in valid:
                 refuse(connection, "Session expired", close_codes.SESSION_EXPIRED)
             elif (app_id is not None and (app_id, identity.user_id) not in permitted) or (
-                admins_only and identity.user_id not in admins
+                only_admins and identity.user_id not in admins
             ):
                 refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
 
     def _admins(self) -> set[int]:
         """Return the present admins, if any connection depends on it."""
-        needed = any(holder.admins_only for holder in self._holders.values())
+        needed = any(holder.only_admins for holder in self._holders.values())
         return self._store.users.admins() if needed else set()
 
     def _watch(self) -> None:
