@@ -45,13 +45,13 @@ class Live(NamedTuple):
         identity: Identity,
         app_id: int | None = None,
         *,
-        admins_only: bool = False,
+        only_admins: bool = False,
     ) -> Connection | None:
         """Open the connection; ``app_id`` is the application that it will show.
 
         If there is no place for it, refuse it and return None.
         """
-        holder = Holder(identity, peer(req), app_id, admins_only)
+        holder = Holder(identity, peer(req), app_id, only_admins)
         # After the upgrade, so that a browser's script can read the reason.
         connection: Connection = req.env["mist.accept"]()
         reason = self.sessions.full(holder, self.settings.streams)
@@ -142,7 +142,7 @@ class ContainerLogRoute:
     ) -> None:
         # Looked up for everybody, so that the time of the answer tells nothing either.
         app = self._live.store.apps.by_container(container)
-        connection = self._live.accept(req, identity, admins_only=identity.admin)
+        connection = self._live.accept(req, identity, only_admins=identity.admin)
         if connection is None:
             return
         if not identity.admin:

@@ -27,7 +27,7 @@ class Holder(NamedTuple):
     identity: Identity
     peer: Peer
     app_id: int | None
-    admins_only: bool = False
+    only_admins: bool = False
     """It shows what only admins may see."""
 
     @property
@@ -110,10 +110,10 @@ class SessionWatch:
             # A failing store must not end every stream; the next check catches up.
             log.warning("sessions_not_checked", reason=str(error))
             return
-        for connection, (identity, _, app_id, admins_only) in self._holders.items():
+        for connection, (identity, _, app_id, only_admins) in self._holders.items():
             if identity not in valid:
                 refuse(connection, "Session expired", close_codes.SESSION_EXPIRED)
-            elif admins_only and identity.user_id not in admins:
+            elif only_admins and identity.user_id not in admins:
                 refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
             elif app_id is None or (app_id, identity.user_id) in permitted:
                 continue
@@ -124,7 +124,7 @@ class SessionWatch:
 
     def _admins(self) -> set[int]:
         """Return the present admins, if any connection depends on it."""
-        needed = any(holder.admins_only for holder in self._holders.values())
+        needed = any(holder.only_admins for holder in self._holders.values())
         return self._store.users.admins() if needed else set()
 
     def _watch(self) -> None:
