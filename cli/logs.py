@@ -15,6 +15,7 @@ from bus.reorder import Gap
 from bus.stream_state import StreamState
 from bus.wire import STATES, Kind, Message
 from cli import terminal
+from cli.remote.choice import chosen_service, remotely
 from cli.state import opened_store
 from mist import close_codes, messages
 from mist.apps import management
@@ -33,12 +34,19 @@ _STILL: Final = frozenset({"created", "exited", "dead", "removing"})
 @click.option("--since", metavar="TIME", help="Begin after this RFC 3339 time.")
 @click.option("--stopped", is_flag=True, help="Show the last lines of a container that stopped.")
 @click.option("--timestamps", is_flag=True, help="Put the engine's time before each line.")
+@remotely
 def command(app: str, tail: str | None, since: str | None, stopped: bool, timestamps: bool) -> None:
     """Follow the container log of APP (its name or id) until it ends.
 
     Lines go to the stream that the container wrote them to, standard output or
     standard error.  Notes about the stream go to standard error.
     """
+    if (service := chosen_service()) is not None:
+        from cli.remote import logs  # noqa: PLC0415
+
+        asked = {"tail": tail, "since": since, "stopped": int(stopped)}
+        with terminal.quiet_ending():
+            raise SystemExit(logs.show(service, app, timestamps, **asked))
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
         lines = log_range(tail, since, settings.streams.tail_lines, prefix="--")
