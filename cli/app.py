@@ -10,6 +10,7 @@ import msgspec
 from cli import app_fields, terminal
 from cli.adopt import adopt
 from cli.app_remove import remove
+from cli.remote.choice import chosen_service, remotely
 from cli.state import opened_store
 from mist import validation
 from mist.apps import management
@@ -36,10 +37,16 @@ command.add_command(remove)
 @command.command()
 @click.argument("name")
 @app_fields.options
+@remotely
 def add(name: str, **given: Any) -> None:
     """Add an application: a running container to watch, or a repository to deploy."""
     # The same type that HTTP uses, so both have the same defaults and checks.
     new = _converted({"name": name, **app_fields.fields(given)}, NewApp)
+    if (service := chosen_service()) is not None:
+        from cli.remote import apps  # noqa: PLC0415 - as for every command from afar
+
+        apps.add(service, new)
+        return
     with opened_store() as store:
         app = management.add(store, new, load_settings().deployments)
     terminal.say(f"Added {app.name}, id {app.id}, container {app.container}.")
@@ -138,8 +145,14 @@ def hook(app: str, rotate: bool, off: bool) -> None:
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@remotely
 def show(as_json: bool) -> None:
     """List the applications."""
+    if (service := chosen_service()) is not None:
+        from cli.remote import apps as remote_apps  # noqa: PLC0415
+
+        remote_apps.show(service, as_json)
+        return
     with opened_store() as store:
         apps = store.apps.all()
     if as_json:
@@ -156,11 +169,17 @@ def show(as_json: bool) -> None:
 @click.argument("app")
 @click.argument("email")
 @click.option("--right", type=click.Choice(RIGHTS), default="deployer", show_default=True)
+@remotely
 def grant(app: str, email: str, right: Right) -> None:
     """Let EMAIL see APP (a name or an id) and, unless a viewer, deploy it.
 
     A new grant takes the place of an earlier one.
     """
+    if (service := chosen_service()) is not None:
+        from cli.remote import apps  # noqa: PLC0415
+
+        apps.grant(service, app, email, right)
+        return
     with opened_store() as store:
         found, user = management.find_app(store, app), management.find_user(store, email)
         store.apps.grant(found.id, user.id, right)
@@ -174,8 +193,14 @@ def grant(app: str, email: str, right: Right) -> None:
 @command.command()
 @click.argument("app")
 @click.argument("email")
+@remotely
 def revoke(app: str, email: str) -> None:
     """Withdraw what `grant` gave EMAIL; open streams of APP end within a minute."""
+    if (service := chosen_service()) is not None:
+        from cli.remote import apps  # noqa: PLC0415
+
+        apps.revoke(service, app, email)
+        return
     with opened_store() as store:
         found, user = management.find_app(store, app), management.find_user(store, email)
         if not store.apps.revoke(found.id, user.id):

@@ -7,6 +7,7 @@ import getpass
 import click
 
 from cli import terminal
+from cli.remote.choice import chosen_service, remotely
 from cli.state import opened_store
 from mist.errors import Conflict, NotFound
 from mist.ids import MAX_ID
@@ -14,8 +15,14 @@ from mist.ids import MAX_ID
 
 @click.command("cancel")
 @click.argument("deployment", type=click.IntRange(1, MAX_ID))
+@remotely
 def command(deployment: int) -> None:
     """Cancel DEPLOYMENT (its number); it fails, and the previous container keeps running."""
+    if (service := chosen_service()) is not None:
+        from cli.remote import deployments  # noqa: PLC0415
+
+        deployments.cancel(service, deployment)
+        return
     with opened_store() as store:
         if not store.deployments.request_cancel(deployment, getpass.getuser()):
             # request_cancel() returns False in both cases.

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from cli import terminal
+from cli.remote.choice import chosen_service, remotely
 from cli.state import opened_store
 from mist.apps import management
 from mist.deployments.records import Reader, closing_records, status_of, text_of
@@ -40,12 +41,18 @@ _PATIENCE_SECONDS: Final = 3.0
     metavar="DEPLOYMENT",
     help="Start the image of an earlier deployment without building.",
 )
+@remotely
 def command(app: str, rollback_to: int | None) -> None:
     """Deploy APP (its name or id) and follow the deployment until it ends.
 
     The exit status is 0 after success and 1 after a failure.  Ctrl-C stops following
     but does not cancel the deployment.
     """
+    if (service := chosen_service()) is not None:
+        from cli.remote import deployments  # noqa: PLC0415
+
+        with terminal.quiet_ending():
+            raise SystemExit(deployments.deploy(service, app, rollback_to))
     paths = resolve_paths()
     with terminal.quiet_ending(), opened_store() as store:
         target = management.find_app(store, app)

@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 import msgspec
@@ -19,6 +19,7 @@ from cli.log_merge import Merger
 from cli.log_printer import Printer
 from cli.log_reader import LogReader
 from cli.log_source import Choice, Source
+from cli.remote.choice import chosen_service, remotely
 from cli.state import opened_store
 from mist import validation
 from mist.apps import management
@@ -30,6 +31,21 @@ from mist.read_request import ReadRequest
 from mist.settings import Settings, load_settings
 from mist.store import Store
 from workers.reader.search import InvalidPattern, line_matcher
+
+# The options that need the reader of older lines, which a command on another machine lacks.
+_LOCAL: Final = ("until", "grep", "ignore_case", "fixed_strings", "invert_match", "follow")
+
+
+def _refuse_remotely(apps: Sequence[str], containers: Sequence[str], given: dict[str, Any]) -> None:
+    """Raise UsageError for what only works on the service's own machine."""
+    if len(apps) != 1 or containers:
+        raise UsageError("with --url, name one application")
+    for name in _LOCAL:
+        if given[name] not in {None, False} or (name == "follow" and given[name] is False):
+            raise UsageError(
+                f"--{name.replace('_', '-')} does not work with --url; run the command on the "
+                "service's machine, or use GET /api/apps/ID/logs"
+            )
 
 
 class Options(NamedTuple):
@@ -75,6 +91,7 @@ class Log(NamedTuple):
 )
 @click.option("--stopped", is_flag=True, help="Show the last lines of a container that stopped.")
 @click.option("--timestamps", is_flag=True, help="Put the engine's time before each line.")
+@remotely
 def command(app: tuple[str, ...], container: tuple[str, ...], **given: Any) -> None:
     """Follow the container logs of each APP (its name or id) until they end.
 
@@ -84,6 +101,14 @@ def command(app: tuple[str, ...], container: tuple[str, ...], **given: Any) -> N
 
     With --since, --until or --grep the log is read from the engine, as far back as it goes.
     """
+    if (service := chosen_service()) is not None:
+        from cli.remote import logs as remote_logs  # noqa: PLC0415
+
+        _refuse_remotely(app, container, given)
+        asked = {name: given[name] for name in ("tail", "since")}
+        asked["stopped"] = int(given["stopped"])
+        with terminal.quiet_ending():
+            raise SystemExit(remote_logs.show(service, app[0], given["timestamps"], **asked))
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
         options = Options(**given)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import click
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -18,14 +18,15 @@ from rich.table import Table
 from rich.text import Text
 
 from bus import topics
-from bus.follower import Follower
+from bus.follower import Follower, Item
 from bus.wire import Kind, Message
 from cli import terminal
+from cli.remote.choice import chosen_service, remotely
 from mist import messages
 from mist.errors import BusError
 from mist.messages import Docker, MetricsSample, Space
 from mist.paths import resolve_paths
-from mist.settings import load_settings
+from mist.settings import MetricsSettings, load_settings
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
@@ -36,22 +37,43 @@ _LATE_SECONDS: Final = 3.0
 @click.command("top")
 @click.option("--once", is_flag=True, help="Print the newest sample and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print samples as JSON, one per line.")
+@remotely
 def command(once: bool, as_json: bool) -> None:
     """Show CPU, memory, disk and Docker counts, updated once a second."""
     # A file or a pipe cannot show a live screen.
     once = once or not (as_json or sys.stdout.isatty())
+    if (service := chosen_service()) is not None:
+        from cli.remote.metrics import remote_metrics  # noqa: PLC0415
+
+        history = MetricsSettings().history_samples
+        # Only a drawing needs more than the newest sample.
+        asked = 1 if once or as_json else history
+        with terminal.quiet_ending(), remote_metrics(service, asked) as remote:
+            _show(remote, once, as_json, history)
+        return
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings(or_defaults=True)
         with Follower(context, paths, settings, topics.METRICS, terminal.STDOUT) as follower:
-            if as_json:
-                _print_json(follower, once)
-            elif once:
-                _print_once(follower)
-            else:
-                _draw(follower, settings.metrics.history_samples)
+            _show(follower, once, as_json, settings.metrics.history_samples)
 
 
-def _samples(follower: Follower, timeout: float) -> list[Message]:
+class Metrics(Protocol):
+    """The source of the samples, on this machine or another."""
+
+    def take(self, timeout: float) -> Sequence[Item]:
+        """Return what arrives next; nothing after ``timeout`` seconds."""
+
+
+def _show(metrics: Metrics, once: bool, as_json: bool, history: int) -> None:
+    if as_json:
+        _print_json(metrics, once)
+    elif once:
+        _print_once(metrics)
+    else:
+        _draw(metrics, history)
+
+
+def _samples(follower: Metrics, timeout: float) -> list[Message]:
     """Return the next samples, or none after ``timeout`` seconds."""
     found = follower.take(timeout)
     return [
@@ -59,7 +81,7 @@ def _samples(follower: Follower, timeout: float) -> list[Message]:
     ]
 
 
-def _first(follower: Follower) -> list[Message]:
+def _first(follower: Metrics) -> list[Message]:
     """Return the history; raise BusError if no sample arrives within a few seconds."""
     deadline = time.monotonic() + _LATE_SECONDS
     while time.monotonic() < deadline:
@@ -68,7 +90,7 @@ def _first(follower: Follower) -> list[Message]:
     raise BusError("no metrics sample has arrived; see `mist status` for the reason")
 
 
-def _print_json(follower: Follower, once: bool) -> None:
+def _print_json(follower: Metrics, once: bool) -> None:
     newest = _first(follower)[-1:]
     while True:
         for message in newest:
@@ -78,12 +100,12 @@ def _print_json(follower: Follower, once: bool) -> None:
         newest = _samples(follower, _LATE_SECONDS)
 
 
-def _print_once(follower: Follower) -> None:
+def _print_once(follower: Metrics) -> None:
     sample = messages.read_metrics(_first(follower)[-1].body)
     Console().print(_figures(sample), soft_wrap=True)
 
 
-def _draw(follower: Follower, history: int) -> None:
+def _draw(follower: Metrics, history: int) -> None:
     samples = deque(map(_decode, _first(follower)), maxlen=history)
     # Redrawn once per sample.
     with Live(dashboard(list(samples)), auto_refresh=False, screen=True) as live:

@@ -1,0 +1,88 @@
+"""Follow a stream of another machine: connect again where it broke off."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from cli import terminal
+from cli.remote.service import RemoteService, Unreachable
+from mist import close_codes
+
+# Between two looks whether the reader of standard output has gone, in seconds.
+_LOOK_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 0.5
+_MAX_PAUSE_SECONDS: Final = 15.0
+
+# The server goes away, reloads, or the connection broke without a close frame.
+_AGAIN: Final = frozenset(
+    {close_codes.GOING_AWAY, close_codes.SERVICE_RESTART, close_codes.INTERNAL_ERROR, 1006}
+)
+
+
+class StreamEnded(Exception):
+    """The stream is over; ``code`` is that of the close frame."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def follow(
+    service: RemoteService, path: str, parameters: Callable[[], dict[str, object]]
+) -> Iterator[bytes]:
+    """Yield messages until StreamEnded; connect again after a connection that broke.
+
+    ``parameters`` are asked for before each connection, so that they can name the place to
+    continue.  Only the first connection must succeed.
+    """
+    began, pause = False, _PAUSE_SECONDS
+    while True:
+        try:
+            with service.stream(path, **parameters()) as stream:
+                began = True
+                for message in _messages(stream):
+                    pause = _PAUSE_SECONDS
+                    yield message
+        except Unreachable:
+            if not began:
+                raise
+        except StreamEnded as ended:
+            if ended.code not in _AGAIN:
+                raise
+        if pause == _PAUSE_SECONDS:
+            terminal.note(f"mist: the connection to {service.url} broke; trying again")
+        time.sleep(pause)
+        pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+
+
+def receive(stream: ClientConnection, seconds: float) -> bytes | None:
+    """Return the next message, or None after ``seconds``; raise StreamEnded at the end."""
+    try:
+        message = stream.recv(timeout=seconds)
+    except TimeoutError:
+        return None
+    except ConnectionClosed as closed:
+        raise StreamEnded(closed.rcvd.code if closed.rcvd else 1006) from None
+    return message.encode() if isinstance(message, str) else message
+
+
+def _messages(stream: ClientConnection) -> Iterator[bytes]:
+    while True:
+        message = receive(stream, _LOOK_SECONDS)
+        if message is not None:
+            yield message
+        elif _reader_gone():
+            raise BrokenPipeError
+
+
+def _reader_gone() -> bool:
+    """Return True if standard output is a pipe that nobody reads any more (poll(2), POLLERR)."""
+    poll = select.poll()
+    poll.register(terminal.STDOUT, 0)
+    return bool(poll.poll(0))

@@ -1,0 +1,189 @@
+"""A service on another machine: its HTTP API and its streams, with a token."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import requests
+from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from cli import terminal
+from mist.errors import Exit, MistError, NotFound, UsageError
+from mist.ids import parse_id
+
+_SECONDS: Final = 30.0
+# A line has at most 1 MiB, and JSON may write each byte as six.
+_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_STATUSES: Final = {
+    400: Exit.USAGE,
+    401: Exit.NO_PERMISSION,
+    403: Exit.NO_PERMISSION,
+    404: Exit.USAGE,
+    409: Exit.USAGE,
+}
+
+
+class RemoteError(MistError):
+    """The service on the other machine refuses a request, or cannot be reached."""
+
+    def __init__(self, text: str, exit_status: Exit = Exit.UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.exit_status = exit_status
+
+
+class Unreachable(RemoteError):
+    """No connection; a later attempt may succeed."""
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Add the token, and keep requests from using a password of ~/.netrc instead."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class RemoteService:
+    """A service; certificates are checked against the system's CAs, or SSL_CERT_FILE."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = _checked(url)
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise UsageError("the token has characters that no token has; copy it again")
+        self._token = token
+        self._session = requests.Session()
+        self._trusted = _authorities()
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Return the ``data`` of the answer; raise RemoteError with the service's reason."""
+        try:
+            answer = self._session.request(
+                method,
+                f"{self.url}{path}",
+                json=body,
+                auth=_Bearer(self._token),
+                timeout=_SECONDS,
+                verify=self._trusted,
+                allow_redirects=False,  # the token is for this address only
+            )
+        except requests.exceptions.SSLError as error:
+            raise self._untrusted(error) from None
+        except requests.RequestException as error:
+            raise self._unreachable(error) from None
+        if answer.is_redirect:
+            raise RemoteError(
+                f"{self.url} redirects to {answer.headers['Location'][:200]}; use that address"
+            )
+        return self._data(answer.status_code, answer.content)
+
+    def find_app(self, text: str) -> dict[str, Any]:
+        """Return the application with this name or id, or raise NotFound."""
+        apps: list[dict[str, Any]] = self.call("GET", "/api/apps")
+        for app in (*(app for app in apps if app["name"] == text), *apps):
+            if app["name"] == text or app["id"] == parse_id(text):
+                return app
+        raise NotFound(
+            f"there is no application {text[:80]!r} that this token may see at {self.url}; "
+            "`mist app list` lists them"
+        )
+
+    @contextmanager
+    def stream(self, path: str, **parameters: object) -> Iterator[ClientConnection]:
+        """Open a stream; raise RemoteError if it is refused, Unreachable if it may be retried."""
+        query = urlencode({name: value for name, value in parameters.items() if value is not None})
+        secure = self.url.startswith("https://")
+        try:
+            stream = connect(
+                f"ws{self.url.removeprefix('http')}{path}" + (f"?{query}" if query else ""),
+                ssl=ssl.create_default_context() if secure else None,
+                additional_headers={"Authorization": f"Bearer {self._token}"},
+                open_timeout=_SECONDS,
+                max_size=_MESSAGE_BYTES,
+            )
+        except InvalidStatus as refused:
+            self._data(refused.response.status_code, bytes(refused.response.body or b""))
+            raise Unreachable(f"{self.url} does not answer as Mist does") from None
+        except ssl.SSLError as error:
+            raise self._untrusted(error) from None
+        except (OSError, EOFError, InvalidHandshake) as error:
+            raise self._unreachable(error) from None
+        with stream:
+            yield stream
+
+    def _data(self, status: int, body: bytes) -> Any:
+        """Return the data of a successful answer, or raise RemoteError."""
+        try:
+            envelope = msgspec.json.decode(body, type=_Envelope)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            kind = Unreachable if status in {502, 503, 504} else RemoteError
+            raise kind(
+                f"{self.url} does not answer as Mist does (HTTP status {status}); check the "
+                "address, and the proxy in front of Mist"
+            ) from None
+        if envelope.success and status < 400:
+            return envelope.data
+        if status in {429, 502, 503, 504}:
+            raise Unreachable(f"{self.url}: {envelope.message}")
+        raise RemoteError(f"{self.url}: {envelope.message}", _STATUSES.get(status, Exit.FAILURE))
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return Unreachable(f"{self.url} cannot be reached: {_reason(error)}")
+
+    def _untrusted(self, error: Exception) -> RemoteError:
+        return RemoteError(
+            f"{self.url} has no certificate that can be trusted: {_reason(error)}; for a private "
+            "CA, set SSL_CERT_FILE to the file with its certificate"
+        )
+
+
+class _Envelope(msgspec.Struct):
+    """The body of every answer of the API."""
+
+    success: bool
+    message: str
+    data: Any = None
+
+
+def _checked(url: str) -> str:
+    """Return the address without a slash at its end, or raise UsageError."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query:
+        raise UsageError(f"{url[:200]!r} is not the address of a service such as https://mist.lan")
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        terminal.note(f"mist: the token goes to {host} without encryption; use https://")
+    return url.rstrip("/")
+
+
+def _authorities() -> str | bool:
+    """Return where the certificates of trusted CAs are: what OpenSSL and so the streams use."""
+    named = os.environ.get("SSL_CERT_FILE")
+    if named and not os.path.isfile(named):
+        raise UsageError(f"SSL_CERT_FILE names {named!r}, which is not a file")
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath or True
+
+
+def _reason(error: BaseException) -> str:
+    """Return the innermost reason: the libraries wrap it in their own words."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
