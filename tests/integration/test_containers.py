@@ -156,11 +156,9 @@ def test_engine_tells_the_same_as_the_cgroup(engine: PrivateEngine, container: s
         ours, theirs = local.read(), told.read()
         assert ours is not None
         assert theirs is not None
-        assert ours._replace(at=0, cpu=0, memory_used=0) == theirs._replace(
-            at=0, cpu=0, memory_used=0
-        )
         # Once it sleeps, nothing changes any more.
-        return abs(ours.memory_used - theirs.memory_used) < 10_000 and ours.cpu == theirs.cpu > 0
+        near = abs(ours.memory_used - theirs.memory_used) < 10_000
+        return near and ours._replace(at=0, memory_used=0) == theirs._replace(at=0, memory_used=0)
 
     wait_until(same, "the same figures")
     engine.client.kill(container)
@@ -172,7 +170,7 @@ def test_engine_tells_the_same_as_the_cgroup(engine: PrivateEngine, container: s
 def test_only_admins_learn_of_containers(
     service: Service, admin: str, engine: PrivateEngine, container: str, open_client: OpenClient
 ) -> None:
-    """A viewer sees the figures of their application, and of nothing else, as long as they may."""
+    """A user learns nothing about containers without access to their application."""
     engine.run(container, "sleep 1000")
     app_id = service.add_app(container, container)
     email = f"{container}@example.com"
@@ -195,11 +193,6 @@ def test_only_admins_learn_of_containers(
     assert requests.get(url, timeout=30).status_code == 401
     answer = requests.get(url, headers={"Cookie": admin}, timeout=30).json()
     assert (container, app_id) in {(each["name"], each["app_id"]) for each in answer["data"]}
-    service.mist("app", "grant", container, email)
-    client = open_client(routes[3], cookie)
-    client.wait_for(lambda _: client.of_type("stats"))
-    service.mist("app", "revoke", container, email)
-    assert client.wait_closed(60) == 4403
 
 
 @pytest.mark.parametrize(
@@ -230,11 +223,17 @@ def test_wrong_queries(
 def test_trouble(
     own_engine: PrivateEngine, make_service: MakeService, open_client: OpenClient
 ) -> None:
-    """A container that is removed, and an engine that goes away and comes back."""
-    service = make_service(
-        own_engine, {"collector.restart_seconds": 1.0, "collector.linger_seconds": 0.5}
-    )
+    """A right that is withdrawn, a container that is removed, and an engine that goes away."""
+    brief: dict[str, object] = {
+        "collector.restart_seconds": 1.0,
+        "collector.linger_seconds": 0.5,
+    }
+    service = make_service(own_engine, brief | {"auth.check_seconds": 1.0})
     admin = service.login()
+    service.add_user("viewer@example.com", "correct horse battery")
+    service.add_app("app", "stays")
+    service.mist("app", "grant", "app", "viewer@example.com")
+    cookie = service.login("viewer@example.com", "correct horse battery")
     own_engine.run("gone", "sleep 1000")
     own_engine.run("stays", "sleep 1000")
 
@@ -245,6 +244,10 @@ def test_trouble(
     client = open_client(listed, admin)
     for each in (gone, stays, client):
         wait_until(partial(each.of_type, "stats"), "figures")
+    viewer = open_client(service.ws_url("container/stats", appId=1), cookie)
+    wait_until(partial(viewer.of_type, "stats"), "figures")
+    service.mist("app", "revoke", "app", "viewer@example.com")
+    assert viewer.wait_closed() == 4403
     own_engine.client.restart("gone", timeout=0)
     gone.wait_for(lambda _: len(gone.of_type("status")) >= 2)
     own_engine.remove("gone")

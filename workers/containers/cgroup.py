@@ -44,7 +44,10 @@ class Layout(Protocol):
 
 
 class Files:
-    """Open files, each known by a name; one that does not exist reads as empty."""
+    """Open files, each known by a name; one that does not exist reads as empty.
+
+    The file named ``needed`` has to exist.
+    """
 
     def __init__(self, paths: Mapping[str, Path], needed: str) -> None:
         self._open: dict[str, int] = {}
@@ -54,7 +57,7 @@ class Files:
                     self._open[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 except FileNotFoundError:
                     # The kernel may have been built without this controller.
-                    if name in needed.split():
+                    if name == needed:
                         raise
         except OSError:
             self.close()
@@ -97,7 +100,7 @@ class Version1:
                 if recursive.exists()
                 else block / "blkio.throttle.io_service_bytes",
             },
-            needed="cpu usage stat limit",
+            needed="cpu",
         )
         self.close = self._files.close
 
@@ -109,9 +112,9 @@ class Version1:
         return Reading(
             now,
             cpu,
-            without_cache(int(read("usage")), number(_INACTIVE_V1, read("stat"))),
+            without_cache(int(read("usage") or 0), number(_INACTIVE_V1, read("stat"))),
             # Without a limit the file has the largest number of pages.
-            min(int(read("limit")), self._memory),
+            min(int(read("limit") or 0), self._memory),
             0,
             0,
             block.get(b"Read", 0),
@@ -134,7 +137,7 @@ class Version2:
             "block": "io.stat",
         }
         paths = {name: folder / file for name, file in names.items()}
-        self._files = Files(paths, needed="cpu usage stat limit")
+        self._files = Files(paths, needed="cpu")
         self.close = self._files.close
 
     def read(self) -> Reading:
@@ -146,8 +149,8 @@ class Version2:
         return Reading(
             now,
             cpu,
-            without_cache(int(read("usage")), number(_INACTIVE_V2, read("stat"))),
-            self._memory if limit == b"max" else min(int(limit), self._memory),
+            without_cache(int(read("usage") or 0), number(_INACTIVE_V2, read("stat"))),
+            self._memory if limit == b"max" else min(int(limit or 0), self._memory),
             0,
             0,
             block.get(b"r", 0),
@@ -256,8 +259,8 @@ class CgroupMeter:
 
 
 def layout(found: Mapping[str, Path], memory: int) -> Layout:
-    """Return the files of the version that counts memory; raise NotLocal if neither does."""
-    if "memory" in found:
+    """Return the files of the version that counts processor time; NotLocal if neither does."""
+    if "cpuacct" in found:
         return Version1(found, memory)
     if "" in found:
         return Version2(found[""], memory)

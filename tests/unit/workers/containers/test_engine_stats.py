@@ -51,6 +51,13 @@ def test_parts_that_are_missing() -> None:
 
 
 @pytest.mark.parametrize("memory", [{}, None, {"stats": {}}])
-def test_container_that_does_not_run(memory: object) -> None:
-    """The engine answers with zeros."""
-    assert reading_of(ANSWER | {"memory_stats": memory}) is None
+def test_kernel_that_does_not_count_memory(memory: object) -> None:
+    """The other figures are there."""
+    reading = reading_of(ANSWER | {"memory_stats": memory})
+    assert reading is not None
+    assert (reading.cpu, reading.memory_used, reading.memory_limit) == (77, 0, 0)
+
+
+def test_container_that_does_not_run() -> None:
+    """The engine answers with zeros, also for the time."""
+    assert reading_of({"read": "0001-01-01T00:00:00Z", "memory_stats": {}}) is None
