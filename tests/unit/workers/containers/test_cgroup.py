@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from workers.containers import cgroup
-from workers.containers.cgroup import CgroupMeter, Layout, NotLocal, Version1, Version2
+from workers.containers.cgroup import CgroupMeter, NotLocal
+from workers.containers.layouts import Layout, Version1, Version2
 
 ID = "3a0d18a1ede0" * 5 + "3333"
 HOST = 8 * 2**30
