@@ -14,30 +14,37 @@ from typing import Final, Literal, NamedTuple, cast
 from mist.ids import MAX_ID
 from mist.validation import CONTAINER_NAME
 
-TopicKind = Literal["container", "deployment", "metrics"]
+TopicKind = Literal["container", "deployment", "metrics", "containers", "stats"]
 
 METRICS: Final = b"metrics/system"
+STATS: Final = b"stats/"
+CONTAINERS: Final = b"containers/host"
+"""The list of the host's containers, and their figures."""
 
 # The beginnings of topics.  Their length is bounded, because libzmq takes some hundred bytes
 # of memory for each byte of a subscription.
-_KINDS: Final = (b"container/name:", b"deployment/", b"metrics/")
+_KINDS: Final = (b"container/name:", b"deployment/", b"metrics/", b"containers/", b"stats/")
+_NAME: Final = CONTAINER_NAME.encode()
 _PREFIX = re.compile(
-    rb"(?:container|deployment)/(?:[1-9][0-9]{0,18}(?:/[a-z]{0,16})?)?|metrics/[a-z]{0,16}"
+    rb"(?:container|deployment)/(?:[1-9][0-9]{0,18}(?:/[a-z]{0,16})?)?"
     # An unfinished name may have a single character.
-    rb"|container/name:(?:[A-Za-z0-9]|%b(?:/[a-z]{0,16})?)" % CONTAINER_NAME.encode()
+    rb"|container/name:(?:[A-Za-z0-9]|%b(?:/[a-z]{0,16})?)"
+    rb"|(?:metrics|containers)/[a-z]{0,16}|stats/(?:%b(?:/[a-z]{0,16})?)?" % (_NAME, _NAME)
 )
 
 # The ids of the store: at most 19 digits (mist/ids.py), without leading zeros.
 _DEMAND = re.compile(rb"(container|deployment)/([1-9][0-9]{0,18})/")
-_NAMED = re.compile(rb"container/name:(%b)/" % CONTAINER_NAME.encode())
+_NAMED = re.compile(rb"container/name:(%b)/" % _NAME)
+_STATS = re.compile(rb"stats/(%b)/" % _NAME)
 
 
 class Demand(NamedTuple):
-    """The container or deployment whose log a subscription asks for."""
+    """What a subscription asks for: a log, the list of containers, or a container's figures."""
 
     kind: TopicKind
     id: int = 0
-    """The id of the application or of the deployment; 0 for a container by its name."""
+    """The application's or the deployment's, for the kinds ``container`` and ``deployment``;
+    0 for a container by its name."""
     name: str = ""
     """The name of a container, which need not be an application's."""
 
@@ -57,6 +64,11 @@ def deployment_log(deployment_id: int) -> bytes:
     return b"deployment/%d/log" % deployment_id
 
 
+def container_stats(name: str) -> bytes:
+    """Return the topic of the figures of the container with this name."""
+    return b"stats/%b/samples" % name.encode()
+
+
 def is_prefix(subscription: bytes) -> bool:
     """Return True if a topic of the bus can begin with ``subscription``, which may be empty."""
     return bool(_PREFIX.fullmatch(subscription)) or any(
@@ -68,8 +80,13 @@ def demand(subscription: bytes) -> Demand | None:
     """Return the demand of ``subscription``, a prefix of topics; None if it demands nothing.
 
     A prefix that does not name one container or deployment, such as ``container/`` or the
-    empty prefix, receives whatever is published.
+    empty prefix, receives whatever is published.  ``containers/`` names a single topic.
     """
+    if subscription.startswith(b"containers/"):
+        return Demand("containers")
+    named = _STATS.match(subscription)
+    if named is not None:
+        return Demand("stats", name=named[1].decode())
     # Otherwise one curious tap would start a collector for every container.
     if named := _NAMED.match(subscription):
         return Demand("container", name=named[1].decode())

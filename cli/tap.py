@@ -17,7 +17,10 @@ from mist.settings import load_settings
 from mist.validation import CONTAINER_NAME
 
 # Without the closing slash, container/1 would also match container/10/.
-_UNFINISHED = re.compile(rf"(container|deployment)(/[1-9][0-9]*|/name:{CONTAINER_NAME})?")
+_UNFINISHED = re.compile(
+    rf"(?:container|deployment)(?P<id>/[1-9][0-9]*|/name:{CONTAINER_NAME})?"
+    rf"|stats(?P<name>/{CONTAINER_NAME})?|(?P<all>containers)"
+)
 
 
 @click.command("tap")
@@ -26,13 +29,14 @@ def command(topic: str) -> None:
     """Print the messages under TOPIC, a prefix such as metrics/ or container/1/.
 
     Subscribing to container/ID/ starts the collector of that application's log, and
-    container/name:NAME/ that of any container of the host.  An empty TOPIC prints every
-    message on the bus and starts nothing.
+    container/name:NAME/ that of any container of the host; containers/ starts that of the
+    host's containers, and stats/NAME/ that of one container's figures.  An empty TOPIC prints
+    every message on the bus and starts nothing.
     """
     if not topics.is_prefix(topic.encode()):
         raise UsageError(
             f"no topic begins with {topic!r}; use container/ID/, container/name:NAME/, "
-            "deployment/ID/ or metrics/"
+            "deployment/ID/, metrics/, containers/ or stats/NAME/"
         )
     if hint := _hint(topic):
         terminal.note(hint)
@@ -50,7 +54,7 @@ def _hint(topic: str) -> str:
     match = _UNFINISHED.fullmatch(topic)
     if match is None:
         return ""
-    missing = "/" if match[2] else "/ID/"
+    missing = "/" if match.lastgroup else "/NAME/" if topic == "stats" else "/ID/"
     return f"mist: {topic!r} starts no collector; try {topic + missing!r}"
 
 

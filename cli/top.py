@@ -1,4 +1,4 @@
-"""``mist top``: show the host's metrics live in the terminal."""
+"""``mist top``: show the host's metrics and its containers live in the terminal."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from bus.follower import Follower, Item
 from bus.wire import Kind, Message
 from cli import terminal
 from cli.remote.choice import chosen_service, remotely
+from cli.terminal import human
+from cli.top_containers import Containers
 from mist import messages
 from mist.errors import BusError
 from mist.messages import Docker, MetricsSample, Space
@@ -39,7 +41,10 @@ _LATE_SECONDS: Final = 3.0
 @click.option("--json", "as_json", is_flag=True, help="Print samples as JSON, one per line.")
 @remotely
 def command(once: bool, as_json: bool) -> None:
-    """Show CPU, memory, disk and Docker counts, updated once a second."""
+    """Show CPU, memory, disk, Docker counts and all containers, updated once a second.
+
+    The containers are only shown live, because nothing collects them otherwise.
+    """
     # A file or a pipe cannot show a live screen.
     once = once or not (as_json or sys.stdout.isatty())
     if (service := chosen_service()) is not None:
@@ -54,7 +59,11 @@ def command(once: bool, as_json: bool) -> None:
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings(or_defaults=True)
         with Follower(context, paths, settings, topics.METRICS, terminal.STDOUT) as follower:
-            _show(follower, once, as_json, settings.metrics.history_samples)
+            if once or as_json:
+                _show(follower, once, as_json, settings.metrics.history_samples)
+            else:
+                with Follower(context, paths, settings, topics.CONTAINERS) as containers:
+                    _draw(follower, settings.metrics.history_samples, Containers(containers))
 
 
 class Metrics(Protocol):
@@ -105,14 +114,18 @@ def _print_once(follower: Metrics) -> None:
     Console().print(_figures(sample), soft_wrap=True)
 
 
-def _draw(follower: Metrics, history: int) -> None:
+def _draw(follower: Metrics, history: int, containers: Containers | None = None) -> None:
     samples = deque(map(_decode, _first(follower)), maxlen=history)
     # Redrawn once per sample.
     with Live(dashboard(list(samples)), auto_refresh=False, screen=True) as live:
         while True:
             arrived = _samples(follower, _LATE_SECONDS)
             samples.extend(map(_decode, arrived))
-            live.update(dashboard(list(samples), late=not arrived), refresh=True)
+            shown: RenderableType = dashboard(list(samples), late=not arrived)
+            if containers is not None:
+                containers.take()
+                shown = Group(shown, containers.table())
+            live.update(shown, refresh=True)
 
 
 def _decode(message: Message) -> MetricsSample:
@@ -154,15 +167,6 @@ def _gauge(percent: float) -> tuple[ProgressBar, str]:
 
 def _bytes(space: Space) -> str:
     return f"{human(space.used)} of {human(space.total)}"
-
-
-def human(number: float) -> str:
-    """Format a number of bytes with at most four digits: ``4.0 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.1f} {unit}" if unit != "B" else f"{number:.0f} B"
-        number /= 1024
-    return f"{number:.1f} TiB"
 
 
 def _docker(counts: Docker) -> Text:

@@ -30,7 +30,17 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-ProcessKind = Literal["broker", "tap", "metrics", "container", "deployment", "reader", "removal"]
+ProcessKind = Literal[
+    "broker",
+    "tap",
+    "metrics",
+    "container",
+    "containers",
+    "stats",
+    "deployment",
+    "reader",
+    "removal",
+]
 
 # How long a worker may take to load its modules; those of a deployment are many.
 _LOAD_SECONDS: Final = 30.0
@@ -55,14 +65,15 @@ class Assignment(NamedTuple):
     reason: str = ""
     """Why the supervisor ended the predecessor; empty if it ended by itself."""
     container: str = ""
-    """The name of a container whose log is collected without an application."""
+    """The name of the container whose log is collected without an application, or whose figures."""
 
     @property
     def name(self) -> str:
         """The name in the supervisor's table, such as ``container/12``."""
-        if self.container:
-            return f"{self.kind}/name:{self.container}"
-        return f"{self.kind}/{self.target}" if self.target else self.kind
+        target = str(self.target or self.container)
+        if self.kind == "container" and self.container:
+            target = f"name:{self.container}"
+        return f"{self.kind}/{target}" if target else self.kind
 
 
 def run(

@@ -1,6 +1,7 @@
 """The facts about applications that the collectors see, kept in step with the store.
 
-A collector of a container that is known by its name alone has the same facts, with this name.
+A collector of a container that is known by its name alone, or of its figures, has the same
+facts, with this name.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import msgspec
 from mist.errors import StoreError
 from mist.noticeboard import AppFacts, Notice, Noticeboard
 
-# An application's id, or the name of a container without an application.
-Source = int | str
+# An application's id, or the kind of the collector and the name of its container.
+Source = int | tuple[str, str]
 
 # The applications in one query; SQLite takes up to 32,766 (SQLITE_MAX_VARIABLE_NUMBER).
 _QUERY: Final = 10_000
@@ -29,7 +30,7 @@ class AppLookup(Protocol):
 
 
 class Notices:
-    """The notices of the running collectors, one for each source of a log."""
+    """The notices of the running collectors, one for each of them."""
 
     def __init__(self, apps: AppLookup, installation: str = "") -> None:
         self._apps = apps
@@ -95,13 +96,13 @@ class Notices:
 
     def _read(self, sources: Collection[Source]) -> dict[Source, AppFacts]:
         app_ids = [source for source in sources if isinstance(source, int)]
-        names = [source for source in sources if isinstance(source, str)]
+        names = [source for source in sources if not isinstance(source, int)]
         asked = {*app_ids, *(self._deploying if names else ())}
         found = self._apps.containers(asked) if asked else {}
         replaced = {found.get(app_id) for app_id in self._deploying}
         facts: dict[Source, AppFacts] = {
-            name: AppFacts(name, name in replaced, installation=self._installation)
-            for name in names
+            (kind, name): AppFacts(name, name in replaced, installation=self._installation)
+            for kind, name in names
         }
         for app_id in app_ids:
             deploying = app_id in self._deploying

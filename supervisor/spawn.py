@@ -59,7 +59,7 @@ class Spawner:
             # see the end of the broker.
             with self._link.renew() as pipe:
                 return self._fork_server.start(process.run, (*arguments, pipe))
-        if spec.kind == "container":
+        if spec.kind in {"container", "stats"}:
             return self._collector(spec, arguments)
         if spec.kind == "reader" and self._readers is not None:
             arguments += self._readers.assigned
@@ -72,7 +72,7 @@ class Spawner:
         self._beats.close()
 
     def _collector(self, spec: Spec, arguments: tuple[object, ...]) -> Worker:
-        source = spec.container or spec.target
+        source = (str(spec.kind), spec.container) if spec.container else spec.target
 
         def closed() -> None:
             self._notices.close(source)

@@ -56,7 +56,7 @@ class Spec(NamedTuple):
     reason: str = ""
     """Why the supervisor ended the process before; for the one that resumes its work."""
     container: str = ""
-    """The name of a container whose log is collected without an application."""
+    """The name of the container whose log is collected without an application, or whose figures."""
 
 
 def fork_server(settings: Settings) -> Spec:
@@ -121,6 +121,42 @@ def named_container(settings: Settings, container: str) -> Spec:
     return spec._replace(name=name(Demand("container", name=container)), container=container)
 
 
+def containers(settings: Settings) -> Spec:
+    """Return the specification of the collector of the host's containers."""
+    return _worker(settings, "containers", 0, Policy.PERMANENT, Phase.COLLECTORS)
+
+
+def stats(settings: Settings, container_name: str) -> Spec:
+    """Return the specification of the collector of a container's figures."""
+    spec = _worker(settings, "stats", 0, Policy.PERMANENT, Phase.COLLECTORS)
+    return spec._replace(
+        name=name(Demand("stats", name=container_name)),
+        container=container_name,
+        # One package has both collectors, because they read the same figures.
+        entry="workers.containers.main:stats",
+    )
+
+
+def of_demand(settings: Settings, demand: Demand) -> Spec:
+    """Return the specification of the child that serves a demand."""
+    if demand.kind == "containers":
+        return containers(settings)
+    if demand.kind == "stats":
+        return stats(settings, demand.name)
+    if demand.kind == "deployment":
+        return deployment(settings, demand.id)
+    return named_container(settings, demand.name) if demand.name else container(settings, demand.id)
+
+
+def demand_of(spec: Spec) -> Demand | None:
+    """Return the demand that a collector serves; None for other children."""
+    if spec.kind == "container":
+        return Demand("container", spec.target, spec.container)
+    if spec.kind == "containers":
+        return Demand("containers")
+    return Demand("stats", name=spec.container) if spec.kind == "stats" else None
+
+
 def deployment(settings: Settings, deployment_id: int) -> Spec:
     """Return the specification of the runner of a deployment."""
     spec = _worker(settings, "deployment", deployment_id, Policy.ONE_SHOT, Phase.COLLECTORS)
@@ -144,14 +180,10 @@ def removal(settings: Settings, app_id: int) -> Spec:
 
 def name(demand: Demand) -> str:
     """Return the name of the child that serves a demand."""
-    return f"{demand.kind}/name:{demand.name}" if demand.name else f"{demand.kind}/{demand.id}"
-
-
-def of_demand(settings: Settings, demand: Demand) -> Spec:
-    """Return the specification of the child that serves a demand."""
-    if demand.kind == "deployment":
-        return deployment(settings, demand.id)
-    return named_container(settings, demand.name) if demand.name else container(settings, demand.id)
+    if demand.kind == "container" and demand.name:
+        return f"{demand.kind}/name:{demand.name}"
+    target = demand.id or demand.name
+    return f"{demand.kind}/{target}" if target else demand.kind
 
 
 def topic(spec: Spec) -> bytes:
@@ -161,6 +193,10 @@ def topic(spec: Spec) -> bytes:
         return topics.named_log(named) if named else topics.container_log(spec.target)
     if spec.kind == "deployment":
         return topics.deployment_log(spec.target)
+    if spec.kind == "containers":
+        return topics.CONTAINERS
+    if spec.kind == "stats":
+        return topics.container_stats(spec.container)
     return topics.METRICS if spec.kind == "metrics" else b""
 
 

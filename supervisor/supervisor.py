@@ -52,6 +52,14 @@ class Effects(NamedTuple):
     removals: Removals | None = None
 
 
+# The collectors, which exist as long as there is a demand for what they collect, and what
+# clients are told of one that cannot run.
+_COLLECTORS: Final[dict[str | None, str]] = {
+    "container": "log collector",
+    "containers": "container collector",
+    "stats": "statistics collector",
+}
+
 # The applications that do not exist, of which so many are looked for at a time.
 _ABSENT: Final = 100
 
@@ -110,7 +118,7 @@ class Supervisor:
         if demand.kind == "deployment":
             # A client may watch a deployment that was just created; read the queue at once.
             self._next_look = self._effects.clock()
-        elif demand.kind == "container":
+        elif demand.kind in _COLLECTORS:
             self._want(demand)
 
     def broker_restarted(self) -> None:
@@ -202,10 +210,9 @@ class Supervisor:
 
     def _refused_start(self, child: Child) -> None:
         """Tell the subscribers of a collector that the system is short of something."""
-        if child.spec.kind == "container":
-            self._refuse(
-                specs.topic(child.spec), f"The log collector {child.why}; it is tried again"
-            )
+        if child.spec.kind in _COLLECTORS:
+            called = _COLLECTORS[child.spec.kind]
+            self._refuse(specs.topic(child.spec), f"The {called} {child.why}; it is tried again")
 
     def _failed(self, child: Child) -> None:
         # A failed collector stays in the table, so that new subscribers do not restart it.
@@ -215,8 +222,8 @@ class Supervisor:
             self.stop(child.exit_status)
         elif spec.kind == "deployment" and self._effects.scheduler is not None:
             self._effects.scheduler.lost(spec.target)
-        elif spec.kind == "container":
-            self._refuse(specs.topic(spec), f"The log collector failed: {child.why}")
+        elif spec.kind in _COLLECTORS:
+            self._refuse(specs.topic(spec), f"The {_COLLECTORS[spec.kind]} failed: {child.why}")
 
     def _remove(self, child: Child) -> None:
         spec = child.spec
@@ -226,17 +233,17 @@ class Supervisor:
             # Viewers may still ask for replays; _unwanted drops the topic after the last one.
             if not self._demands.known(Demand("deployment", spec.target)):
                 self._forget(specs.topic(spec))
-        elif spec.kind == "container":
-            # Without a collector, the log moves on and the broker's memory becomes outdated.
+        elif (demand := specs.demand_of(spec)) is not None:
+            # Without a collector, its source moves on and the broker's memory becomes outdated.
             self._forget(specs.topic(spec))
-            self._want_again(Demand("container", spec.target, spec.container))
+            self._want_again(demand)
 
     def _want(self, demand: Demand) -> None:
-        """Handle a new subscription to a container's log."""
+        """Handle a new subscription to what a collector publishes."""
         if specs.name(demand) in self.children:
             return
         # Only a collector can find out if the engine has a container of this name.
-        if demand.name or self._effects.exists(demand.id):
+        if demand.kind != "container" or demand.name or self._effects.exists(demand.id):
             self._absent.pop(demand, None)
             self._collect(demand)
         else:
@@ -279,13 +286,19 @@ class Supervisor:
             self._refuse(specs.topic(spec), "Too many collectors")
 
     def _room(self, demand: Demand) -> bool:
-        """Return True if another collector may run for this demand."""
+        """Return True if another collector of this kind may run; logs and figures apart."""
         limits = self._settings.collector
-        running = [c.spec for c in self.children.values() if c.spec.kind == "container"]
-        if len(running) >= limits.max_running:
+        limit = {
+            "container": limits.max_running,
+            "stats": self._settings.containers.max_running,
+        }.get(demand.kind, 1)
+        running = [c.spec for c in self.children.values() if c.spec.kind == demand.kind]
+        if len(running) >= limit:
             return False
+        if demand.kind != "container" or not demand.name:
+            return True
         # Names must not take the places of applications.
-        return not demand.name or sum(bool(s.container) for s in running) < limits.max_named
+        return sum(bool(spec.container) for spec in running) < limits.max_named
 
     def _want_again(self, freed: Demand) -> None:
         """Give the place of a collector that has ended to another demand."""
@@ -303,7 +316,7 @@ class Supervisor:
         child = self.children.get(specs.name(demand))
         if child is None:
             self._forget(specs.topic(specs.of_demand(self._settings, demand)))
-        elif demand.kind == "container":  # a deployment runs to its end without viewers
+        elif demand.kind in _COLLECTORS:  # a deployment runs to its end without viewers
             child.stop("no subscribers")
             self._conclude(child)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
 
 import gevent
 import structlog
@@ -21,6 +21,9 @@ from mist.store import Store
 log = structlog.get_logger(__name__)
 
 
+_ANOTHER: Final = "The application has another container now; connect again"
+
+
 class Holder(NamedTuple):
     """The client of a connection, and the application that it shows, if any."""
 
@@ -28,7 +31,9 @@ class Holder(NamedTuple):
     peer: Peer
     app_id: int | None
     only_admins: bool = False
-    """It shows what only admins may see."""
+    """The stream shows containers that do not belong to an application."""
+    container: str | None = None
+    """The container that the application had when the stream began, if it matters."""
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -89,43 +94,52 @@ class SessionWatch:
 
     def check(self) -> None:
         """Close the connections whose session has ended, or whose user lost the right."""
-        everybody = {holder.identity for holder in self._holders.values()}
+        holders = self._holders.values()
+        everybody = {holder.identity for holder in holders}
         try:
             # A few queries for all connections of the worker.
             valid = still_valid(self._store, everybody)
-            shown = {
-                (app_id, identity.user_id)
-                for identity, _, app_id, _ in self._holders.values()
-                if app_id is not None and identity.user_id is not None
-            }
-            permitted = self._store.apps.permitted(shown)
-            lost = {
-                app_id
-                for identity, _, app_id, _ in self._holders.values()
-                if app_id is not None and (app_id, identity.user_id) not in permitted
-            }
-            there = self._store.apps.containers(lost) if lost else {}
-            admins = self._admins()
+            permitted = self._store.apps.permitted(
+                {
+                    (app_id, identity.user_id)
+                    for identity, _, app_id, *_ in holders
+                    if app_id is not None and identity.user_id is not None
+                }
+            )
+            admins = self._store.users.admins() if any(h.only_admins for h in holders) else set()
+            containers = self._containers(holders, permitted)
         except StoreError as error:
             # A failing store must not end every stream; the next check catches up.
             log.warning("sessions_not_checked", reason=str(error))
             return
-        for connection, (identity, _, app_id, only_admins) in self._holders.items():
+        for connection, holder in self._holders.items():
+            identity, _, app_id, only_admins, container = holder
             if identity not in valid:
                 refuse(connection, "Session expired", close_codes.SESSION_EXPIRED)
             elif only_admins and identity.user_id not in admins:
                 refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
-            elif app_id is None or (app_id, identity.user_id) in permitted:
+            elif app_id is None:
                 continue
-            elif app_id not in there:
-                refuse(connection, "The application was removed", close_codes.NOT_FOUND)
-            else:
-                refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
+            elif (app_id, identity.user_id) not in permitted:
+                if app_id in containers:
+                    refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
+                else:
+                    refuse(connection, "The application was removed", close_codes.NOT_FOUND)
+            elif container and containers.get(app_id) != container:
+                # Its figures are none of this client's business any more.
+                refuse(connection, _ANOTHER, close_codes.TRY_AGAIN_LATER)
 
-    def _admins(self) -> set[int]:
-        """Return the present admins, if any connection depends on it."""
-        needed = any(holder.only_admins for holder in self._holders.values())
-        return self._store.users.admins() if needed else set()
+    def _containers(
+        self, holders: Collection[Holder], permitted: Collection[tuple[int, int]]
+    ) -> dict[int, str]:
+        """Return the containers of the applications about which more has to be known."""
+        wanted = {
+            holder.app_id
+            for holder in holders
+            if holder.app_id is not None
+            and (holder.container or (holder.app_id, holder.identity.user_id) not in permitted)
+        }
+        return self._store.apps.containers(wanted) if wanted else {}
 
     def _watch(self) -> None:
         while True:

@@ -104,6 +104,7 @@ _BY_CONTAINER: Final = (
     )
     .order_by(_apps.c.id)
 )
+_NEWEST_FIRST: Final = select(_apps.c.id, _apps.c.container).order_by(_apps.c.id.desc())
 _BY_ID: Final = select(_apps).where(_apps.c.id == bindparam("id"))
 
 
@@ -134,6 +135,12 @@ class Apps:
         with self._data.read() as connection:
             row = connection.execute(_BY_CONTAINER, values).first()
         return _app(row) if row else None
+
+    def of_containers(self) -> dict[str, int]:
+        """Return for each container the application that it belongs to, the first of several."""
+        with self._data.read() as connection:
+            rows = connection.execute(_NEWEST_FIRST)
+            return {row.container or _usual_container(row.id): row.id for row in rows}
 
     def by_name(self, name: str) -> App | None:
         """Return the application with this name."""

@@ -102,17 +102,17 @@ def test_a_store_that_fails_at_the_start(apps: FakeApps, notices: Notices) -> No
 
 def test_a_container_without_an_application(notices: Notices, apps: FakeApps) -> None:
     """Its collector knows the name that it was started for, and no application is asked for."""
-    some = notices.open("some")
+    some = notices.open(("container", "some"))
     assert (some.container(), some.deploying(), apps.queries) == ("some", False, 0)
     notices.update(set())
     assert (some.container(), apps.queries) == ("some", 0)
-    notices.close("some")
-    assert notices.open("some").container() == "some"
+    notices.close(("container", "some"))
+    assert notices.open(("container", "some")).container() == "some"
 
 
 def test_a_deployment_replaces_a_container_that_was_named(notices: Notices, apps: FakeApps) -> None:
     """A collector that was started by name learns of deployments of its container, too."""
-    some, web = notices.open("some"), notices.open("web")
+    some, web = notices.open(("container", "some")), notices.open(("container", "web"))
     notices.update({1})
     assert (some.deploying(), web.deploying()) == (False, True)
     apps.fails = True
