@@ -4,7 +4,7 @@ import { linesOf } from './lines.ts';
 import type { Message } from './link.ts';
 import { containerStatusOf, countOf, dataOf, errorOf, lineOf, textOf, timeOf } from './messages.ts';
 import { type Gap, type Resume, ResumePoint } from './resume.ts';
-import { checkCount, checkId } from './service.ts';
+import { type ContainerQuery, checkContainer, checkCount } from './service.ts';
 import { LiveStream } from './stream.ts';
 import type {
   ContainerLogs,
@@ -23,10 +23,11 @@ const RESUME_MS = 1000;
 const BEGINNING = '0001-01-01T00:00:00Z';
 
 class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerLogs {
-  readonly appId: number;
+  readonly appId: number | undefined;
   status: ContainerStatus | null = null;
   complete = false;
   readonly #options: ContainerLogsOptions;
+  readonly #container: ContainerQuery;
   readonly #point = new ResumePoint();
   #asked = '';
   #resume: Resume | null = null;
@@ -36,9 +37,10 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   #empty = false;
   #statusTime = '';
 
-  constructor(options: ContainerLogsOptions) {
+  constructor(options: ContainerLogsOptions, container: ContainerQuery) {
     super(options, QUIET_MS);
     this.appId = options.appId;
+    this.#container = container;
     this.#options = options;
   }
 
@@ -53,7 +55,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
     this.complete = false;
     this.#asked = this.#resumeAt();
     return this.service.open('ws/container/logs', {
-      appId: this.appId,
+      ...this.#container,
       ...(this.#asked === '' ? { tail, since } : { since: this.#asked }),
       stopped: stopped ? 1 : undefined,
       pos: 1,
@@ -175,9 +177,8 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   }
 }
 
-/** Follow the log of an application's container; connects at once. */
+/** Follow the log of an application's container, or of any container; connects at once. */
 export function containerLogs(options: ContainerLogsOptions): ContainerLogs {
-  checkId('appId', options.appId);
   checkCount('tail', options.tail);
-  return new Logs(options);
+  return new Logs(options, checkContainer(options));
 }

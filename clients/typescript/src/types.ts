@@ -176,15 +176,18 @@ export type ContainerLogsEvent =
   | EndEvent;
 
 export interface ContainerLogs extends Stream<ContainerLogsEvent> {
-  readonly appId: number;
+  /** The application; `undefined` if the container was named instead. */
+  readonly appId: number | undefined;
   /** The newest status of the container, or `null` before the first. */
   readonly status: ContainerStatus | null;
   /** Iterate over the lines only, one by one. */
   lines(): AsyncIterableIterator<LogLine>;
 }
 
+/** Name either the application or, as an admin, any container. */
 export interface ContainerLogsOptions extends StreamOptions {
-  readonly appId: number;
+  readonly appId?: number;
+  readonly container?: string;
   /** The number of lines to start with; 100 if neither this nor `since` is given. */
   readonly tail?: number;
   /**
@@ -314,9 +317,9 @@ export interface MetricsSample {
 }
 
 /** The samples since the last event, oldest first: one per second, many after a connection. */
-export interface SamplesEvent {
+export interface SamplesEvent<S = MetricsSample> {
   readonly type: 'samples';
-  readonly samples: readonly MetricsSample[];
+  readonly samples: readonly S[];
 }
 
 export type MetricsEvent = StateEvent | OpenEvent | SamplesEvent | ReconnectedEvent | ErrorEvent;
