@@ -4,7 +4,7 @@ import { linesOf } from './lines.ts';
 import type { Message } from './link.ts';
 import { containerStatusOf, countOf, dataOf, errorOf, lineOf, textOf, timeOf } from './messages.ts';
 import { type Gap, type Resume, ResumePoint } from './resume.ts';
-import { type ContainerQuery, checkContainer, checkCount } from './service.ts';
+import { checkCount, checkId } from './service.ts';
 import { LiveStream } from './stream.ts';
 import type {
   ContainerLogs,
@@ -23,11 +23,10 @@ const RESUME_MS = 1000;
 const BEGINNING = '0001-01-01T00:00:00Z';
 
 class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerLogs {
-  readonly appId: number | undefined;
+  readonly appId: number;
   status: ContainerStatus | null = null;
   complete = false;
   readonly #options: ContainerLogsOptions;
-  readonly #container: ContainerQuery;
   readonly #point = new ResumePoint();
   #asked = '';
   #resume: Resume | null = null;
@@ -37,10 +36,9 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   #empty = false;
   #statusTime = '';
 
-  constructor(options: ContainerLogsOptions, container: ContainerQuery) {
+  constructor(options: ContainerLogsOptions) {
     super(options, QUIET_MS);
-    this.appId = options.appId;
-    this.#container = container;
+    this.appId = options.container === undefined ? (options.appId ?? 0) : 0;
     this.#options = options;
   }
 
@@ -51,11 +49,11 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   // ---------------------------------------------------------------- connection
 
   open(): WebSocketLike {
-    const { tail, since, stopped } = this.#options;
+    const { container, tail, since, stopped } = this.#options;
     this.complete = false;
     this.#asked = this.#resumeAt();
     return this.service.open('ws/container/logs', {
-      ...this.#container,
+      ...(container === undefined ? { appId: this.appId } : { container }),
       ...(this.#asked === '' ? { tail, since } : { since: this.#asked }),
       stopped: stopped ? 1 : undefined,
       pos: 1,
@@ -179,6 +177,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
 
 /** Follow the log of an application's container, or of any container; connects at once. */
 export function containerLogs(options: ContainerLogsOptions): ContainerLogs {
+  if (options.container === undefined) checkId('appId', options.appId as number);
   checkCount('tail', options.tail);
-  return new Logs(options, checkContainer(options));
+  return new Logs(options);
 }

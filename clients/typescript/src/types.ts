@@ -176,16 +176,16 @@ export type ContainerLogsEvent =
   | EndEvent;
 
 export interface ContainerLogs extends Stream<ContainerLogsEvent> {
-  /** The application; `undefined` if the container was named instead. */
-  readonly appId: number | undefined;
+  /** The application's number; 0 for a container that was named. */
+  readonly appId: number;
   /** The newest status of the container, or `null` before the first. */
   readonly status: ContainerStatus | null;
   /** Iterate over the lines only, one by one. */
   lines(): AsyncIterableIterator<LogLine>;
 }
 
-/** Name either the application or, as an admin, any container. */
 export interface ContainerLogsOptions extends StreamOptions {
+  /** The application whose log is followed; or, for admins, any `container` by its name. */
   readonly appId?: number;
   readonly container?: string;
   /** The number of lines to start with; 100 if neither this nor `since` is given. */
