@@ -13,6 +13,8 @@ export interface Drawn {
   readonly tick: (value: number) => string;
   readonly now: string;
   readonly more: string;
+  /** 1024 where the values are bytes. */
+  readonly unit: 1 | 1024;
 }
 
 const UNKNOWN = 'unknown';
@@ -24,6 +26,7 @@ export function hostCharts(samples: readonly MetricsSample[]): Drawn[] {
     values: samples.map(value),
     now: latest ? now(latest) : UNKNOWN,
     more: latest ? more(latest) : '',
+    unit: 1,
   }));
 }
 
@@ -51,6 +54,7 @@ export function containerCharts(samples: readonly UsageSample[]): Drawn[] {
     values: readonly (number | null)[],
     tick: (value: number) => string,
     more = '',
+    unit: 1 | 1024 = 1,
     words = tick,
   ): Drawn => {
     const value = values.at(-1) ?? null;
@@ -62,13 +66,14 @@ export function containerCharts(samples: readonly UsageSample[]): Drawn[] {
       tick,
       now: value === null ? UNKNOWN : words(value),
       more,
+      unit,
     };
   };
   const grows = (name: string, colour: string, key: CounterKey) => {
     const counts = samples.map((sample) => sample[key]);
     const total = counts.at(-1) ?? null;
     const more = total === null ? '' : `${bytes(total)} in all`;
-    return drawn(name, colour, rates(times, counts), rate, more);
+    return drawn(name, colour, rates(times, counts), rate, more, 1024);
   };
   return [
     drawn(
@@ -77,6 +82,7 @@ export function containerCharts(samples: readonly UsageSample[]): Drawn[] {
       samples.map(({ cpu_percent }) => cpu_percent),
       (value) => `${Math.round(value * 10) / 10} %`,
       '100 % is one core',
+      1,
       percent,
     ),
     drawn(
@@ -85,6 +91,7 @@ export function containerCharts(samples: readonly UsageSample[]): Drawn[] {
       samples.map(({ memory_used }) => memory_used),
       (value) => bytes(Math.round(value)),
       latest ? ofLimit(latest) : '',
+      1024,
     ),
     grows('Network received', '--turn-4', 'network_rx'),
     grows('Network sent', '--turn-3', 'network_tx'),
@@ -96,6 +103,7 @@ export function containerCharts(samples: readonly UsageSample[]): Drawn[] {
       samples.map(({ pids }) => pids),
       (value) => String(Math.round(value * 10) / 10),
       '',
+      1,
       (value) => plural(value, 'process', 'processes'),
     ),
   ];
