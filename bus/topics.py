@@ -12,26 +12,36 @@ from typing import Final, Literal, NamedTuple, cast
 
 from mist.ids import MAX_ID
 
-TopicKind = Literal["container", "deployment", "metrics"]
+TopicKind = Literal["container", "deployment", "metrics", "containers", "stats"]
 
 METRICS: Final = b"metrics/system"
+STATS: Final = b"stats/"
+CONTAINERS: Final = b"containers/host"
+"""The list of the host's containers, and their figures."""
 
 # The beginnings of topics.  Their length is bounded, because libzmq takes some hundred bytes
 # of memory for each byte of a subscription.
-_KINDS: Final = (b"container/", b"deployment/", b"metrics/")
+_KINDS: Final = (b"container/", b"deployment/", b"metrics/", b"containers/", b"stats/")
+# The name of a container, as ``mist.validation`` allows it.
+_NAME: Final = rb"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}"
 _PREFIX = re.compile(
-    rb"(?:container|deployment)/(?:[1-9][0-9]{0,18}(?:/[a-z]{0,16})?)?|metrics/[a-z]{0,16}"
+    rb"(?:container|deployment)/(?:[1-9][0-9]{0,18}(?:/[a-z]{0,16})?)?"
+    rb"|(?:metrics|containers)/[a-z]{0,16}|stats/(?:" + _NAME + rb"(?:/[a-z]{0,16})?)?"
 )
 
 # The ids of the store: at most 19 digits (mist/ids.py), without leading zeros.
 _DEMAND = re.compile(rb"(container|deployment)/([1-9][0-9]{0,18})/")
+_STATS = re.compile(rb"stats/(" + _NAME + rb")/")
 
 
 class Demand(NamedTuple):
-    """The container or deployment whose log a subscription asks for."""
+    """What a subscription asks for: a log, the list of containers, or a container's figures."""
 
     kind: TopicKind
-    id: int
+    id: int = 0
+    """The application's or the deployment's, for the kinds ``container`` and ``deployment``."""
+    name: str = ""
+    """The container's, for the kind ``stats``."""
 
 
 def container_log(app_id: int) -> bytes:
@@ -42,6 +52,11 @@ def container_log(app_id: int) -> bytes:
 def deployment_log(deployment_id: int) -> bytes:
     """Return the topic of a deployment's log and status."""
     return b"deployment/%d/log" % deployment_id
+
+
+def container_stats(name: str) -> bytes:
+    """Return the topic of the figures of the container with this name."""
+    return b"stats/%b/samples" % name.encode()
 
 
 def is_prefix(subscription: bytes) -> bool:
@@ -55,8 +70,13 @@ def demand(subscription: bytes) -> Demand | None:
     """Return the demand of ``subscription``, a prefix of topics; None if it demands nothing.
 
     A prefix that does not name one container or deployment, such as ``container/`` or the
-    empty prefix, receives whatever is published.
+    empty prefix, receives whatever is published.  ``containers/`` names a single topic.
     """
+    if subscription.startswith(b"containers/"):
+        return Demand("containers")
+    named = _STATS.match(subscription)
+    if named is not None:
+        return Demand("stats", name=named[1].decode())
     # Otherwise one curious tap would start a collector for every container.
     match = _DEMAND.match(subscription)
     if match is None:

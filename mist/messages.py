@@ -8,6 +8,7 @@ text frame.  The ``read_…`` functions raise msgspec.DecodeError for any other 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -109,6 +110,42 @@ class MetricsSample(msgspec.Struct, frozen=True):
     docker: Docker
 
 
+class Figures(msgspec.Struct, frozen=True):
+    """What a container uses; bytes are counted since its start, except those of memory."""
+
+    cpu_percent: float
+    """100 for each core."""
+    memory_used: int
+    """Without the page cache."""
+    memory_limit: int
+    memory_percent: float
+    network_rx: int
+    network_tx: int
+    block_read: int
+    block_write: int
+    pids: int
+
+
+class HostContainer(msgspec.Struct, frozen=True):
+    """A container of the host, as clients see it; None where it has no such property."""
+
+    id: str
+    name: str
+    image: str
+    state: str
+    status: str
+    """The engine's phrase, such as "Up 2 hours"."""
+    health: str | None
+    """``starting``, ``healthy`` or ``unhealthy``."""
+    created: str
+    started: str | None
+    project: str | None
+    """Of Docker Compose, as is ``service``."""
+    service: str | None
+    app_id: int | None = None
+    """The application whose container it is; None on the bus."""
+
+
 class LogLine(msgspec.Struct, frozen=True):
     """``data`` of a ``log`` message: the text without its newline, and the stream."""
 
@@ -136,6 +173,28 @@ class _ContainerStatusMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     run: ContainerRun | None = None
 
 
+class _Listed(msgspec.Struct, frozen=True):
+    containers: Sequence[HostContainer]
+
+
+class _ContainersMessage(msgspec.Struct, frozen=True):
+    type: Literal["containers"]
+    timestamp: str
+    data: _Listed
+    began: list[str]
+    """On the bus only: the time at which the duration in each ``status`` began, or nothing."""
+
+
+class _AllFigures(msgspec.Struct, frozen=True):
+    stats: dict[str, Figures]
+
+
+class _AllFiguresMessage(msgspec.Struct, frozen=True):
+    type: Literal["stats"]
+    timestamp: str
+    data: _AllFigures
+
+
 class _DeploymentStatusMessage(msgspec.Struct, frozen=True):
     data: DeploymentStatus
 
@@ -153,6 +212,8 @@ _status: Final = msgspec.json.Decoder(_ContainerStatusMessage)
 _deployment_status: Final = msgspec.json.Decoder(_DeploymentStatusMessage)
 _notice: Final = msgspec.json.Decoder(_Notice)
 _metrics: Final = msgspec.json.Decoder(MetricsSample)
+_containers: Final = msgspec.json.Decoder(_ContainersMessage)
+_all_figures: Final = msgspec.json.Decoder(_AllFiguresMessage)
 
 
 def log(timestamp: str, line: str, stream: Stream) -> bytes:
@@ -224,6 +285,29 @@ def metrics(sample: MetricsSample) -> bytes:
     return _encode(sample)
 
 
+def containers_on_bus(listed: Sequence[HostContainer], began: list[str]) -> bytes:
+    """Return the ``containers`` message for the bus, with the current time.
+
+    ``began`` holds the time at which the duration in each ``status`` began, or nothing.
+    """
+    return _encode(_ContainersMessage("containers", clock.now(), _Listed(listed), began))
+
+
+def containers(listed: Sequence[HostContainer]) -> bytes:
+    """Return the ``containers`` message for clients, with the current time."""
+    return _encode(_Envelope("containers", clock.now(), _Listed(listed)))
+
+
+def all_figures(figures: Mapping[str, Figures]) -> bytes:
+    """Return the ``stats`` message of all containers, by id, with the current time."""
+    return _encode(_Envelope("stats", clock.now(), {"stats": figures}))
+
+
+def figures(sample: Figures) -> bytes:
+    """Return the ``stats`` message of one container, with the current time."""
+    return _encode(_Envelope("stats", clock.now(), sample))
+
+
 def log_timestamp(message: bytes) -> str:
     """Return the timestamp of a message that :func:`log` made; for other bytes, garbage."""
     return message[LOG_TIMESTAMP].decode("ascii", "replace")
@@ -267,3 +351,18 @@ def read_text(message: bytes) -> str:
 def read_metrics(message: bytes) -> MetricsSample:
     """Decode a metrics message."""
     return _metrics.decode(message)
+
+
+def read_containers(message: bytes) -> list[HostContainer]:
+    """Decode a ``containers`` message of the bus, as of now."""
+    found = _containers.decode(message)
+    now = time.time_ns()
+    return [
+        msgspec.structs.replace(each, status=uptime.as_of(now, each.status, began))
+        for each, began in zip(found.data.containers, found.began, strict=True)
+    ]
+
+
+def read_all_figures(message: bytes) -> dict[str, Figures]:
+    """Decode the ``stats`` message of all containers."""
+    return _all_figures.decode(message).data.stats

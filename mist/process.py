@@ -30,7 +30,9 @@ from mist.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-ProcessKind = Literal["broker", "tap", "metrics", "container", "deployment", "reader"]
+ProcessKind = Literal[
+    "broker", "tap", "metrics", "container", "containers", "stats", "deployment", "reader"
+]
 
 # How long a worker may take to load its modules; those of a deployment are many.
 _LOAD_SECONDS: Final = 30.0
@@ -54,11 +56,14 @@ class Assignment(NamedTuple):
     """A predecessor crashed; resume where it stopped."""
     reason: str = ""
     """Why the supervisor ended the predecessor; empty if it ended by itself."""
+    container: str = ""
+    """The name of the container whose figures to collect."""
 
     @property
     def name(self) -> str:
         """The name in the supervisor's table, such as ``container/12``."""
-        return f"{self.kind}/{self.target}" if self.target else self.kind
+        target = self.target or self.container
+        return f"{self.kind}/{target}" if target else self.kind
 
 
 def run(

@@ -146,6 +146,16 @@ class MetricsSettings(Section, frozen=True):
     recount_seconds: Seconds = 30.0  # in case an event was missed
 
 
+class ContainerSettings(Section, frozen=True):
+    """The collectors of the host's containers and of their figures."""
+
+    max_running: Count = 100  # of figures of single containers; each is a process
+    history_samples: Annotated[int, Meta(ge=1, le=1_000)] = 300  # one per second: five minutes
+    settle_seconds: Annotated[float, Meta(ge=0)] = 0.1  # a burst of changes is one list
+    relist_seconds: Seconds = 30.0  # in case an event was missed
+    answer_seconds: Seconds = 10.0  # for GET /api/containers
+
+
 class ReaderSettings(Section, frozen=True):
     """Readers of older log lines, searches and downloads; each is a process."""
 
@@ -221,6 +231,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     collector: CollectorSettings = CollectorSettings()
     streams: StreamSettings = StreamSettings()
     metrics: MetricsSettings = MetricsSettings()
+    containers: ContainerSettings = ContainerSettings()
     reader: ReaderSettings = ReaderSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     deployments: DeploymentSettings = DeploymentSettings()

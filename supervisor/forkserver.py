@@ -35,6 +35,7 @@ PRELOAD: Final = (
     "mist.process",
     "bus.broker.main",
     "workers.container.main",
+    "workers.containers.main",
     "workers.metrics.main",
     "workers.reader.main",
 )

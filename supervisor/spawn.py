@@ -50,14 +50,16 @@ class Spawner:
         if spec.kind is None:
             return Program(self._web, self._environ())
         # A new token for each start, so that the broker drops what a predecessor still sends.
-        assignment = Assignment(spec.kind, spec.target, self._next_token(), resume, spec.reason)
+        assignment = Assignment(
+            spec.kind, spec.target, self._next_token(), resume, spec.reason, spec.container
+        )
         arguments: tuple[object, ...] = (spec.entry, assignment, self._settings, self._paths)
         if spec.kind == "broker":
             # Close the supervisor's copy of the broker's end.  Otherwise the link would not
             # see the end of the broker.
             with self._link.renew() as pipe:
                 return self._fork_server.start(process.run, (*arguments, pipe))
-        if spec.kind == "container":
+        if spec.kind in {"container", "stats"}:
             return self._collector(spec, arguments)
         if spec.kind == "reader" and self._readers is not None:
             arguments += self._readers.assigned
@@ -70,10 +72,12 @@ class Spawner:
         self._beats.close()
 
     def _collector(self, spec: Spec, arguments: tuple[object, ...]) -> Worker:
-        def closed() -> None:
-            self._notices.close(spec.target)
+        key = spec.container or spec.target
 
-        notice = self._notices.open(spec.target)
+        def closed() -> None:
+            self._notices.close(key)
+
+        notice = self._notices.open(key)
         try:
             return self._fork_server.start(process.run, (*arguments, notice), closed)
         except OSError:

@@ -54,6 +54,8 @@ class Spec(NamedTuple):
     """The whole service ends when this child cannot run."""
     reason: str = ""
     """Why the supervisor ended the process before; for the one that resumes its work."""
+    container: str = ""
+    """The name of the container whose figures a collector reads."""
 
 
 def fork_server(settings: Settings) -> Spec:
@@ -112,6 +114,40 @@ def container(settings: Settings, app_id: int) -> Spec:
     return _worker(settings, "container", app_id, Policy.PERMANENT, Phase.COLLECTORS)
 
 
+def containers(settings: Settings) -> Spec:
+    """Return the specification of the collector of the host's containers."""
+    return _worker(settings, "containers", 0, Policy.PERMANENT, Phase.COLLECTORS)
+
+
+def stats(settings: Settings, container_name: str) -> Spec:
+    """Return the specification of the collector of a container's figures."""
+    spec = _worker(settings, "stats", 0, Policy.PERMANENT, Phase.COLLECTORS)
+    return spec._replace(
+        name=f"stats/{container_name}",
+        container=container_name,
+        # One package has both collectors, because they read the same figures.
+        entry="workers.containers.main:stats",
+    )
+
+
+def of_demand(settings: Settings, demand: Demand) -> Spec:
+    """Return the specification of the child that serves a demand."""
+    if demand.kind == "containers":
+        return containers(settings)
+    if demand.kind == "stats":
+        return stats(settings, demand.name)
+    return (container if demand.kind == "container" else deployment)(settings, demand.id)
+
+
+def demand_of(spec: Spec) -> Demand | None:
+    """Return the demand that a collector serves; None for other children."""
+    if spec.kind == "container":
+        return Demand("container", spec.target)
+    if spec.kind == "containers":
+        return Demand("containers")
+    return Demand("stats", name=spec.container) if spec.kind == "stats" else None
+
+
 def deployment(settings: Settings, deployment_id: int) -> Spec:
     """Return the specification of the runner of a deployment."""
     spec = _worker(settings, "deployment", deployment_id, Policy.ONE_SHOT, Phase.COLLECTORS)
@@ -128,7 +164,8 @@ def reader(settings: Settings, number: int) -> Spec:
 
 def name(demand: Demand) -> str:
     """Return the name of the child that serves a demand."""
-    return f"{demand.kind}/{demand.id}"
+    target = demand.id or demand.name
+    return f"{demand.kind}/{target}" if target else demand.kind
 
 
 def topic(spec: Spec) -> bytes:
@@ -137,6 +174,10 @@ def topic(spec: Spec) -> bytes:
         return topics.container_log(spec.target)
     if spec.kind == "deployment":
         return topics.deployment_log(spec.target)
+    if spec.kind == "containers":
+        return topics.CONTAINERS
+    if spec.kind == "stats":
+        return topics.container_stats(spec.container)
     return topics.METRICS if spec.kind == "metrics" else b""
 
 

@@ -50,6 +50,14 @@ class Effects(NamedTuple):
     """Return True if an application existed at the last ``look_up``, or may exist."""
 
 
+# The collectors, which exist as long as there is a demand for what they collect, and what
+# clients are told of one that cannot run.
+_COLLECTORS: Final[dict[str | None, str]] = {
+    "container": "log collector",
+    "containers": "container collector",
+    "stats": "statistics collector",
+}
+
 # The applications that do not exist, of which so many are looked for at a time.
 _ABSENT: Final = 100
 
@@ -108,7 +116,7 @@ class Supervisor:
         if demand.kind == "deployment":
             # A client may watch a deployment that was just created; read the queue at once.
             self._next_look = self._effects.clock()
-        elif demand.kind == "container":
+        elif demand.kind in _COLLECTORS:
             self._want(demand)
 
     def broker_restarted(self) -> None:
@@ -200,10 +208,9 @@ class Supervisor:
 
     def _refused_start(self, child: Child) -> None:
         """Tell the subscribers of a collector that the system is short of something."""
-        if child.spec.kind == "container":
-            self._refuse(
-                specs.topic(child.spec), f"The log collector {child.why}; it is tried again"
-            )
+        if child.spec.kind in _COLLECTORS:
+            called = _COLLECTORS[child.spec.kind]
+            self._refuse(specs.topic(child.spec), f"The {called} {child.why}; it is tried again")
 
     def _failed(self, child: Child) -> None:
         # A failed collector stays in the table, so that new subscribers do not restart it.
@@ -213,8 +220,8 @@ class Supervisor:
             self.stop(child.exit_status)
         elif spec.kind == "deployment" and self._effects.scheduler is not None:
             self._effects.scheduler.lost(spec.target)
-        elif spec.kind == "container":
-            self._refuse(specs.topic(spec), f"The log collector failed: {child.why}")
+        elif spec.kind in _COLLECTORS:
+            self._refuse(specs.topic(spec), f"The {_COLLECTORS[spec.kind]} failed: {child.why}")
 
     def _remove(self, child: Child) -> None:
         spec = child.spec
@@ -224,16 +231,17 @@ class Supervisor:
             # Viewers may still ask for replays; _unwanted drops the topic after the last one.
             if not self._demands.known(Demand("deployment", spec.target)):
                 self._forget(specs.topic(spec))
-        elif spec.kind == "container":
-            # Without a collector, the log moves on and the broker's memory becomes outdated.
+        elif (demand := specs.demand_of(spec)) is not None:
+            # Without a collector, its source moves on and the broker's memory becomes outdated.
             self._forget(specs.topic(spec))
-            self._want_again(Demand("container", spec.target))
+            self._want_again(demand)
 
     def _want(self, demand: Demand) -> None:
-        """Handle a new subscription to a container's log."""
+        """Handle a new subscription to what a collector publishes."""
         if specs.name(demand) in self.children:
             return
-        if self._effects.exists(demand.id):
+        # Only the engine knows which containers exist.
+        if demand.kind != "container" or self._effects.exists(demand.id):
             self._absent.pop(demand, None)
             self._collect(demand)
         else:
@@ -259,22 +267,36 @@ class Supervisor:
                 self._absent[demand] = None  # behind the others
 
     def _collect(self, demand: Demand) -> None:
-        limit = self._settings.collector.max_running
-        running = sum(c.spec.kind == "container" for c in self.children.values())
-        if running < limit:
+        spec = specs.of_demand(self._settings, demand)
+        if self._room(demand):
             self._refused.pop(demand, None)
-            self.add(specs.container(self._settings, demand.id), "subscribed")
+            self.add(spec, "subscribed")
+        elif demand.name:
+            # Not kept: a flood of names must not displace the broker's buffers.
+            self._refused[demand] = None
+            text = messages.error("Too many collectors")
+            self._effects.tell(
+                RejectTopic(specs.topic(spec), text, close_codes.TRY_AGAIN_LATER, keep=False)
+            )
         elif demand not in self._refused:
             # Once for each demand: later subscribers find the error in the broker's replay.
             self._refused[demand] = None
-            self._refuse(topics.container_log(demand.id), "Too many collectors")
+            self._refuse(specs.topic(spec), "Too many collectors")
+
+    def _room(self, demand: Demand) -> bool:
+        """Return True if another collector of this kind may run; logs and figures apart."""
+        limit = {
+            "container": self._settings.collector.max_running,
+            "stats": self._settings.containers.max_running,
+        }.get(demand.kind, 1)
+        return sum(c.spec.kind == demand.kind for c in self.children.values()) < limit
 
     def _want_again(self, freed: Demand) -> None:
         """Give the place of a collector that has ended to another demand."""
         # First to new subscribers of the same log, then to the demand refused first.
         waiting = [freed, *self._refused]
         for demand in waiting:
-            if self._demands.wanted(demand):
+            if self._demands.wanted(demand) and self._room(demand):
                 self._collect(demand)
                 return
 
@@ -284,8 +306,8 @@ class Supervisor:
         self._absent.pop(demand, None)
         child = self.children.get(specs.name(demand))
         if child is None:
-            self._forget(specs.topic(_spec(self._settings, demand)))
-        elif demand.kind == "container":  # a deployment runs to its end without viewers
+            self._forget(specs.topic(specs.of_demand(self._settings, demand)))
+        elif demand.kind in _COLLECTORS:  # a deployment runs to its end without viewers
             child.stop("no subscribers")
             self._conclude(child)
 
@@ -342,11 +364,6 @@ class Supervisor:
         for child in self.children.values():
             if child.spec.phase is phase:
                 child.stop("shutdown")
-
-
-def _spec(settings: Settings, demand: Demand) -> Spec:
-    make = specs.container if demand.kind == "container" else specs.deployment
-    return make(settings, demand.id)
 
 
 def _report(child: Child, *, quiet: bool) -> None:

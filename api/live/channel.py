@@ -195,10 +195,10 @@ class Channel(Listener):
 
     def _apply(self, ordered: Iterable[Message | Gap]) -> None:
         for item in ordered:
-            if isinstance(item, Gap):
-                self.ring.append(text_frame(messages.skipped(item.lost, item.reason)), Kind.LOG)
-            else:
+            if isinstance(item, Message):
                 self._take(item)
+            elif self._kind is Kind.LOG:  # samples and states are replaced by later ones
+                self.ring.append(text_frame(messages.skipped(item.lost, item.reason)), Kind.LOG)
 
     def _take(self, message: Message) -> None:
         header, body = message.header, message.body
@@ -233,12 +233,15 @@ class Channel(Listener):
         self._joined.clear()
 
     def _join(self, connection: Connection, options: SubscribeOptions) -> None:
-        cursor = Cursor(self.ring, self._prelude(options), positions=options.positions)
+        cursor = self._cursor(self._prelude(options), positions=options.positions)
         if options.positions:
             self._with_positions.add(connection)
         self._joined[connection] = cursor
         connection.source = cursor
         connection.flush()
+
+    def _cursor(self, prelude: list[bytes], *, positions: bool) -> Cursor:
+        return Cursor(self.ring, prelude, positions=positions)
 
     def _prelude(self, options: SubscribeOptions) -> list[bytes]:
         """Return the frames of the status and of the earlier messages that the client wants."""

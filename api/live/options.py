@@ -18,6 +18,15 @@ def identifier(req: falcon.Request, name: str) -> int:
     return _integer(name, text, 1, MAX_ID)
 
 
+def container(req: falcon.Request) -> str | None:
+    """Return the container's name in ``container``, or None if the parameter is absent."""
+    text = req.get_param("container")
+    try:
+        return None if text is None else validation.container(text)
+    except UsageError as error:
+        raise falcon.HTTPBadRequest(description=f"container: {error}") from None
+
+
 def count(req: falcon.Request, name: str, most: int) -> int | None:
     """Return an integer from 0 to ``most``, or None if the parameter is absent."""
     text = req.get_param(name)

@@ -1,4 +1,4 @@
-"""The three WebSocket routes of the public contract.
+"""The WebSocket routes of the public contract.
 
 Where the contract refuses a request before the upgrade, the answer is an ordinary HTTP
 response.  Errors of the stream itself are sent on the open WebSocket, because browsers do
@@ -17,6 +17,7 @@ from api.http.access import Identity, authenticate, check_origin
 from api.http.peer import peer
 from api.live import options
 from api.live.channel import Channel, SubscribeOptions
+from api.live.containers import ContainerList, ContainersResource, samples_only
 from api.live.deployment import DeploymentLog
 from api.live.hub import Hub, ListenerT
 from api.live.refusal import refuse
@@ -40,13 +41,20 @@ class Live(NamedTuple):
     sessions: SessionWatch
 
     def accept(
-        self, req: falcon.Request, identity: Identity, app_id: int | None = None
+        self,
+        req: falcon.Request,
+        identity: Identity,
+        app_id: int | None = None,
+        *,
+        only_admins: bool = False,
+        container: str | None = None,
     ) -> Connection | None:
         """Open the connection; ``app_id`` is the application that it will show.
 
-        If there is no place for it, refuse it and return None.
+        ``only_admins`` and ``container`` are those of ``Holder``.  If there is no place for
+        it, refuse it and return None.
         """
-        holder = Holder(identity, peer(req), app_id)
+        holder = Holder(identity, peer(req), app_id, only_admins, container)
         # After the upgrade, so that a browser's script can read the reason.
         connection: Connection = req.env["mist.accept"]()
         reason = self.sessions.full(holder, self.settings.streams)
@@ -181,8 +189,73 @@ class MetricsRoute:
         )
 
 
+class ContainersRoute:
+    """``/ws/containers``: the host's containers and their figures, for admins."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def on_get(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Stream the list of containers, and once a second their figures."""
+        identity = enter(req)
+        connection = self._live.accept(req, identity, only_admins=identity.admin)
+        if connection is None:
+            return
+        if not identity.admin:
+            refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
+            return
+        self._live.listen(
+            connection,
+            topics.CONTAINERS,
+            partial(ContainerList, self._live.settings, self._live.store.apps.of_containers),
+            lambda containers: containers.add(connection, SubscribeOptions(tail=1)),
+        )
+
+
+class ContainerStatsRoute:
+    """``/ws/container/stats?appId=``, or ``container=`` for admins, with ``history``."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def on_get(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Stream the figures of a container, one sample per second."""
+        identity = enter(req)
+        named = options.container(req)
+        app_id = options.identifier(req, "appId") if named is None else None
+        if named is not None and req.get_param("appId") is not None:
+            raise falcon.HTTPBadRequest(
+                description="appId and container exclude each other; give one"
+            )
+        settings = self._live.settings
+        history = options.count(req, "history", settings.containers.history_samples) or 0
+        if app_id is None:
+            connection = self._live.accept(req, identity, only_admins=identity.admin)
+            name = named if identity.admin else None
+        else:
+            app = self._live.store.apps.get(app_id)
+            if app is not None and not self._live.store.apps.allowed(app_id, identity):
+                app = None
+            name = app.container if app else None
+            connection = self._live.accept(req, identity, app.id if app else None, container=name)
+        if connection is None:
+            return
+        if name is None:
+            refuse_absent(connection, identity, "Application")
+            return
+        self._live.listen(
+            connection,
+            topics.container_stats(name),
+            partial(Channel, samples_only(settings), Kind.METRICS),
+            lambda channel: channel.add(connection, SubscribeOptions(history)),
+        )
+
+
 def add_routes(app: falcon.App[falcon.Request, falcon.Response], live: Live) -> None:
-    """Add the routes of the public contract."""
+    """Add the routes of the public contract, and the resource that answers from the bus."""
     app.add_route("/ws/container/logs", ContainerLogRoute(live))
     app.add_route("/ws/deployment/logs", DeploymentRoute(live))
     app.add_route("/ws/metrics", MetricsRoute(live))
+    app.add_route("/ws/containers", ContainersRoute(live))
+    app.add_route("/ws/container/stats", ContainerStatsRoute(live))
+    app.add_route("/api/containers", ContainersResource(live.hub, live.settings, live.store.apps))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import gevent
 import structlog
@@ -20,12 +20,19 @@ from mist.store import Store
 log = structlog.get_logger(__name__)
 
 
+_ANOTHER: Final = "The application has another container now; connect again"
+
+
 class Holder(NamedTuple):
     """The client of a connection, and the application that it shows, if any."""
 
     identity: Identity
     peer: Peer
     app_id: int | None
+    only_admins: bool = False
+    """The stream shows containers that do not belong to an application."""
+    container: str | None = None
+    """The container that the application had when the stream began, if it matters."""
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -81,26 +88,36 @@ class SessionWatch:
 
     def check(self) -> None:
         """Close the connections whose session has ended, or whose user lost the right."""
-        everybody = {holder.identity for holder in self._holders.values()}
+        holders = self._holders.values()
+        everybody = {holder.identity for holder in holders}
         try:
             # A few queries for all connections of the worker.
             valid = still_valid(self._store, everybody)
             permitted = self._store.apps.permitted(
                 {
                     (app_id, identity.user_id)
-                    for identity, _, app_id in self._holders.values()
+                    for identity, _, app_id, *_ in holders
                     if app_id is not None and identity.user_id is not None
                 }
             )
+            admins = self._store.users.admins() if any(h.only_admins for h in holders) else set()
+            shown = {h.app_id for h in holders if h.app_id is not None and h.container}
+            containers = self._store.apps.containers(shown) if shown else {}
         except StoreError as error:
             # A failing store must not end every stream; the next check catches up.
             log.warning("sessions_not_checked", reason=str(error))
             return
-        for connection, (identity, _, app_id) in self._holders.items():
+        for connection, holder in self._holders.items():
+            identity, _, app_id, only_admins, container = holder
+            denied = app_id is not None and (app_id, identity.user_id) not in permitted
+            denied |= only_admins and identity.user_id not in admins
             if identity not in valid:
                 refuse(connection, "Session expired", close_codes.SESSION_EXPIRED)
-            elif app_id is not None and (app_id, identity.user_id) not in permitted:
+            elif denied:
                 refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
+            elif container and app_id is not None and containers.get(app_id) != container:
+                # Its figures are none of this client's business any more.
+                refuse(connection, _ANOTHER, close_codes.TRY_AGAIN_LATER)
 
     def _watch(self) -> None:
         while True:

@@ -24,6 +24,10 @@ from mist.settings import Settings
 # The memory that Python and the header take for a kept message, besides its body.
 OVERHEAD_BYTES: Final = 320
 
+# The figures of all containers are large, and only the newest are of use.  A few seconds' are
+# enough for a subscriber that has missed some.
+_LISTED: Final = 5
+
 
 class _Kept(NamedTuple):
     header: bytes
@@ -133,7 +137,8 @@ class Buffers:
 
     def __init__(self, settings: Settings, now: Callable[[], int] = time.time_ns) -> None:
         self._replay = settings.replay
-        self._samples = settings.metrics.history_samples
+        self._metrics = settings.metrics.history_samples
+        self._figures = settings.containers.history_samples
         self._now = now
         self._buffers: OrderedDict[bytes, Buffer] = OrderedDict()
         self._total = 0
@@ -197,8 +202,7 @@ class Buffers:
             buffer.term, buffer.whole = header.term, True
 
     def _new(self, topic: bytes, header: Header) -> Buffer:
-        lines = self._samples if topic == topics.METRICS else self._replay.lines
-        buffer = Buffer(header.epoch, header.term, lines, self._replay.bytes)
+        buffer = Buffer(header.epoch, header.term, self._lines(topic), self._replay.bytes)
         if topic in self._buffers:
             self._total -= self._buffers[topic].size
         self._buffers[topic] = buffer
@@ -206,6 +210,14 @@ class Buffers:
         while len(self._buffers) > self._replay.topics:
             self._drop_silent()
         return buffer
+
+    def _lines(self, topic: bytes) -> int:
+        """Return how many lines or samples of a topic to keep."""
+        if topic == topics.METRICS:
+            return self._metrics
+        if topic == topics.CONTAINERS:
+            return _LISTED  # the list is a status, which is kept all the same
+        return self._figures if topic.startswith(topics.STATS) else self._replay.lines
 
     def _append(self, buffer: Buffer, packed: bytes, header: Header, body: bytes) -> None:
         before = buffer.size

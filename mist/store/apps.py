@@ -54,6 +54,7 @@ _ALL: Final = select(_apps).order_by(_apps.c.id)
 _CONTAINERS: Final = select(_apps.c.id, _apps.c.container).where(
     _apps.c.id.in_(bindparam("ids", expanding=True))
 )
+_NEWEST_FIRST: Final = select(_apps.c.id, _apps.c.container).order_by(_apps.c.id.desc())
 _BY_ID: Final = select(_apps).where(_apps.c.id == bindparam("id"))
 
 
@@ -74,6 +75,12 @@ class Apps:
         with self._data.read() as connection:
             rows = connection.execute(_CONTAINERS, {"ids": list(app_ids)})
             return {row.id: row.container or _usual_container(row.id) for row in rows}
+
+    def of_containers(self) -> dict[str, int]:
+        """Return for each container the application that it belongs to, the first of several."""
+        with self._data.read() as connection:
+            rows = connection.execute(_NEWEST_FIRST)
+            return {row.container or _usual_container(row.id): row.id for row in rows}
 
     def by_name(self, name: str) -> App | None:
         """Return the application with this name."""
