@@ -9,7 +9,7 @@ import click
 
 from cli import terminal
 from cli.state import opened_store
-from cli.top import human
+from cli.terminal import human
 from mist import validation
 from mist.apps import management
 from mist.errors import Conflict, Exit, NotFound

@@ -16,7 +16,9 @@ from mist.paths import resolve_paths
 from mist.settings import load_settings
 
 # Without the closing slash, container/1 would also match container/10/.
-_UNFINISHED = re.compile(r"(container|deployment)(/[1-9][0-9]*)?")
+_UNFINISHED = re.compile(
+    r"(?:container|deployment)(?P<id>/[1-9][0-9]*)?|stats(?P<name>/[\w.-]+)?|(?P<all>containers)"
+)
 
 
 @click.command("tap")
@@ -24,12 +26,14 @@ _UNFINISHED = re.compile(r"(container|deployment)(/[1-9][0-9]*)?")
 def command(topic: str) -> None:
     """Print the messages under TOPIC, a prefix such as metrics/ or container/1/.
 
-    Subscribing to container/ID/ starts the collector of that application's log.  An
-    empty TOPIC prints every message on the bus and starts nothing.
+    Subscribing to container/ID/ starts the collector of that application's log,
+    containers/ that of the host's containers, and stats/NAME/ that of one container's
+    figures.  An empty TOPIC prints every message on the bus and starts nothing.
     """
     if not topics.is_prefix(topic.encode()):
         raise UsageError(
-            f"no topic begins with {topic!r}; use container/ID/, deployment/ID/ or metrics/"
+            f"no topic begins with {topic!r}; use container/ID/, deployment/ID/, metrics/, "
+            "containers/ or stats/NAME/"
         )
     if hint := _hint(topic):
         terminal.note(hint)
@@ -47,7 +51,7 @@ def _hint(topic: str) -> str:
     match = _UNFINISHED.fullmatch(topic)
     if match is None:
         return ""
-    missing = "/" if match[2] else "/ID/"
+    missing = "/" if match.lastgroup else "/NAME/" if topic == "stats" else "/ID/"
     return f"mist: {topic!r} starts no collector; try {topic + missing!r}"
 
 

@@ -1,4 +1,4 @@
-"""``mist top``: show the host's metrics live in the terminal."""
+"""``mist top``: show the host's metrics and its containers live in the terminal."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from bus import topics
 from bus.follower import Follower
 from bus.wire import Kind, Message
 from cli import terminal
+from cli.terminal import human
+from cli.top_containers import Containers
 from mist import messages
 from mist.errors import BusError
 from mist.messages import Docker, MetricsSample, Space
@@ -37,7 +39,10 @@ _LATE_SECONDS: Final = 3.0
 @click.option("--once", is_flag=True, help="Print the newest sample and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print samples as JSON, one per line.")
 def command(once: bool, as_json: bool) -> None:
-    """Show CPU, memory, disk and Docker counts, updated once a second."""
+    """Show CPU, memory, disk, Docker counts and all containers, updated once a second.
+
+    The containers are only shown live, because nothing collects them otherwise.
+    """
     # A file or a pipe cannot show a live screen.
     once = once or not (as_json or sys.stdout.isatty())
     with terminal.quiet_ending(), terminal.bus_context() as context:
@@ -48,7 +53,8 @@ def command(once: bool, as_json: bool) -> None:
             elif once:
                 _print_once(follower)
             else:
-                _draw(follower, settings.metrics.history_samples)
+                with Follower(context, paths, settings, topics.CONTAINERS) as containers:
+                    _draw(follower, Containers(containers), settings.metrics.history_samples)
 
 
 def _samples(follower: Follower, timeout: float) -> list[Message]:
@@ -83,14 +89,16 @@ def _print_once(follower: Follower) -> None:
     Console().print(_figures(sample), soft_wrap=True)
 
 
-def _draw(follower: Follower, history: int) -> None:
+def _draw(follower: Follower, containers: Containers, history: int) -> None:
     samples = deque(map(_decode, _first(follower)), maxlen=history)
     # Redrawn once per sample.
     with Live(dashboard(list(samples)), auto_refresh=False, screen=True) as live:
         while True:
             arrived = _samples(follower, _LATE_SECONDS)
             samples.extend(map(_decode, arrived))
-            live.update(dashboard(list(samples), late=not arrived), refresh=True)
+            containers.take()
+            shown = dashboard(list(samples), late=not arrived)
+            live.update(Group(shown, containers.table()), refresh=True)
 
 
 def _decode(message: Message) -> MetricsSample:
@@ -132,15 +140,6 @@ def _gauge(percent: float) -> tuple[ProgressBar, str]:
 
 def _bytes(space: Space) -> str:
     return f"{human(space.used)} of {human(space.total)}"
-
-
-def human(number: float) -> str:
-    """Format a number of bytes with at most four digits: ``4.0 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.1f} {unit}" if unit != "B" else f"{number:.0f} B"
-        number /= 1024
-    return f"{number:.1f} TiB"
 
 
 def _docker(counts: Docker) -> Text:

@@ -18,7 +18,7 @@ import msgspec
 from bus import topics
 from bus.subscriber import ask_replay
 from cli import terminal
-from cli.top import human
+from cli.terminal import human
 from mist import addresses, clock
 from mist.accounts import secret
 from mist.errors import BusError, MistError, UsageError

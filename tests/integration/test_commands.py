@@ -184,14 +184,15 @@ def test_top_once(service: Service) -> None:
         assert part in printed
 
 
-def test_top_draws_on_a_terminal(service: Service) -> None:
+def test_top_draws_on_a_terminal(engine: PrivateEngine, container: str, service: Service) -> None:
     """On a terminal the command draws until Ctrl-C and restores the screen."""
+    engine.run(container, "sleep 1000")
     controller, terminal = os.openpty()
     environment = service.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
     with program([MIST, "top"], env=environment, **streams) as process:
         os.close(terminal)
-        shown = until(controller, lambda text: text.count("mist top") >= 2)
+        shown = until(controller, lambda text: text.count("mist top") >= 2 and container in text)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     os.close(controller)

@@ -11,7 +11,7 @@ from mist import clock
 from mist.errors import EngineError
 from mist.settings import Settings
 from workers import engine
-from workers.containers.figures import Reading, without_cache
+from workers.containers.figures import NEVER, Reading, without_cache
 
 
 class EngineMeter:
@@ -42,9 +42,10 @@ class EngineMeter:
 
 def reading_of(answer: Any) -> Reading | None:
     """Return the counters in the engine's answer; None for a container that does not run."""
-    memory = answer.get("memory_stats") or {}
-    if "usage" not in memory:
+    if str(answer["read"]).startswith(NEVER):
         return None
+    # Empty on a kernel that does not count memory.
+    memory = answer.get("memory_stats") or {}
     block = (answer.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
     networks = (answer.get("networks") or {}).values()
     details = memory.get("stats") or {}
@@ -53,7 +54,7 @@ def reading_of(answer: Any) -> Reading | None:
     return Reading(
         clock.nanoseconds(clock.normalize(answer["read"])),
         int(answer["cpu_stats"]["cpu_usage"]["total_usage"]),
-        without_cache(int(memory["usage"]), int(inactive)),
+        without_cache(int(memory.get("usage", 0)), int(inactive)),
         int(memory.get("limit", 0)),
         sum(int(each["rx_bytes"]) for each in networks),
         sum(int(each["tx_bytes"]) for each in networks),

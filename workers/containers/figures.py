@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mist.messages import Figures
+
+NEVER: Final = "0001-01-01T00:00:00"
+"""The beginning of the engine's time for what has not happened."""
 
 
 class Reading(NamedTuple):

@@ -64,6 +64,8 @@ class Inventory:
                 self._lose(error)
         if there and self._connected and self._unpublished:
             self._publish_list()
+            # After the list, because the first figures of a remote engine take their time.
+            self._match_gauges()
         if not self._timer.remaining():
             self._sample(publish=there)
             self._timer.met()
@@ -124,7 +126,6 @@ class Inventory:
         for number, known in found.items():
             self._unpublished |= known.changed(self._known.get(number))
             self._known[number] = known
-        self._match_gauges()
 
     def _match_gauges(self) -> None:
         """Have a gauge for each container that runs, if its figures can be read."""

@@ -15,6 +15,7 @@ from mist.messages import HostContainer
 from mist.settings import Settings
 from workers import engine
 from workers.container.container import container_of
+from workers.containers.figures import NEVER
 from workers.containers.meter import Run
 from workers.references import Inspection
 
@@ -24,8 +25,8 @@ SERVICE: Final = "com.docker.compose.service"
 # So many ids are named in a request for a list; with more, it is for all containers.
 _FEW: Final = 50
 
-# The engine's time for what has not happened yet.
-_NEVER: Final = "0001-01-01T00:00:00"
+# The engine limits neither labels nor names of images; a message has to be bounded.
+_TEXT: Final = 512
 
 # Durations in the engine's phrases, which change by themselves.
 _DURATION: Final = re.compile(
@@ -98,17 +99,16 @@ def known_of(entry: Entry, inspection: Inspection, now: int | None = None) -> Kn
     seen = container_of(inspection)
     made = inspection["Config"].get("Labels") or {}
     began = uptime.began(entry.status, seen.turned, time.time_ns() if now is None else now)
-    never = not seen.started or seen.started.startswith(_NEVER)
+    never = not seen.started or seen.started.startswith(NEVER)
     container = HostContainer(
         seen.id,
         str(inspection["Name"]).removeprefix("/"),
-        entry.image,
+        entry.image[:_TEXT],
         seen.state,
         entry.status,
         seen.health or None,
         clock.normalize(seen.created),
         None if never else clock.normalize(seen.started),
-        made.get(PROJECT),
-        made.get(SERVICE),
+        *(text and text[:_TEXT] for text in (made.get(PROJECT), made.get(SERVICE))),
     )
     return Known(entry, container, began, Run.of(inspection))

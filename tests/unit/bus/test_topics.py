@@ -23,6 +23,11 @@ def test_a_topic_is_a_prefix_of_no_other() -> None:
         (b"container/7/log/more", Demand("container", 7)),
         (topics.deployment_log(15), Demand("deployment", 15)),
         (b"container/%d/" % MAX_ID, Demand("container", MAX_ID)),
+        (topics.CONTAINERS, Demand("containers")),
+        (b"containers/", Demand("containers")),
+        (topics.container_stats("web"), Demand("stats", name="web")),
+        (b"stats/77/", Demand("stats", name="77")),
+        (b"stats/" + b"x" * 128 + b"/", Demand("stats", name="x" * 128)),
     ],
 )
 def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Demand) -> None:
@@ -47,6 +52,9 @@ def test_a_subscription_to_one_thing_demands_it(subscription: bytes, demand: Dem
         b"container/%d/" % (MAX_ID + 1),
         b"container/99999999999999999999/",
         topics.METRICS,
+        *(b"containers", b"containersx/", b"stats/", b"stats/web", b"stats//", b"stats/-x/"),
+        *(b"stats/x/", b"stats/a b/", b"stats/" + b"x" * 129 + b"/", b"stats/caf\xc3\xa9/"),
+        *(b"stats/web\n/", b"stats/../x/"),
     ],
 )
 def test_any_other_subscription_demands_nothing(subscription: bytes) -> None:
@@ -59,6 +67,8 @@ def test_any_other_subscription_demands_nothing(subscription: bytes) -> None:
     [
         *(b"", b"c", b"container/", b"container/1", b"container/1/", b"container/1/log"),
         *(b"deployment/9223372036854775807/log", b"metrics", b"metrics/system"),
+        *(b"containers", b"containers/", topics.CONTAINERS, b"s", b"stats/", b"stats/web/"),
+        topics.container_stats("x" * 128),
     ],
 )
 def test_beginnings_of_topics(prefix: bytes) -> None:
@@ -69,9 +79,11 @@ def test_beginnings_of_topics(prefix: bytes) -> None:
 @pytest.mark.parametrize(
     "prefix",
     [
-        *(b"x", b"containers", b"container/0", b"container/01/", b"container/x/", b"metrics/a b"),
+        *(b"x", b"containerz", b"container/0", b"container/01/", b"container/x/", b"metrics/a b"),
         *(b"container/1/log\n", b"container/1/" + b"x" * 17, b"container/12345678901234567890/"),
-        *(b"metrics/system\0", b"deployment//log", b"Container/1/"),
+        *(b"metrics/system\0", b"deployment//log", b"Container/1/", b"containers/host\n"),
+        *(b"containers/" + b"x" * 17, b"stats//", b"stats/x/", b"stats/a b/", b"stats/xx/a/b"),
+        *(b"stats/" + b"x" * 129, b"stats/.x/", b"stats/xx/" + b"x" * 17, b"stats/xx\n/"),
     ],
 )
 def test_what_no_topic_begins_with(prefix: bytes) -> None:

@@ -8,8 +8,13 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from cli.top import Sparkline, dashboard, human, sparkline
-from mist.messages import Cpu, Docker, MetricsSample, Space
+from bus.follower import Item
+from bus.wire import Header, Kind, Message
+from cli.terminal import human
+from cli.top import Sparkline, dashboard, sparkline
+from cli.top_containers import Containers
+from mist import messages
+from mist.messages import Cpu, Docker, Figures, HostContainer, MetricsSample, Space
 
 
 def sample(usage: float = 25.5, docker: Docker | None = None) -> MetricsSample:
@@ -70,3 +75,61 @@ def test_dashboard_without_an_engine() -> None:
 def test_dashboard_says_that_it_is_old() -> None:
     """The dashboard says when its newest sample is old."""
     assert "no new sample" in drawn([sample()], late=True)
+
+
+class Source:
+    """A topic with prepared messages."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+
+    def put(self, kind: Kind, body: bytes) -> None:
+        """Add a message."""
+        self.items.append(Message(b"containers/host", Header(kind, 1, 1, 1), body))
+
+    def take(self, timeout: float) -> list[Item]:
+        """Return what was added, without waiting."""
+        assert timeout == 0
+        taken, self.items = self.items, []
+        return taken
+
+
+def table(containers: Containers) -> str:
+    """Return the table on a terminal of 120 columns."""
+    containers.take()
+    console = Console(file=io.StringIO(), width=120)
+    console.print(containers.table())
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def listed(name: str, status: str, project: str | None = None) -> HostContainer:
+    """Return a container with these fields."""
+    return HostContainer(name * 2, name, "i", "s", status, None, "", None, project, None)
+
+
+def test_containers() -> None:
+    """Those that run come first, with their figures; control characters are shown."""
+    source = Source()
+    containers = Containers(source)
+    assert "waiting" in table(containers)
+    rows = [listed("a", "Created"), listed("c", "Up \x1b[2J1 hour"), listed("b", "Up", "shop")]
+    source.put(Kind.STATUS, messages.containers_on_bus(rows, [""] * 3))
+    used = Figures(12.34, 1536, 4096, 37.5, 1, 2, 3, 4, 17)
+    source.put(Kind.METRICS, messages.all_figures({"bb": used, "cc": used}))
+    shown = table(containers).splitlines()
+    assert [line.split()[0] for line in shown[1:]] == ["c", "b", "a"]
+    assert "12.3%" in shown[1]
+    assert "1.5 KiB" in shown[1]
+    assert "Up \\x1b[2J1 hour" in shown[1]
+    source.put(Kind.ERROR, messages.error("Docker Engine is unreachable"))
+    assert "unreachable" in table(containers)
+
+
+def test_messages_that_are_not_understood() -> None:
+    """They change nothing."""
+    source = Source()
+    containers = Containers(source)
+    for kind in (Kind.STATUS, Kind.METRICS, Kind.ERROR):
+        source.put(kind, b"{}")
+    assert "waiting" in table(containers)
