@@ -26,6 +26,7 @@ VIEWS = {
     "deployment": "deployment?id={deployments[2]}",
     "failed": "deployment?id={deployments[1]}",
     "host": "host",
+    "figures": "host?app={shop}",
     "manage": "manage",
     "nothing": "nothing-here",
     "unknown": "log?app=999",

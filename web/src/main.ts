@@ -1,6 +1,5 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
-import 'uplot/dist/uPlot.min.css';
 import './styles/base.css';
 import './styles/log.css';
 

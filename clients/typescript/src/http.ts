@@ -1,5 +1,12 @@
 /** The HTTP API. */
 
+import type {
+  ContainerStats,
+  ContainerStatsOptions,
+  ContainersOptions,
+  ContainersStream,
+} from './container-types.ts';
+import { containers } from './containers.ts';
 import { deployment } from './deployment.ts';
 import { containerLogs } from './logs.ts';
 import { metrics } from './metrics.ts';
@@ -12,6 +19,7 @@ import type {
   RequestOptions,
 } from './records.ts';
 import { Service } from './service.ts';
+import { containerStats } from './stats.ts';
 import type {
   ConnectOptions,
   ContainerLogs,
@@ -70,6 +78,9 @@ export interface Client {
   containerLogs(options: Own<ContainerLogsOptions>): ContainerLogs;
   followDeployment(options: Own<DeploymentOptions>): DeploymentStream;
   metrics(options?: Own<MetricsOptions>): MetricsStream;
+  /** The host's containers, for admins. */
+  containers(options?: Own<ContainersOptions>): ContainersStream;
+  containerStats(options: Own<ContainerStatsOptions>): ContainerStats;
 }
 
 interface Call extends RequestOptions {
@@ -164,6 +175,14 @@ class HttpClient implements Client {
 
   metrics(options: Own<MetricsOptions> = {}): MetricsStream {
     return metrics({ ...this.#connect(), ...options });
+  }
+
+  containers(options: Own<ContainersOptions> = {}): ContainersStream {
+    return containers({ ...this.#connect(), ...options });
+  }
+
+  containerStats(options: Own<ContainerStatsOptions>): ContainerStats {
+    return containerStats({ ...this.#connect(), ...options });
   }
 
   #connect(): ConnectOptions {

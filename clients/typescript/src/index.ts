@@ -1,5 +1,7 @@
 /** The public interface of `@mist/client`. */
 
+export type * from './container-types.ts';
+export { containers } from './containers.ts';
 export { deployment } from './deployment.ts';
 export { nextBatch } from './environment.ts';
 export { ApiError, type Client, createClient } from './http.ts';
@@ -7,6 +9,7 @@ export { containerLogs } from './logs.ts';
 export { mergeLogs } from './merge.ts';
 export { metrics } from './metrics.ts';
 export type * from './records.ts';
+export { containerStats } from './stats.ts';
 export { StreamError } from './stream.ts';
 export { compareTimes } from './time.ts';
 export type * from './types.ts';

@@ -21,6 +21,11 @@ export function countOf(value: unknown): number {
   return typeof value === 'number' && value > 0 ? value : 0;
 }
 
+/** Return a number, or null for anything else. */
+export function numberOf(value: unknown): number | null {
+  return typeof value === 'number' ? value : null;
+}
+
 /** Return the line of a `log` message, or null if there is none. */
 export function lineOf(message: Message): LogLine | null {
   const { line, stream, pos } = dataOf(message);

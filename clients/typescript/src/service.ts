@@ -97,9 +97,26 @@ function parseUrl(url: string | URL, base: string | undefined): URL | null {
 }
 
 /** Return an id, or throw a TypeError that names what is wrong with it. */
-export function checkId(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value;
+export function checkId(name: string, value: number | undefined): number {
+  if (value !== undefined && Number.isSafeInteger(value) && value > 0) return value;
   throw new TypeError(`${name} must be a positive integer, not ${JSON.stringify(value)}`);
+}
+
+/** The part of a stream's address that names its container. */
+export type ContainerQuery = { readonly appId: number } | { readonly container: string };
+
+/** Return the application or the container that options name, or throw a TypeError. */
+export function checkContainer(options: {
+  readonly appId?: number | undefined;
+  readonly container?: string | undefined;
+}): ContainerQuery {
+  const { appId, container } = options;
+  if (appId !== undefined && container !== undefined) {
+    throw new TypeError('appId and container exclude each other: give one of them');
+  }
+  if (container === undefined) return { appId: checkId('appId', appId) };
+  if (typeof container === 'string' && container !== '') return { container };
+  throw new TypeError(`container must be a container's name, not ${JSON.stringify(container)}`);
 }
 
 /** Return a count, or throw a TypeError that names what is wrong with it. */

@@ -1,6 +1,7 @@
 /** The applications that the user may see, loaded once and after each change. */
 
 import { type App, api, reasonOf } from './api';
+import { containerOf } from './sources';
 
 export const apps: { list: readonly App[]; loaded: boolean; problem: string } = $state({
   list: [],
@@ -36,6 +37,7 @@ export function appOf(id: number): App | undefined {
   return apps.list.find((app) => app.id === id);
 }
 
+/** Return the name of a log: of its application, or of its container. */
 export function nameOf(id: number): string {
-  return appOf(id)?.name ?? `application ${id}`;
+  return appOf(id)?.name ?? containerOf(id) ?? `application ${id}`;
 }

@@ -54,7 +54,7 @@ export const HELP: readonly (readonly [string, string])[] = [
   ['l', 'Levels: all, from info, from warning, errors'],
   ['c', 'Clear up to here'],
   ['1 – 9', 'Go to an application'],
-  [PALETTE_KEY, 'Palette: applications and commands'],
+  [PALETTE_KEY, 'Palette: applications, containers and commands'],
   ['?', 'Show these keys'],
   ['Esc', 'Close'],
 ];

@@ -14,6 +14,7 @@ import { api, client, type Deployment } from '../api';
 import { serverNow } from '../clock';
 import { finished, summary } from '../deployments';
 import { count, plural } from '../format';
+import { containerOf, optionsOf } from '../sources';
 import { LogBuffer } from './buffer';
 import { type Entry, lineEntry, type MarkKind, markEntry } from './entry';
 import { changeOf } from './status';
@@ -69,7 +70,8 @@ export class LogStream {
 
   constructor(apps: readonly number[]) {
     this.apps = apps;
-    const open = (appId: number) => client.containerLogs({ appId, tail: TAIL, stopped: true });
+    const open = (source: number) =>
+      client.containerLogs({ ...optionsOf(source), tail: TAIL, stopped: true });
     this.#logs = new Map(apps.map((app) => [app, open(app)]));
     for (const [app, logs] of this.#logs) {
       logs.on('state', ({ state, reason }) => this.#turn(app, state, reason));
@@ -234,6 +236,7 @@ export class LogStream {
 
   async #lookAtDeployments(app: number): Promise<void> {
     clearTimeout(this.#polls.get(app));
+    if (containerOf(app) !== undefined) return;
     let list: readonly Deployment[] = [];
     try {
       list = await api.deployments(app, 20);
