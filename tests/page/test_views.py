@@ -27,6 +27,10 @@ VIEWS = {
     "failed": "deployment?id={deployments[1]}",
     "host": "host",
     "manage": "manage",
+    "users": "manage?part=users",
+    "tokens": "manage?part=tokens",
+    "changes": "manage?part=changes",
+    "account": "account",
     "nothing": "nothing-here",
     "unknown": "log?app=999",
 }
