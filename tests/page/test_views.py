@@ -28,6 +28,10 @@ VIEWS = {
     "host": "host",
     "figures": "host?app={shop}",
     "manage": "manage",
+    "users": "manage?part=users",
+    "tokens": "manage?part=tokens",
+    "changes": "manage?part=changes",
+    "account": "account",
     "nothing": "nothing-here",
     "unknown": "log?app=999",
 }

@@ -75,6 +75,12 @@ export interface Client {
   /** Request cancellation without waiting for it; the deployment then ends as `failed`. */
   cancel(deploymentId: number, options?: RequestOptions): Promise<Deployment>;
 
+  /**
+   * Send any other request of `/api/openapi.json` and return its data:
+   * `call('PATCH', 'apps/3', { body: { branch: 'main' } })`.
+   */
+  call<T>(method: string, path: string, call?: Call): Promise<T>;
+
   containerLogs(options: Own<ContainerLogsOptions>): ContainerLogs;
   followDeployment(options: Own<DeploymentOptions>): DeploymentStream;
   metrics(options?: Own<MetricsOptions>): MetricsStream;
@@ -83,7 +89,8 @@ export interface Client {
   containerStats(options: Own<ContainerStatsOptions>): ContainerStats;
 }
 
-interface Call extends RequestOptions {
+/** The body of a request, sent as JSON, and its query string. */
+export interface Call extends RequestOptions {
   readonly body?: unknown;
   readonly query?: Readonly<Record<string, number | undefined>>;
 }
@@ -163,6 +170,10 @@ class HttpClient implements Client {
 
   cancel(deploymentId: number, options?: RequestOptions): Promise<Deployment> {
     return this.#call('POST', `deployments/${deploymentId}/cancel`, options);
+  }
+
+  call<T>(method: string, path: string, call?: Call): Promise<T> {
+    return this.#call(method, path, call);
   }
 
   containerLogs(options: Own<ContainerLogsOptions>): ContainerLogs {

@@ -4,7 +4,7 @@ export type * from './container-types.ts';
 export { containers } from './containers.ts';
 export { deployment } from './deployment.ts';
 export { nextBatch } from './environment.ts';
-export { ApiError, type Client, createClient } from './http.ts';
+export { ApiError, type Call, type Client, createClient } from './http.ts';
 export { containerLogs } from './logs.ts';
 export { mergeLogs } from './merge.ts';
 export { metrics } from './metrics.ts';

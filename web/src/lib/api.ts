@@ -28,6 +28,8 @@ export const api = {
   deploy: (app: number) => watched(client.deploy(app)),
   rollBack: (app: number, to: number) => watched(client.rollback(app, to)),
   cancel: (id: number) => watched(client.cancel(id)),
+  call: <T>(method: string, path: string, call?: Parameters<typeof client.call>[2]) =>
+    watched(client.call<T>(method, path, call)),
 };
 
 async function watched<T>(answer: Promise<T>): Promise<T> {
