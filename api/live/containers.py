@@ -27,6 +27,7 @@ from bus.wire import Kind
 from mist import messages
 from mist.errors import StoreError
 from mist.settings import Settings
+from mist.store import Store
 
 # The samples that a slow client may lag behind; later ones replace what it misses.
 _RING_SAMPLES: Final = 30
@@ -106,10 +107,10 @@ class Apps(Protocol):
 class ContainersResource:
     """``/api/containers``, only for admins."""
 
-    def __init__(self, hub: Hub, settings: Settings, apps: Apps) -> None:
+    def __init__(self, hub: Hub, settings: Settings, store: Store) -> None:
         self._hub = hub
         self._settings = settings
-        self._apps = apps
+        self._store = store
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the host's containers."""
@@ -122,7 +123,7 @@ class ContainersResource:
         client = cast(Connection, once)  # it has what a channel needs of a connection
         listener = self._hub.open(
             topics.CONTAINERS,
-            lambda: ContainerList(self._settings, self._apps.of_containers),
+            lambda: ContainerList(self._settings, self._store.apps.of_containers),
         )
         try:
             listener.add(client, SubscribeOptions(tail=0))

@@ -292,4 +292,4 @@ def add_routes(app: falcon.App[falcon.Request, falcon.Response], live: Live) -> 
     app.add_route("/ws/metrics", MetricsRoute(live))
     app.add_route("/ws/containers", ContainersRoute(live))
     app.add_route("/ws/container/stats", ContainerStatsRoute(live))
-    app.add_route("/api/containers", ContainersResource(live.hub, live.settings, live.store.apps))
+    app.add_route("/api/containers", ContainersResource(live.hub, live.settings, live.store))

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from api.app import create_app
-from api.live.routes import add_routes
+from api.live.routes import Live, add_routes
 from api.monitoring import Monitoring
 from api.services import Services
 from mist.settings import Settings
@@ -70,9 +70,15 @@ GET /api/apps/WEB/deployments       401 403 200 200 200 403  200 200 200 200 403
 POST /api/apps/WEB/deployments      401 403 403 409 409 403  409 403 409 409 403 403 409 403 401 401
 GET /api/deployments/RAN            401 403 200 200 200 403  200 200 200 200 403 200 200 200 401 401
 POST /api/deployments/RAN/cancel    401 403 403 409 409 403  409 403 409 409 403 403 409 403 401 401
+GET /api/containers                 401 403 403 403 503 403  503 403 403 403 403 403 403 403 401 401
+GET /api/openapi.json               200 200 200 200 200 200  200 200 200 200 200 200 200 200 200 200
 WS /ws/metrics                      401 101 101 101 101 403  101 101 101 4403 4403 101 101 101 401 401
 WS /ws/container/logs?appId=WEB     401 4403 1013 1013 1013 403  1013 1013 1013 1013 4403 1013 1013 1013 401 401
 WS /ws/container/logs?appId=999     401 4403 4403 4403 4404 403  4404 4403 4403 4403 4403 4403 4403 4403 401 401
+WS /ws/containers                   401 4403 4403 4403 1013 403  1013 4403 4403 4403 4403 4403 4403 4403 401 401
+WS /ws/container/logs?container=box 401 4403 4403 4403 1013 403  1013 4403 4403 4403 4403 4403 4403 4403 401 401
+WS /ws/container/stats?container=box 401 4403 4403 4403 1013 403  1013 4403 4403 4403 4403 4403 4403 4403 401 401
+WS /ws/container/stats?appId=WEB    401 4403 1013 1013 1013 403  1013 1013 1013 1013 4403 1013 1013 1013 401 401
 WS /ws/deployment/logs?deploymentId=RAN 401 4403 1000 1000 1000 403  1000 1000 1000 1000 4403 1000 1000 1000 401 401
 WS /ws/deployment/logs?deploymentId=999 401 4403 4403 4403 4404 403  4404 4403 4403 4403 4403 4403 4403 4403 401 401
 GET /api/audit                      401 403 403 403 200 403  200 403 403 403 403 403 403 403 401 401
@@ -227,7 +233,7 @@ def test_the_table_has_every_route() -> None:
     monitoring = Monitoring(nothing, nothing)
     services = Services(Settings(), nothing, nothing, b"", monitoring, lambda: None)
     app = create_app(services)
-    add_routes(app, nothing)
+    add_routes(app, Live(nothing, nothing, nothing, nothing, nothing))
     routes = {
         ("WS" if route.path.startswith("/ws/") else method.method, route.path)
         for route in falcon.inspect.inspect_routes(app)

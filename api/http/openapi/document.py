@@ -17,7 +17,8 @@ from mist.ids import MAX_ID
 _ENVELOPE: Final = "#/components/schemas/Problem"
 _DESCRIPTION: Final = """Live logs, deployments and metrics of a Docker host.
 
-The WebSocket routes are `/ws/container/logs`, `/ws/deployment/logs` and `/ws/metrics`."""
+The WebSocket routes are `/ws/container/logs`, `/ws/deployment/logs`, `/ws/metrics`,
+`/ws/containers` and `/ws/container/stats`."""
 
 _PHRASES: Final = {
     200: "Done",

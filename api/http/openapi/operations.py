@@ -28,6 +28,7 @@ from api.http.tokens import NewTokenBody
 from api.http.users import NewUserBody, UserChangesBody
 from mist.apps.management import AppChanges, NewApp
 from mist.ids import MAX_ID
+from mist.messages import HostContainer
 from mist.store import AuditRecord, Deployment, Grant
 
 Who = Literal["anybody", "user", "viewer", "deployer", "admin", "sender"]
@@ -276,6 +277,13 @@ OPERATIONS: Final = (
         query=_LOG,
         errors=_LOG_ERRORS,
         media=_LINES,
+    ),
+    Operation(
+        "GET",
+        "/api/containers",
+        "List the containers of the host",
+        "admin",
+        list[HostContainer],
     ),
     Operation(
         "GET",

@@ -309,7 +309,7 @@ class TestHttp:
         """Return the answer, and the hub that it came from."""
         hub = OneList(bench)
         settings = Settings(containers=ContainerSettings(answer_seconds=0.05))
-        resource = ContainersResource(cast(Hub, hub), settings, api.services.store.apps)
+        resource = ContainersResource(cast(Hub, hub), settings, api.services.store)
         api.app.add_route("/api/containers", resource)
         return api.ask("GET", "/api/containers", user), hub
 
