@@ -300,7 +300,10 @@ class Source:
 
 
 class Seen:
-    """The newest lines that a reader has sent, to find them among those of the bus."""
+    """The newest lines that a reader has sent, to find them among those of the bus.
+
+    A line is known by its time in nanoseconds, its stream and its text.
+    """
 
     def __init__(self) -> None:
         self._newest: deque[int] = deque()
