@@ -39,9 +39,9 @@ def add(
     """
     with opened_store() as store:
         user = find_user(store, email) if email else _first_admin(store)
-        ids = tuple(find_app(store, each).id for each in apps) or None
+        names = tuple(find_app(store, each).name for each in apps) or None
         auth = load_settings().auth
-        made = access_tokens.create(store, auth, user, NewToken(name, ids, right, expires))
+        made = access_tokens.create(store, auth, user, NewToken(name, names, right, expires))
         rights = _rights(store, made.token)
     # On standard error, so that the token alone can go into a file or a variable.
     terminal.say(

@@ -141,6 +141,8 @@ class RemoteService:
         return Unreachable(f"{self.url} cannot be reached: {_reason(error)}")
 
     def _untrusted(self, error: Exception) -> RemoteError:
+        if not isinstance(_innermost(error), ssl.SSLCertVerificationError):
+            return self._unreachable(error)
         return RemoteError(
             f"{self.url} has no certificate that can be trusted: {_reason(error)}; for a private "
             "CA, set SSL_CERT_FILE to the file with its certificate"
@@ -178,12 +180,19 @@ def _authorities() -> str | bool:
     return paths.cafile or paths.capath or True
 
 
-def _reason(error: BaseException) -> str:
-    """Return the innermost reason: the libraries wrap it in their own words."""
+def _innermost(error: BaseException) -> BaseException:
+    """Return the first error: the libraries wrap it in their own words."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    error = _innermost(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return f"it does not answer with TLS ({error.reason}); is it an http:// address?"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -1,0 +1,183 @@
+"""The commands on another machine: ``--url`` and ``--token``, through breaks and over TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mist.errors import Exit
+from tests.support.service.engine import PrivateEngine
+from tests.support.service.programs import program
+from tests.support.service.proxy import CuttingProxy
+from tests.support.service.service import MIST, Service, free_port
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.engine
+
+
+class Afar:
+    """A machine that has the command, an address and a token, and nothing else of the service."""
+
+    def __init__(self, directory: Path, url: str, token: str) -> None:
+        ours = {name: text for name, text in os.environ.items() if not name.startswith("MIST_")}
+        # A state in which nothing can be made shows that the command needs none.
+        nothing = {"MIST_HOME": "/proc/none", "MIST_RUNTIME": "/proc/none", "HOME": str(directory)}
+        direct = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+        self.environment = ours | nothing | direct | {"MIST_URL": url, "MIST_TOKEN": token}
+
+    def mist(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [MIST, *arguments],
+            env=self.environment | changes,
+            check=False,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=90,
+        )
+
+    def start(self, *arguments: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        """Start a command that runs until the test has seen enough."""
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return program([MIST, *arguments], env=self.environment, **pipes)
+
+
+def new_token(service: Service, *arguments: str) -> str:
+    """Return a new token."""
+    return service.mist("token", "add", "afar", *arguments).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def token(service: Service) -> str:
+    """A token of the admin."""
+    return new_token(service)
+
+
+@pytest.fixture
+def afar(service: Service, token: str, tmp_path: Path) -> Afar:
+    """A machine with a direct connection."""
+    return Afar(tmp_path, service.url, token)
+
+
+@pytest.fixture
+def proxy(service: Service) -> Iterator[CuttingProxy]:
+    """A connection that breaks."""
+    proxy = CuttingProxy(service.port)
+    yield proxy
+    proxy.close()
+
+
+def test_a_log_goes_on_where_the_connection_broke(
+    engine: PrivateEngine, service: Service, container: str, proxy: CuttingProxy, tmp_path: Path
+) -> None:
+    """Each line is printed once and in order, whatever happens to the connection."""
+    service.add_app(container, container)
+    script = "i=0; while [ ! -e /go ]; do i=$((i+1)); echo out $i; sleep 0.02; done; echo err >&2"
+    engine.run(container, script)
+    afar = Afar(tmp_path, proxy.url, new_token(service, "--app", container, "--right", "viewer"))
+    got: list[str] = []
+    with afar.start("logs", container) as process:
+        assert process.stdout is not None
+        for cut in (proxy.reset, proxy.hang_up, lambda: None):
+            got += [process.stdout.readline().strip() for _ in range(40)]
+            cut()
+        engine.say(container, ": >/go")
+        out, err = process.communicate(timeout=60)
+    got += out.split("\n")[:-1]
+    first = int(got[0].split()[1])
+    assert got == [f"out {number}" for number in range(first, first + len(got))]
+    assert got == [line for line in engine.lines(container) if line.startswith("out")][-len(got) :]
+    assert process.returncode == Exit.OK
+    assert err.count("trying again") == 2
+    assert "\nerr\n" in err
+    assert "Log stream ended" in err
+
+
+def test_a_deployment_is_followed_from_afar(service: Service, afar: Afar, tmp_path: Path) -> None:
+    """A failure, its reason and the exit status; a finished one cannot be cancelled."""
+    name = f"afar-{tmp_path.name[-6:]}".replace("_", "-")
+    added = afar.mist("app", "add", name, "--git", f"file://{tmp_path}/nothing")
+    assert added.returncode == 0, added.stderr
+    assert name in [app["name"] for app in json.loads(afar.mist("app", "list", "--json").stdout)]
+    done = afar.mist("deploy", name)
+    assert done.returncode == Exit.FAILURE, done.stderr
+    assert f"of {name}" in done.stdout
+    assert "%]" in done.stdout
+    number = done.stdout.split("Deployment ")[1].split()[0]
+    cancelled = afar.mist("cancel", number)
+    assert cancelled.returncode == Exit.USAGE
+    assert "has already finished" in cancelled.stderr
+    service.add_user(f"{name}@localhost", "four pass words")
+    granted = afar.mist("app", "grant", name, f"{name}@localhost", "--right", "viewer")
+    assert (granted.returncode, "may now see" in granted.stdout) == (0, True), granted.stderr
+    viewer = Afar(tmp_path, service.url, new_token(service, "--user", f"{name}@localhost"))
+    refused = viewer.mist("deploy", name)
+    assert refused.returncode == Exit.NO_PERMISSION
+    assert "needs a deployer" in refused.stderr
+    assert afar.mist("app", "revoke", name, f"{name}@localhost").returncode == 0
+    assert "no application" in viewer.mist("logs", name).stderr
+
+
+def test_top_from_afar(afar: Afar) -> None:
+    """One sample as JSON, and as a person reads it."""
+    sample = json.loads(afar.mist("top", "--once", "--json").stdout)
+    assert sample["cpu"]["cores"] > 0
+    assert "containers running" in afar.mist("top", "--once").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "status", "words"),
+    [
+        (["logs", "none"], {}, Exit.USAGE, "no application 'none' that this token may see"),
+        (["logs", "x"], {"MIST_TOKEN": ""}, Exit.USAGE, "needs a token"),
+        (["logs", "x", "--token", "t"], {"MIST_URL": ""}, Exit.USAGE, "add --url"),
+        (["logs", "x", "--token", "mist_wrong"], {}, Exit.NO_PERMISSION, "is not valid"),
+        (["logs", "x", "--token", "a b"], {}, Exit.USAGE, "copy it again"),
+        (["logs", "x", "--url", "mist.lan"], {}, Exit.USAGE, "not the address of a service"),
+        (["logs", "x", "--url", "ftp://h"], {}, Exit.USAGE, "not the address of a service"),
+        (["top", "--url", "http://127.0.0.1:1"], {}, Exit.UNAVAILABLE, "Connection refused"),
+        (["deploy", "x", "--url", "https://127.0.0.1:1"], {}, Exit.UNAVAILABLE, "be reached"),
+        (["cancel", "999999"], {}, Exit.USAGE, "Deployment not found"),
+        (["app", "list"], {"SSL_CERT_FILE": "/none"}, Exit.USAGE, "SSL_CERT_FILE names '/none'"),
+    ],
+)
+def test_what_cannot_work_says_why(
+    afar: Afar, arguments: list[str], changes: dict[str, str], status: int, words: str
+) -> None:
+    """One line that names the mistake and what to do, and no traceback."""
+    done = afar.mist(*arguments, **changes)
+    assert (done.returncode, words in done.stderr) == (status, True), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_over_tls_with_a_private_ca(service: Service, token: str, tmp_path: Path) -> None:
+    """SSL_CERT_FILE names the CA, for requests and streams; without it nothing is sent."""
+    port = free_port()
+    (tmp_path / "Caddyfile").write_text(
+        "{\n admin off\n auto_https disable_redirects\n skip_install_trust\n}\n"
+        f"https://localhost:{port} {{\n bind 127.0.0.1\n tls internal\n"
+        f" reverse_proxy 127.0.0.1:{service.port}\n}}\n"
+    )
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    authority = tmp_path / "caddy/pki/authorities/local/root.crt"
+    caddy = ["caddy", "run", "--adapter", "caddyfile", "--config", str(tmp_path / "Caddyfile")]
+    afar = Afar(tmp_path, f"https://localhost:{port}", token)
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with program(caddy, 90, env=environment, **quiet):
+        wait_until(authority.exists, "Caddy's CA", 60)
+        trusting = {"SSL_CERT_FILE": str(authority)}
+        wait_until(lambda: afar.mist("app", "list", **trusting).returncode == 0, "Caddy", 60)
+        assert "cpu" in afar.mist("top", "--once", "--json", **trusting).stdout
+        for command in (["app", "list"], ["top", "--once"]):
+            refused = afar.mist(*command, SSL_CERT_FILE="")
+            assert refused.returncode == Exit.UNAVAILABLE
+            assert "no certificate that can be trusted" in refused.stderr, refused.stderr
+            assert "SSL_CERT_FILE" in refused.stderr
