@@ -87,26 +87,11 @@ def answer(
         resp.set_header("Content-Encoding", "gzip")
     if download:
         resp.set_header("Content-Disposition", f'attachment; filename="{_file_name(name, wanted)}"')
-    period = with_.settings.auth.check_seconds
     resp.stream = reading.body(
         req.env,
-        _each(period, lambda: bool(still_valid(with_.store, [identity])) and allowed()),
+        lambda: bool(still_valid(with_.store, [identity])) and allowed(),
+        with_.settings.auth.check_seconds,
     )
-
-
-def _each(seconds: float, check: Callable[[], bool]) -> Callable[[], bool]:
-    """Return a function that runs a check at most once in so many seconds."""
-    next_time = time.monotonic() + seconds
-
-    def checked() -> bool:
-        nonlocal next_time
-        now = time.monotonic()
-        if now < next_time:
-            return True
-        next_time = now + seconds
-        return check()
-
-    return checked
 
 
 def _request(req: falcon.Request, identity: Identity, target: dict[str, Any]) -> ReadRequest:

@@ -21,9 +21,10 @@ from workers.reader.entries import Entry
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog, LogBroken, failure_text
 
-# Backwards reading ends when this many lines in a row lie before the range.  The engine's
-# time stamps grow, unless the clock was set back.
-_BEFORE: Final = 1_000
+# Reading ends when this many lines in a row lie beyond the range.  The engine's time stamps
+# grow, but those of stdout and stderr may be slightly out of order, and those of all lines
+# if the clock was set back.
+_BEYOND: Final = 1_000
 
 # The largest first window of a tail, and the growth of a log for which there is room.
 _LARGE: Final = 10_000
@@ -83,16 +84,22 @@ class Reading:
     # item comes when the engine has accepted the request.
 
     def _forwards(self) -> Iterator[list[Entry]]:
-        newest, seen = self._log.newest(), b""
+        newest, seen, last = self._log.newest(), b"", b""
         entries = self._log.open(None, self._request.since)
         yield []
+        after = 0
         for batch in entries:
             self._open_end = entries.unterminated
-            yield self._in_range(batch)
-            seen = max(seen, batch[-1][0])
-            if self._until and seen > self._until:
+            lines = self._in_range(batch)
+            yield lines
+            last = batch[-1][0]
+            seen = max(seen, last)
+            later = bool(self._until) and batch[0][0] >= self._until and not lines
+            after = after + len(batch) if later else 0
+            if after >= _BEYOND:
                 return
-        if max(seen, self._since) < newest:
+        ended = bool(self._until) and last >= self._until
+        if not ended and max(seen, self._since) < newest:
             raise damaged()
 
     def _backwards(self) -> Iterator[list[Entry]]:
@@ -157,7 +164,7 @@ class Reading:
             yield lines
             earlier = bool(window) and window[-1][0] < self._since and not lines
             before = before + len(window) if earlier else 0
-            if before >= _BEFORE:
+            if before >= _BEYOND:
                 return
 
     def _in_range(self, entries: list[Entry]) -> list[Entry]:

@@ -66,6 +66,29 @@ def test_a_range_is_read_in_either_order(
     assert answer.end == {"lines": count, "matched": count, "complete": True, "reached": reached}
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_few_lines_beyond_the_range_do_not_end_it(server: EngineServer, order: str) -> None:
+    """Lines of stdout and stderr may be out of order; more of the range may follow."""
+    inside = [Line(number, b"x" * 2_000 + b"\n") for number in range(5_000, 5_400)]
+    # More than the engine sends at once.
+    early, late = ([Line(number, b"y" * 1_000 + b"\n")] * 499 for number in (1, 9_000))
+    Log(server, [*inside[:1], *early, *late, *inside[1:-1], *early, *late, *inside[-1:]])
+    answer = read(server.settings, since=stamp(5_000), until=stamp(6_000), order=order)
+    assert (len(answer.records), answer.end["complete"]) == (400, True)
+
+
+@pytest.mark.parametrize(("order", "damaged"), [("asc", 4_000), ("desc", 10)])
+def test_many_lines_beyond_the_range_end_it(server: EngineServer, order: str, damaged: int) -> None:
+    """A range does not cost more than its own side of the log."""
+    log = Log(server, [Line(number, b"x" * 500 + b"\n") for number in range(5_000)])
+    log.damaged = damaged
+    log.lines.insert(2_500, Line(0, b"stray\n"))
+    answer = read(server.settings, since=stamp(2_400), until=stamp(2_450), order=order)
+    assert len(answer.records) == 50
+    # The damaged place is beyond what was read.
+    assert (answer.end["complete"], "message" in answer.end) == (True, False)
+
+
 def test_a_line_has_its_time_and_stream(server: EngineServer, log: Log) -> None:
     """Encode lines as live messages."""
     first, second = read(server.settings, until=stamp(2)).records
@@ -254,7 +277,7 @@ def test_forward_reading_ends_at_damage(server: EngineServer, log: Log) -> None:
 
 
 def test_damage_after_the_range_does_not_matter(server: EngineServer, log: Log) -> None:
-    """Stop reading at the first line after the range."""
+    """A range whose end was read is complete."""
     log.damaged = 6
     answer = read(server.settings, until=stamp(3))
     assert (answer.texts, answer.end["complete"]) == (texts(0, 1, 2), True)
