@@ -10,6 +10,7 @@ from mist.read_request import ReadRequest
 from mist.settings import Settings
 from workers.reader.answer import Answer
 from workers.reader.backwards import (
+    FIRST,
     LINE_BYTES,
     Backwards,
     ForwardsFrom,
@@ -103,7 +104,10 @@ class Reading:
             raise damaged()
 
     def _backwards(self) -> Iterator[list[Entry]]:
-        for window in self._windows(Backwards(self._log, self._window_bytes)):
+        limit, first = self._request.limit, FIRST
+        if limit and not self._choose and not self._until:
+            first = min(limit + 1, FIRST)  # one more line shows that there are more
+        for window in self._windows(Backwards(self._log, self._window_bytes, first)):
             yield from slices(window[::-1])
 
     def _tail(self, count: int) -> Iterator[list[Entry]]:
