@@ -14,7 +14,7 @@ import click
 
 from bench import report
 from bench.context import Bench
-from bench.measure import fanout, idle, latency, many, single, stalled, start, viewers
+from bench.measure import fanout, idle, latency, many, older, single, stalled, start, viewers
 from bench.results import Row
 from tests.support.isolation import isolate
 
@@ -26,6 +26,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
     "drip": fanout.drip,
     "deployment": viewers.measure,
     "container": single.measure,
+    "older": older.measure,
     "latency": latency.measure,
     "start": start.measure,
     "memory": idle.memory,
@@ -36,7 +37,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Use small sizes: everything in under two minutes.")
+@click.option("--quick", is_flag=True, help="Use small sizes: everything in about two minutes.")
 @click.option(
     "--only",
     "names",

@@ -36,7 +36,10 @@ class WholeService:
 
     def logs(self, app_id: int, query: str = "") -> Address:
         """Return the address of an application's log."""
-        path = f"/ws/container/logs?appId={app_id}{query}"
+        return self.address(f"/ws/container/logs?appId={app_id}{query}")
+
+    def address(self, path: str) -> Address:
+        """Return the address of any path."""
         return Address("127.0.0.1", self.service.port, path, self._cookie)
 
     @property
@@ -60,6 +63,11 @@ class WholeService:
     def collectors(self) -> list[int]:
         """Return the pids of the log collectors."""
         return [int(row["pid"]) for row in self.service.running("container/")]
+
+    def readers(self) -> list[int]:
+        """Return the pids of the readers of older lines."""
+        processes = self.service.processes()
+        return [each.pid for each in processes if each.name().startswith("mist reader")]
 
     def without_collector(self) -> None:
         """Wait until no log collector is running."""

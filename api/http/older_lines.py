@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import falcon
@@ -78,26 +77,11 @@ def answer(
         resp.set_header("Content-Encoding", "gzip")
     if download:
         resp.set_header("Content-Disposition", f'attachment; filename="{_file_name(name, wanted)}"')
-    period = with_.settings.auth.check_seconds
     resp.stream = reading.body(
         req.env,
-        _each(period, lambda: still_permitted(with_.store, identity, target.get("app_id"))),
+        lambda: still_permitted(with_.store, identity, target.get("app_id")),
+        with_.settings.auth.check_seconds,
     )
-
-
-def _each(seconds: float, check: Callable[[], bool]) -> Callable[[], bool]:
-    """Return a function that runs a check at most once in so many seconds."""
-    next_time = time.monotonic() + seconds
-
-    def checked() -> bool:
-        nonlocal next_time
-        now = time.monotonic()
-        if now < next_time:
-            return True
-        next_time = now + seconds
-        return check()
-
-    return checked
 
 
 def _request(req: falcon.Request, identity: Identity, target: dict[str, Any]) -> ReadRequest:

@@ -7,21 +7,33 @@ The supervisor starts the reader; this side only copies frames from a Unix socke
 from __future__ import annotations
 
 import errno
+import select
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
 import gevent
 import msgspec
+import structlog
+from gevent.monkey import get_original
 from gevent.socket import wait_read
 from gevent.timeout import Timeout
 
 from api.services import Services
-from mist.errors import BusError
+from mist.errors import BusError, StoreError
 from mist.read_request import LENGTH, Head, ReadRequest
 
+log = structlog.get_logger(__name__)
+
 _TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h
+
+# How often to look for a client that has left after it sent its next request.
+_LOOK_SECONDS: Final = 0.5
+
+# gevent's own poll() cannot wait for the end of a connection.
+_poll: Final = get_original("select", "poll")
 
 _NO_ANSWER: Final = "No reader answers; run `mist status` to see why"
 
@@ -52,25 +64,28 @@ class ReaderAnswer:
         self._file.close()
         self._connection.close()
 
-    def body(self, environ: dict[str, Any], check: Callable[[], bool]) -> Iterator[bytes]:
+    def body(
+        self, environ: dict[str, Any], allowed: Callable[[], bool], seconds: float
+    ) -> Iterator[bytes]:
         """Yield the frames of the body.
 
         ``environ`` is that of the request (``api/server/handler.py``): if the client leaves,
-        the reader ends.  ``check`` returns False once the client may not read any more.
+        the reader ends.  ``allowed`` is called every ``seconds``, and returns False once the
+        client may not read any more.
         """
         client = environ["mist.client"]
         # The kernel would hold megabytes for a slow client, which belong to the engine's disk.
         with suppress(OSError):
             client.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, self._unsent)
-        watch = gevent.spawn(self._watch, client)
+        watch = gevent.spawn(self._watch, client, allowed, seconds)
         try:
             environ["mist.send_head"]()  # a search may take long until its first hit
             while frame := self._frame():
-                if not check():
-                    raise _broken_off()
                 # The server ignores this error without a traceback, and closes the connection.
                 with Timeout(self._limits.stall_seconds, _broken_off()):
                     yield frame
+                # A fast client and a fast reader would leave the other greenlets no time.
+                gevent.sleep(0)
             if frame is None:
                 raise _broken_off()
         finally:
@@ -89,16 +104,39 @@ class ReaderAnswer:
             return None
         return frame if len(frame) == length else None
 
-    def _watch(self, client: Any) -> None:
-        """End the reader when the client leaves, which a search without hits would not notice."""
-        descriptor = client.fileno()
-        wait_read(descriptor)
-        try:
-            left = not client.recv(1, socket.MSG_PEEK)
-        except OSError:
-            left = True
-        if left:
+    def _watch(self, client: Any, allowed: Callable[[], bool], seconds: float) -> None:
+        """End the answer when the client leaves, or may not read any more.
+
+        Otherwise a search without hits would notice neither, nor a client that takes nothing.
+        """
+        while not _leaves(client, seconds):
+            try:
+                if allowed():
+                    continue
+            except StoreError as error:
+                # A failing store must not end the answer; the next check catches up.
+                log.warning("reading_not_checked", reason=str(error))
+                continue
+            with suppress(OSError):
+                # The socket below gevent's, so that it looks as if the client had left.
+                client._sock.shutdown(socket.SHUT_RDWR)
+            break
+        with suppress(OSError):  # the answer may just have ended
             self._connection.shutdown(socket.SHUT_RDWR)
+
+
+def _leaves(client: Any, seconds: float) -> bool:
+    """Wait for the client to leave; return False if it is still there after ``seconds``."""
+    poller = _poll()
+    poller.register(client.fileno(), select.POLLRDHUP)
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        with suppress(TimeoutError):
+            wait_read(client.fileno(), left)
+        if poller.poll(0):
+            return True
+        gevent.sleep(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+    return False
 
 
 def _ask(services: Services, request: ReadRequest, theirs: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import shlex
 import socket
 import subprocess
 import time
@@ -21,13 +22,20 @@ _TIMEOUT: Final = 120.0
 
 
 class DockerLogs:
-    """A running ``docker logs``, whose lines are counted but not parsed."""
+    """A running ``docker logs``, whose lines are counted but not parsed.
 
-    def __init__(self, host: str, container: str, *options: str) -> None:
+    With ``needle``, ``grep -F`` looks for that text in them.
+    """
+
+    def __init__(self, host: str, container: str, *options: str, needle: str = "") -> None:
+        command = ["docker", "--host", host, "logs", *options, container]
+        if needle:
+            search = f"{shlex.join(command)} | grep -F -e {shlex.quote(needle)}"
+            command = ["sh", "-c", search]
         self._name = f"docker logs {' '.join(options)} {container}"
         self._count = 0
         self._process = subprocess.Popen(
-            ["docker", "--host", host, "logs", *options, container],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # the containers write to standard output only
             stdin=subprocess.DEVNULL,

@@ -14,8 +14,8 @@ from typing import Final
 from workers.reader.entries import Entry
 from workers.reader.source import EngineLog, Entries, LogBroken
 
-# The size of the first window, in lines; the next ones grow up to a limit in bytes.
-_FIRST: Final = 1_000
+FIRST: Final = 1_000
+"""The size of the first window, in lines; the next ones grow up to a limit in bytes."""
 _GROWTH: Final = 2
 
 # The lines that mark the beginning of the previous window.  Several, in case a line and
@@ -29,7 +29,7 @@ LINE_BYTES: Final = 250
 class Backwards:
     """The windows of a log, the newest first."""
 
-    def __init__(self, log: EngineLog, window_bytes: int, first: int = _FIRST) -> None:
+    def __init__(self, log: EngineLog, window_bytes: int, first: int = FIRST) -> None:
         self._log = log
         self._bytes = window_bytes
         self._size = max(1, first)

@@ -10,6 +10,7 @@ from mist.read_request import ReadRequest
 from mist.settings import Settings
 from workers.reader.answer import Answer
 from workers.reader.backwards import (
+    FIRST,
     LINE_BYTES,
     Backwards,
     ForwardsFrom,
@@ -19,11 +20,12 @@ from workers.reader.backwards import (
 )
 from workers.reader.entries import Entry
 from workers.reader.search import chooser
-from workers.reader.source import EngineLog, LogBroken, failure_text
+from workers.reader.source import EngineLog, LogBroken, OutOfTime, failure_text
 
-# Backwards reading ends when this many lines in a row lie before the range.  The engine's
-# time stamps grow, unless the clock was set back.
-_BEFORE: Final = 1_000
+# Reading ends when this many lines in a row lie beyond the range.  The engine's time stamps
+# grow, but those of stdout and stderr may be slightly out of order, and those of all lines
+# if the clock was set back.
+_BEYOND: Final = 1_000
 
 # The largest first window of a tail, and the growth of a log for which there is room.
 _LARGE: Final = 10_000
@@ -69,8 +71,16 @@ class Reading:
         except EngineError as error:
             complete, failure = False, failure_text(error)
         except SystemExit:
-            complete, failure = False, "the service is stopping"
+            complete, failure = False, self._stopped()
         self._end(complete, failure)
+
+    def _stopped(self) -> str:
+        """Return why the supervisor ends this process, perhaps during a long search."""
+        try:
+            self._log.check_time()
+        except OutOfTime as error:
+            return str(error)
+        return "the service is stopping"
 
     def _source(self) -> Iterator[list[Entry]]:
         if self._request.order == "desc":
@@ -83,20 +93,29 @@ class Reading:
     # item comes when the engine has accepted the request.
 
     def _forwards(self) -> Iterator[list[Entry]]:
-        newest, seen = self._log.newest(), b""
+        newest, seen, last = self._log.newest(), b"", b""
         entries = self._log.open(None, self._request.since)
         yield []
+        after = 0
         for batch in entries:
             self._open_end = entries.unterminated
-            yield self._in_range(batch)
-            seen = max(seen, batch[-1][0])
-            if self._until and seen > self._until:
+            lines = self._in_range(batch)
+            yield lines
+            last = batch[-1][0]
+            seen = max(seen, last)
+            later = bool(self._until) and batch[0][0] >= self._until and not lines
+            after = after + len(batch) if later else 0
+            if after >= _BEYOND:
                 return
-        if max(seen, self._since) < newest:
+        ended = bool(self._until) and last >= self._until
+        if not ended and max(seen, self._since) < newest:
             raise damaged()
 
     def _backwards(self) -> Iterator[list[Entry]]:
-        for window in self._windows(Backwards(self._log, self._window_bytes)):
+        limit, first = self._request.limit, FIRST
+        if limit and not self._choose and not self._until:
+            first = min(limit + 1, FIRST)  # one more line shows that there are more
+        for window in self._windows(Backwards(self._log, self._window_bytes, first)):
             yield from slices(window[::-1])
 
     def _tail(self, count: int) -> Iterator[list[Entry]]:
@@ -157,7 +176,7 @@ class Reading:
             yield lines
             earlier = bool(window) and window[-1][0] < self._since and not lines
             before = before + len(window) if earlier else 0
-            if before >= _BEFORE:
+            if before >= _BEYOND:
                 return
 
     def _in_range(self, entries: list[Entry]) -> list[Entry]:

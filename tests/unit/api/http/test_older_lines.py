@@ -5,17 +5,16 @@ from __future__ import annotations
 import gzip
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
 import pytest
 
-from api.http import older_lines
+from api.http.readers import ReaderAnswer
 from mist.read_request import frame, refusal
 from mist.settings import AuthSettings
 from mist.store import Store, User
-from tests.support.http_api import SETTINGS, Api
+from tests.support.http_api import Api
 from tests.support.reader_socket import END, HEAD, ReaderSocket, reader_socket
 
 LINES = b'{"type":"log"}\n{"type":"end"}\n'
@@ -250,32 +249,27 @@ def test_without_a_supervisor_there_is_no_reader(api: Api, ada: User, web: str) 
 
 
 def test_a_user_who_loses_the_right_gets_no_more(
-    api: Api, bob: User, web: str, store: Store, readers: ReaderSocket, client: socket.socket
+    api: Api,
+    bob: User,
+    web: str,
+    store: Store,
+    readers: ReaderSocket,
+    client: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The right is checked again while lines are sent."""
+    """The right is looked up in the store while lines are sent, and so is the session."""
+    checks: list[Callable[[], bool]] = []
+
+    def body(_answer: ReaderAnswer, _environ: Any, allowed: Any, seconds: float) -> list[bytes]:
+        assert seconds == AuthSettings().check_seconds
+        checks.append(allowed)
+        return []
+
+    monkeypatch.setattr(ReaderAnswer, "body", body)
     app_id = int(web.split("/")[3])
     store.apps.grant(app_id, bob.id)
-    strict = api.with_(
-        settings=msgspec.structs.replace(SETTINGS, auth=AuthSettings(check_seconds=1e-9))
-    )
-    extras = {
-        "mist.client": client,
-        "mist.send_head": lambda: store.apps.revoke(app_id, bob.id),
-    }
-    with pytest.raises(BrokenPipeError):
-        strict.ask("GET", web, bob, extras=extras)
-
-
-def test_a_check_is_not_made_for_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check of the store costs queries, so it runs once in a period."""
-    now = 100.0
-    monkeypatch.setattr("api.http.older_lines.time.monotonic", lambda: now)
-    results = [False, True]
-    check = older_lines._each(20.0, results.pop)
-    assert check()
-    assert len(results) == 2
-    now = 120.0
-    assert [check(), check()] == [True, True]
-    assert len(results) == 1
-    now = 140.0
-    assert not check()
+    ask(api, web, bob, client)
+    (allowed,) = checks
+    assert allowed()
+    store.apps.revoke(app_id, bob.id)
+    assert not allowed()

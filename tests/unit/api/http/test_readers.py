@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from select import select
+from struct import pack
 from typing import Any, NamedTuple
 
 import gevent
@@ -13,7 +15,7 @@ import msgspec
 import pytest
 
 from api.http.readers import ReaderAnswer
-from mist.errors import BusError
+from mist.errors import BusError, StoreError
 from mist.read_request import ReadRequest, frame
 from mist.settings import ReaderSettings
 from tests.support.http_api import SETTINGS, Api
@@ -35,13 +37,19 @@ class Rig(NamedTuple):
         """Request lines."""
         return ReaderAnswer(self.api.services, _REQUEST)
 
-    def body(self, answer: ReaderAnswer | None = None, **environ: Any) -> Iterator[bytes]:
+    def body(
+        self,
+        answer: ReaderAnswer | None = None,
+        allowed: Callable[[], bool] = lambda: True,
+        seconds: float = 60.0,
+        **environ: Any,
+    ) -> Iterator[bytes]:
         """Return the body of an answer, by default of a new one."""
         answer = answer or self.answer()
         environ = {"mist.client": self.server_end, "mist.send_head": lambda: None} | {
             f"mist.{name}": value for name, value in environ.items()
         }
-        return answer.body(environ, lambda: True)
+        return answer.body(environ, allowed, seconds)
 
 
 @pytest.fixture
@@ -86,27 +94,66 @@ def test_client_that_leaves_ends_the_reader(rig: Rig) -> None:
 
 def test_client_that_is_reset_ends_the_reader(rig: Rig) -> None:
     """A reset connection is as good as a closed one."""
-    left: list[int] = []
-
-    class Reset:
-        """A client whose connection fails when it is read."""
-
-        def fileno(self) -> int:
-            return rig.server_end.fileno()  # type: ignore[no-any-return]
-
-        def setsockopt(self, *_arguments: int) -> None:
-            raise OSError("not a TCP socket")
-
-        def recv(self, size: int, _flags: int) -> bytes:
-            left.append(size)
-            raise ConnectionResetError
-
-    body = rig.body(client=Reset())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    client: Any = gevent.socket.socket(socket.AF_INET, fileno=ours.detach())
+    body = rig.body(client=client)
     next(body)
-    rig.client.send(b"x")
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))  # a reset
+    theirs.close()
     wait_until(rig.readers.client_left.is_set, "the reader's end", 10, sleep=gevent.sleep)
-    assert left == [1]
     body.close()  # type: ignore[attr-defined]  # a generator
+    client.close()
+
+
+def test_client_that_leaves_after_its_next_request_ends_the_reader(rig: Rig) -> None:
+    """A request that waits in the socket does not hide that the client has left."""
+    body = rig.body()
+    next(body)
+    rig.client.send(b"GET")
+    gevent.sleep(0.02)
+    rig.client.close()
+    wait_until(rig.readers.client_left.is_set, "the reader's end", 10, sleep=gevent.sleep)
+    body.close()  # type: ignore[attr-defined]  # a generator
+
+
+def test_right_that_is_lost_ends_a_search_without_hits(rig: Rig) -> None:
+    """The right is checked although no line is sent."""
+    answers = [False, True]
+    body = rig.body(allowed=answers.pop, seconds=0.05)
+    assert next(body) == b"line\n"
+    wait_until(rig.readers.client_left.is_set, "the reader's end", 10, sleep=gevent.sleep)
+    assert answers == []
+    with pytest.raises(BrokenPipeError, match="broken off"):
+        next(body)
+
+
+def test_right_that_is_lost_cuts_off_a_client_that_takes_nothing(rig: Rig) -> None:
+    """The server, which waits for the client, sees the connection's end."""
+    body = rig.body(allowed=lambda: False, seconds=0.05)
+    next(body)
+    rig.client.settimeout(0)
+    ended = lambda: select([rig.client], [], [], 0)[0] and rig.client.recv(1) == b""  # noqa: E731
+    wait_until(ended, "the client's connection to end", 10, sleep=gevent.sleep)
+    wait_until(rig.readers.client_left.is_set, "the reader's end", 10, sleep=gevent.sleep)
+    body.close()  # type: ignore[attr-defined]  # a generator
+
+
+def test_right_is_checked_once_in_a_while(rig: Rig) -> None:
+    """A check costs queries, so it is not made for every frame; a failing store ends nothing."""
+    checks = []
+
+    def allowed() -> bool:
+        checks.append(1)
+        raise StoreError("locked")
+
+    rig.readers.answer = HEAD + frame(b"line\n") * 1_000 + END
+    body = rig.body(allowed=allowed, seconds=0.1)
+    next(body)
+    wait_until(lambda: len(checks) == 2, "two checks", 10, sleep=gevent.sleep)
+    assert len(list(body)) == 999
+    assert len(checks) < 100
 
 
 def test_client_that_sends_more_is_still_served(rig: Rig) -> None:

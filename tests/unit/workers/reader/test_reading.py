@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,6 +67,29 @@ def test_a_range_is_read_in_either_order(
     assert answer.end == {"lines": count, "matched": count, "complete": True, "reached": reached}
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_few_lines_beyond_the_range_do_not_end_it(server: EngineServer, order: str) -> None:
+    """Lines of stdout and stderr may be out of order; more of the range may follow."""
+    inside = [Line(number, b"x" * 2_000 + b"\n") for number in range(5_000, 5_400)]
+    # More than the engine sends at once.
+    early, late = ([Line(number, b"y" * 1_000 + b"\n")] * 499 for number in (1, 9_000))
+    Log(server, [*inside[:1], *early, *late, *inside[1:-1], *early, *late, *inside[-1:]])
+    answer = read(server.settings, since=stamp(5_000), until=stamp(6_000), order=order)
+    assert (len(answer.records), answer.end["complete"]) == (400, True)
+
+
+@pytest.mark.parametrize(("order", "damaged"), [("asc", 4_000), ("desc", 10)])
+def test_many_lines_beyond_the_range_end_it(server: EngineServer, order: str, damaged: int) -> None:
+    """A range does not cost more than its own side of the log."""
+    log = Log(server, [Line(number, b"x" * 500 + b"\n") for number in range(5_000)])
+    log.damaged = damaged
+    log.lines.insert(2_500, Line(0, b"stray\n"))
+    answer = read(server.settings, since=stamp(2_400), until=stamp(2_450), order=order)
+    assert len(answer.records) == 50
+    # The damaged place is beyond what was read.
+    assert (answer.end["complete"], "message" in answer.end) == (True, False)
+
+
 def test_a_line_has_its_time_and_stream(server: EngineServer, log: Log) -> None:
     """Encode lines as live messages."""
     first, second = read(server.settings, until=stamp(2)).records
@@ -107,6 +131,20 @@ def test_a_limit_that_leaves_nothing_out(
     """Call the answer complete if the limit is reached with the last line."""
     answer = read(server.settings, limit=limit)
     assert (answer.end["complete"], len(answer.texts)) == (complete, min(limit, 10))
+
+
+@pytest.mark.parametrize(
+    ("query", "first"), [({}, 12), ({"q": "9"}, 1_001), ({"until": stamp(2_000)}, 1_001)]
+)
+def test_the_newest_lines_cost_no_more_than_they_are(
+    server: EngineServer, query: dict[str, Any], first: int
+) -> None:
+    """Ask for as many lines as the limit, if all of them will be sent."""
+    log = Log(server, numbered(2_500))
+    answer = read(server.settings, order="desc", limit=10, **query)
+    assert (len(answer.texts), answer.end["complete"]) == (10, False)
+    assert log.tails[:2] == ["1", str(first)]
+    assert len(log.tails) == 2 or query
 
 
 def test_a_limit_that_is_reached_at_the_end_of_a_window(server: EngineServer) -> None:
@@ -254,7 +292,7 @@ def test_forward_reading_ends_at_damage(server: EngineServer, log: Log) -> None:
 
 
 def test_damage_after_the_range_does_not_matter(server: EngineServer, log: Log) -> None:
-    """Stop reading at the first line after the range."""
+    """A range whose end was read is complete."""
     log.damaged = 6
     answer = read(server.settings, until=stamp(3))
     assert (answer.texts, answer.end["complete"]) == (texts(0, 1, 2), True)
@@ -326,22 +364,29 @@ def exit_on_signal() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("exit_on_signal")
-def test_the_service_stops_meanwhile(server: EngineServer, log: Log) -> None:
-    """Send a final record that says so."""
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(60.0, "the service is stopping"), (0.5, "the time limit of 0.5 s (reader.seconds)")],
+)
+def test_the_reader_is_stopped_meanwhile(
+    server: EngineServer, log: Log, seconds: float, words: str
+) -> None:
+    """Send a final record with the reason, which may be the time limit."""
     inspected = msgspec.json.encode(log.inspection)
     reader = threading.main_thread().ident
     assert reader is not None
 
     def stop(_query: dict[str, str]) -> tuple[int, bytes]:
         if len(log.tails) == 2:
+            time.sleep(0.6 if seconds < 1 else 0.0)
             signal.pthread_kill(reader, signal.SIGTERM)
         return 200, inspected
 
     server.computed[INSPECT] = stop
-    answer = read(server.settings)
+    answer = read(limited(server.settings, seconds=seconds))
     assert answer.texts == texts(*range(10))
     assert answer.end["complete"] is False
-    assert answer.end["message"] == "the service is stopping"
+    assert words in answer.end["message"]
 
 
 @pytest.mark.parametrize("size", [10, 100_000, 400_000])
