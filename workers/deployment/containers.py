@@ -53,6 +53,11 @@ class Swap:
         self._new = ""
         self._old: Inspection | None = None
 
+    @property
+    def old(self) -> Inspection | None:
+        """The container that is replaced, as it was found by ``prepare``."""
+        return self._old
+
     def check(self) -> Inspection | None:
         """Return the container to be replaced, if there is one.
 

@@ -16,6 +16,7 @@ from mist.read_request import ReadRequest
 from mist.settings import Settings
 from workers import engine
 from workers.reader.answer import Answer, ClientLeft
+from workers.reader.kept import KeptLines
 from workers.reader.reading import Reading
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog
@@ -27,14 +28,14 @@ log = structlog.get_logger(__name__)
 def main(
     _assignment: Assignment,
     settings: Settings,
-    _paths: Paths,
+    paths: Paths,
     request: ReadRequest,
     connection: socket.socket,
 ) -> None:
     """Answer one request over ``connection``."""
     end_with(connection)
     try:
-        _serve(settings, request, connection)
+        _serve(settings, paths, request, connection)
     except ClientLeft:
         log.debug("client_left")
     finally:
@@ -53,11 +54,15 @@ def end_with(connection: socket.socket) -> None:
     threading.Thread(target=watch, name="client", daemon=True).start()
 
 
-def _serve(settings: Settings, request: ReadRequest, connection: socket.socket) -> None:
+def _serve(
+    settings: Settings, paths: Paths, request: ReadRequest, connection: socket.socket
+) -> None:
     answer = Answer(connection, request, settings.reader.stall_seconds)
     try:
         chooser(request)  # reports an invalid pattern before the engine is asked
-        Reading(_log(settings, request), request, settings, answer).run()
+        log = _log(settings, request)
+        kept = KeptLines(paths, request, log.container, log.check_time)
+        Reading(log, request, settings, answer, kept).run()
     except (UsageError, EngineError) as error:
         answer.refuse(*_problem(error))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from mist.errors import EngineError
@@ -18,6 +19,7 @@ from workers.reader.backwards import (
     extend_mark,
 )
 from workers.reader.entries import Entry
+from workers.reader.kept import Batch, KeptLines
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog, LogBroken, failure_text
 
@@ -41,8 +43,10 @@ class Reading:
         request: ReadRequest,
         settings: Settings,
         answer: Answer,
+        kept: KeptLines,
     ) -> None:
         self._log = log
+        self._kept = kept
         self._request = request
         self._window_bytes = settings.reader.window_bytes
         self._choose = chooser(request, tty=log.tty)
@@ -70,11 +74,12 @@ class Reading:
             complete, failure = False, failure_text(error)
         except SystemExit:
             complete, failure = False, "the service is stopping"
-        self._end(complete, failure)
+        failure = failure or self._kept.failure
+        self._end(complete and not failure, failure)
 
     def _source(self) -> Iterator[list[Entry]]:
         if self._request.order == "desc":
-            return self._backwards()
+            return chain(self._backwards(), self._older(self._kept.backwards()))
         if self._request.tail is not None:
             return self._tail(self._request.tail)
         return self._forwards()
@@ -84,8 +89,9 @@ class Reading:
 
     def _forwards(self) -> Iterator[list[Entry]]:
         newest, seen = self._log.newest(), b""
-        entries = self._log.open(None, self._request.since)
         yield []
+        yield from self._older(self._kept.forwards())
+        entries = self._log.open(None, self._request.since)
         for batch in entries:
             self._open_end = entries.unterminated
             yield self._in_range(batch)
@@ -122,6 +128,8 @@ class Reading:
                 yield []
         except LogBroken as error:
             failure = error  # first send what could be read
+        else:
+            yield from self._older(self._kept.last(missing))
         if room < 0:
             yield from self._from(mark, windows.deep, count - missing)
         while held:
@@ -148,6 +156,18 @@ class Reading:
         for batch in batches:
             self._open_end = batches.unterminated
             yield self._in_range(batch)
+
+    def _older(self, batches: Iterator[Batch]) -> Iterator[list[Entry]]:
+        """Yield the lines of replaced containers, which may have had a terminal or not."""
+        for batch in batches:
+            self._set_terminal(batch.tty)
+            yield batch.entries
+        self._set_terminal(self._log.tty)
+
+    def _set_terminal(self, tty: bool) -> None:
+        if tty != self._answer.tty:
+            self._answer.tty = tty
+            self._choose = chooser(self._request, tty=tty)
 
     def _windows(self, windows: Backwards) -> Iterator[list[Entry]]:
         """Yield the lines of each window that are in the range, the oldest first."""
