@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+from mist import heartbeat
 from mist.errors import EngineError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -20,6 +22,11 @@ from workers.reader.backwards import Backwards
 from workers.reader.entries import Entry
 from workers.reader.source import EngineLog, LogBroken, OutOfTime, failure_text
 from workers.references import Inspection
+
+# A runner has more memory than a reader.  Few and large windows, because the engine looks for
+# the beginning of each from the end of the log, and unpacks compressed files every time.
+_WINDOW_BYTES: Final = 33_554_432
+_FIRST_LINES: Final = 30_000
 
 
 class Keeper:
@@ -47,7 +54,7 @@ class Keeper:
     def keep(self, old: Inspection) -> None:
         """Write the file; raise EngineError or OSError if nothing can be kept."""
         log = _TimedLog(self._settings, old, self._check)
-        newest_first = self._newest_first(Backwards(log, self._settings.reader.window_bytes))
+        newest_first = self._newest_first(Backwards(log, _WINDOW_BYTES, _FIRST_LINES))
         first = next(newest_first, None)
         if first is None:
             return
@@ -59,7 +66,8 @@ class Keeper:
                 writer.add(segment)
                 self.lines += len(segment)
             self._discard_earlier(old["Id"])
-            writer.finish(kept_logs.About(old["Id"], log.tty))
+            with heartbeat.blocking(self._settings.deployments.kept_log_seconds):  # fsync(2)
+                writer.finish(kept_logs.About(old["Id"], log.tty))
         except BaseException:
             writer.discard()
             raise

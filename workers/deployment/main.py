@@ -361,6 +361,9 @@ class Runner:
         self._report.line(*swap.notes)
         # The last check before the application is interrupted.
         self._cancellation.check()
+        if swap.old_removes_itself:
+            self._keep_log(swap.old)
+            self._report.line("It ran with --rm: what it writes from now on is not kept")
         swap.stop_old()
         # A deployment cancelled during the stop must not start its container.
         self._cancellation.check()
@@ -375,19 +378,21 @@ class Runner:
                 self._report.line("The new container's last lines:", *lines, stream="stderr")
             raise
         self._report.progress(1, "New container is up")
-        if swap.old is not None and self._limits.kept_log_bytes:
+        if not swap.old_removes_itself:
             self._keep_log(swap.old)
         # The last chance to cancel; commit() cannot be undone.
         self._cancellation.check()
         swap.commit()
 
-    def _keep_log(self, old: Inspection) -> None:
+    def _keep_log(self, old: Inspection | None) -> None:
         """Keep the log of the old container; a failure does not fail the deployment."""
+        if old is None or not self._limits.kept_log_bytes:
+            return
         keeper = Keeper(
             self._settings, self._paths, self._app.id, self._deployment.id, self._cancellation.check
         )
         try:
-            self._bounds.check_free(self._limits.kept_log_bytes)
+            self._bounds.check_free()
             keeper.keep(old)
         except EngineError as error:
             problem = keeping.reason(error)

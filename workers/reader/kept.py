@@ -6,9 +6,9 @@ not unpacked.  A damaged file or segment is left out, and ``failure`` says so at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mist import heartbeat
 from mist.paths import Paths
@@ -24,11 +24,32 @@ class Batch(NamedTuple):
     tty: bool
 
 
+class OlderLines(Protocol):
+    """Lines that come before those of a container."""
+
+    @property
+    def failure(self) -> str:
+        """The newest problem; empty if every line of the range could be read."""
+
+    def forwards(self) -> Iterator[Batch]:
+        """Yield the lines of the range, the oldest first."""
+
+    def backwards(self) -> Iterator[Batch]:
+        """Yield the lines of the range, the newest first."""
+
+    def last(self, count: int) -> Iterator[Batch]:
+        """Yield the last ``count`` lines of the range, the oldest first."""
+
+
 class KeptLines:
-    """The kept logs of an application, except for that of a container that still exists."""
+    """The kept logs of an application, except for those of containers that still exist."""
 
     def __init__(
-        self, paths: Paths, request: ReadRequest, present: str, check: Callable[[], None]
+        self,
+        paths: Paths,
+        request: ReadRequest,
+        present: Collection[str],
+        check: Callable[[], None],
     ) -> None:
         self.failure = ""
         """The newest problem; empty if every line of the range could be read."""
@@ -85,7 +106,7 @@ class KeptLines:
                 continue
             with closing(log):
                 # A deployment that is being undone may have kept the log of the old container.
-                if log.about.container != self._present:
+                if log.about.container not in self._present:
                     yield log
 
     def _read(self, log: KeptLog, member: Member) -> list[Entry]:

@@ -14,13 +14,13 @@ from mist.paths import Paths
 from mist.process import Assignment
 from mist.read_request import ReadRequest
 from mist.settings import Settings
-from workers import engine
+from workers import engine, labels
 from workers.reader.answer import Answer, ClientLeft
-from workers.reader.kept import KeptLines
+from workers.reader.kept import KeptLines, OlderLines
 from workers.reader.reading import Reading
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog
-from workers.references import find_container
+from workers.references import find_container, inspect
 
 log = structlog.get_logger(__name__)
 
@@ -60,19 +60,29 @@ def _serve(
     answer = Answer(connection, request, settings.reader.stall_seconds)
     try:
         chooser(request)  # reports an invalid pattern before the engine is asked
-        log = _log(settings, request)
-        kept = KeptLines(paths, request, log.container, log.check_time)
-        Reading(log, request, settings, answer, kept).run()
+        logs = _logs(settings, request)
+        containers = [log.container for log in logs]
+        older: OlderLines = KeptLines(paths, request, containers, logs[0].check_time)
+        for log in logs:
+            reading = older = Reading(log, request, settings, answer, older)
+        reading.run()
     except (UsageError, EngineError) as error:
         answer.refuse(*_problem(error))
 
 
-def _log(settings: Settings, request: ReadRequest) -> EngineLog:
+def _logs(settings: Settings, request: ReadRequest) -> list[EngineLog]:
+    """Return the container's log; before it, of an application, that of the one it replaces."""
     assert request.container is not None
     found = find_container(settings, request.container)
     if found is None:
         raise NoSuchContainer(request.container)
-    return EngineLog(settings, found)
+    of = found["Config"].get("Labels") or {}
+    old, replaces = None, of.get(labels.REPLACES)
+    # It is set aside until its log is kept, once the new container has stayed up.
+    if replaces and request.app_id is not None:
+        name = labels.side_name(request.container, "before", of.get(labels.DEPLOYMENT, ""))
+        old = inspect(settings, replaces, name)
+    return [EngineLog(settings, each) for each in (old, found) if each is not None]
 
 
 class NoSuchContainer(EngineError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Final
 
 from mist.errors import EngineError
@@ -19,7 +18,7 @@ from workers.reader.backwards import (
     extend_mark,
 )
 from workers.reader.entries import Entry
-from workers.reader.kept import Batch, KeptLines
+from workers.reader.kept import Batch, OlderLines
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog, LogBroken, failure_text
 
@@ -43,12 +42,13 @@ class Reading:
         request: ReadRequest,
         settings: Settings,
         answer: Answer,
-        kept: KeptLines,
+        older: OlderLines,
     ) -> None:
         self._log = log
-        self._kept = kept
+        self._older = older
         self._request = request
         self._window_bytes = settings.reader.window_bytes
+        self._tty = log.tty
         self._choose = chooser(request, tty=log.tty)
         self._answer = answer
         self._since = (request.since or "").encode()
@@ -74,12 +74,34 @@ class Reading:
             complete, failure = False, failure_text(error)
         except SystemExit:
             complete, failure = False, "the service is stopping"
-        failure = failure or self._kept.failure
+        failure = failure or self._older.failure
         self._end(complete and not failure, failure)
+
+    # Its lines may in turn be older than those of another container.
+
+    @property
+    def failure(self) -> str:
+        """The newest problem with older lines."""
+        return self._older.failure
+
+    def forwards(self) -> Iterator[Batch]:
+        """Yield the lines of the range, the oldest first."""
+        return self._batches(self._forwards())
+
+    def backwards(self) -> Iterator[Batch]:
+        """Yield the lines of the range, the newest first."""
+        return self._batches(self._backwards())
+
+    def last(self, count: int) -> Iterator[Batch]:
+        """Yield the last ``count`` lines of the range, the oldest first."""
+        return self._batches(self._tail(count))
+
+    def _batches(self, lines: Iterator[list[Entry]]) -> Iterator[Batch]:
+        return (Batch(entries, self._tty) for entries in lines)
 
     def _source(self) -> Iterator[list[Entry]]:
         if self._request.order == "desc":
-            return chain(self._backwards(), self._older(self._kept.backwards()))
+            return self._backwards()
         if self._request.tail is not None:
             return self._tail(self._request.tail)
         return self._forwards()
@@ -90,7 +112,7 @@ class Reading:
     def _forwards(self) -> Iterator[list[Entry]]:
         newest, seen = self._log.newest(), b""
         yield []
-        yield from self._older(self._kept.forwards())
+        yield from self._lines_of(self._older.forwards())
         entries = self._log.open(None, self._request.since)
         for batch in entries:
             self._open_end = entries.unterminated
@@ -104,6 +126,7 @@ class Reading:
     def _backwards(self) -> Iterator[list[Entry]]:
         for window in self._windows(Backwards(self._log, self._window_bytes)):
             yield from slices(window[::-1])
+        yield from self._lines_of(self._older.backwards())
 
     def _tail(self, count: int) -> Iterator[list[Entry]]:
         """Yield the last lines of the range, the oldest first.
@@ -129,7 +152,7 @@ class Reading:
         except LogBroken as error:
             failure = error  # first send what could be read
         else:
-            yield from self._older(self._kept.last(missing))
+            yield from self._lines_of(self._older.last(missing))
         if room < 0:
             yield from self._from(mark, windows.deep, count - missing)
         while held:
@@ -157,7 +180,7 @@ class Reading:
             self._open_end = batches.unterminated
             yield self._in_range(batch)
 
-    def _older(self, batches: Iterator[Batch]) -> Iterator[list[Entry]]:
+    def _lines_of(self, batches: Iterator[Batch]) -> Iterator[list[Entry]]:
         """Yield the lines of replaced containers, which may have had a terminal or not."""
         for batch in batches:
             self._set_terminal(batch.tty)
@@ -165,8 +188,9 @@ class Reading:
         self._set_terminal(self._log.tty)
 
     def _set_terminal(self, tty: bool) -> None:
-        if tty != self._answer.tty:
-            self._answer.tty = tty
+        self._answer.tty = tty
+        if tty != self._tty:
+            self._tty = tty
             self._choose = chooser(self._request, tty=tty)
 
     def _windows(self, windows: Backwards) -> Iterator[list[Entry]]:

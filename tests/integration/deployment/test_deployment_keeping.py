@@ -94,3 +94,24 @@ def test_an_undone_deployment_keeps_nothing(deployer: Deployer, old: tuple[App, 
     assert deployer.run(deployment, resume=True).status == "failed"
     assert container_id(deployer, app.container) == running
     assert not list(deployer.paths.home.glob("kept-logs/*/*"))
+
+
+def test_a_nearly_full_disk_does_not_fail_the_deployment(
+    deployer: Deployer, deployed: tuple[App, str]
+) -> None:
+    """A rollback needs no space, and the log is not worth failing it."""
+    deployer.limits["disk_reserve_bytes"] = 2**62
+    row = deployer.deploy(deployed[0], rollback_to=1)
+    assert row.status == "success"
+    assert "log is not kept: The service's disk has" in deployer.text(row.id)
+    assert not list(deployer.paths.home.glob("kept-logs/*/*"))
+
+
+def test_a_container_that_removes_itself(deployer: Deployer, container: str) -> None:
+    """The log of a container with ``--rm`` is kept before it stops."""
+    app = adopted(deployer, container, SERVE, auto_remove=True)
+    wait_until(lambda: deployer.engine.lines(container) == ["serving"], "the container to write")
+    row = deployer.deploy(app)
+    assert row.status == "success"
+    assert [line[31:] for line in kept(deployer, app, row.id)] == ["serving"]
+    assert "It ran with --rm" in deployer.text(row.id)

@@ -15,7 +15,17 @@ from mist.paths import Paths
 from mist.process import Assignment
 from mist.read_request import ReadRequest
 from tests.support.engine_server import EngineServer
-from tests.support.reading import ID, Answer, Line, Log, numbered, receive, stamp
+from tests.support.reading import (
+    ID,
+    INSPECT,
+    LOGS,
+    Answer,
+    Line,
+    Log,
+    numbered,
+    receive,
+    stamp,
+)
 from workers import kept_logs
 from workers.reader import main as reader
 
@@ -177,3 +187,48 @@ def test_errors_of_the_engine_come_before_kept_lines(
     """A log driver that cannot be read gets 409, whatever was kept."""
     log.refuse(501, "configured logging driver does not support reading")
     assert read(server, paths).head.status == 409
+
+
+OLD = "ef" * 32
+
+
+@pytest.fixture
+def replacing(server: EngineServer, log: Log) -> Log:
+    """Return the log of a container that is set aside while the present one is watched."""
+    old = Log(server, [Line(number, b"old %d\n" % number) for number in (7, 8)])
+    kept = server.computed.pop(LOGS)
+    log.inspection["Config"]["Labels"] = {"mist.replaces": OLD, "mist.deployment": "12"}
+    old.inspection |= {"Id": OLD, "Name": "/web-before-12"}
+    server.answer("/containers/web/json", log.inspection)
+    server.answer(INSPECT, log.inspection)
+    server.answer(f"/containers/{OLD}/json", old.inspection)
+    server.computed[f"/containers/{OLD}/logs"] = kept
+    server.computed[LOGS] = log._answer
+    return old
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_container_that_is_being_replaced_is_read_too(
+    server: EngineServer, log: Log, paths: Paths, replacing: Log, order: str
+) -> None:
+    """Its log is not kept yet, or is, but the container is not removed yet."""
+    step = 1 if order == "asc" else -1
+    present = [f"line {number}" for number in PRESENT]
+    expected = [f"line {number}" for number in range(9)] + ["old 7", "old 8"] + present
+    assert read(server, paths, order=order).texts == expected[::step]
+    keep(paths, 12, [replacing.lines], container=OLD)
+    answer = read(server, paths, order=order)
+    assert answer.texts == expected[::step]
+    assert answer.end["complete"] is True
+    if order == "asc":
+        for count in (5, 7, 8, 9, 20):
+            assert read(server, paths, tail=count).texts == expected[-count:]
+
+
+def test_only_a_container_that_was_set_aside_is_read(
+    server: EngineServer, log: Log, paths: Paths, replacing: Log
+) -> None:
+    """A label alone gives no access to another container's log."""
+    replacing.inspection["Name"] = "/secret"
+    server.answer(f"/containers/{OLD}/json", replacing.inspection)
+    assert len(read(server, paths).texts) == 15
