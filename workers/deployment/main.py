@@ -361,7 +361,7 @@ class Runner:
         self._report.line(*swap.notes)
         # The last check before the application is interrupted.
         self._cancellation.check()
-        if swap.old_removes_itself:
+        if swap.old_removes_itself and self._limits.kept_log_bytes:
             self._keep_log(swap.old)
             self._report.line("It ran with --rm: what it writes from now on is not kept")
         swap.stop_old()

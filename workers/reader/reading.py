@@ -152,7 +152,8 @@ class Reading:
         except LogBroken as error:
             failure = error  # first send what could be read
         else:
-            yield from self._lines_of(self._older.last(missing))
+            if missing > 0:
+                yield from self._lines_of(self._older.last(missing))
         if room < 0:
             yield from self._from(mark, windows.deep, count - missing)
         while held:
