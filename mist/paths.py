@@ -51,6 +51,10 @@ class Paths(NamedTuple):
         """The log of a deployment: its messages as newline-delimited JSON."""
         return self.home / "deployments" / f"{deployment_id}.ndjson"
 
+    def kept_log(self, app_id: int, deployment_id: int) -> Path:
+        """The log of the container that a deployment of the application replaced."""
+        return self.home / "kept-logs" / str(app_id) / f"{deployment_id}.zip"
+
     def work_folder(self, deployment_id: int) -> Path:
         """The directory for the checkout of a running deployment; only its runner uses it."""
         return self.home / "work" / str(deployment_id)  # named by id: ids are never reused

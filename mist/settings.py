@@ -206,6 +206,8 @@ class DeploymentSettings(Section, frozen=True):
     hang_seconds: Annotated[float, Meta(ge=2)] = 10.0  # a runner that shows no progress
     end_seconds: Seconds = 10.0  # to end by itself when cancelled or over time
     log_bytes: Bytes = 67_108_864  # further output is left out
+    kept_log_bytes: Annotated[int, Meta(ge=0)] = 16_777_216  # of the replaced container
+    kept_log_seconds: Seconds = 30.0  # to keep it
     checkout_bytes: Bytes = 2_147_483_648  # the files and Git's copy of them
     checkout_files: Count = 100_000  # files and directories
     checkout_depth: Count = 100  # directories in each other

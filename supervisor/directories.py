@@ -47,6 +47,7 @@ def prepare(paths: Paths) -> None:
     _check(paths.runtime.parent, "MIST_RUNTIME", os.geteuid())
     for folder, mode in (
         (paths.deployment_log(1).parent, 0o750),
+        (paths.kept_log(1, 1).parent.parent, 0o700),
         (paths.work_folder(1).parent, 0o700),
     ):
         if folder.is_symlink():

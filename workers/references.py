@@ -71,12 +71,12 @@ def _find_in_list(settings: Settings, name: str) -> Inspection | None:
     for entry in listed:
         # A container has a further name for each container that links to it.
         if f"/{name}" in (_field(entry, "Names") or ()):
-            return _inspect(settings, _field(entry, "Id"), name)
+            return inspect(settings, _field(entry, "Id"), name)
     return None
 
 
 def _container_id(settings: Settings, text: str) -> str:
-    found = find_container(settings, text) or _inspect(settings, text)
+    found = find_container(settings, text) or inspect(settings, text)
     if found is None:
         raise NoSuchNetwork(
             f"The network {_CONTAINER_MODE + text!r} does not name a container; `docker ps`"
@@ -84,7 +84,7 @@ def _container_id(settings: Settings, text: str) -> str:
     return str(found["Id"])
 
 
-def _inspect(settings: Settings, full_id: str, name: str | None = None) -> Inspection | None:
+def inspect(settings: Settings, full_id: str, name: str | None = None) -> Inspection | None:
     """Return the container of this full id, or None if it is gone or was renamed."""
     try:
         found = engine.get_json(settings, f"/containers/{full_id}/json")

@@ -104,6 +104,7 @@ def test_users_and_directories(installed: Path) -> None:
             "run/mist": 0o2750,
             "var/lib/mist": 0o750,
             "var/lib/mist/deployments": 0o750,
+            "var/lib/mist/kept-logs": 0o700,
             "var/lib/mist/work": 0o700,
             "var/lib/mist/store": 0o2770,
             "etc/mist/mist.toml": 0o640,

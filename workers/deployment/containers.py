@@ -25,9 +25,9 @@ from mist.store.records import App, Deployment
 from workers.deployment import options, ownership, volumes
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import DidNotStay
+from workers.labels import REPLACES, side_name
 from workers.references import Inspection, find_container, network_mode
 
-_REPLACES: Final = "mist.replaces"
 _WAS_RUNNING: Final = "mist.replaces-running"
 
 # The interval between two looks at a new container, in seconds.
@@ -52,6 +52,16 @@ class Swap:
         self._queued = deployment.created_at
         self._new = ""
         self._old: Inspection | None = None
+
+    @property
+    def old(self) -> Inspection | None:
+        """The container that is replaced, as it was found by ``prepare``."""
+        return self._old
+
+    @property
+    def old_removes_itself(self) -> bool:
+        """The engine removes the old container, and its log, as soon as it stops."""
+        return self._old is not None and bool(self._old["HostConfig"]["AutoRemove"])
 
     def check(self) -> Inspection | None:
         """Return the container to be replaced, if there is one.
@@ -80,7 +90,7 @@ class Swap:
         if self._old is None:
             return
         old, timeout = self._old["Id"], round(self._settings.stop_seconds)
-        if self._old["HostConfig"]["AutoRemove"]:
+        if self.old_removes_itself:
             # The engine removes it after the stop, at a moment of its own choice.  Renamed
             # first, because the name would stay taken until then.
             self._client.rename(old, self._side_name("before"))
@@ -146,14 +156,14 @@ class Swap:
     def _finish_earlier(self) -> None:
         """Undo an earlier deployment whose runner gave up because the engine was away."""
         for found in self._made_by_mist():
-            replaced = self._inspect(ownership.labels_of(found)[_REPLACES])
+            replaced = self._inspect(ownership.labels_of(found)[REPLACES])
             set_aside = replaced is not None and _name(replaced) == self._side_name("before", found)
             if set_aside or _name(found) == self._side_name("new", found):
                 self._undo(found)
 
     def _undo(self, new: Inspection) -> bool:
         # The labels of the new container say what has to be undone.
-        replaces = ownership.labels_of(new)[_REPLACES]
+        replaces = ownership.labels_of(new)[REPLACES]
         old = self._inspect(replaces) if replaces else None
         if replaces and old is None:
             self._leave(new)
@@ -201,7 +211,7 @@ class Swap:
             # The filter by label also matches another installation's application of this id.
             and ownership.owner(self._store, new) == self._app.id
             # _undo() needs both labels.
-            and {_REPLACES, _WAS_RUNNING} <= ownership.labels_of(new).keys()
+            and {REPLACES, _WAS_RUNNING} <= ownership.labels_of(new).keys()
         ]
 
     def _options(self, image: str) -> dict[str, Any]:
@@ -230,14 +240,14 @@ class Swap:
             ownership.APP: str(self._app.id),
             ownership.DEPLOYMENT: str(self._id),
             ownership.QUEUED: self._queued,
-            _REPLACES: self._old["Id"] if self._old else "",
+            REPLACES: self._old["Id"] if self._old else "",
             _WAS_RUNNING: "yes" if running else "no",
         }
 
     def _side_name(self, role: str, new: Inspection | None = None) -> str:
         """Return a name next to the application's: this deployment's, or that of ``new``."""
         deployment = ownership.labels_of(new)[ownership.DEPLOYMENT] if new else self._id
-        return f"{self._app.container}-{role}-{deployment}"
+        return side_name(self._app.container, role, deployment)
 
     def _inspect(self, full_id: str) -> Inspection | None:
         """Return the container of this full id; the engine would accept prefixes and names."""

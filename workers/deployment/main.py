@@ -26,7 +26,17 @@ from mist.process import Assignment
 from mist.settings import Settings
 from mist.store import Store, open_store
 from mist.store.records import App, Deployment
-from workers.deployment import build, buildkit, context, git, images, leftovers, registries
+from workers import kept_logs
+from workers.deployment import (
+    build,
+    buildkit,
+    context,
+    git,
+    images,
+    keeping,
+    leftovers,
+    registries,
+)
 from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
@@ -37,15 +47,17 @@ from workers.deployment.errors import (
     Cancelled,
     DeploymentError,
     DidNotStay,
+    DiskNearlyFull,
     Interrupted,
     LogFailed,
     NotRecorded,
     UndoPending,
 )
+from workers.deployment.keeping import Keeper
 from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
-from workers.references import network_mode
+from workers.references import Inspection, network_mode
 
 log = structlog.get_logger(__name__)
 
@@ -349,6 +361,9 @@ class Runner:
         self._report.line(*swap.notes)
         # The last check before the application is interrupted.
         self._cancellation.check()
+        if swap.old_removes_itself and self._limits.kept_log_bytes:
+            self._keep_log(swap.old)
+            self._report.line("It ran with --rm: what it writes from now on is not kept")
         swap.stop_old()
         # A deployment cancelled during the stop must not start its container.
         self._cancellation.check()
@@ -363,9 +378,35 @@ class Runner:
                 self._report.line("The new container's last lines:", *lines, stream="stderr")
             raise
         self._report.progress(1, "New container is up")
+        if not swap.old_removes_itself:
+            self._keep_log(swap.old)
         # The last chance to cancel; commit() cannot be undone.
         self._cancellation.check()
         swap.commit()
+
+    def _keep_log(self, old: Inspection | None) -> None:
+        """Keep the log of the old container; a failure does not fail the deployment."""
+        if old is None or not self._limits.kept_log_bytes:
+            return
+        keeper = Keeper(
+            self._settings, self._paths, self._app.id, self._deployment.id, self._cancellation.check
+        )
+        try:
+            self._bounds.check_free()
+            keeper.keep(old)
+        except EngineError as error:
+            problem = keeping.reason(error)
+        except (OSError, DiskNearlyFull) as error:
+            problem = self._hide(_words(error))
+        except MistError:
+            raise  # cancelled, or the service stops
+        except Exception as error:
+            log.exception("log_not_kept")
+            problem = f"internal error: {type(error).__name__}: {error}"
+        else:
+            self._report.line(keeper.text())
+            return
+        self._report.line(f"The previous container's log is not kept: {problem}", stream="stderr")
 
     def _undo(self, reason: str) -> tuple[bool, str]:
         """Restore the old container; return whether it is there, and what went wrong.
@@ -389,6 +430,9 @@ class Runner:
                 if not isinstance(error, APIError):
                     raise UndoPending(reason) from None
                 return True, f"the previous container could not be brought back: {_words(error)}"
+            if undone:  # the old container still has its log
+                with suppress(OSError):
+                    kept_logs.discard(self._paths, self._app.id, self._deployment.id)
             # The containers are restored even if the log cannot be written.
             with suppress(LogFailed):
                 self._report.line(*swap.notes)

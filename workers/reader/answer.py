@@ -40,11 +40,12 @@ class Answer:
         self._buffer: list[bytes] = []
         self._size = 0
         self._sent_at = time.monotonic()
-        self._tty = False
+        self.tty = False
+        """The next lines are of a container with a terminal."""
 
     def begin(self, *, tty: bool) -> None:
         """Send the head of a successful answer."""
-        self._tty = tty
+        self.tty = tty
         self._send(frame(msgspec.json.encode(Head(200))))
 
     def refuse(self, status: int, message: str) -> None:
@@ -60,7 +61,7 @@ class Answer:
         elif self._text:
             body = b"\n".join([entry[2] for entry in entries]) + b"\n"
         else:
-            body = _ndjson(entries, tty=self._tty)
+            body = _ndjson(entries, tty=self.tty)
         self._add(body if terminated or not self._text else body[:-1])
 
     def flush(self, *, force: bool = False) -> None:

@@ -14,12 +14,13 @@ from mist.paths import Paths
 from mist.process import Assignment
 from mist.read_request import ReadRequest
 from mist.settings import Settings
-from workers import engine
+from workers import engine, labels
 from workers.reader.answer import Answer, ClientLeft
+from workers.reader.kept import KeptLines, OlderLines
 from workers.reader.reading import Reading
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog
-from workers.references import find_container
+from workers.references import find_container, inspect
 
 log = structlog.get_logger(__name__)
 
@@ -27,14 +28,14 @@ log = structlog.get_logger(__name__)
 def main(
     _assignment: Assignment,
     settings: Settings,
-    _paths: Paths,
+    paths: Paths,
     request: ReadRequest,
     connection: socket.socket,
 ) -> None:
     """Answer one request over ``connection``."""
     end_with(connection)
     try:
-        _serve(settings, request, connection)
+        _serve(settings, paths, request, connection)
     except ClientLeft:
         log.debug("client_left")
     finally:
@@ -53,21 +54,35 @@ def end_with(connection: socket.socket) -> None:
     threading.Thread(target=watch, name="client", daemon=True).start()
 
 
-def _serve(settings: Settings, request: ReadRequest, connection: socket.socket) -> None:
+def _serve(
+    settings: Settings, paths: Paths, request: ReadRequest, connection: socket.socket
+) -> None:
     answer = Answer(connection, request, settings.reader.stall_seconds)
     try:
         chooser(request)  # reports an invalid pattern before the engine is asked
-        Reading(_log(settings, request), request, settings, answer).run()
+        logs = _logs(settings, request)
+        containers = [log.container for log in logs]
+        older: OlderLines = KeptLines(paths, request, containers, logs[0].check_time)
+        for log in logs:
+            reading = older = Reading(log, request, settings, answer, older)
+        reading.run()
     except (UsageError, EngineError) as error:
         answer.refuse(*_problem(error))
 
 
-def _log(settings: Settings, request: ReadRequest) -> EngineLog:
+def _logs(settings: Settings, request: ReadRequest) -> list[EngineLog]:
+    """Return the container's log; before it, of an application, that of the one it replaces."""
     assert request.container is not None
     found = find_container(settings, request.container)
     if found is None:
         raise NoSuchContainer(request.container)
-    return EngineLog(settings, found)
+    of = found["Config"].get("Labels") or {}
+    old, replaces = None, of.get(labels.REPLACES)
+    # It is set aside until its log is kept, once the new container has stayed up.
+    if replaces and request.app_id is not None:
+        name = labels.side_name(request.container, "before", of.get(labels.DEPLOYMENT, ""))
+        old = inspect(settings, replaces, name)
+    return [EngineLog(settings, each) for each in (old, found) if each is not None]
 
 
 class NoSuchContainer(EngineError):

@@ -19,6 +19,7 @@ from workers.reader.backwards import (
     extend_mark,
 )
 from workers.reader.entries import Entry
+from workers.reader.kept import Batch, OlderLines
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog, LogBroken, OutOfTime, failure_text
 
@@ -43,10 +44,13 @@ class Reading:
         request: ReadRequest,
         settings: Settings,
         answer: Answer,
+        older: OlderLines,
     ) -> None:
         self._log = log
+        self._older = older
         self._request = request
         self._window_bytes = settings.reader.window_bytes
+        self._tty = log.tty
         self._choose = chooser(request, tty=log.tty)
         self._answer = answer
         self._since = (request.since or "").encode()
@@ -72,7 +76,30 @@ class Reading:
             complete, failure = False, failure_text(error)
         except SystemExit:
             complete, failure = False, self._stopped()
-        self._end(complete, failure)
+        failure = failure or self._older.failure
+        self._end(complete and not failure, failure)
+
+    # Its lines may in turn be older than those of another container.
+
+    @property
+    def failure(self) -> str:
+        """The newest problem with older lines."""
+        return self._older.failure
+
+    def forwards(self) -> Iterator[Batch]:
+        """Yield the lines of the range, the oldest first."""
+        return self._batches(self._forwards())
+
+    def backwards(self) -> Iterator[Batch]:
+        """Yield the lines of the range, the newest first."""
+        return self._batches(self._backwards())
+
+    def last(self, count: int) -> Iterator[Batch]:
+        """Yield the last ``count`` lines of the range, the oldest first."""
+        return self._batches(self._tail(count))
+
+    def _batches(self, lines: Iterator[list[Entry]]) -> Iterator[Batch]:
+        return (Batch(entries, self._tty) for entries in lines)
 
     def _stopped(self) -> str:
         """Return why the supervisor ends this process, perhaps during a long search."""
@@ -94,8 +121,9 @@ class Reading:
 
     def _forwards(self) -> Iterator[list[Entry]]:
         newest, seen, last = self._log.newest(), b"", b""
-        entries = self._log.open(None, self._request.since)
         yield []
+        yield from self._lines_of(self._older.forwards())
+        entries = self._log.open(None, self._request.since)
         after = 0
         for batch in entries:
             self._open_end = entries.unterminated
@@ -117,6 +145,7 @@ class Reading:
             first = min(limit + 1, FIRST)  # one more line shows that there are more
         for window in self._windows(Backwards(self._log, self._window_bytes, first)):
             yield from slices(window[::-1])
+        yield from self._lines_of(self._older.backwards())
 
     def _tail(self, count: int) -> Iterator[list[Entry]]:
         """Yield the last lines of the range, the oldest first.
@@ -141,6 +170,9 @@ class Reading:
                 yield []
         except LogBroken as error:
             failure = error  # first send what could be read
+        else:
+            if missing > 0:
+                yield from self._lines_of(self._older.last(missing))
         if room < 0:
             yield from self._from(mark, windows.deep, count - missing)
         while held:
@@ -167,6 +199,19 @@ class Reading:
         for batch in batches:
             self._open_end = batches.unterminated
             yield self._in_range(batch)
+
+    def _lines_of(self, batches: Iterator[Batch]) -> Iterator[list[Entry]]:
+        """Yield the lines of replaced containers, which may have had a terminal or not."""
+        for batch in batches:
+            self._set_terminal(batch.tty)
+            yield batch.entries
+        self._set_terminal(self._log.tty)
+
+    def _set_terminal(self, tty: bool) -> None:
+        self._answer.tty = tty
+        if tty != self._tty:
+            self._tty = tty
+            self._choose = chooser(self._request, tty=tty)
 
     def _windows(self, windows: Backwards) -> Iterator[list[Entry]]:
         """Yield the lines of each window that are in the range, the oldest first."""

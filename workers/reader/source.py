@@ -40,7 +40,7 @@ class EngineLog:
 
     def __init__(self, settings: Settings, inspection: Inspection) -> None:
         self._settings = settings
-        self._id = str(inspection["Id"])
+        self.container = str(inspection["Id"])
         self.tty = bool(inspection["Config"]["Tty"])
         config = inspection["HostConfig"].get("LogConfig") or {}
         self.driver = str(config.get("Type", ""))
@@ -60,7 +60,7 @@ class EngineLog:
         query["tail"] = "all" if tail is None else tail
         if since and self._since_works:
             query["since"] = _unix(since)
-        reply = engine.get(self._settings, f"/containers/{self._id}/logs", **query)
+        reply = engine.get(self._settings, f"/containers/{self.container}/logs", **query)
         return Entries(reply, self, self._settings)
 
     def newest(self) -> bytes:
@@ -74,7 +74,7 @@ class EngineLog:
         # In HTTP/1.0 the end of the connection is the end of the log, but also what is left
         # of an engine that was killed.
         try:
-            engine.get_json(self._settings, f"/containers/{self._id}/json")
+            engine.get_json(self._settings, f"/containers/{self.container}/json")
         except EngineError as error:
             raise LogBroken(failure_text(error)) from None
 

@@ -58,6 +58,7 @@ def _remove(store: Store, settings: Settings, paths: Paths, app: App) -> None:
         heartbeat.beat(_REMOVE_SECONDS)
         folders.remove(paths.work_folder(number))
         _remove_logs(paths, number)
+    folders.remove(paths.kept_log(app.id, 1).parent)
     store.apps.remove(app.id)
     log.info("app_removed", app=app.id, name=app.name, by=app.removed_by)
 

@@ -67,12 +67,16 @@ def test_everything_of_the_application_goes(
     for name in ("1.ndjson", "2.ndjson", "1.more", "11.ndjson", "3.ndjson"):
         (folder / name).write_text("")
     (tmp_path / "work" / "2" / "checkout").mkdir(parents=True)
+    for each in (app, other):
+        (tmp_path / "kept-logs" / str(each.id)).mkdir(parents=True)
+        (tmp_path / "kept-logs" / str(each.id) / "2.zip").touch()
     run(app, tmp_path)
     assert [each["Id"] for each in engine.containers_by_id.values()] == [k["Id"] for k in kept]
     assert ("stop", "mist-app-1") in engine.calls
     assert not {each["Id"] for each in mine} & engine.containers_by_id.keys()
     assert sorted(path.name for path in folder.iterdir()) == ["11.ndjson", "3.ndjson"]
     assert not (tmp_path / "work" / "2").exists()
+    assert [path.name for path in (tmp_path / "kept-logs").iterdir()] == [str(other.id)]
     assert store.apps.all() == [other]
     assert store.deployments.unfinished() == []
     run(app, tmp_path)

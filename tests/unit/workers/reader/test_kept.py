@@ -1,0 +1,234 @@
+"""The lines of replaced containers come before those of the present one."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mist.paths import Paths
+from mist.process import Assignment
+from mist.read_request import ReadRequest
+from tests.support.engine_server import EngineServer
+from tests.support.reading import (
+    ID,
+    INSPECT,
+    LOGS,
+    Answer,
+    Line,
+    Log,
+    numbered,
+    receive,
+    stamp,
+)
+from workers import kept_logs
+from workers.reader import main as reader
+
+pytestmark = pytest.mark.usefixtures("watched")
+
+#: The numbers of the lines in each segment of each replaced container, and of the present one.
+FIRST, SECOND, PRESENT = [range(3), range(3, 4)], [range(4, 9)], range(9, 15)
+
+
+def keep(paths: Paths, deployment: int, lines: list[list[Line]], **about: Any) -> Path:
+    """Write what a deployment has kept of a container; return the file."""
+    path = paths.kept_log(3, deployment)
+    writer = kept_logs.Writer(path)
+    for segment in reversed(lines):
+        writer.add([(line.stamp.encode(), line.kind, line.text[:-1]) for line in segment])
+    fields: dict[str, Any] = {"container": "cd" * 32, "tty": False}
+    writer.finish(kept_logs.About(**(fields | about)))
+    return path
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """Return a home with the logs of two replaced containers of application 3."""
+    paths, lines = Paths(tmp_path, tmp_path), numbered(15)
+    keep(paths, 10, [[lines[at] for at in segment] for segment in SECOND])
+    keep(paths, 9, [[lines[at] for at in segment] for segment in FIRST])
+    return paths
+
+
+@pytest.fixture
+def log(server: EngineServer) -> Log:
+    """Return the log of the present container."""
+    return Log(server, [numbered(15)[at] for at in PRESENT])
+
+
+def read(server: EngineServer, paths: Paths, **query: Any) -> Answer:
+    """Return the answer of a reader for application 3."""
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(30)
+    fields: dict[str, Any] = {"user": "ada", "app_id": 3, "container": "web"}
+    asked = ReadRequest(**(fields | query))
+    with ours, theirs, ThreadPoolExecutor(1) as client:
+        answer = client.submit(receive, theirs)
+        reader.main(Assignment("reader", 1, 0, False), server.settings, paths, asked, ours)
+        return answer.result(30)
+
+
+QUERIES = st.fixed_dictionaries(
+    {"order": st.sampled_from(["asc", "desc"])},
+    optional={
+        "since": st.integers(0, 15).map(stamp),
+        "until": st.integers(0, 15).map(stamp),
+        "tail": st.integers(0, 17),
+        "limit": st.integers(1, 17),
+        "q": st.sampled_from(["1", "line", "nothing"]),
+        "stream": st.sampled_from(["stdout", "stderr"]),
+    },
+).filter(lambda query: "tail" not in query or query["order"] == "asc")
+
+
+def chosen(query: dict[str, Any]) -> list[str]:
+    """Return the texts that a query chooses among all lines."""
+    lines = [
+        line
+        for line in numbered(15)
+        if query.get("since", "") <= line.stamp < query.get("until", "~")
+    ]
+    if "tail" in query:
+        lines = lines[max(0, len(lines) - query["tail"]) :]
+    wanted = {"stdout": 1, "stderr": 2}.get(query.get("stream", ""))
+    lines = [line for line in lines if wanted in (None, line.kind)]
+    texts = [line.text.decode()[:-1] for line in lines]
+    texts = [text for text in texts if query.get("q", "") in text]
+    return texts[:: -1 if query["order"] == "desc" else 1][: query.get("limit")]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=QUERIES)
+def test_any_query_reads_across_the_border(
+    server: EngineServer, log: Log, paths: Paths, query: dict[str, Any]
+) -> None:
+    """Each line comes once and in order, whichever container wrote it."""
+    answer = read(server, paths, **query)
+    assert answer.texts == chosen(query)
+    assert "message" not in answer.end
+
+
+def test_a_container_by_its_name_is_read_alone(
+    server: EngineServer, log: Log, paths: Paths
+) -> None:
+    """Without an application there are no replaced containers."""
+    answer = read(server, paths, app_id=None)
+    assert answer.texts == [f"line {number}" for number in PRESENT]
+    other = read(server, paths, app_id=4)
+    assert other.texts == [f"line {number}" for number in PRESENT]
+
+
+def test_the_log_of_a_container_that_is_back_is_left_out(
+    server: EngineServer, log: Log, paths: Paths
+) -> None:
+    """A deployment that is being undone has kept the log of what is the present container."""
+    keep(paths, 11, [log.lines], container=ID)
+    for order in ("asc", "desc"):
+        assert len(read(server, paths, order=order).texts) == 15
+
+
+def test_each_container_may_have_a_terminal(server: EngineServer, log: Log, paths: Paths) -> None:
+    """A terminal's lines end with CR LF; messages and searches are without the CR."""
+    lines = [Line(2, b"prompt\r\n"), Line(3, b"end\r\n")]
+    keep(paths, 10, [lines], tty=True)
+    text = read(server, paths, since=stamp(2), format="text", order="desc").body
+    assert text.splitlines(keepends=True)[-4:-2] == [b"end\r\n", b"prompt\r\n"]
+    assert read(server, paths, since=stamp(2), q="^(end|line 9)$", regex=True).texts == [
+        "end",
+        "line 9",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [
+        ({}, [*range(4), *PRESENT]),
+        ({"order": "desc"}, [*range(4), *PRESENT][::-1]),
+        ({"tail": 8}, [2, 3, *PRESENT]),
+        ({"q": "line"}, [*range(4), *PRESENT]),
+    ],
+)
+def test_a_damaged_segment_is_left_out(
+    server: EngineServer, log: Log, paths: Paths, query: dict[str, Any], numbers: list[int]
+) -> None:
+    """The other lines come, and then the answer ends as incomplete."""
+    path = paths.kept_log(3, 10)
+    data = bytearray(path.read_bytes())
+    data[60] ^= 0xFF  # in the compressed lines
+    path.write_bytes(data)
+    answer = read(server, paths, **query)
+    assert answer.texts == [f"line {number}" for number in numbers]
+    assert answer.end["complete"] is False
+    message = "the log that deployment 10 kept is damaged; lines are missing"
+    assert answer.end["message"] == message
+    assert not read(server, paths, format="text", **query).ended
+
+
+def test_damage_outside_the_range_does_not_matter(
+    server: EngineServer, log: Log, paths: Paths
+) -> None:
+    """A segment that cannot have a line of the range is not unpacked."""
+    path = paths.kept_log(3, 10)
+    data = bytearray(path.read_bytes())
+    data[60] ^= 0xFF
+    path.write_bytes(data)
+    for query in ({"until": stamp(4)}, {"since": stamp(9)}, {"tail": 6}):
+        assert read(server, paths, **query).end["complete"] is True
+
+
+def test_errors_of_the_engine_come_before_kept_lines(
+    server: EngineServer, log: Log, paths: Paths
+) -> None:
+    """A log driver that cannot be read gets 409, whatever was kept."""
+    log.refuse(501, "configured logging driver does not support reading")
+    assert read(server, paths).head.status == 409
+
+
+OLD = "ef" * 32
+
+
+@pytest.fixture
+def replacing(server: EngineServer, log: Log) -> Log:
+    """Return the log of a container that is set aside while the present one is watched."""
+    old = Log(server, [Line(number, b"old %d\n" % number) for number in (7, 8)])
+    kept = server.computed.pop(LOGS)
+    log.inspection["Config"]["Labels"] = {"mist.replaces": OLD, "mist.deployment": "12"}
+    old.inspection |= {"Id": OLD, "Name": "/web-before-12"}
+    server.answer("/containers/web/json", log.inspection)
+    server.answer(INSPECT, log.inspection)
+    server.answer(f"/containers/{OLD}/json", old.inspection)
+    server.computed[f"/containers/{OLD}/logs"] = kept
+    server.computed[LOGS] = log._answer
+    return old
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_container_that_is_being_replaced_is_read_too(
+    server: EngineServer, log: Log, paths: Paths, replacing: Log, order: str
+) -> None:
+    """Its log is not kept yet, or is, but the container is not removed yet."""
+    step = 1 if order == "asc" else -1
+    present = [f"line {number}" for number in PRESENT]
+    expected = [f"line {number}" for number in range(9)] + ["old 7", "old 8"] + present
+    assert read(server, paths, order=order).texts == expected[::step]
+    keep(paths, 12, [replacing.lines], container=OLD)
+    answer = read(server, paths, order=order)
+    assert answer.texts == expected[::step]
+    assert answer.end["complete"] is True
+    if order == "asc":
+        for count in (5, 7, 8, 9, 20):
+            assert read(server, paths, tail=count).texts == expected[-count:]
+
+
+def test_only_a_container_that_was_set_aside_is_read(
+    server: EngineServer, log: Log, paths: Paths, replacing: Log
+) -> None:
+    """A label alone gives no access to another container's log."""
+    replacing.inspection["Name"] = "/secret"
+    server.answer(f"/containers/{OLD}/json", replacing.inspection)
+    assert len(read(server, paths).texts) == 15
