@@ -278,11 +278,11 @@ def _withdraw(house: House, user: int) -> None:
 
 @pytest.fixture
 def endless(house: House) -> Iterator[int]:
-    """A deployment that goes on until the end of the test."""
+    """A deployment that waits until the end of the test."""
     supervisor = psutil.Process(house.service.pid)
     supervisor.suspend()  # it would end a deployment that has no runner
     try:
-        yield house.insert_deployment("building")
+        yield house.insert_deployment("pending")
     finally:
         supervisor.resume()
 
@@ -310,7 +310,7 @@ def test_what_is_taken_away_ends_streams(
         email = "second@localhost"
         headers = house.token(user=email) if token else house.session(email)
         with house.stream(f"/ws/deployment/logs?deploymentId={endless}", headers) as stream:
-            assert "building" in str(stream.recv(30))
+            assert "pending" in str(stream.recv(30))
             take(house, user)
             refused = house.outcome(f"GET /api/deployments/{endless}", headers)
             assert refused == (401 if code == 4401 else 403)
