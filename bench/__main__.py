@@ -37,7 +37,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Use small sizes: everything in under two minutes.")
+@click.option("--quick", is_flag=True, help="Use small sizes: everything in about two minutes.")
 @click.option(
     "--only",
     "names",

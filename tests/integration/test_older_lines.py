@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import requests
 from tests.integration.conftest import MakeService
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.log_queries import agree, script
-from tests.support.service.reading import Reading
+from tests.support.service.reading import Reading, drain, readers, slow_request
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
@@ -175,26 +174,9 @@ def test_rights(
         assert [status(path, cookie) for cookie in (reader, "", admin)] == [403, 401, found]
 
 
-def readers(service: Service) -> list[psutil.Process]:
-    """Return the processes of readers."""
-    return [process for process in service.processes() if process.name().startswith("mist reader")]
-
-
-def slow_request(service: Service, log: Reading, query: str = "format=text") -> socket.socket:
-    """Send a request, and read only the beginning of the answer."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    client.connect(("127.0.0.1", service.port))
-    path = log.url.removeprefix(service.url)
-    head = f"GET {path}?{query} HTTP/1.1\r\nHost: x\r\nCookie: {log.headers['Cookie']}\r\n\r\n"
-    client.sendall(head.encode())
-    assert client.recv(12) == b"HTTP/1.1 200"
-    return client
-
-
 def test_slow_client_holds_the_reader_back(service: Service, log: Reading) -> None:
     """Nothing piles up: the reader stands still, and small; others are served meanwhile."""
-    with slow_request(service, log):
+    with slow_request(log):
         (process,) = readers(service)
         wait_until(lambda: _idle(process), "the reader to stand still", 20)
         assert process.memory_info().rss < 64 << 20
@@ -209,24 +191,6 @@ def _idle(process: psutil.Process) -> bool:
     return process.cpu_times() == before
 
 
-def test_readers_are_bounded(
-    engine: PrivateEngine, written: str, make_service: MakeService
-) -> None:
-    """Beyond the bounds the answer is 429; a client that leaves makes room."""
-    service = make_service(engine, {"reader.max_per_user": 1, "reader.max_running": 2})
-    admin = service.login()
-    app = service.add_app("bounded", written)
-    service.add_user("reader@example.com", "correct horse battery staple", admin=True)
-    other = service.login("reader@example.com", "correct horse battery staple")
-    log, others = (Reading(service, f"/api/apps/{app}/logs", who) for who in (admin, other))
-    with slow_request(service, log):
-        refused = log.get(limit=1)
-        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "2")
-        assert "reader.max_per_user" in refused.json()["message"]
-        assert others.get(limit=1).status_code == 200
-    wait_until(lambda: log.get(limit=1).status_code == 200, "room for another reader", 5)
-
-
 def test_engine_that_stops_answering(own_engine: PrivateEngine, make_service: MakeService) -> None:
     """The final record says that the log is incomplete, and no reader is left."""
     own_engine.run("busy", script(LINES))
@@ -235,10 +199,10 @@ def test_engine_that_stops_answering(own_engine: PrivateEngine, make_service: Ma
     app = service.add_app("busy", "busy")
     log = Reading(service, f"/api/apps/{app}/logs", service.login())
     for harm in (signal.SIGSTOP, signal.SIGKILL):
-        with slow_request(service, log, "format=ndjson") as client:
+        with slow_request(log, "format=ndjson") as client:
             os.kill(own_engine.pid, harm)
             client.settimeout(30)
-            rest = _drain(client)
+            rest = drain(client)
         if harm is signal.SIGSTOP:
             os.kill(own_engine.pid, signal.SIGCONT)
         end = json.loads(re.findall(rb'\{"type":"end".*\}\}', rest)[-1])
@@ -246,16 +210,6 @@ def test_engine_that_stops_answering(own_engine: PrivateEngine, make_service: Ma
         assert "unreachable" in end["data"]["message"]
         wait_until(lambda: not readers(service), "the reader to end", 5)
     assert log.get(limit=1).status_code == 503
-
-
-def _drain(client: socket.socket) -> bytes:
-    """Return the rest of a chunked answer."""
-    received = b""
-    while not received.endswith(b"0\r\n\r\n"):
-        data = client.recv(65_536)
-        assert data, "the answer was broken off"
-        received += data
-    return received
 
 
 def test_rotated_and_compressed_files(
@@ -319,9 +273,9 @@ def test_container_that_is_removed_meanwhile(
     engine.run(container, script(LINES))
     wait_until(lambda: engine.state(container) == "exited", "the container to write", 60)
     log = Reading(service, f"/api/containers/{container}/logs", admin)
-    with slow_request(service, log, "format=ndjson") as client:
+    with slow_request(log, "format=ndjson") as client:
         engine.remove(container)
-        rest = _drain(client)
+        rest = drain(client)
     end = json.loads(re.findall(rb'\{"type":"end".*\}\}', rest)[-1])["data"]
     assert (end["complete"], end["message"]) == (
         False,

@@ -20,7 +20,7 @@ from workers.reader.backwards import (
 )
 from workers.reader.entries import Entry
 from workers.reader.search import chooser
-from workers.reader.source import EngineLog, LogBroken, failure_text
+from workers.reader.source import EngineLog, LogBroken, OutOfTime, failure_text
 
 # Reading ends when this many lines in a row lie beyond the range.  The engine's time stamps
 # grow, but those of stdout and stderr may be slightly out of order, and those of all lines
@@ -71,8 +71,16 @@ class Reading:
         except EngineError as error:
             complete, failure = False, failure_text(error)
         except SystemExit:
-            complete, failure = False, "the service is stopping"
+            complete, failure = False, self._stopped()
         self._end(complete, failure)
+
+    def _stopped(self) -> str:
+        """Return why the supervisor ends this process, perhaps during a long search."""
+        try:
+            self._log.check_time()
+        except OutOfTime as error:
+            return str(error)
+        return "the service is stopping"
 
     def _source(self) -> Iterator[list[Entry]]:
         if self._request.order == "desc":

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
+import psutil
 import requests
 
 
@@ -12,6 +16,9 @@ class Served(Protocol):
     """A running service."""
 
     url: str
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes of the service."""
 
 
 class Reading:
@@ -38,3 +45,48 @@ class Reading:
         *logs, end = map(json.loads, answer.content.splitlines())
         assert end["type"] == "end"
         return logs, end["data"]
+
+
+def readers(service: Served) -> list[psutil.Process]:
+    """Return the processes of readers."""
+    return [process for process in service.processes() if process.name().startswith("mist reader")]
+
+
+def slow_request(log: Reading, query: str = "format=text") -> socket.socket:
+    """Send a request, and read only the beginning of the answer."""
+    url = urlsplit(log.url)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.connect((url.hostname, url.port))
+    client.settimeout(30)
+    lines = [f"GET {url.path}?{query} HTTP/1.1", "Host: x", f"Cookie: {log.headers['Cookie']}"]
+    client.sendall("\r\n".join([*lines, "", ""]).encode())
+    assert client.recv(12) == b"HTTP/1.1 200"
+    return client
+
+
+def drain(client: socket.socket) -> bytes:
+    """Return the rest of a chunked answer, which has to be complete."""
+    received = until_end(client)
+    assert received.endswith(b"0\r\n\r\n"), "the answer was broken off"
+    return received
+
+
+def until_end(client: socket.socket) -> bytes:
+    """Return the rest of a chunked answer, or what comes before the connection's end."""
+    received = bytearray()
+    while not received.endswith(b"\r\n0\r\n\r\n"):
+        try:
+            data = client.recv(65_536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            break
+        received += data
+    return bytes(received)
+
+
+def final_record(received: bytes) -> dict[str, Any]:
+    """Return the data of the final record in a chunked answer."""
+    data: dict[str, Any] = json.loads(re.findall(rb'\{"type":"end".*\}\}', received)[-1])["data"]
+    return data
