@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -130,6 +131,20 @@ def test_a_limit_that_leaves_nothing_out(
     """Call the answer complete if the limit is reached with the last line."""
     answer = read(server.settings, limit=limit)
     assert (answer.end["complete"], len(answer.texts)) == (complete, min(limit, 10))
+
+
+@pytest.mark.parametrize(
+    ("query", "first"), [({}, 12), ({"q": "9"}, 1_001), ({"until": stamp(2_000)}, 1_001)]
+)
+def test_the_newest_lines_cost_no_more_than_they_are(
+    server: EngineServer, query: dict[str, Any], first: int
+) -> None:
+    """Ask for as many lines as the limit, if all of them will be sent."""
+    log = Log(server, numbered(2_500))
+    answer = read(server.settings, order="desc", limit=10, **query)
+    assert (len(answer.texts), answer.end["complete"]) == (10, False)
+    assert log.tails[:2] == ["1", str(first)]
+    assert len(log.tails) == 2 or query
 
 
 def test_a_limit_that_is_reached_at_the_end_of_a_window(server: EngineServer) -> None:
@@ -349,22 +364,29 @@ def exit_on_signal() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("exit_on_signal")
-def test_the_service_stops_meanwhile(server: EngineServer, log: Log) -> None:
-    """Send a final record that says so."""
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(60.0, "the service is stopping"), (0.5, "the time limit of 0.5 s (reader.seconds)")],
+)
+def test_the_reader_is_stopped_meanwhile(
+    server: EngineServer, log: Log, seconds: float, words: str
+) -> None:
+    """Send a final record with the reason, which may be the time limit."""
     inspected = msgspec.json.encode(log.inspection)
     reader = threading.main_thread().ident
     assert reader is not None
 
     def stop(_query: dict[str, str]) -> tuple[int, bytes]:
         if len(log.tails) == 2:
+            time.sleep(0.6 if seconds < 1 else 0.0)
             signal.pthread_kill(reader, signal.SIGTERM)
         return 200, inspected
 
     server.computed[INSPECT] = stop
-    answer = read(server.settings)
+    answer = read(limited(server.settings, seconds=seconds))
     assert answer.texts == texts(*range(10))
     assert answer.end["complete"] is False
-    assert answer.end["message"] == "the service is stopping"
+    assert words in answer.end["message"]
 
 
 @pytest.mark.parametrize("size", [10, 100_000, 400_000])
