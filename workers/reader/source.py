@@ -107,6 +107,7 @@ class Entries:
         """Yield lines as they arrive; raise LogBroken if the log cannot be read to its end."""
         with closing(self._reply.connection):
             data = self._reply.begun or self._receive()
+            due = 0.0
             while data:
                 entries = self._parser.feed(data)
                 self.count += len(entries)
@@ -116,8 +117,9 @@ class Entries:
                 if self.count >= _PACED_LINES:
                     # The engine writes each line by itself and would wake this process for
                     # it.  It fills its socket in a pause, and then leaves time for live lines.
-                    time.sleep(self._pace)
+                    time.sleep(max(0.0, due - time.monotonic()))
                 data = self._receive()
+                due = time.monotonic() + self._pace
             entries = self._parser.finish()
             self._fail()
             self._log.check()
