@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import structlog
+from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 from gunicorn.workers.ggevent import PyWSGIHandler
 
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _FIRST_ERROR: Final = 400
+
+# gevent's own 8 KiB are less than a text of ``reader.query_bytes`` may take in a URL, where
+# each of its bytes becomes three.  It is also the limit for a chunk's extension.
+_REQUEST_LINE_BYTES: Final = 32_768
+pywsgi.MAX_REQUEST_LINE = _REQUEST_LINE_BYTES  # type: ignore[attr-defined]  # not in the stubs
 
 
 class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the libraries are untyped
@@ -61,6 +67,9 @@ class HttpHandler(PyWSGIHandler, WebSocketHandler):  # type: ignore[misc]  # the
         if not isinstance(result, tuple):
             return result
         status, refused = result
+        if status == "414":  # the base class answers without a reason
+            reason = f"the request line is longer than {_REQUEST_LINE_BYTES} bytes; shorten it"
+            status, refused = refusal("414 URI Too Long", reason)
         with suppress(OSError):  # the base class would wait without a limit, and fail
             self._sendall(refused)
         return status, b""

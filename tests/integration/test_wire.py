@@ -454,11 +454,11 @@ def test_connection_is_kept_for_the_next_request(server: Gunicorn) -> None:
         (POST + b"Content-Length: -1\r\n\r\n", "400"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n", "400"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n1_0\r\nabc\r\n0\r\n\r\n", "400"),
-        (POST + b'Transfer-Encoding: chunked\r\n\r\n3;a="' + b"x" * 9_000, "400"),
+        (POST + b'Transfer-Encoding: chunked\r\n\r\n3;a="' + b"x" * 33_000, "400"),
         (b"GET / HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 200 + b"\r\n", "400"),
         (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"y" * 33_000 + b"\r\n\r\n", "431"),
         (b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 1_000 + b"\r\n") * 40 + b"\r\n", "431"),
-        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", "414"),
+        (b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\n\r\n", "414"),
         (b"GET / HTTP/1.1\r\nHost: x\r\n", "408"),
     ],
 )

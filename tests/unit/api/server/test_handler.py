@@ -220,9 +220,24 @@ def _drip(client: Any) -> None:
 
 
 def test_a_request_line_too_long_is_414(serve: MakeServing) -> None:
-    """The base class refuses it; the answer arrives all the same."""
-    client = serve().client(b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n")
-    assert client.head().startswith("HTTP/1.1 414 ")
+    """The base class refuses it; the answer has a reason all the same."""
+    data = serve().client(b"GET /" + b"x" * 33_000 + b" HTTP/1.1\r\n\r\n").rest()
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 414 ")
+    message = json.loads(body)
+    assert (message["success"], message["data"]) == (False, None)
+    assert message["message"] == "the request line is longer than 32768 bytes; shorten it"
+
+
+def test_a_long_text_to_search_for_fits_into_a_request_line(serve: MakeServing) -> None:
+    """Each of its bytes may be encoded as three."""
+    line = b"GET /?q=" + b"%C3%BC" * 2_048 + b" HTTP/1.1\r\n"
+    assert (
+        serve()
+        .client(GET.replace(GET.partition(b"\n")[0] + b"\n", line))
+        .head()
+        .startswith("HTTP/1.1 200 ")
+    )
 
 
 def test_an_empty_line_before_a_request_is_ignored(serve: MakeServing) -> None:
