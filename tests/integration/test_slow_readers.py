@@ -14,9 +14,10 @@ import pytest
 import requests
 
 from tests.integration.conftest import MakeService
-from tests.integration.test_older_lines import SCRIPT, docker_logs, readers, slow_request
+from tests.integration.test_older_lines import LINES, docker_logs
 from tests.support.service.engine import PrivateEngine
-from tests.support.service.reading import Reading
+from tests.support.service.log_queries import script
+from tests.support.service.reading import Reading, readers, slow_request
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
@@ -72,9 +73,9 @@ def assert_well(log: Watched) -> None:
 
 def test_client_that_reads_slowly(engine: PrivateEngine, container: str, log: Watched) -> None:
     """It gets the whole log, from the one reader that waits for it meanwhile."""
-    engine.run(container, SCRIPT)
+    engine.run(container, script(LINES))
     wait_until(lambda: engine.state(container) == "exited", "the container to write", 60)
-    with slow_request(log.service, log) as client:
+    with slow_request(log) as client:
         (process,) = readers(log.service)
         client.settimeout(30)
         received = bytearray()
