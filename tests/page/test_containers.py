@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, WebSocket, expect
 
 from tests.page.conftest import OpenTab
 from tests.page.test_views import AXE
@@ -40,17 +41,21 @@ def row(tab: Tab, name: str) -> Locator:
     return tab.page.get_by_role("row").filter(has=link)
 
 
-def subscribed(tab: Tab) -> set[str]:
-    """Follow the page's WebSockets: the paths of those that are open, now and later."""
-    paths: set[str] = set()
+class Sockets:
+    """The WebSockets that a page has opened and not closed."""
 
-    def opened(socket: object) -> None:
-        path = re.sub(r"^\w+://[^/]+|[?].*$", "", socket.url)  # type: ignore[attr-defined]
-        paths.add(path)
-        socket.on("close", lambda _: paths.discard(path))  # type: ignore[attr-defined]
+    def __init__(self, tab: Tab) -> None:
+        self._open: list[str] = []
+        tab.page.on("websocket", self._on_websocket)
 
-    tab.page.on("websocket", opened)
-    return paths
+    @property
+    def paths(self) -> list[str]:
+        """Return the path of each, without its parameters."""
+        return [urlsplit(url).path for url in self._open]
+
+    def _on_websocket(self, socket: WebSocket) -> None:
+        self._open.append(socket.url)
+        socket.on("close", lambda _: self._open.remove(socket.url))
 
 
 def test_table_of_containers(
@@ -60,8 +65,7 @@ def test_table_of_containers(
     tab.sign_in()
     web, db = f"{project}-web-1", f"{project}-db-1"
     expect(row(tab, web)).to_contain_text("running", timeout=PATIENCE_MS)
-    group = tab.page.get_by_role("row").filter(has=tab.button(f"▾ {project}"))
-    group = tab.page.get_by_role("rowgroup").filter(has=group).last
+    group = tab.page.get_by_role("row").filter(has=tab.button(project))
     expect(group).to_contain_text("2 containers, 2 running")
     for name in (re.compile(rf"^CPU of {web} [\d.]+ %$"), re.compile(rf"^Memory of {web} [\d.]+")):
         expect(row(tab, web).get_by_role("img", name=name)).to_be_visible(timeout=PATIENCE_MS)
@@ -80,7 +84,7 @@ def test_table_of_containers(
 
 def test_nothing_is_followed_that_is_not_shown(tab: Tab, project: str) -> None:
     """The list is followed on the home page and in the palette; a closed view leaves nothing."""
-    sockets = subscribed(tab)
+    sockets = Sockets(tab)
     web = f"{project}-web-1"
     tab.sign_in()
     expect(row(tab, web)).to_be_visible(timeout=PATIENCE_MS)
@@ -89,7 +93,7 @@ def test_nothing_is_followed_that_is_not_shown(tab: Tab, project: str) -> None:
     expect(cpu).to_be_visible(timeout=PATIENCE_MS)
     for name in (r"^Memory [\d.]+ \w+$", "^Network received", "^Block written [\\d.]+ "):
         expect(tab.page.get_by_role("img", name=re.compile(name))).to_be_visible()
-    wait_until(lambda: sockets == {"/ws/container/stats"}, "the metrics' stream alone")
+    wait_until(lambda: sockets.paths == ["/ws/container/stats"], "the metrics' stream alone")
     assert not tab.axe(AXE.read_text("utf-8"))
     tab.page.keyboard.press("Control+k")
     tab.page.keyboard.type(f"{project} db metrics")
@@ -99,9 +103,9 @@ def test_nothing_is_followed_that_is_not_shown(tab: Tab, project: str) -> None:
     expect(tab.page.get_by_role("combobox", name="Metrics of")).to_have_value(
         f"container={project}-db-1"
     )
-    wait_until(lambda: sockets == {"/ws/container/stats"}, "the metrics' stream alone")
+    wait_until(lambda: sockets.paths == ["/ws/container/stats"], "the metrics' stream alone")
     tab.page.get_by_role("link", name="Manage").click()
-    wait_until(lambda: sockets == set(), "no stream")
+    wait_until(lambda: sockets.paths == [], "no stream")
 
 
 def test_viewers_see_their_applications_alone(
