@@ -103,7 +103,8 @@ def _soak(engine: PrivateEngine, service: Units, seconds: float) -> None:
     print("killed:", ", ".join(f"{name} {count}" for name, count in kills.items()))
     verdicts = []
     for name, viewers in staying.items():
-        log = finished_log(engine, name)
+        # On a busy machine each step of the writer takes longer.
+        log = finished_log(engine, name, seconds)
         with contextlib.suppress(AssertionError):
             wait_until(lambda: all(v.last == log[-1] for v in viewers), "the end", 60)  # noqa: B023
         for viewer in viewers:

@@ -142,8 +142,8 @@ def test_no_line_is_lost_without_a_word(site: Site, name: str, record: Record, c
     assert verdict.interruption <= longest, verdict
 
 
-def finished_log(engine: PrivateEngine, container: str) -> list[str]:
-    """Return the log once the writer has ended."""
+def finished_log(engine: PrivateEngine, container: str, seconds: float = 120) -> list[str]:
+    """Return the log once the writer has ended, which may take so many seconds."""
     seen: list[str] = []
 
     def grown() -> bool:
@@ -151,5 +151,5 @@ def finished_log(engine: PrivateEngine, container: str) -> list[str]:
         before, seen = seen, engine.lines(container)
         return bool(seen) and seen == before
 
-    wait_until(grown, "the writer to end", 120, every=1.0)
+    wait_until(grown, "the writer to end", seconds, every=1.0)
     return seen

@@ -95,7 +95,7 @@ def test_a_queue_that_nobody_works_on_is_told(
         store.deployments.update(row.id, status="failed", error_message="over")
         return False
 
-    monkeypatch.setattr(deploy, "_service_runs", service_runs)
+    monkeypatch.setattr(deploy, "service_runs", service_runs)
     with Screen("Deployment 1 of web") as screen:
         follow(store, paths, row, screen)
     out = capsys.readouterr().out
