@@ -1,11 +1,13 @@
 /** The public interface of `@mist/client`. */
 
+export { ApiError } from './api-error.ts';
 export { deployment } from './deployment.ts';
 export { nextBatch } from './environment.ts';
-export { ApiError, type Client, createClient } from './http.ts';
+export { type Client, createClient } from './http.ts';
 export { containerLogs } from './logs.ts';
 export { mergeLogs } from './merge.ts';
 export { metrics } from './metrics.ts';
+export type { OlderLines, OlderLinesEnd, OlderLinesOptions } from './older.ts';
 export type * from './records.ts';
 export { StreamError } from './stream.ts';
 export { compareTimes } from './time.ts';

@@ -38,7 +38,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
 
   constructor(options: ContainerLogsOptions) {
     super(options, QUIET_MS);
-    this.appId = options.appId;
+    this.appId = options.container === undefined ? (options.appId ?? 0) : 0;
     this.#options = options;
   }
 
@@ -49,11 +49,11 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   // ---------------------------------------------------------------- connection
 
   open(): WebSocketLike {
-    const { tail, since, stopped } = this.#options;
+    const { container, tail, since, stopped } = this.#options;
     this.complete = false;
     this.#asked = this.#resumeAt();
     return this.service.open('ws/container/logs', {
-      appId: this.appId,
+      ...(container === undefined ? { appId: this.appId } : { container }),
       ...(this.#asked === '' ? { tail, since } : { since: this.#asked }),
       stopped: stopped ? 1 : undefined,
       pos: 1,
@@ -175,9 +175,9 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   }
 }
 
-/** Follow the log of an application's container; connects at once. */
+/** Follow the log of an application's container, or of any container; connects at once. */
 export function containerLogs(options: ContainerLogsOptions): ContainerLogs {
-  checkId('appId', options.appId);
+  if (options.container === undefined) checkId('appId', options.appId as number);
   checkCount('tail', options.tail);
   return new Logs(options);
 }

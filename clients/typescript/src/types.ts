@@ -176,6 +176,7 @@ export type ContainerLogsEvent =
   | EndEvent;
 
 export interface ContainerLogs extends Stream<ContainerLogsEvent> {
+  /** The application's number; 0 for a container that was named. */
   readonly appId: number;
   /** The newest status of the container, or `null` before the first. */
   readonly status: ContainerStatus | null;
@@ -184,7 +185,9 @@ export interface ContainerLogs extends Stream<ContainerLogsEvent> {
 }
 
 export interface ContainerLogsOptions extends StreamOptions {
-  readonly appId: number;
+  /** The application whose log is followed; or, for admins, any `container` by its name. */
+  readonly appId?: number;
+  readonly container?: string;
   /** The number of lines to start with; 100 if neither this nor `since` is given. */
   readonly tail?: number;
   /**
