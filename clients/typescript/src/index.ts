@@ -10,5 +10,5 @@ export { metrics } from './metrics.ts';
 export type { OlderLines, OlderLinesEnd, OlderLinesOptions } from './older.ts';
 export type * from './records.ts';
 export { StreamError } from './stream.ts';
-export { compareTimes } from './time.ts';
+export { compareTimes, earlier } from './time.ts';
 export type * from './types.ts';
