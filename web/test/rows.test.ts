@@ -31,6 +31,28 @@ describe('the buffer', () => {
     expect(buffer.length).toBe(1);
   });
 
+  test('takes lines in between, and drops a part', () => {
+    const buffer = new LogBuffer({ lines: 10, chars: 1e9 });
+    buffer.append([line(5), line(6), line(7)]);
+    buffer.insertAt(0, [line(1), line(2)]);
+    buffer.insertAt(2, [line(3)]);
+    const orders = () => [...buffer].map(({ order }) => order);
+    expect(orders()).toEqual([1, 2, 3, 5, 6, 7]);
+    expect(buffer.fill).toBe(0.6);
+    const two = buffer.at(1) as Entry;
+    expect(buffer.has(two)).toBe(true);
+    buffer.remove(1, 4);
+    expect(orders()).toEqual([1, 6, 7]);
+    expect(buffer.has(two)).toBe(false);
+  });
+
+  test('puts no mark into lines that are not loaded', () => {
+    const buffer = new LogBuffer();
+    buffer.append([line(1), markEntry(2, 'hole', at(1), ''), line(9)]);
+    expect(buffer.insert(markEntry(0, 'deployment', at(5), ''))).toBe(false);
+    expect(buffer.insert(markEntry(0, 'deployment', at(9.5), ''))).toBe(true);
+  });
+
   test('puts a mark where its time belongs', () => {
     const buffer = new LogBuffer();
     buffer.append([line(1), line(2), line(3)]);
@@ -47,6 +69,8 @@ describe('rows', () => {
     const operation = fc.oneof(
       fc.record({ push: fc.integer({ min: 1, max: 60 }), count: fc.integer({ min: 1, max: 700 }) }),
       fc.record({ drop: fc.double({ min: 0, max: 1, noNaN: true }) }),
+      fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), insert: fc.nat(700) }),
+      fc.record({ from: fc.double({ min: 0, max: 1, noNaN: true }), many: fc.nat(900) }),
       fc.record({ resize: fc.double({ min: 0, max: 0.999, noNaN: true }), height: fc.nat(90) }),
     );
     fc.assert(
@@ -66,6 +90,24 @@ describe('rows', () => {
             const first = model[Math.floor(each.drop * model.length)]?.entry.order ?? order + 1;
             rows.dropBefore(first);
             model = model.filter(({ entry }) => entry.order >= first);
+          } else if ('insert' in each) {
+            const index = Math.floor(each.at * model.length);
+            const before = model[index - 1]?.entry.order ?? -1e6;
+            const after = model[index]?.entry.order ?? order + 1;
+            const step = (after - before) / (each.insert + 1);
+            const made = Array.from({ length: each.insert }, (_, i) => {
+              return { entry: { order: before + step * (i + 1) } as Entry, height: 7 };
+            });
+            rows.insert(
+              made.map(({ entry }) => entry),
+              () => 7,
+            );
+            model.splice(index, 0, ...made);
+          } else if ('many' in each) {
+            const index = Math.floor(each.from * model.length);
+            const place = (at: number) => model[at]?.entry.order ?? Number.POSITIVE_INFINITY;
+            rows.dropBetween(place(index), place(index + each.many));
+            model.splice(index, each.many);
           } else if (model.length > 0) {
             const index = Math.floor(each.resize * model.length);
             rows.setHeight(index, each.height);

@@ -1,5 +1,6 @@
 /** The HTTP API. */
 
+import { ApiError } from './api-error.ts';
 import type {
   ContainerStats,
   ContainerStatsOptions,
@@ -10,6 +11,7 @@ import { containers } from './containers.ts';
 import { deployment } from './deployment.ts';
 import { containerLogs } from './logs.ts';
 import { metrics } from './metrics.ts';
+import { type OlderLines, type OlderLinesOptions, olderAddress, olderLines } from './older.ts';
 import type {
   App,
   ClientOptions,
@@ -31,21 +33,6 @@ import type {
 } from './types.ts';
 
 const TIMEOUT_MS = 20_000;
-
-/** An error response, or no response at all. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  /** The status of the response; 0 if there was none. */
-  readonly status: number;
-  /** The seconds to wait before the next attempt, if the service sent them (429). */
-  readonly retryAfter: number | null;
-
-  constructor(status: number, message: string, retryAfter: number | null = null, cause?: unknown) {
-    super(message, cause === undefined ? {} : { cause });
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-}
 
 /** A stream's options without the address of the service. */
 type Own<O> = Omit<O, keyof ConnectOptions>;
@@ -82,6 +69,10 @@ export interface Client {
   call<T>(method: string, path: string, call?: Call): Promise<T>;
 
   containerLogs(options: Own<ContainerLogsOptions>): ContainerLogs;
+  /** Read a range of a log, as far back as the engine has it. */
+  olderLines(options: OlderLinesOptions, request?: RequestOptions): Promise<OlderLines>;
+  /** Return the address of the same lines as a file, in plain text. */
+  olderLinesFile(options: OlderLinesOptions & { readonly timestamps?: boolean }): string;
   followDeployment(options: Own<DeploymentOptions>): DeploymentStream;
   metrics(options?: Own<MetricsOptions>): MetricsStream;
   /** The host's containers, for admins. */
@@ -180,6 +171,24 @@ class HttpClient implements Client {
     return containerLogs({ ...this.#connect(), ...options });
   }
 
+  olderLines(options: OlderLinesOptions, { signal }: RequestOptions = {}): Promise<OlderLines> {
+    const check = async (response: Response) => {
+      this.#options.onResponse?.(response);
+      if (!response.ok) throw failureOf(response, parse(await response.text()));
+      return response;
+    };
+    return olderLines(this.#service, check, options, signal);
+  }
+
+  olderLinesFile({
+    timestamps,
+    ...options
+  }: OlderLinesOptions & { readonly timestamps?: boolean }): string {
+    const { path, query } = olderAddress(options);
+    const more = { format: 'text', download: 1, timestamps: timestamps ? 1 : undefined };
+    return this.#service.address(path, { ...query, ...more });
+  }
+
   followDeployment(options: Own<DeploymentOptions>): DeploymentStream {
     return deployment({ ...this.#connect(), ...options });
   }
@@ -205,12 +214,7 @@ class HttpClient implements Client {
     const { response, text } = await this.#send(method, `api/${path}`, call);
     const envelope = parse(text);
     if (response.ok && envelope !== null) return envelope.data as T;
-    const wait = Number(response.headers.get('Retry-After'));
-    throw new ApiError(
-      response.status,
-      envelope?.message || `The service answered with an error (HTTP status ${response.status})`,
-      wait > 0 ? wait : null,
-    );
+    throw failureOf(response, envelope);
   }
 
   async #send(
@@ -237,6 +241,12 @@ class HttpClient implements Client {
       throw new ApiError(0, message, null, error);
     }
   }
+}
+
+function failureOf({ status, headers }: Response, envelope: Envelope | null): ApiError {
+  const wait = Number(headers.get('Retry-After'));
+  const message = envelope?.message || `The service answered with an error (HTTP status ${status})`;
+  return new ApiError(status, message, wait > 0 ? wait : null);
 }
 
 /** `AbortSignal.any`, which exists since Node 20.3 and Safari 17.4. */

@@ -37,7 +37,7 @@ export class Service {
         'No WebSocket is available: pass the option WebSocket, for instance the one from "ws"',
       );
     }
-    const address = this.#address(route, query).replace(/^http/, 'ws');
+    const address = this.address(route, query).replace(/^http/, 'ws');
     if (this.#headers === undefined) return new WebSocket(address);
     const headers = this.#headers;
     // Node's own takes them as its second argument, "ws" as its third.
@@ -50,7 +50,7 @@ export class Service {
   request(path: string, init: RequestInit = {}, query: Query = {}): Promise<Response> {
     const headers = { ...this.#headers, ...(init.headers as Record<string, string> | undefined) };
     const fetch = this.#fetch;
-    return fetch(this.#address(path, query), { credentials: 'include', ...init, headers });
+    return fetch(this.address(path, query), { credentials: 'include', ...init, headers });
   }
 
   /** Find out why a WebSocket was refused, because a browser reports a 401 as a lost connection. */
@@ -66,7 +66,8 @@ export class Service {
     }
   }
 
-  #address(path: string, query: Query): string {
+  /** Return the address of a path below the service. */
+  address(path: string, query: Query): string {
     const given = Object.entries(query).filter(([, value]) => value !== undefined);
     const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
     return this.url + path + (search.size > 0 ? `?${search}` : '');

@@ -1,6 +1,6 @@
 /** The service, through `@mist/client`, as any other program uses it. */
 
-import { ApiError, createClient } from '@mist/client';
+import { ApiError, createClient, type OlderLinesOptions } from '@mist/client';
 import { root } from './base';
 import { noteServerDate } from './clock';
 
@@ -27,6 +27,8 @@ export const api = {
   deployment: (id: number) => watched(client.deployment(id)),
   deploy: (app: number) => watched(client.deploy(app)),
   rollBack: (app: number, to: number) => watched(client.rollback(app, to)),
+  olderLines: (which: OlderLinesOptions, signal: AbortSignal) =>
+    watched(client.olderLines(which, { signal })),
   cancel: (id: number) => watched(client.cancel(id)),
   call: <T>(method: string, path: string, call?: Parameters<typeof client.call>[2]) =>
     watched(client.call<T>(method, path, call)),

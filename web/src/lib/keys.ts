@@ -46,7 +46,7 @@ export const HELP: readonly (readonly [string, string])[] = [
   ['n  N', 'Next and previous match'],
   ['e  E', 'Next and previous error'],
   ['Space', 'Pause, and back to live'],
-  ['g  G', 'Top, and live'],
+  ['g  G', 'Beginning of the log, and live'],
   ['↑  ↓', 'Line by line'],
   ['Enter', 'Open the line'],
   ['t', 'Timestamps: off, local, UTC, relative, delta'],

@@ -42,17 +42,39 @@ export class LogBuffer {
     }
   }
 
-  /** Insert a mark at its time; return false if that is before every entry. */
+  /** Insert a mark at its time; return false if that is before every entry, or in a hole. */
   insert(mark: Entry): boolean {
+    if (mark.ms < (this.at(0)?.ms ?? mark.ms)) return false;
     let index = this.length;
     while (index > 0 && (this.at(index - 1) as Entry).ms > mark.ms) index -= 1;
     if (index === 0 && this.length > 0) return false;
+    if (this.at(index)?.kind === 'hole' || this.at(index - 1)?.kind === 'hole') return false;
     const before = this.at(index - 1)?.order ?? mark.order - 1;
     const after = this.at(index)?.order ?? before + 1;
     mark.order = (before + after) / 2;
     this.#entries.splice(this.#first + index, 0, mark);
     this.#chars += size(mark);
     return true;
+  }
+
+  /** Insert entries before the entry at an index, or after all. */
+  insertAt(index: number, entries: readonly Entry[]): void {
+    const held = this.snapshot();
+    this.#entries = [...held.slice(0, index), ...entries, ...held.slice(index)];
+    this.#first = 0;
+    for (const entry of entries) this.#chars += size(entry);
+  }
+
+  /** Drop the entries between two indices. */
+  remove(from: number, to: number): void {
+    for (const entry of this.#entries.splice(this.#first + from, to - from)) {
+      this.#chars -= size(entry as Entry);
+    }
+  }
+
+  /** How many times the bounds are exceeded: 1 or less if they are not. */
+  get fill(): number {
+    return Math.max(this.length / this.#bounds.lines, this.#chars / this.#bounds.chars);
   }
 
   /** Drop the oldest entries beyond `factor` times the bounds; return how many. */
@@ -74,6 +96,10 @@ export class LogBuffer {
   /** Return the index of the first entry at or after a place. */
   indexOf(order: number): number {
     return lowerBound(this.length, (index) => (this.at(index) as Entry).order < order);
+  }
+
+  has(entry: Entry): boolean {
+    return this.at(this.indexOf(entry.order)) === entry;
   }
 
   /** Return the current entries, for iteration while new ones arrive. */

@@ -5,7 +5,8 @@ import { jsonFields, pairs } from './fields';
 import { type Level, levelOf } from './level';
 
 export type Stream = 'stdout' | 'stderr';
-export type MarkKind = 'start' | 'end' | 'gap' | 'reconnected' | 'deployment' | 'step';
+/** A `hole` stands for lines that the engine has, but that are not loaded. */
+export type MarkKind = 'start' | 'end' | 'gap' | 'reconnected' | 'deployment' | 'step' | 'hole';
 
 /** The hits of a search in a line's text: start, end and term number of each, in one flat list. */
 export type Hits = readonly number[];

@@ -16,6 +16,8 @@ export interface ListEvents {
   following(value: boolean): void;
   /** A button of a row. */
   act(name: string, entry: Entry, key: string): void;
+  /** The reader has moved, and wants to see what is there. */
+  moved?(): void;
   /** Another line is the current one. */
   current(entry: Entry | null): void;
 }
@@ -64,7 +66,7 @@ export class LogList {
     scroller.append(this.#space);
     const on = { signal: this.#stop.signal, passive: true } as const;
     scroller.addEventListener('scroll', () => this.#scrolled(), on);
-    scroller.addEventListener('wheel', (event) => event.deltaY < 0 && this.pause(), on);
+    scroller.addEventListener('wheel', (event) => event.deltaY < 0 && this.#wheeledUp(), on);
     scroller.addEventListener('click', (event) => this.#clicked(event), on);
     this.#resize = new ResizeObserver(() => this.#measureBox());
     this.#resize.observe(scroller);
@@ -139,6 +141,12 @@ export class LogList {
     this.#paintSoon();
   }
 
+  /** Make the first line the current one. */
+  first(): void {
+    const entry = this.#view.rows.at(0);
+    if (entry !== undefined) this.reveal(entry);
+  }
+
   /** Move the current line by one. */
   step(by: 1 | -1): void {
     const { rows } = this.#view;
@@ -161,10 +169,19 @@ export class LogList {
     if (document.activeElement === document.body && row !== undefined) this.#scroller.focus();
   }
 
-  /** The entry at the top of the box. */
-  get topmost(): Entry | undefined {
+  /** The position of the entry at the top of the box. */
+  get place(): number {
     const { rows } = this.#view;
-    return rows.at(rows.atHeight(this.#scroller.scrollTop).index);
+    if (this.following) return Number.POSITIVE_INFINITY;
+    if (this.#anchor !== null) return this.#anchor.order;
+    return rows.at(rows.atHeight(this.#scroller.scrollTop).index)?.order ?? 0;
+  }
+
+  /** The indices of the first and the last visible row. */
+  get range(): readonly [first: number, last: number] {
+    const { rows } = this.#view;
+    const { scrollTop, clientHeight } = this.#scroller;
+    return [rows.atHeight(scrollTop).index, rows.atHeight(scrollTop + clientHeight).index];
   }
 
   /** Paint in the next frame, or slightly later while many rows pass. */
@@ -308,6 +325,12 @@ export class LogList {
     if (moved < 0 && !atEnd) this.pause();
     else if (moved > 0 && atEnd && !this.following) this.follow();
     this.#paintSoon();
+    if (!this.following) this.#events.moved?.();
+  }
+
+  #wheeledUp(): void {
+    this.pause();
+    this.#events.moved?.();
   }
 
   #clicked(event: MouseEvent): void {

@@ -68,6 +68,53 @@ export class Rows {
     }
   }
 
+  /** Insert entries that follow one another, at their place. */
+  insert(entries: readonly Entry[], measure: (entry: Entry) => number): void {
+    const first = entries[0];
+    if (first === undefined) return;
+    const [before, after] = this.#split(first.order);
+    const made = new Rows();
+    for (const entry of entries) made.push(entry, measure(entry));
+    this.#blocks = [...before, ...made.#blocks, ...after];
+    this.#length += made.length;
+    this.#height += made.height;
+  }
+
+  /** Drop the rows at and after one position, and before another one. */
+  dropBetween(from: number, to: number): void {
+    const [before, rest] = this.#split(from);
+    this.#blocks = rest;
+    const [gone, after] = this.#split(to);
+    this.#blocks = [...before, ...after];
+    for (const { entries, height } of gone) {
+      this.#length -= entries.length;
+      this.#height -= height;
+    }
+  }
+
+  /** Return the blocks before a position, and the others, as copies where one is cut. */
+  #split(order: number): [Block[], Block[]] {
+    const blocks = this.#blocks;
+    const number = lowerBound(blocks.length, (i) => {
+      const { entries } = blocks[i] as Block;
+      return (entries[entries.length - 1] as Entry).order < order;
+    });
+    const cut = blocks[number];
+    if (cut === undefined) return [blocks, []];
+    const { entries, heights } = cut;
+    const at = lowerBound(entries.length, (i) => (entries[i] as Entry).order < order);
+    if (at === 0) return [blocks.slice(0, number), blocks.slice(number)];
+    const block = (from: number, to: number): Block => {
+      const part = heights.slice(from, to);
+      const height = part.reduce((sum, each) => sum + each, 0);
+      return { entries: entries.slice(from, to), heights: part, height };
+    };
+    return [
+      [...blocks.slice(0, number), block(0, at)],
+      [block(at, entries.length), ...blocks.slice(number + 1)],
+    ];
+  }
+
   at(index: number): Entry | undefined {
     const [block, offset] = this.#locate(index);
     return block?.entries[offset];

@@ -17,6 +17,7 @@ import { count, plural } from '../format';
 import { containerOf, optionsOf } from '../sources';
 import { LogBuffer } from './buffer';
 import { type Entry, lineEntry, type MarkKind, markEntry } from './entry';
+import { History } from './history.svelte';
 import { changeOf } from './status';
 import { LogView } from './view';
 
@@ -29,13 +30,20 @@ const BEHIND_MS = 3000;
 const BEHIND_FOR_MS = 400;
 /** The interval between checks of an unfinished deployment. */
 const DEPLOYMENT_MS = 2000;
-/** The factor of the bounds while the log is paused, so that the lines being read are kept. */
+/** The factor of the bounds while merged logs are paused, so that what is read is kept. */
 const PAUSED_FACTOR = 2;
+/** The deployments whose marks are shown among live lines, and among older ones. */
+const DEPLOYMENTS = 20;
+const MORE_DEPLOYMENTS = 500;
 
 export class LogStream {
   readonly buffer = new LogBuffer();
   readonly view = new LogView(this.buffer);
   readonly apps: readonly number[];
+  /** The older lines; null for several merged logs. */
+  readonly history: History | null;
+  /** Return the position that is being read, while the log is paused. */
+  place: () => number = () => Number.POSITIVE_INFINITY;
 
   stream: StreamState = $state('connecting');
   reason: Reason | null = $state.raw(null);
@@ -60,9 +68,9 @@ export class LogStream {
   #lastLines = 0;
   #behindSince = 0;
   #recent: { at: number; lines: number }[] = [];
-  /** Deployments that have no mark yet. */
   readonly #deployments = new Map<number, Deployment>();
-  readonly #marked = new Set<number>();
+  readonly #marks = new Map<number, Entry>();
+  #wanted = DEPLOYMENTS;
   readonly #polls = new Map<number, number>();
   /** Logs that were just reopened; their next status is not new. */
   readonly #statusAfterConnect = new Set<number>();
@@ -72,6 +80,12 @@ export class LogStream {
     this.apps = apps;
     const open = (source: number) =>
       client.containerLogs({ ...optionsOf(source), tail: TAIL, stopped: true });
+    const { buffer, view } = this;
+    const changed = () => this.#historyChanged();
+    this.history =
+      apps.length === 1
+        ? new History({ buffer, view, changed }, optionsOf(apps[0] as number))
+        : null;
     this.#logs = new Map(apps.map((app) => [app, open(app)]));
     for (const [app, logs] of this.#logs) {
       logs.on('state', ({ state, reason }) => this.#turn(app, state, reason));
@@ -101,6 +115,7 @@ export class LogStream {
 
   close(): void {
     this.#closed = true;
+    this.history?.close();
     this.#merged?.close();
     for (const logs of this.#logs.values()) logs.close();
     this.view.close();
@@ -127,11 +142,16 @@ export class LogStream {
     if (paused === this.paused) return;
     this.paused = paused;
     this.fresh = 0;
-    if (!paused) this.#trim();
+    if (!paused) {
+      this.history?.leave();
+      this.#trim();
+    }
   }
 
   /** Forget everything before a position. */
   clear(before: number): void {
+    const hole = this.history?.hole;
+    if (hole && hole.order < before) this.history?.leave();
     this.buffer.dropBefore(before);
     this.view.shrink();
     this.held = this.buffer.length;
@@ -205,15 +225,26 @@ export class LogStream {
 
   #add(entries: readonly Entry[]): void {
     if (this.#closed) return;
+    const first = this.buffer.length === 0;
     this.buffer.append(entries);
     this.#trim();
     this.view.grow();
     this.held = this.buffer.length;
-    this.#placeDeployments();
+    if (first) this.#placeDeployments();
   }
 
+  /** Keep the bounds: while the log is paused, far from what is being read. */
   #trim(): void {
-    if (this.buffer.trim(this.paused ? PAUSED_FACTOR : 1) > 0) this.view.shrink();
+    if (this.paused && this.history !== null) this.history.trim(this.place());
+    else if (this.buffer.trim(this.paused ? PAUSED_FACTOR : 1) > 0) this.view.shrink();
+  }
+
+  #historyChanged(): void {
+    this.held = this.buffer.length;
+    this.#placeDeployments();
+    if (this.#wanted === MORE_DEPLOYMENTS) return;
+    this.#wanted = MORE_DEPLOYMENTS;
+    void this.#lookAtDeployments(this.apps[0] as number);
   }
 
   /** Update the figures: lines per second, and whether the newest line is old. */
@@ -239,14 +270,12 @@ export class LogStream {
     if (containerOf(app) !== undefined) return;
     let list: readonly Deployment[] = [];
     try {
-      list = await api.deployments(app, 20);
+      list = await api.deployments(app, this.#wanted);
     } catch {
       // Marks are optional: the log is shown without them, too.
     }
     if (this.#closed) return;
-    for (const each of list) {
-      if (finished(each) && !this.#marked.has(each.id)) this.#deployments.set(each.id, each);
-    }
+    for (const each of list) if (finished(each)) this.#deployments.set(each.id, each);
     this.#placeDeployments();
     if (list.some((each) => !finished(each))) {
       const again = window.setTimeout(() => void this.#lookAtDeployments(app), DEPLOYMENT_MS);
@@ -254,19 +283,18 @@ export class LogStream {
     }
   }
 
+  /** Mark the deployments that ended among the held lines and have no mark there. */
   #placeDeployments(): void {
-    const oldest = this.buffer.at(0)?.ms;
-    if (oldest === undefined || this.#deployments.size === 0) return;
-    let placed = false;
+    if (this.buffer.length === 0) return;
     for (const [id, each] of this.#deployments) {
       const time = each.finished_at;
-      if (time === null || Date.parse(time) < oldest) continue;
-      this.#deployments.delete(id);
-      this.#marked.add(id);
+      const old = this.#marks.get(id);
+      if (time === null || (old && this.buffer.has(old))) continue;
       const kind = each.status === 'success' ? 'deployment' : 'gap';
       const mark = markEntry(0, kind, time, summary(each), each.app_id);
-      placed = this.buffer.insert(mark) || placed;
+      if (!this.buffer.insert(mark)) continue;
+      this.#marks.set(id, mark);
+      this.view.insert([mark]);
     }
-    if (placed) this.view.rebuild();
   }
 }

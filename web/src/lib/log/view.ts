@@ -97,6 +97,31 @@ export class LogView {
     void this.#advance(this.#next ?? this.#current);
   }
 
+  /** Add entries that were inserted into the buffer between or before others. */
+  insert(entries: readonly Entry[]): void {
+    const last = entries[entries.length - 1];
+    const current = this.#current;
+    // What a search makes of a line depends on its neighbours, and what is being arranged
+    // would miss them.
+    if (this.#next !== null || current.busy || current.scanner !== null) {
+      this.rebuild();
+    } else if (last !== undefined && last.order < current.done) {
+      current.rows.insert(entries.filter(current.shown), this.#measure);
+      this.onchange(false);
+    } else {
+      this.grow();
+    }
+  }
+
+  /** Remove the entries between two positions, which the buffer has dropped. */
+  remove(from: number, to: number): void {
+    for (const each of [this.#current, this.#next]) {
+      each?.rows.dropBetween(from, to);
+      if (each) each.matches.remove(each.matches.indexOf(from), each.matches.indexOf(to));
+    }
+    this.onchange(false);
+  }
+
   /** Remove entries that the buffer has dropped. */
   shrink(): void {
     const oldest = this.buffer.at(0)?.order ?? Number.POSITIVE_INFINITY;

@@ -1,0 +1,99 @@
+/**
+ * Join older and newer lines to those that are held, so that none is missing or repeated.
+ *
+ * An answer of the service overlaps the held lines. Time stamps do not say where: lines of
+ * stdout and stderr have them slightly out of order, and a range leaves out single lines
+ * near its border. So the place is found by the lines themselves: time, stream and text.
+ */
+
+import { compareTimes, earlier, type LogLine } from '@mist/client';
+
+/** Lines are out of time order by less than this, in milliseconds. */
+export const MARGIN_MS = 1000;
+
+/** As many held lines are compared at most: those of MARGIN_MS at 10,000 lines a second. */
+const COMPARED = 20_000;
+
+/** Held lines, in the form of a LogLine. */
+export type Line = Pick<LogLine, 'time' | 'stream' | 'line'>;
+
+const same = (a: Line | undefined, b: Line | undefined): boolean =>
+  a !== undefined &&
+  b !== undefined &&
+  a.time === b.time &&
+  a.stream === b.stream &&
+  a.line === b.line;
+
+/**
+ * Return the index in `answer` at which the held lines begin, or -1. From there on, both agree
+ * as far as both go: either may end earlier, because lines are written meanwhile.
+ */
+export function overlap(answer: readonly Line[], held: readonly Line[]): number {
+  let best = -1;
+  const likely = answer.length - held.length;
+  for (let at = 0; at < answer.length; at++) {
+    // If a line and its time occur twice, most probably both end with the same line.
+    if (best >= 0 && Math.abs(at - likely) >= Math.abs(best - likely)) continue;
+    if (agree(answer, at, held)) best = at;
+  }
+  return best;
+}
+
+function agree(answer: readonly Line[], at: number, held: readonly Line[]): boolean {
+  const common = Math.min(answer.length - at, held.length);
+  for (let i = 0; i < common; i++) if (!same(answer[at + i], held[i])) return false;
+  return common > 0;
+}
+
+/**
+ * Return the lines of an answer that come before the held ones, both in the log's order.
+ * `held` are the oldest held lines, as far as they are in the requested range.
+ */
+export function linesBefore<L extends Line>(answer: readonly L[], held: readonly Line[]): L[] {
+  const first = held[0];
+  if (first === undefined) return [...answer];
+  const at = overlap(answer, held);
+  if (at >= 0) return answer.slice(0, at);
+  // The border of a range has cut single lines out, or the engine has dropped the line.
+  return unknown(answer, held).filter(({ time }) => compareTimes(time, first.time) < 0);
+}
+
+/** Return the lines of an answer that come after the held ones; `held` are the newest ones. */
+export function linesAfter<L extends Line>(answer: readonly L[], held: readonly Line[]): L[] {
+  const first = held[0];
+  if (first === undefined) return [...answer];
+  const at = overlap([...answer].reverse(), [...held].reverse());
+  if (at >= 0) return answer.slice(answer.length - at);
+  return unknown(answer, held).filter(({ time }) => compareTimes(time, first.time) >= 0);
+}
+
+/** Return the lines that are not held, each as often as it is missing. */
+function unknown<L extends Line>(answer: readonly L[], held: readonly Line[]): L[] {
+  const left = new Map<string, number>();
+  const key = ({ time, stream, line }: Line) => `${time} ${stream} ${line}`;
+  for (const each of held) left.set(key(each), (left.get(key(each)) ?? 0) + 1);
+  return answer.filter((each) => {
+    const count = left.get(key(each)) ?? 0;
+    if (count > 0) left.set(key(each), count - 1);
+    return count === 0;
+  });
+}
+
+/** The part of a log that a request asks for; "" means no limit. */
+export interface Range {
+  readonly since: string;
+  readonly until: string;
+}
+
+/** Return the held lines that are in a range, from the first on, and not far beyond it. */
+export function heldIn(held: Iterable<Line>, { since, until }: Range): Line[] {
+  const far = until === '' ? '' : earlier(until, -MARGIN_MS);
+  const found: Line[] = [];
+  for (const each of held) {
+    if (far !== '' && compareTimes(each.time, far) > 0) break;
+    if (since !== '' && compareTimes(each.time, since) < 0) continue;
+    if (until === '' || compareTimes(each.time, until) < 0) found.push(each);
+    if (found.length >= COMPARED) break;
+  }
+  return found;
+}
