@@ -22,7 +22,7 @@ echo {FIRST}
 i=1; while [ $i -le {PAIRS} ]; do
   echo out $i; echo err $i >&2; i=$((i+1)); if [ $i = 1300 ]; then sleep 2; fi
 done
-echo written; sleep 600
+sleep 1; echo written; sleep 600
 """
 
 
