@@ -15,11 +15,14 @@ from tests.support.service.engine import PrivateEngine
 #: More than the page loads at first, and than it loads at once.
 PAIRS = 2000
 FIRST = "needle at the beginning"
+#: The pause keeps the beginning apart from the live lines, which are joined across a second.
 #: stdout and stderr in turn: the engine reads two pipes, so their times are out of order.
 SCRIPT = f"""
 echo {FIRST}
-i=1; while [ $i -le {PAIRS} ]; do echo out $i; echo err $i >&2; i=$((i+1)); done
-echo written; sleep 600
+i=1; while [ $i -le {PAIRS} ]; do
+  echo out $i; echo err $i >&2; i=$((i+1)); if [ $i = 1300 ]; then sleep 2; fi
+done
+sleep 1; echo written; sleep 600
 """
 
 

@@ -19,6 +19,8 @@ import type { LogView } from './view';
 const PAGE = 2000;
 /** The lines that are made into entries between two pauses. */
 const CHUNK = 250;
+/** The lines to have before one that is shown. */
+const CONTEXT = 100;
 /** The live lines that are kept behind a hole; they may become twice as many. */
 const LIVE = 1000;
 /** A full buffer is trimmed to this part of its bounds, so that it is not trimmed all the time. */
@@ -108,7 +110,7 @@ export class History {
       await this.#jump(time);
     }
     found = this.#find(time);
-    if (found !== null && found === this.#oldest) {
+    if (found !== null && this.#buffer.indexOf(found.order) < CONTEXT) {
       const aim = found.order;
       const loading = this.older();
       this.#aim = aim;
