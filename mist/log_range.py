@@ -66,8 +66,9 @@ class LogRange(NamedTuple):
         if isinstance(self.since, LinePosition):
             after = log.after(self.since)
             if after.gone is None:
-                # Lines are skipped for all that is known; 1 says that they cannot be counted.
-                return Selection(min(after.lines, self._most(reach)), 1, self.tail is None)
+                # Lines are skipped for all that is known, and cannot be counted.
+                shown = min(after.lines, self._most(reach))
+                return Selection(shown, 1, self.tail is None, unknown=self.tail is None)
             return self._select(after, reach)
         return self.select(log.timestamps(), reach)
 
@@ -91,12 +92,14 @@ class Selection(NamedTuple):
     """The number of the newest lines to show.
 
     ``older`` counts the lines after ``since`` that are out of reach.  ``beyond`` is
-    True if ``since`` lies before all lines within reach, or was not found.
+    True if ``since`` lies before all lines within reach, or was not found.  With
+    ``unknown`` it is the position of no line that anybody remembers.
     """
 
     lines: int
     older: int
     beyond: bool
+    unknown: bool = False
 
     def skipped(self, *, complete: bool) -> int:
         """Return the number of missed lines to report to the client, as far as it is known.

@@ -248,7 +248,10 @@ class Channel(Listener):
         status = [self._status_frame()] if self._status else []
         chosen = LogRange(options.tail, options.since).choose(self.ring, self._reach)
         skipped = chosen.skipped(complete=self._complete())
-        notice = [text_frame(messages.skipped(skipped))] if skipped else []
+        if skipped and chosen.unknown:
+            notice = [text_frame(messages.skipped(messages.UNKNOWN, "restart"))]
+        else:
+            notice = [text_frame(messages.skipped(skipped))] if skipped else []
         # A client that resumes has to learn of lines that are missing right after its last one.
         resumes = options.since is not None and options.tail is None and not skipped
         frames = self.ring.tail_frames(

@@ -29,19 +29,23 @@ def judge(log: Sequence[str], arrivals: Iterable[Arrival], fault_at: float) -> V
     """Compare what arrived with the container's numbered lines."""
     place = {line: number for number, line in enumerate(log)}
     verdict, expected, announced = Verdict(), None, 0
+    uncounted = False
     for _, message in arrivals:
         if message.get("type") == "skipped":
             announced += int(message["data"]["lines"])
+            uncounted = uncounted or message["data"]["lines"] == 0
         if message.get("type") != "log":
             continue
         number = place[message["data"]["line"]]
         if expected is None:
-            expected, announced = number, 0  # the first line may have any number
+            expected, announced, uncounted = number, 0, False  # it may have any number
         if number < expected:
             verdict.repeated += 1
             verdict.where = verdict.where or f"{number} again after {expected - 1}"
             continue
         left_out = number - expected
+        if uncounted:  # nobody knows how many
+            announced, uncounted = left_out, False
         if left_out > announced:
             verdict.where = verdict.where or f"{expected} of {len(log)} lines"
         verdict.told += min(announced, left_out)

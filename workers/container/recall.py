@@ -29,6 +29,10 @@ log = structlog.get_logger(__name__)
 # The factor by which the number of requested entries grows while the line is not found.
 _DEEPER: Final = 8
 
+# If all web workers are restarted, their clients come back within so many seconds, and
+# continue from their positions.  Later nobody is expected to.
+_BRIEF_SECONDS: Final = 5.0
+
 # The time that subscribers of an old broker get to reconnect to the new one.
 _RETURN_SECONDS: Final = 0.25
 # Those of them that are late, on a busy machine, before they would lose new lines.
@@ -50,7 +54,8 @@ def continue_numbering(
     if claim.container and claim.container != container.id:
         left = container._replace(id=claim.container, running=False)
     age = time.monotonic() - claim.written
-    recent = out.awaited and 0 <= age < settings.collector.recall_seconds
+    patience = settings.collector.recall_seconds if out.awaited else _BRIEF_SECONDS
+    recent = 0 <= age < patience
     found = _read(source, left, claim, settings, recent=recent)
     try:
         known = next(found, None)

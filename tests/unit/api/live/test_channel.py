@@ -12,6 +12,7 @@ from api.websocket.frames import payloads
 from bus.replay import Snapshot
 from bus.wire import Flag, Header, Kind, Message
 from mist import clock, messages
+from mist.log_range import LinePosition
 from mist.messages import ContainerStatus
 from mist.settings import ReplaySettings, Settings
 
@@ -188,6 +189,17 @@ def test_lines_that_the_source_has_lost_are_told_in_their_place() -> None:
     bench.feed(bench.message(Kind.SKIPPED, messages.skipped(7, "rotated")), bench.lines(1))
     assert [m["type"] for m in client.received] == ["status", "log", "skipped", "log"]
     assert client.received[2]["data"]["reason"] == "rotated"
+
+
+def test_a_position_that_nobody_knows_is_told_without_a_number() -> None:
+    """Its numbering ended with a restart, so nobody can count what came after it."""
+    bench = Bench()
+    bench.join()
+    bench.fill(*bench.history(2))
+    client = bench.join(SubscribeOptions(None, since=LinePosition(0, 7)))
+    [skipped] = [m["data"] for m in client.received if m["type"] == "skipped"]
+    assert (skipped["lines"], skipped["reason"]) == (messages.UNKNOWN, "restart")
+    assert client.lines() == ["0", "1"]
 
 
 def test_end_closes_after_the_last_line() -> None:

@@ -142,13 +142,21 @@ def test_nothing_is_looked_for_in_vain(make: Make) -> None:
 
 
 def test_without_subscribers_no_more_is_read_than_for_a_new_one(make: Make) -> None:
-    """A collector that was stopped under the same broker had no subscribers that wait."""
-    history = make(last=5)
+    """Clients of a collector that was stopped under the same broker have gone for good."""
+    history = make(last=5, age=10.0)
     history.out.awaited = False
     history.steps()
     assert history.tails[0] == 4  # type: ignore[attr-defined]
     assert len(history.tails) == 2  # type: ignore[attr-defined]
     assert {epoch for epoch, _, _ in sent(history)} == {9}
+
+
+def test_clients_of_web_workers_that_restart_come_back(make: Make) -> None:
+    """For a moment after its last subscriber, a log is continued from however far back."""
+    history = make(last=5)
+    history.out.awaited = False
+    history.steps()
+    assert [number for _, number, _ in sent(history)[2:]] == list(range(100, 136))
 
 
 def test_an_old_claim_is_continued_if_its_line_is_near(make: Make) -> None:
