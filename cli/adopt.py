@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from cli import terminal
-from cli.state import opened_store
+from cli.state import note_change, opened_store
 from cli.terminal import human
 from mist import validation
 from mist.apps import management
@@ -67,6 +67,7 @@ def adopt(app: str, yes: bool) -> None:
             raise SystemExit(Exit.FAILURE)
         # By id: another container may take the name before the deployment.
         store.apps.adopt(target.id, found["Id"])
+        note_change(store)
     terminal.say(f"Adopted; `mist deploy {target.name}` will replace it.")
 
 

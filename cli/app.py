@@ -11,7 +11,7 @@ from cli import app_fields, terminal
 from cli.adopt import adopt
 from cli.app_remove import remove
 from cli.remote.choice import chosen_service, remotely
-from cli.state import opened_store
+from cli.state import note_change, opened_store
 from mist import validation
 from mist.apps import management
 from mist.apps.management import AppChanges, NewApp
@@ -49,6 +49,7 @@ def add(name: str, **given: Any) -> None:
         return
     with opened_store() as store:
         app = management.add(store, new, load_settings().deployments)
+        note_change(store)
     terminal.say(f"Added {app.name}, id {app.id}, container {app.container}.")
 
 
@@ -93,6 +94,7 @@ def edit(
         found = management.find_app(store, app)
         limits = load_settings().deployments
         after = management.edit(store, found.id, _converted(changes, AppChanges), limits)
+        note_change(store)
     terminal.say(f"Changed {after.name}: {', '.join(sorted(changes))}.")
     if after.container != found.container:
         terminal.say(f"The container {found.container} is left as it is.")
@@ -130,6 +132,7 @@ def hook(app: str, rotate: bool, off: bool) -> None:
         found = management.find_app(store, app)
         if off:
             store.apps.set_hook_secret(found.id, None)
+            note_change(store)
             terminal.say(f"The webhook of {found.name} is off.")
             return
         if found.hook_secret is not None and not rotate:
@@ -138,6 +141,7 @@ def hook(app: str, rotate: bool, off: bool) -> None:
                 f"`mist app hook {found.name} --rotate` replaces it"
             )
         secret = management.new_hook(store, found)
+        note_change(store)
     terminal.say(f"URL:    https://YOUR-HOST{management.hook_path(found)}")
     terminal.say(f"Secret: {secret}")
     terminal.say("Enter both at the Git provider, with content type JSON and push events.")
@@ -183,6 +187,7 @@ def grant(app: str, email: str, right: Right) -> None:
     with opened_store() as store:
         found, user = management.find_app(store, app), management.find_user(store, email)
         store.apps.grant(found.id, user.id, right)
+        note_change(store)
         stronger = store.apps.right(found.id, user) != right
     may = "see and deploy" if right == "deployer" else "see"
     terminal.say(f"{user.email} may now {may} {found.name}.")
@@ -205,6 +210,7 @@ def revoke(app: str, email: str) -> None:
         found, user = management.find_app(store, app), management.find_user(store, email)
         if not store.apps.revoke(found.id, user.id):
             raise NotFound(f"{user.email} has no grant for {found.name}")
+        note_change(store)
         remaining = store.apps.permitted({(found.id, user.id)})
     terminal.say(f"Withdrew the grant of {user.email} for {found.name}.")
     if remaining:

@@ -10,7 +10,7 @@ import click
 
 from cli import terminal
 from cli.deploy import service_runs
-from cli.state import opened_store
+from cli.state import note_change, opened_store
 from mist.apps import management
 from mist.errors import Exit
 from mist.paths import Paths, resolve_paths
@@ -37,6 +37,7 @@ def remove(app: str, yes: bool) -> None:
             terminal.say("Nothing was removed; use --yes to remove it without confirmation.")
             raise SystemExit(Exit.FAILURE)
         store.apps.request_removal(found.id, getpass.getuser())
+        note_change(store)
         try:
             _wait(store, resolve_paths(), found)
         except KeyboardInterrupt:

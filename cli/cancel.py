@@ -8,7 +8,7 @@ import click
 
 from cli import terminal
 from cli.remote.choice import chosen_service, remotely
-from cli.state import opened_store
+from cli.state import note_change, opened_store
 from mist.errors import Conflict, NotFound
 from mist.ids import MAX_ID
 
@@ -29,4 +29,5 @@ def command(deployment: int) -> None:
             if store.deployments.get(deployment) is None:
                 raise NotFound(f"there is no deployment {deployment}")
             raise Conflict(f"deployment {deployment} has already finished")
+        note_change(store)
     terminal.say(f"Deployment {deployment} is being cancelled.")

@@ -1,9 +1,13 @@
-"""Open this machine's store for a command."""
+"""Open this machine's store for a command, and record what it changes."""
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import click
 
 from mist.paths import resolve_paths
 from mist.settings import load_settings
@@ -22,3 +26,20 @@ def opened_store() -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def note_change(store: Store) -> None:
+    """Record the change that this command has just made, with its arguments but no options.
+
+    Options may be secrets, such as the values of an environment.
+    """
+    context = click.get_current_context()
+    given = [
+        str(context.params.get(parameter.name or ""))
+        for parameter in context.command.params
+        if isinstance(parameter, click.Argument)
+    ]
+    # Who became root to run the command is more telling than root.
+    by = os.environ.get("SUDO_USER") or getpass.getuser()
+    keep = load_settings().audit.records
+    store.audit.add(by, "", context.command_path, " ".join(given), keep=keep)

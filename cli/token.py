@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import terminal
-from cli.state import opened_store
+from cli.state import note_change, opened_store
 from mist import clock
 from mist.accounts import access_tokens
 from mist.accounts.access_tokens import NewToken
@@ -42,6 +42,7 @@ def add(
         names = tuple(find_app(store, each).name for each in apps) or None
         auth = load_settings().auth
         made = access_tokens.create(store, auth, user, NewToken(name, names, right, expires))
+        note_change(store)
         rights = _rights(store, made.token)
     # On standard error, so that the token alone can go into a file or a variable.
     terminal.say(
@@ -73,6 +74,7 @@ def revoke(token: int) -> None:
     with opened_store() as store:
         if not store.tokens.remove(token):
             raise NotFound(f"there is no token {token}; `mist token list` lists them")
+        note_change(store)
     terminal.say(f"Revoked the token {token}.")
 
 

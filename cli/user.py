@@ -8,7 +8,7 @@ from typing import get_args
 import click
 
 from cli import terminal
-from cli.state import opened_store
+from cli.state import note_change, opened_store
 from mist import validation
 from mist.accounts import passwords
 from mist.apps.management import find_user, project_id
@@ -40,6 +40,7 @@ def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool
         user = store.users.add(address, passwords.make_hash(password), role, one_time=printed)
         for each in names:
             store.projects.add_member(project_id(store, each), user.id)
+        note_change(store)
     terminal.say(f"Added {user.email} ({user.role}), id {user.id}.")
     _print_once(password, printed)
 
@@ -72,6 +73,7 @@ def passwd(email: str, password_stdin: bool) -> None:
         user = find_user(store, email)
         password, printed = _password(password_stdin)
         store.users.set_password(user.id, passwords.make_hash(password), one_time=printed)
+        note_change(store)
     terminal.say(f"Changed the password of {user.email} and ended its sessions.")
     _print_once(password, printed)
 
@@ -84,6 +86,7 @@ def role(email: str, new_role: Role) -> None:
     with opened_store() as store:
         user = find_user(store, email)
         store.users.set_role(user.id, new_role)
+        note_change(store)
     terminal.say(f"{user.email} is now {'an admin' if new_role == 'admin' else 'a user'}.")
 
 
@@ -97,6 +100,7 @@ def remove(email: str, yes: bool) -> None:
         if not yes:
             click.confirm(f"Remove {user.email}?", abort=True)
         store.users.remove(user.id)
+        note_change(store)
     terminal.say(f"Removed {user.email}.")
 
 

@@ -376,3 +376,31 @@ def test_names_and_addresses_are_data(run: Run) -> None:
     refused = run("app", "grant", "\x1b]52;c;aGk=\x07\u202e", "a@example.com")
     assert r"\x1b]52;c;aGk=\x07\u202e" in refused.err
     assert not {"\x1b", "\x07", "\u202e"} & set(refused.err)
+
+
+def test_changes_are_recorded_without_secrets(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record has the command and its arguments; what only shows or fails is not in it."""
+    monkeypatch.setenv("SUDO_USER", "ada")
+    assert run("user", "add", "bob@example.com").status == 0
+    assert (
+        run("app", "add", "shop", "--env", "TOKEN=s3cret", "--git", "https://e.com/x.git").status
+        == 0
+    )
+    assert run("app", "edit", "shop", "--env", "TOKEN=0ther").status == 0
+    assert run("app", "grant", "shop", "bob@example.com").status == 0
+    assert run("app", "list").status == 0
+    assert run("app", "grant", "shop", "nobody@example.com").status != 0
+    assert run("app", "hook", "shop").status == 0
+    assert run("user", "role", "bob@example.com", "admin").status == 0
+    found = store.audit.newest(20)
+    assert [(each.action, each.text) for each in found] == [
+        ("mist user role", "bob@example.com admin"),
+        ("mist app hook", "shop"),
+        ("mist app grant", "shop bob@example.com"),
+        ("mist app edit", "shop"),
+        ("mist app add", "shop"),
+        ("mist user add", "bob@example.com"),
+    ]
+    assert {(each.by, each.address) for each in found} == {("ada", "")}
