@@ -89,7 +89,7 @@ def test_an_application_is_changed_and_removed(tab: Tab, service: Service) -> No
 
 def test_a_user_gets_a_right_and_signs_in(open_tab: OpenTab, tab: Tab, service: Service) -> None:
     """A new user replaces the password, and sees what the admin allows."""
-    service.mist("app", "add", "blog", "--container", "blog")
+    service.mist("app", "add", "blog", "--git", "https://git.example.com/blog.git")
     tab.open("manage?part=users")
     add = tab.page.get_by_role("form", name="Add a user")
     add.get_by_label("Email").fill(ADA)
@@ -111,10 +111,14 @@ def test_a_user_gets_a_right_and_signs_in(open_tab: OpenTab, tab: Tab, service: 
     give.get_by_label("User").fill(ADA)
     give.get_by_role("button").click()
     expect(tab.page.get_by_label(f"Right of {ADA}")).to_have_value("viewer")
-    other.open()
-    expect(other.page.get_by_role("link", name="blog")).to_be_visible()
+    other.open("deployments")
+    expect(other.page.get_by_text("blog was never deployed.")).to_be_visible()
+    expect(other.button("Deploy")).to_have_count(0)
 
-    tab.page.get_by_label(f"Right of {ADA}").select_option("deployer")
+    with tab.page.expect_response(lambda answer: answer.request.method == "PUT"):
+        tab.page.get_by_label(f"Right of {ADA}").select_option("deployer")
+    other.open("deployments")
+    expect(other.button("Deploy")).to_be_visible()
     tab.button(f"Withdraw from {ADA}").click()
     expect(tab.page.get_by_label(f"Right of {ADA}")).to_have_count(0)
     other.open()

@@ -52,6 +52,11 @@ export function summary(deployment: Deployment): string {
   return parts.filter((part) => part !== '').join(' · ');
 }
 
+/** Whether the user may deploy, cancel and roll back; a viewer only looks. */
+export function mayDeploy(app: App | undefined): boolean {
+  return app?.right === 'deployer';
+}
+
 export async function deploy(app: App): Promise<void> {
   const branch = app.branch === null ? 'its default branch' : `branch ${app.branch}`;
   const yes = await confirm({
