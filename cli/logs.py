@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
@@ -32,20 +32,22 @@ from mist.settings import Settings, load_settings
 from mist.store import Store
 from workers.reader.search import InvalidPattern, line_matcher
 
-# The options that need the reader of older lines, which a command on another machine lacks.
-_LOCAL: Final = ("until", "grep", "ignore_case", "fixed_strings", "invert_match", "follow")
+if TYPE_CHECKING:
+    from cli.remote.service import RemoteService
 
 
-def _refuse_remotely(apps: Sequence[str], containers: Sequence[str], given: dict[str, Any]) -> None:
-    """Raise UsageError for what only works on the service's own machine."""
-    if len(apps) != 1 or containers:
-        raise UsageError("with --url, name one application")
-    for name in _LOCAL:
-        if given[name] not in {None, False} or (name == "follow" and given[name] is False):
-            raise UsageError(
-                f"--{name.replace('_', '-')} does not work with --url; run the command on the "
-                "service's machine, or use GET /api/apps/ID/logs"
-            )
+def _show_remotely(
+    service: RemoteService, apps: Sequence[str], containers: Sequence[str], given: dict[str, Any]
+) -> int:
+    """Print one log of a service on another machine, and return the exit status."""
+    from cli.remote import logs  # noqa: PLC0415
+
+    if len(apps) + len(containers) != 1:
+        raise UsageError("with --url, name one application, or one container with --container")
+    choice = choose(Options(**given), load_settings(or_defaults=True))
+    name = validation.container(containers[0]) if containers else None
+    one = logs.find_log(service, apps[0] if apps else None, name)
+    return logs.show(service, one, choice, given["timestamps"])
 
 
 class Options(NamedTuple):
@@ -102,13 +104,8 @@ def command(app: tuple[str, ...], container: tuple[str, ...], **given: Any) -> N
     With --since, --until or --grep the log is read from the engine, as far back as it goes.
     """
     if (service := chosen_service()) is not None:
-        from cli.remote import logs as remote_logs  # noqa: PLC0415
-
-        _refuse_remotely(app, container, given)
-        asked = {name: given[name] for name in ("tail", "since")}
-        asked["stopped"] = int(given["stopped"])
         with terminal.quiet_ending():
-            raise SystemExit(remote_logs.show(service, app[0], given["timestamps"], **asked))
+            raise SystemExit(_show_remotely(service, app, container, given))
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings()
         options = Options(**given)

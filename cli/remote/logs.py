@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
 from cli import terminal
+from cli.log_source import Choice
 from cli.remote.following import StreamEnded, follow
-from cli.remote.service import RemoteService
+from cli.remote.service import RemoteService, Unreachable
 from mist import close_codes
 from mist.errors import Exit
+from mist.read_request import ReadRequest
 
 _PATH: Final = "/ws/container/logs"
 
@@ -25,6 +28,8 @@ class _Data(msgspec.Struct):
     state: str = ""
     status: str = ""
     message: str = ""
+    reached: str | None = None
+    complete: bool = True
 
 
 class _Message(msgspec.Struct):
@@ -38,17 +43,36 @@ class _Message(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Message).decode
 
 
-def show(service: RemoteService, app: str, timestamps: bool, **wanted: Any) -> int:
-    """Print the log of an application until it ends, and return the exit status.
+class Log(NamedTuple):
+    """One log, by the parameters of its stream and the path of its older lines."""
 
-    ``wanted`` are ``tail``, ``since`` and ``stopped`` of the stream.
-    """
-    last: str | None = None
+    parameters: dict[str, object]
+    older: str
+
+
+def find_log(service: RemoteService, app: str | None, container: str | None) -> Log:
+    """Return the log of an application, or of a container."""
+    if app is None:
+        name = quote(container or "", safe="")
+        return Log({"container": container}, f"/api/containers/{name}/logs")
     found = service.find_app(app)
+    return Log({"appId": found["id"]}, f"/api/apps/{found['id']}/logs")
+
+
+def show(service: RemoteService, one: Log, choice: Choice, timestamps: bool) -> int:
+    """Print a range of the log, or follow it until it ends; return the exit status."""
+    begin: dict[str, object] = {"tail": choice.tail}
+    if choice.older:
+        reached, status = _range(service, one, choice.request, timestamps)
+        if status or not choice.follow:
+            return status
+        # After the last line that was read, whether it matched or not.
+        begin = {"since": reached} if reached else {"tail": 0}
+    last: str | None = None
 
     def parameters() -> dict[str, object]:
-        again = wanted if last is None else {"since": last, "stopped": wanted.get("stopped")}
-        return {"appId": found["id"], "pos": 1, **again}
+        again = {"since": last} if last else begin
+        return {**one.parameters, "pos": 1, "stopped": int(choice.stopped), **again}
 
     failed = False
     try:
@@ -56,7 +80,8 @@ def show(service: RemoteService, app: str, timestamps: bool, **wanted: Any) -> i
             message = _decode(raw)
             last = message.data.pos or last
             failed = failed or message.type == "error"
-            _print(message, timestamps)
+            if message.type != "log" or choice.matches(message.data.line):
+                _print(message, timestamps)
     except StreamEnded as ended:
         if ended.code == close_codes.TRY_AGAIN_LATER:
             return Exit.UNAVAILABLE
@@ -64,6 +89,28 @@ def show(service: RemoteService, app: str, timestamps: bool, **wanted: Any) -> i
             return Exit.NO_PERMISSION
         return Exit.FAILURE if failed or ended.code != close_codes.NORMAL else Exit.OK
     raise AssertionError("a stream ends with an exception")
+
+
+def _range(
+    service: RemoteService, one: Log, asked: ReadRequest, timestamps: bool
+) -> tuple[str | None, int]:
+    """Print older lines; return the time of the last one that was read, and the exit status."""
+    wanted: dict[str, object] = {"since": asked.since, "until": asked.until, "tail": asked.tail}
+    if asked.q:
+        wanted |= {"q": asked.q, "regex": int(asked.regex), "case": int(asked.case)}
+        wanted["invert"] = int(asked.invert)
+    for raw in service.lines(one.older, **wanted):
+        if not raw:
+            continue
+        message = _decode(raw)
+        if message.type != "end":
+            _print(message, timestamps)
+            continue
+        terminal.flush()
+        if message.data.message:
+            terminal.note(f"mist: {message.data.message}")
+        return message.data.reached, Exit.OK if message.data.complete else Exit.FAILURE
+    raise Unreachable(f"{service.url}: the answer broke off before its end")
 
 
 def _print(message: _Message, timestamps: bool) -> None:

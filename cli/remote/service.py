@@ -21,6 +21,7 @@ from mist.ids import parse_id
 _SECONDS: Final = 30.0
 # A line has at most 1 MiB, and JSON may write each byte as six.
 _MESSAGE_BYTES: Final = 8 * 1024 * 1024
+_CHUNK_BYTES: Final = 65_536
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _STATUSES: Final = {
     400: Exit.USAGE,
@@ -86,6 +87,28 @@ class RemoteService:
                 f"{self.url} redirects to {answer.headers['Location'][:200]}; use that address"
             )
         return self._data(answer.status_code, answer.content)
+
+    def lines(self, path: str, **parameters: object) -> Iterator[bytes]:
+        """Yield the records of a long answer (NDJSON); raise RemoteError as ``call`` does."""
+        try:
+            with self._session.get(
+                f"{self.url}{path}",
+                params={
+                    name: str(value) for name, value in parameters.items() if value is not None
+                },
+                auth=_Bearer(self._token),
+                timeout=_SECONDS,
+                verify=self._trusted,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                if answer.status_code != requests.codes.ok:
+                    self._data(answer.status_code, answer.content)
+                yield from answer.iter_lines(_CHUNK_BYTES, delimiter=b"\n")
+        except requests.exceptions.SSLError as error:
+            raise self._untrusted(error) from None
+        except requests.RequestException as error:
+            raise self._unreachable(error) from None
 
     def find_app(self, text: str) -> dict[str, Any]:
         """Return the application with this name or id, or raise NotFound."""

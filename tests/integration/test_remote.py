@@ -101,6 +101,34 @@ def test_a_log_goes_on_where_the_connection_broke(
     assert "Log stream ended" in err
 
 
+def test_older_lines_are_read_from_afar(
+    engine: PrivateEngine, service: Service, container: str, afar: Afar
+) -> None:
+    """Ranges and searches are those of the engine's log, and live lines follow without a gap."""
+    service.add_app(container, container)
+    script = "seq 1 3000; while [ ! -e /go ]; do sleep 0.1; done; seq 3001 3010; sleep 1000"
+    engine.run(container, script)
+    wait_until(lambda: len(engine.lines(container)) == 3_000, "the first lines")
+    stamped = engine.client.logs(container, timestamps=True).decode().splitlines()
+    since, until = (stamped[at].split()[0] for at in (10, 2_990))
+    ranged = afar.mist("logs", container, "--since", since, "--until", until, "--grep", "77$")
+    assert ranged.returncode == 0, ranged.stderr
+    expected = [line.split()[1] for line in stamped if since <= line.split()[0] < until]
+    assert ranged.stdout.split() == [line for line in expected if line.endswith("77")]
+    by_name = afar.mist("logs", "--container", container, "--no-follow", "--tail", "5")
+    assert by_name.stdout.split() == ["2996", "2997", "2998", "2999", "3000"], by_name.stderr
+    with afar.start("logs", container, "--since", "1h", "--grep", "0") as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline().strip() for _ in range(10)]
+        assert first == ["10", "20", "30", "40", "50", "60", "70", "80", "90", "100"]
+        while process.stdout.readline().strip() != "3000":
+            pass
+        engine.say(container, ": >/go")
+        assert [process.stdout.readline().strip() for _ in range(3)] == ["3001", "3002", "3003"]
+    wrong = afar.mist("logs", container, "--grep", "(")
+    assert (wrong.returncode, "RE2" in wrong.stderr) == (Exit.USAGE, True)
+
+
 def test_a_deployment_is_followed_from_afar(service: Service, afar: Afar, tmp_path: Path) -> None:
     """A failure, its reason and the exit status; a finished one cannot be cancelled."""
     name = f"afar-{tmp_path.name[-6:]}".replace("_", "-")
