@@ -109,12 +109,3 @@ export function listed(text: string): string[] {
     .map((line) => line.trim())
     .filter((line) => line !== '');
 }
-
-/** Return a function that does one thing after the other, in the order of the calls. */
-export function inTurn(): (work: () => Promise<void>) => Promise<void> {
-  let last = Promise.resolve();
-  return (work) => {
-    last = last.then(work);
-    return last;
-  };
-}
