@@ -95,7 +95,11 @@ def test_a_user_gets_a_right_and_signs_in(open_tab: OpenTab, tab: Tab, service: 
     add.get_by_label("Email").fill(ADA)
     add.get_by_role("button").click()
     password = shown_once(tab, f"Password of {ADA}")
-    expect(tab.page.get_by_label(f"Role of {ADA}")).to_have_value("user")
+    for role in ("admin", "user"):
+        with tab.page.expect_response(lambda answer: answer.request.method == "PATCH") as changed:
+            tab.page.get_by_label(f"Role of {ADA}").select_option(role)
+        assert changed.value.ok
+        expect(tab.page.get_by_label(f"Role of {ADA}")).to_have_value(role)
 
     other = open_tab(service)
     other.open()
