@@ -29,14 +29,15 @@ def judge(log: Sequence[str], arrivals: Iterable[Arrival], fault_at: float) -> V
     """Compare what arrived with the container's numbered lines."""
     place = {line: number for number, line in enumerate(log)}
     verdict, expected, announced = Verdict(), None, 0
-    uncounted = False
-    for _, message in arrivals:
+    uncounted, before = False, ""
+    for _, message, connection in arrivals:
         if message.get("type") == "skipped":
             announced += int(message["data"]["lines"])
             uncounted = uncounted or message["data"]["lines"] == 0
         if message.get("type") != "log":
             continue
         number = place[message["data"]["line"]]
+        earlier, before = before, f"{message['data'].get('pos')} of connection {connection}"
         if expected is None:
             expected, announced, uncounted = number, 0, False  # it may have any number
         if number < expected:
@@ -47,7 +48,8 @@ def judge(log: Sequence[str], arrivals: Iterable[Arrival], fault_at: float) -> V
         if uncounted:  # nobody knows how many
             announced, uncounted = left_out, False
         if left_out > announced:
-            verdict.where = verdict.where or f"{expected} of {len(log)} lines"
+            found = f"{expected} of {len(log)} lines, between {earlier} and {before}"
+            verdict.where = verdict.where or found
         verdict.told += min(announced, left_out)
         verdict.lost += max(0, left_out - announced)
         verdict.repeated += max(0, announced - left_out)
@@ -72,5 +74,5 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def _longest_pause(arrivals: Iterable[Arrival], fault_at: float) -> float:
-    times = [at for at, message in arrivals if message.get("type") == "log"]
+    times = [each.at for each in arrivals if each.message.get("type") == "log"]
     return max((b - a for a, b in pairwise(times) if b > fault_at), default=0.0)

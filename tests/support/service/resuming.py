@@ -20,10 +20,11 @@ _FINAL: Final = frozenset({1000, 4401, 4403, 4404, 4409, 4410})
 
 
 class Arrival(NamedTuple):
-    """A message and the time of its arrival (``time.monotonic``)."""
+    """A message, the time of its arrival (``time.monotonic``), and the connection's number."""
 
     at: float
     message: dict[str, Any]
+    connection: int = 0
 
 
 class Viewer:
@@ -82,6 +83,6 @@ class Viewer:
         return connection.close_code or 1006
 
     def _take(self, message: dict[str, Any]) -> None:
-        self.arrivals.append(Arrival(time.monotonic(), message))
+        self.arrivals.append(Arrival(time.monotonic(), message, self.connections))
         if message.get("type") == "log":
             self._position = message["data"].get("pos") or message["timestamp"]
