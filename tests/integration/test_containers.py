@@ -126,23 +126,29 @@ def test_figures_agree_with_docker_stats(
     assert one.types[0] == "status"
     assert one.messages[0]["data"]["state"] == "running"
     assert {key: type(value) for key, value in one.messages[1]["data"].items()} == FIGURES
-    expected = docker_stats(engine, container)
-    samples = [message["data"] for message in one.of_type("stats")]
-    _agree(samples[-4:], expected)
-    listed = [message["data"]["stats"].get(number) for message in every.of_type("stats")]
-    _agree([each for each in listed if each][-4:], expected)
+
+    def agree() -> bool:
+        # On a busy machine the container does not always get the same share.
+        expected = docker_stats(engine, container)
+        samples = [message["data"] for message in one.of_type("stats")]
+        listed = [message["data"]["stats"].get(number) for message in every.of_type("stats")]
+        return _agree(samples[-4:], expected) and _agree(list(filter(None, listed))[-4:], expected)
+
+    wait_until(agree, "the same figures", 60)
     # Who comes later gets the samples from before.
     late = open_client(service.ws_url("container/stats", container=container, history=2), admin)
     late.wait_for(lambda _: len(late.of_type("stats")) >= 2)
     assert late.of_type("stats")[0] in one.of_type("stats")
 
 
-def _agree(samples: list[dict[str, Any]], expected: tuple[float, float, float]) -> None:
+def _agree(samples: list[dict[str, Any]], expected: tuple[float, float, float]) -> bool:
     cpu, used, limit = expected
     seen = [(each["cpu_percent"], each["memory_used"], each["memory_limit"]) for each in samples]
-    assert any(abs(each[0] - cpu) <= 5 for each in seen), (seen, expected)
-    assert any(abs(each[1] - used) <= used / 100 for each in seen), (seen, expected)
-    assert all(abs(each[2] - limit) <= limit / 100 for each in seen), (seen, expected)
+    return (
+        any(abs(each[0] - cpu) <= 5 for each in seen)
+        and any(abs(each[1] - used) <= used / 100 for each in seen)
+        and all(abs(each[2] - limit) <= limit / 100 for each in seen)
+    )
 
 
 def test_engine_tells_the_same_as_the_cgroup(engine: PrivateEngine, container: str) -> None:
