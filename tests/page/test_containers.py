@@ -88,7 +88,7 @@ def test_nothing_is_followed_that_is_not_shown(tab: Tab, project: str) -> None:
     web = f"{project}-web-1"
     tab.sign_in()
     expect(row(tab, web)).to_be_visible(timeout=PATIENCE_MS)
-    row(tab, web).get_by_role("link", name="Metrics").click()
+    row(tab, web).get_by_role("link", name="Figures").click()
     cpu = tab.page.get_by_role("img", name=re.compile(r"^CPU [\d.]+ %$"))
     expect(cpu).to_be_visible(timeout=PATIENCE_MS)
     for name in (r"^Memory [\d.]+ \w+$", "^Network received", "^Block written [\\d.]+ "):
