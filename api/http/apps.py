@@ -52,9 +52,11 @@ class AppResource:
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Request the removal of an application and its container; only for admins."""
-        app = administered(req, app_id)
+        check_origin(req)
+        admin = require_admin(req)
+        app = require_app(req, admin, parse_id(app_id))
         store = services(req).store
-        store.apps.request_removal(app.id, require_admin(req).email)
+        store.apps.request_removal(app.id, admin.email)
         after = store.apps.get(app.id)  # None if it is gone already
         reply(resp, after and _shown(after), "Removal requested", falcon.HTTP_202)
 

@@ -19,7 +19,7 @@ from mist.errors import EngineError, EngineUnreachable, LogNotReadable
 from mist.messages import UNKNOWN, SkipReason
 from mist.settings import Settings
 from workers.container import history, status
-from workers.container.container import Container
+from workers.container.container import Container, patience
 from workers.container.frames import Line
 from workers.container.publisher import LogPublisher
 from workers.container.recall import Rest, continue_numbering
@@ -217,7 +217,8 @@ class Collector:
             if container and container.running:
                 return Event.RUNNING
             waited = self._clock() - since
-            left = max(self._limits.stop_grace_seconds, self._patience(container)) - waited
+            allowed = patience(self._seen, container, self._app.deploying, self._limits)
+            left = max(self._limits.stop_grace_seconds, allowed) - waited
             if left <= 0:
                 return self._end(container)
             if waited >= self._limits.stop_grace_seconds:
@@ -440,19 +441,6 @@ class Collector:
         self._missed = known
         stream.check_soon()
         return False
-
-    def _patience(self, container: Container | None) -> float:
-        """Return how many seconds the container may take to come back."""
-        seen = self._seen
-        # A removed container is usually being recreated, unless it ran with --rm.
-        if container is None:
-            coming = seen is None or not seen.auto_remove
-        else:
-            replaced = seen is not None and seen.id != container.id
-            coming = container.restarting or replaced or container.state == "created"
-        if coming or self._app.deploying():
-            return self._limits.restart_seconds
-        return self._limits.stop_grace_seconds
 
     def _trouble(self, error: EngineError) -> None:
         """Wait after an error of the engine, and report an error that persists."""

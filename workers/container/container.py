@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from mist.errors import EngineUnreachable
 from mist.ids import parse_id
+from mist.settings import CollectorSettings
 from workers import labels
 
 # The defaults of the log driver ``local``.
@@ -79,6 +81,28 @@ def _health(state: dict[str, Any]) -> str:
     status = str((state.get("Health") or {}).get("Status", ""))
     # The engine's word for a container without a health check.
     return "" if status == "none" else status
+
+
+def patience(
+    seen: Container | None,
+    now: Container | None,
+    deploying: Callable[[], bool],
+    limits: CollectorSettings,
+) -> float:
+    """Return how many seconds a container that does not run may take to come back.
+
+    ``seen`` is the container as it last ran and ``now`` as it is; ``deploying`` returns True
+    while a deployment is replacing it.
+    """
+    # A removed container is usually being recreated, unless it ran with --rm.
+    if now is None:
+        coming = seen is None or not seen.auto_remove
+    else:
+        replaced = seen is not None and seen.id != now.id
+        coming = now.restarting or replaced or now.state == "created"
+    if coming or deploying():
+        return limits.restart_seconds
+    return limits.stop_grace_seconds
 
 
 def rotates_at(log: dict[str, Any]) -> int | None:

@@ -15,7 +15,7 @@ from mist.errors import EngineError
 from mist.noticeboard import Notice
 from mist.settings import Settings
 from workers.container import status
-from workers.container.container import Container, container_of
+from workers.container.container import Container, container_of, patience
 from workers.container.docker_logs import DockerLogs
 from workers.container.events import ContainerEvents
 from workers.container.status import Shown
@@ -126,7 +126,8 @@ class StatsCollector:
             if container is not None and container.running:
                 return
             waited = time.monotonic() - since
-            left = self._patience(container) - waited
+            allowed = patience(self._seen, container, self._app.deploying, self._limits)
+            left = allowed - waited
             if left <= 0:
                 break
             if waited >= self._limits.stop_grace_seconds:
@@ -135,19 +136,6 @@ class StatsCollector:
         self._update_status(container)
         self._publish(Kind.END, messages.end("Stats stream ended"), close_codes.NORMAL)
         self._served, self._trouble.told = False, ""
-
-    def _patience(self, container: Container | None) -> float:
-        """Return how many seconds the container may take to come back."""
-        seen = self._seen
-        # A removed container is usually being recreated, unless it ran with --rm.
-        if container is None:
-            coming = seen is None or not seen.auto_remove
-        else:
-            replaced = seen is not None and seen.id != container.id
-            coming = container.restarting or replaced or container.state == "created"
-        if coming or self._app.deploying():
-            return self._limits.restart_seconds
-        return self._limits.stop_grace_seconds
 
     def _refuse_absent(self, container: Container | None) -> None:
         """Publish once that there is nothing to follow; look again in a moment."""
