@@ -175,7 +175,7 @@ constraints:
 	directory="$$(mktemp -d)"
 	trap 'rm -r "$$directory"' EXIT
 	$(PYTHON) -m venv "$$directory"
-	"$$directory/bin/pip" install -q -e '.[test,page]' hatchling editables
+	"$$directory/bin/pip" install -q -e '.[test,page]' -e clients/python hatchling editables
 	head -1 constraints.txt >"$$directory/constraints.txt"
 	"$$directory/bin/pip" freeze --exclude-editable >>"$$directory/constraints.txt"
 	cp "$$directory/constraints.txt" constraints.txt

@@ -1,0 +1,388 @@
+"""The client of a synchronous program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx2
+import msgspec
+
+from mist_client import routes
+from mist_client.address import CA, Service, service, target
+from mist_client.answers import check, unreachable
+from mist_client.deployments import DeploymentLog
+from mist_client.events import (
+    ContainersEvent,
+    DeploymentEvent,
+    HostContainer,
+    LogEvent,
+    LogLine,
+    MetricsEvent,
+    UsageEvent,
+)
+from mist_client.logs import ContainerLog
+from mist_client.older import OlderEnd, OlderRecords, OlderRequest
+from mist_client.records import (
+    Account,
+    App,
+    AppChanges,
+    AuditRecord,
+    Deployment,
+    Grant,
+    Hook,
+    Me,
+    NewAccount,
+    NewApp,
+    NewToken,
+    OlderRange,
+    Readiness,
+    Right,
+    Role,
+    Token,
+)
+from mist_client.retry import Retry
+from mist_client.routes import Route
+from mist_client.samples import Containers, ContainerUsage, Metrics
+from mist_client.source import E, Source
+from mist_client.streams import Stream
+
+T = TypeVar("T")
+
+
+class Client:
+    """A service: verbs send a request and return its answer, and nouns are streams.
+
+    ``url`` is the service's address, and ``token`` one of ``mist token add``; without a token,
+    :meth:`login` starts a session.  ``ca`` is the file of a private CA, or an SSL context.
+    ``timeout`` is for an answer or a handshake, in seconds.  ``retry`` is how streams reconnect.
+
+    Requests raise ApiError for an error that the service answers with, and Unreachable if it
+    does not answer.  Close the client at the end, or use it in a ``with`` block.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        ca: CA = None,
+        timeout: float = 20.0,
+        retry: Retry | None = None,
+    ) -> None:
+        self._service = service(url, token, ca, timeout, retry)
+        self._http = httpx2.Client(
+            base_url=self._service.url,
+            headers=self._service.headers,
+            verify=self._service.tls,
+            timeout=timeout,
+        )
+
+    @property
+    def url(self) -> str:
+        """The address of the service, without a slash at its end."""
+        return self._service.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of requests.  Streams have their own."""
+        self._http.close()
+
+    # ------------------------------------------------------------------ session
+
+    def login(self, email: str, password: str) -> Me:
+        """Start a session; the client keeps its cookie."""
+        return self._call(routes.LOGIN, {"email": email, "password": password})
+
+    def logout(self) -> None:
+        """End the session."""
+        self._call(routes.LOGOUT)
+
+    def get_me(self) -> Me:
+        """Return the signed-in user, or the user of the token."""
+        return self._call(routes.ME)
+
+    def change_password(self, old_password: str, new_password: str) -> Me:
+        """Change the user's own password; every other session of the user ends."""
+        body = {"old_password": old_password, "new_password": new_password}
+        return self._call(routes.PASSWORD, body)
+
+    # ----------------------------------------------------------------- accounts
+
+    def list_users(self) -> list[Account]:
+        """Return all accounts."""
+        return self._call(routes.USERS)
+
+    def add_user(
+        self, email: str, *, role: Role = "user", password: str | None = None
+    ) -> NewAccount:
+        """Add an account; without a password, the answer has a one-time password."""
+        return self._call(routes.ADD_USER, {"email": email, "role": role, "password": password})
+
+    def change_user(
+        self, user_id: int, *, role: Role | None = None, password: str | None = None
+    ) -> Account:
+        """Change the role or the password of an account."""
+        body = {"role": role, "password": password}
+        return self._call(routes.CHANGE_USER, body, user_id=user_id)
+
+    def remove_user(self, user_id: int) -> None:
+        """Remove an account with its grants, tokens and sessions."""
+        self._call(routes.REMOVE_USER, user_id=user_id)
+
+    def list_tokens(self) -> list[Token]:
+        """Return the user's tokens, or, for an admin, all."""
+        return self._call(routes.TOKENS)
+
+    def add_token(
+        self,
+        name: str,
+        *,
+        apps: list[int | str] | None = None,
+        right: Right | None = None,
+        expires: str | None = None,
+        user: str | None = None,
+    ) -> NewToken:
+        """Make a token; ``expires`` is a duration such as ``90d``; ``apps`` are ids or names."""
+        body = {"name": name, "apps": apps, "right": right, "expires": expires, "user": user}
+        return self._call(routes.ADD_TOKEN, body)
+
+    def revoke_token(self, token_id: int) -> None:
+        """Revoke a token; its streams end."""
+        self._call(routes.REVOKE_TOKEN, token_id=token_id)
+
+    # ------------------------------------------------------------- applications
+
+    def list_apps(self) -> list[App]:
+        """Return the applications that the user may see."""
+        return self._call(routes.APPS)
+
+    def get_app(self, app_id: int) -> App:
+        """Return an application."""
+        return self._call(routes.APP, app_id=app_id)
+
+    def add_app(self, **app: Unpack[NewApp]) -> App:
+        """Add an application: ``add_app(name="web", git_url="https://…")``."""
+        return self._call(routes.ADD_APP, app)
+
+    def change_app(self, app_id: int, **changes: Unpack[AppChanges]) -> App:
+        """Change an application; what is not named stays, and None stands for the default."""
+        return self._call(routes.CHANGE_APP, changes, app_id=app_id)
+
+    def remove_app(self, app_id: int) -> App | None:
+        """Request the removal of an application and its container; volumes are kept."""
+        return self._call(routes.REMOVE_APP, app_id=app_id)
+
+    def make_hook(self, app_id: int) -> Hook:
+        """Make a new secret for the webhook of an application; a former one becomes invalid."""
+        return self._call(routes.MAKE_HOOK, app_id=app_id)
+
+    def remove_hook(self, app_id: int) -> None:
+        """Turn the webhook of an application off."""
+        self._call(routes.REMOVE_HOOK, app_id=app_id)
+
+    def list_grants(self, app_id: int) -> list[Grant]:
+        """Return the grants for an application."""
+        return self._call(routes.GRANTS, app_id=app_id)
+
+    def get_grant(self, app_id: int, user: int | str) -> Grant:
+        """Return the grant of a user, by id or email address."""
+        return self._call(routes.GRANT, app_id=app_id, user=user)
+
+    def grant(self, app_id: int, user: int | str, right: Right = "deployer") -> Grant:
+        """Give a user a right to an application, in place of an earlier one."""
+        return self._call(routes.PUT_GRANT, {"right": right}, app_id=app_id, user=user)
+
+    def withdraw_grant(self, app_id: int, user: int | str) -> None:
+        """Withdraw a user's right to an application."""
+        self._call(routes.REMOVE_GRANT, app_id=app_id, user=user)
+
+    # -------------------------------------------------------------- deployments
+
+    def list_deployments(self, app_id: int, *, limit: int | None = None) -> list[Deployment]:
+        """Return the newest deployments, the newest first: 50 of them, or up to 500."""
+        return self._call(routes.DEPLOYMENTS, query={"limit": limit}, app_id=app_id)
+
+    def get_deployment(self, deployment_id: int) -> Deployment:
+        """Return a deployment as it is now."""
+        return self._call(routes.DEPLOYMENT, deployment_id=deployment_id)
+
+    def deploy(self, app_id: int) -> Deployment:
+        """Start a deployment without waiting for it; see :meth:`deployment`."""
+        return self._call(routes.DEPLOY, {}, app_id=app_id)
+
+    def roll_back(self, app_id: int, deployment_id: int) -> Deployment:
+        """Start the image of an earlier deployment of the application again."""
+        return self._call(routes.DEPLOY, {"rollback_to": deployment_id}, app_id=app_id)
+
+    def cancel(self, deployment_id: int) -> Deployment:
+        """Request cancellation without waiting for it; the deployment then ends as failed."""
+        return self._call(routes.CANCEL, deployment_id=deployment_id)
+
+    # ------------------------------------------------------------------ service
+
+    def list_containers(self) -> list[HostContainer]:
+        """Return all containers of the host."""
+        return self._call(routes.CONTAINERS)
+
+    def list_audit(
+        self, *, limit: int | None = None, before: int | None = None
+    ) -> list[AuditRecord]:
+        """Return who changed what, the newest first; ``before`` is the id of an older record."""
+        return self._call(routes.AUDIT, query={"limit": limit, "before": before})
+
+    def check_health(self) -> None:
+        """Return if the web tier is alive."""
+        self._call(routes.HEALTH)
+
+    def check_readiness(self) -> Readiness:
+        """Return if the service can work; raise ApiError with status 503 and the reason if not."""
+        return self._call(routes.READINESS)
+
+    def read_figures(self) -> str:
+        """Return the service's own figures in the text format of Prometheus."""
+        return self._send(routes.FIGURES).decode()
+
+    def read_openapi(self) -> dict[str, Any]:
+        """Return the description of the HTTP API."""
+        return msgspec.json.decode(self._send(routes.OPENAPI), type=dict[str, Any])
+
+    # ------------------------------------------------------------------ streams
+
+    def logs(
+        self,
+        app_id: int,
+        *,
+        tail: int | None = None,
+        since: str | None = None,
+        stopped: bool = False,
+    ) -> Stream[LogEvent]:
+        """Follow the log of an application's container.
+
+        It begins with the last ``tail`` lines (100 without it), or after ``since``: the ``pos``
+        of a line, or a time.  ``stopped`` also shows the tail of a container that does not run.
+        """
+        source = ContainerLog(target(app_id, None), tail=tail, since=since, stopped=stopped)
+        return self._stream(source)
+
+    def container_logs(
+        self,
+        container: str,
+        *,
+        tail: int | None = None,
+        since: str | None = None,
+        stopped: bool = False,
+    ) -> Stream[LogEvent]:
+        """Follow the log of any container of the host, for admins; otherwise like :meth:`logs`."""
+        source = ContainerLog(target(None, container), tail=tail, since=since, stopped=stopped)
+        return self._stream(source)
+
+    def deployment(self, deployment_id: int) -> Stream[DeploymentEvent]:
+        """Follow a deployment from the beginning of its log to its end."""
+        return self._stream(DeploymentLog(deployment_id))
+
+    def metrics(self, *, history: int | None = None) -> Stream[MetricsEvent]:
+        """Follow the host's metrics; ``history`` is how many earlier samples come first."""
+        return self._stream(Metrics(history))
+
+    def containers(self) -> Stream[ContainersEvent]:
+        """Follow the list of the host's containers and what they use, for admins."""
+        return self._stream(Containers())
+
+    def container_stats(
+        self,
+        app_id: int | None = None,
+        *,
+        container: str | None = None,
+        history: int | None = None,
+    ) -> Stream[UsageEvent]:
+        """Follow what the container of an application, or any container, uses."""
+        return self._stream(ContainerUsage(target(app_id, container), history))
+
+    def older_lines(
+        self,
+        app_id: int | None = None,
+        *,
+        container: str | None = None,
+        **chosen: Unpack[OlderRange],
+    ) -> OlderLines:
+        """Read a range of a log, as far back as the engine has it."""
+        return OlderLines(self._http, OlderRequest(app_id, container, chosen), self._service)
+
+    # ------------------------------------------------------------------- within
+
+    def _stream(self, source: Source[E]) -> Stream[E]:
+        return Stream(source, self._service, self._headers)
+
+    def _headers(self) -> Mapping[str, str]:
+        """Return what identifies this client: the token, or the cookie of the session."""
+        sent = self._http.build_request("GET", "/").headers
+        return {name: sent[name] for name in ("Authorization", "Cookie") if name in sent}
+
+    def _call(
+        self,
+        route: Route[T],
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        **path: int | str,
+    ) -> T:
+        return route.read(self._send(route, body, query, **path))
+
+    def _send(
+        self,
+        route: Route[T],
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        **path: int | str,
+    ) -> bytes:
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            answer = self._http.request(route.method, route.fill(path), json=body, params=params)
+        except httpx2.HTTPError as error:
+            raise unreachable(error) from error
+        check(answer)
+        return answer.content
+
+
+class OlderLines:
+    """The lines of a range as they arrive; leaving the iteration ends the reading.
+
+    The service reads the log only as fast as the lines are taken.
+    """
+
+    def __init__(self, http: httpx2.Client, request: OlderRequest, service: Service) -> None:
+        self._records = OlderRecords()
+        self._lines = _older(http, request, self._records, service)
+
+    @property
+    def end(self) -> OlderEnd | None:
+        """What was read; None before the iteration has ended."""
+        return self._records.end
+
+    def __iter__(self) -> Iterator[LogLine]:
+        return self._lines
+
+
+def _older(
+    http: httpx2.Client, request: OlderRequest, records: OlderRecords, service: Service
+) -> Iterator[LogLine]:
+    # No limit until the first line, because a search may take long.
+    timeout = httpx2.Timeout(service.timeout, read=None)
+    try:
+        with http.stream("GET", request.path, params=request.query, timeout=timeout) as answer:
+            if not answer.is_success:
+                answer.read()
+                check(answer)
+            for data in answer.iter_bytes():
+                yield from records.feed(data)
+    except httpx2.HTTPError as error:
+        raise unreachable(error) from error
+    records.finish()

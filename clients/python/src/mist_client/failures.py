@@ -1,0 +1,34 @@
+"""What the errors of the WebSocket library mean for a stream, in both kinds of program."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from mist_client.answers import message_of, reason_of, seconds_of
+from mist_client.close_codes import ABNORMAL
+from mist_client.events import Reconnecting
+from mist_client.follower import Follower
+
+E = TypeVar("E")
+
+#: A lost connection, and what ``connect`` raises if there is none.
+FAILURES: Final = (ConnectionClosed, InvalidHandshake, OSError, EOFError)
+
+
+def note_loss(follower: Follower[E], error: Exception) -> Reconnecting | None:
+    """Return the event of a lost or failed connection; None if the stream is over.
+
+    Raise StreamError if another attempt would not help.
+    """
+    if isinstance(error, ConnectionClosed):
+        frame = error.rcvd
+        return follower.closed(frame.code, frame.reason) if frame else follower.closed(ABNORMAL)
+    if isinstance(error, InvalidStatus):
+        answer = error.response
+        status, headers = answer.status_code, answer.headers
+        message = message_of(status, bytes(answer.body or b""), headers.get("Location"))
+        return follower.refused(status, message, seconds_of(headers.get("Retry-After")))
+    message, untrusted = reason_of(error)
+    return follower.untrusted(message) if untrusted else follower.failed(message)

@@ -1,0 +1,109 @@
+"""The routes of the HTTP API.  A test compares this table with the service's description."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from mist_client.errors import MistError
+from mist_client.events import HostContainer
+from mist_client.records import (
+    Account,
+    App,
+    AppChanges,
+    AuditRecord,
+    Deployment,
+    Grant,
+    Hook,
+    Me,
+    NewAccount,
+    NewApp,
+    NewToken,
+    Readiness,
+    Token,
+)
+
+T = TypeVar("T")
+
+
+class _Envelope(msgspec.Struct, Generic[T]):
+    data: T
+
+
+class Route(Generic[T]):
+    """A method and a path; ``data`` is the type of an answer, and ``body`` that of a request.
+
+    ``body`` is set only where it has a type of its own.
+    """
+
+    def __init__(self, method: str, path: str, data: Any = None, body: Any = None) -> None:
+        self.method = method
+        self.path = path
+        self.data = data
+        self.body = body
+        self._decoder: Any = msgspec.json.Decoder(_Envelope[data])
+
+    def fill(self, values: dict[str, int | str]) -> str:
+        """Return the path with the values of its parameters."""
+        return self.path.format_map(
+            {name: quote(str(value), safe="") for name, value in values.items()}
+        )
+
+    def read(self, body: bytes) -> T:
+        """Return the data of a successful answer."""
+        try:
+            found: T = self._decoder.decode(body).data
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MistError(
+                f"The answer to {self.method} {self.path} is not what this version of mist-client "
+                f"expects: {error}"
+            ) from None
+        return found
+
+
+LOGIN: Final = Route[Me]("POST", "/api/auth/login", Me)
+LOGOUT: Final = Route[None]("POST", "/api/auth/logout")
+ME: Final = Route[Me]("GET", "/api/auth/me", Me)
+PASSWORD: Final = Route[Me]("POST", "/api/auth/password", Me)
+
+USERS: Final = Route[list[Account]]("GET", "/api/users", list[Account])
+ADD_USER: Final = Route[NewAccount]("POST", "/api/users", NewAccount)
+CHANGE_USER: Final = Route[Account]("PATCH", "/api/users/{user_id}", Account)
+REMOVE_USER: Final = Route[None]("DELETE", "/api/users/{user_id}")
+
+TOKENS: Final = Route[list[Token]]("GET", "/api/tokens", list[Token])
+ADD_TOKEN: Final = Route[NewToken]("POST", "/api/tokens", NewToken)
+REVOKE_TOKEN: Final = Route[None]("DELETE", "/api/tokens/{token_id}")
+
+APPS: Final = Route[list[App]]("GET", "/api/apps", list[App])
+ADD_APP: Final = Route[App]("POST", "/api/apps", App, NewApp)
+APP: Final = Route[App]("GET", "/api/apps/{app_id}", App)
+CHANGE_APP: Final = Route[App]("PATCH", "/api/apps/{app_id}", App, AppChanges)
+REMOVE_APP: Final = Route["App | None"]("DELETE", "/api/apps/{app_id}", App | None)
+MAKE_HOOK: Final = Route[Hook]("POST", "/api/apps/{app_id}/hook", Hook)
+REMOVE_HOOK: Final = Route[None]("DELETE", "/api/apps/{app_id}/hook")
+
+GRANTS: Final = Route[list[Grant]]("GET", "/api/apps/{app_id}/grants", list[Grant])
+GRANT: Final = Route[Grant]("GET", "/api/apps/{app_id}/grants/{user}", Grant)
+PUT_GRANT: Final = Route[Grant]("PUT", "/api/apps/{app_id}/grants/{user}", Grant)
+REMOVE_GRANT: Final = Route[None]("DELETE", "/api/apps/{app_id}/grants/{user}")
+
+DEPLOYMENTS: Final = Route[list[Deployment]](
+    "GET", "/api/apps/{app_id}/deployments", list[Deployment]
+)
+DEPLOY: Final = Route[Deployment]("POST", "/api/apps/{app_id}/deployments", Deployment)
+DEPLOYMENT: Final = Route[Deployment]("GET", "/api/deployments/{deployment_id}", Deployment)
+CANCEL: Final = Route[Deployment]("POST", "/api/deployments/{deployment_id}/cancel", Deployment)
+
+CONTAINERS: Final = Route[list[HostContainer]]("GET", "/api/containers", list[HostContainer])
+AUDIT: Final = Route[list[AuditRecord]]("GET", "/api/audit", list[AuditRecord])
+HEALTH: Final = Route[None]("GET", "/healthz")
+READINESS: Final = Route[Readiness]("GET", "/readyz", Readiness)
+
+# These answer without an envelope.
+APP_LOG: Final = Route[Any]("GET", "/api/apps/{app_id}/logs", Any)
+CONTAINER_LOG: Final = Route[Any]("GET", "/api/containers/{name}/logs", Any)
+FIGURES: Final = Route[Any]("GET", "/metrics", Any)
+OPENAPI: Final = Route[Any]("GET", "/api/openapi.json", Any)
