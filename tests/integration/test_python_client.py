@@ -63,6 +63,11 @@ class Watcher:
         """Return the events of a type."""
         return [event for event in list(self.events) if isinstance(event, kind)]
 
+    def wait_lines(self, count: int) -> None:
+        """Wait for at least ``count`` lines."""
+        wait_until(lambda: len(self.lines) >= count or self.error, f"{count} lines", 90)
+        assert self.error is None
+
     def join(self) -> None:
         """Wait until the iteration has ended by itself."""
         self._thread.join(90)
@@ -99,14 +104,16 @@ def test_restarts_lose_and_repeat_nothing(
     token = new_token(service, "--app", container, "--right", "viewer")
     engine.run(container, WRITER)
     watchers = [Watcher(watch(service.url, token, app)) for watch in (watch_sync, watch_async)]
-    for count, disturb in (
-        (200, lambda: kill_web_worker(service, "")),
-        (600, lambda: end(service, "container/")),
-        (1_000, lambda: end(service, "gunicorn")),
-        (1_400, lambda: end(service, "broker")),
-        (1_800, lambda: reload(service, "")),
-    ):
-        wait_until(lambda: all(len(one.lines) >= count for one in watchers), "lines", 90)  # noqa: B023
+    disturbances: dict[int, Callable[[], None]] = {
+        200: lambda: kill_web_worker(service, ""),
+        600: lambda: end(service, "container/"),
+        1_000: lambda: end(service, "gunicorn"),
+        1_400: lambda: end(service, "broker"),
+        1_800: lambda: reload(service, ""),
+    }
+    for count, disturb in disturbances.items():
+        for one in watchers:
+            one.wait_lines(count)
         disturb()
     for one in watchers:
         one.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -45,7 +46,7 @@ class Service(NamedTuple):
 def service(url: str, token: str | None, ca: CA, timeout: float, retry: Retry | None) -> Service:
     """Return a checked service; raise ValueError that says what is wrong."""
     root = _checked(url)
-    if token is not None and (not (token.isascii() and token.isprintable()) or " " in token):
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
         raise ValueError("the token is empty or has characters that no token has; copy it again")
     if not timeout > 0:
         raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")

@@ -32,15 +32,29 @@ def message_of(status: int, body: bytes, location: str | None = None) -> str:
 
 def reason_of(error: BaseException) -> tuple[str, bool]:
     """Return why there is no connection, and True if the certificate is not trusted."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner  # the libraries wrap it in their own words
-    if isinstance(error, ssl.SSLCertVerificationError):
-        text = f"The service's certificate is not trusted: {error.verify_message}"
+    found = _system_error(error)
+    if isinstance(found, ssl.SSLCertVerificationError):
+        text = f"The service's certificate is not trusted: {found.verify_message}"
         return f"{text}; for a private CA, give its file as `ca`", True
-    if isinstance(error, ssl.SSLError):
-        return f"The service does not speak TLS ({error.reason}); is it an http address?", False
-    words = error.strerror if isinstance(error, OSError) else None
-    return f"The service cannot be reached: {words or error or type(error).__name__}", False
+    if isinstance(found, ssl.SSLError):
+        return (
+            f"The service does not speak TLS ({found.reason or found}); is it an http address?",
+            False,
+        )
+    if isinstance(found, TimeoutError):
+        return "The service takes too long to answer", False
+    words = (isinstance(found, OSError) and found.strerror) or str(found) or type(found).__name__
+    return f"The service cannot be reached: {words}", False
+
+
+def _system_error(error: BaseException) -> BaseException:
+    """Return the system's error around which the libraries wrapped their own."""
+    found, inner = error, error.__cause__ or error.__context__
+    while inner is not None:
+        if isinstance(inner, OSError):
+            found = inner
+        inner = inner.__cause__ or inner.__context__
+    return found
 
 
 def seconds_of(retry_after: str | None) -> float | None:
