@@ -14,6 +14,7 @@ from mist_client.version import __version__
 
 CA = ssl.SSLContext | str | os.PathLike[str] | None
 
+AGENT: Final = f"mist-client/{__version__}"
 # A line has at most 1 MiB, and JSON may write each byte as six.
 MESSAGE_BYTES: Final = 8 * 1024 * 1024
 # A peer that has gone silent is noticed after twice this time.
@@ -50,7 +51,7 @@ def service(url: str, token: str | None, ca: CA, timeout: float, retry: Retry | 
         raise ValueError("the token is empty or has characters that no token has; copy it again")
     if not timeout > 0:
         raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
-    headers = {"User-Agent": f"mist-client/{__version__}"}
+    headers = {"User-Agent": AGENT}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     return Service(root, headers, _context(ca), timeout, retry or Retry())

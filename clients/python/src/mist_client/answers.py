@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import Final
 
@@ -43,8 +44,14 @@ def reason_of(error: BaseException) -> tuple[str, bool]:
         )
     if isinstance(found, TimeoutError):
         return "The service takes too long to answer", False
-    words = (isinstance(found, OSError) and found.strerror) or str(found) or type(found).__name__
-    return f"The service cannot be reached: {words}", False
+    return f"The service cannot be reached: {_words(found)}", False
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio has a text of its own
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or str(error) or type(error).__name__
 
 
 def _system_error(error: BaseException) -> BaseException:

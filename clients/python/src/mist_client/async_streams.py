@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from mist_client.address import CLOSE_SECONDS, MESSAGE_BYTES, PING_SECONDS, Service
+from mist_client.address import AGENT, CLOSE_SECONDS, MESSAGE_BYTES, PING_SECONDS, Service
 from mist_client.events import Reconnecting
 from mist_client.failures import FAILURES, note_loss
 from mist_client.follower import Follower
@@ -107,6 +107,7 @@ class _Driver(Generic[E]):
             self._service.socket_url(self._follower.path, query),
             ssl=self._service.socket_tls,
             additional_headers=self._headers(),
+            user_agent_header=AGENT,
             open_timeout=self._service.timeout,
             close_timeout=CLOSE_SECONDS,
             ping_interval=PING_SECONDS,

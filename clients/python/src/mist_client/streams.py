@@ -7,15 +7,23 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection, reconnect
 
-from mist_client.address import CLOSE_SECONDS, MESSAGE_BYTES, PING_SECONDS, Service
+from mist_client.address import AGENT, CLOSE_SECONDS, MESSAGE_BYTES, PING_SECONDS, Service
 from mist_client.events import Reconnecting
 from mist_client.failures import FAILURES, note_loss
 from mist_client.follower import Follower
 from mist_client.source import E, Source
 
 K = TypeVar("K")
+
+
+class _Connect(reconnect):
+    """Refuse redirects: a token is for one address only."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Raise the error of a redirect."""
+        return exc
 
 
 class Stream(Generic[E]):
@@ -91,12 +99,13 @@ class _Driver(Generic[E]):
                 yield lost
                 self._closed.wait(follower.delay)
 
-    def _connect(self) -> ClientConnection:
+    def _connect(self) -> _Connect:
         query = self._follower.connect()
-        return connect(
+        return _Connect(
             self._service.socket_url(self._follower.path, query),
             ssl=self._service.socket_tls,
             additional_headers=self._headers(),
+            user_agent_header=AGENT,
             open_timeout=self._service.timeout,
             close_timeout=CLOSE_SECONDS,
             ping_interval=PING_SECONDS,

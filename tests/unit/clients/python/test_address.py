@@ -107,12 +107,10 @@ def test_a_port_without_tls_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=lambda: server.accept()[0].sendall(b"HTTP/1.1 400 No\r\n")).start()
         with socket.create_connection(server.getsockname()) as plain:
-            try:
-                ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
-            except ssl.SSLError as error:
-                assert "does not speak TLS (WRONG_VERSION_NUMBER)" in reason_of(error)[0]
-            else:
-                pytest.fail("there was no TLS")
+            context = ssl.create_default_context()
+            with pytest.raises(ssl.SSLError) as caught:
+                context.wrap_socket(plain, server_hostname="localhost")
+    assert "does not speak TLS (WRONG_VERSION_NUMBER)" in reason_of(caught.value)[0]
 
 
 @pytest.mark.parametrize(

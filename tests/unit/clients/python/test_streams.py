@@ -1,0 +1,271 @@
+"""The synchronous and the asynchronous driver, with a WebSocket server on the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from queue import Queue
+from typing import Any, Final, Self
+
+import pytest
+from mist_client import (
+    AsyncClient,
+    Client,
+    End,
+    LogLine,
+    Reconnected,
+    Reconnecting,
+    Retry,
+    StreamError,
+    Unreachable,
+)
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection, serve
+
+from tests.support.log_service import message, stamp, status
+from tests.support.wait import wait_until
+
+OPTIONS: Final[dict[str, Any]] = {"token": "mist_t", "retry": Retry(initial=0.01, longest=0.05)}
+
+
+class Server:
+    """A server that answers each connection with the next script."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.open = 0
+        self.scripts: Queue[list[bytes | int | Response]] = Queue()
+        self._server = serve(self._play, "127.0.0.1", 0, process_request=self._begin)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self.port = self._server.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join(10)
+
+    def play(self, *steps: bytes | int | Response) -> None:
+        """Answer the next connection with messages, and with a close code or a refusal."""
+        self.scripts.put(list(steps))
+
+    def _begin(self, connection: ServerConnection, request: Request) -> Response | None:
+        self.paths.append(request.path)
+        self.headers.append(dict(request.headers.raw_items()))
+        script = self.scripts.get(timeout=30)
+        if isinstance(script[0], Response):
+            return script[0]
+        connection.script = script  # type: ignore[attr-defined]
+        return None
+
+    def _play(self, connection: ServerConnection) -> None:
+        self.open += 1
+        try:
+            for step in connection.script:  # type: ignore[attr-defined]
+                if isinstance(step, int):
+                    connection.close(step)
+                else:
+                    connection.send(step.decode())
+            connection.recv()  # the client says nothing until it closes
+        except ConnectionClosed:
+            pass
+        finally:
+            self.open -= 1
+
+
+def refusal(code: HTTPStatus, text: str, **headers: str) -> Response:
+    """Return an answer in place of the upgrade."""
+    body = f'{{"success":false,"message":"{text}","data":null}}'.encode()
+    return Response(
+        code.value, code.phrase, Headers(headers | {"Content-Length": str(len(body))}), body
+    )
+
+
+def log(*texts: str) -> list[bytes]:
+    """Return the messages of lines; a line's number is its text."""
+    return [message("log", stamp(0), line=t, stream="stdout", pos=f"1-{t}") for t in texts]
+
+
+END: Final = message("end", message="Log stream ended")
+
+Take = Callable[..., list[Any]]
+
+
+def take_sync(url: str, *, enough: Callable[[Any], bool] = lambda _: False, **options: Any) -> Any:
+    """Return the events of a log, until there are enough of them."""
+    events = []
+    with Client(url, **OPTIONS | options) as client:
+        for event in client.logs(1):
+            events.append(event)
+            if enough(event):
+                break
+    return events
+
+
+def take_async(url: str, *, enough: Callable[[Any], bool] = lambda _: False, **options: Any) -> Any:
+    """Do the same on asyncio."""
+
+    async def take() -> list[Any]:
+        events = []
+        async with AsyncClient(url, **OPTIONS | options) as client, client.logs(1) as logs:
+            async for event in logs:
+                events.append(event)
+                if enough(event):
+                    break
+        return events
+
+    return asyncio.run(take())
+
+
+@pytest.fixture(params=[take_sync, take_async], ids=["sync", "async"])
+def take(request: pytest.FixtureRequest) -> Take:
+    """Each driver in turn."""
+    made: Take = request.param
+    return made
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server without scripts."""
+    with Server() as server:
+        yield server
+
+
+def lines(events: list[Any]) -> list[str]:
+    """Return the texts of the lines."""
+    return [event.line for event in events if isinstance(event, LogLine)]
+
+
+def test_a_log_goes_on_where_the_connection_broke(server: Server, take: Take) -> None:
+    """With the token, after the last position, and until the end."""
+    server.play(status(), *log("1", "2"), 1012)
+    server.play(refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The store is away"))
+    server.play(status(), *log("3"), END, 1000)
+    events = take(server.url)
+    assert lines(events) == ["1", "2", "3"]
+    assert isinstance(events[-1], End)
+    first, second = (event for event in events if isinstance(event, Reconnecting))
+    assert (first.reason.code, first.reason.close_code) == ("restarting", 1012)
+    assert second.reason.message == "The store is away"
+    [again] = (event for event in events if isinstance(event, Reconnected))
+    assert (again.missing, again.exact) == (0, True)
+    asked = ["appId=1&pos=1", "appId=1&since=1-2&pos=1", "appId=1&since=1-2&pos=1"]
+    assert server.paths == [f"/ws/container/logs?{query}" for query in asked]
+    assert {each["Authorization"] for each in server.headers} == {"Bearer mist_t"}
+    wait_until(lambda: not server.open, "no connection to be left")
+
+
+def test_a_wrong_token_is_an_error(server: Server, take: Take) -> None:
+    """In the service's words, and without another attempt."""
+    server.play(refusal(HTTPStatus.UNAUTHORIZED, "The token is not valid"))
+    with pytest.raises(StreamError, match="The token is not valid") as caught:
+        take(server.url)
+    assert caught.value.reason.code == "unauthorized"
+    assert len(server.paths) == 1
+
+
+def test_a_redirect_is_not_followed(server: Server, take: Take) -> None:
+    """The token is for one address; the error names the other."""
+    server.play(refusal(HTTPStatus.MOVED_PERMANENTLY, "", Location=f"{server.url}/elsewhere"))
+    with pytest.raises(StreamError, match=r"redirects to .*/elsewhere; use that address"):
+        take(server.url)
+    assert len(server.paths) == 1
+
+
+def test_leaving_the_iteration_closes_the_socket(server: Server, take: Take) -> None:
+    """Also in the midst of the lines."""
+    server.play(status(), *log(*map(str, range(100))))
+    events = take(server.url, enough=lambda event: isinstance(event, LogLine))
+    assert lines(events) == ["0"]
+    gc.collect()
+    wait_until(lambda: not server.open, "no connection to be left")
+
+
+def test_a_service_that_is_away_is_waited_for(take: Take) -> None:
+    """Each attempt is an event with its reason."""
+    with Server() as gone:
+        url = gone.url
+    seen: list[Any] = []
+    patience = Retry(initial=0.01, give_up_after=0.05)
+    with pytest.raises(StreamError, match="The service cannot be reached: Connection refused"):
+        take(url, enough=seen.append, retry=patience)
+    assert {event.reason.code for event in seen} == {"network"}
+
+
+def test_close_ends_an_iteration_in_another_thread(server: Server) -> None:
+    """While it waits for a message, and while it waits to connect again."""
+    server.play(status())
+    for state in ("waiting", "away"):
+        url = server.url if state == "waiting" else "http://127.0.0.1:1"
+        client = Client(url, retry=Retry(initial=60, longest=60))
+        stream = client.logs(1)
+        events: list[Any] = []
+        thread = threading.Thread(target=lambda stream=stream, events=events: events.extend(stream))
+        thread.start()
+        if state == "waiting":
+            wait_until(lambda: server.open, "the connection")
+        stream.close()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert list(stream) == []
+    wait_until(lambda: not server.open, "no connection to be left")
+
+
+def test_close_ends_an_iteration_in_another_task(server: Server) -> None:
+    """As in another thread; a cancelled task closes its socket, too."""
+    server.play(status())
+    server.play(status())
+
+    async def run() -> None:
+        async with AsyncClient(server.url, retry=Retry(initial=60, longest=60)) as client:
+            stream = client.logs(1)
+            task = asyncio.create_task(anext(stream.only(LogLine), None))
+            while not server.open:
+                await asyncio.sleep(0.01)
+            await stream.close()
+            assert await asyncio.wait_for(task, 10) is None
+            async with client.logs(1) as other:
+                task = asyncio.create_task(anext(other.only(LogLine), None))
+                while server.open != 1:
+                    await asyncio.sleep(0.01)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    asyncio.run(run())
+    wait_until(lambda: not server.open, "no connection to be left")
+
+
+def test_only_one_type_of_events(server: Server) -> None:
+    """Without a test of the type in the caller's code."""
+    server.play(status(), *log("1"), END)
+    with Client(server.url) as client:
+        assert [line.line for line in client.logs(1).only(LogLine)] == ["1"]
+
+
+def test_requests_without_an_answer() -> None:
+    """The error says why."""
+    with Server() as gone:
+        url = gone.url
+    with Client(url) as client, pytest.raises(Unreachable, match="Connection refused"):
+        client.list_apps()
+    with Client(url) as client, pytest.raises(Unreachable, match="Connection refused"):
+        list(client.older_lines(1))
+
+    async def run() -> None:
+        async with AsyncClient(url) as client:
+            with pytest.raises(Unreachable, match="cannot be reached"):
+                await client.list_apps()
+            with pytest.raises(Unreachable, match="cannot be reached"):
+                [line async for line in client.older_lines(1)]
+
+    asyncio.run(run())
