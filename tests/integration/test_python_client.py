@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -17,26 +17,33 @@ from mist_client import (
     Reconnected,
     Reconnecting,
     Skipped,
+    async_streams,
+    streams,
 )
 
 from tests.integration.conftest import MakeService
 from tests.integration.test_container_stream import numbered
 from tests.integration.test_restarts import end
-from tests.integration.typescript.test_client_restarts import kill_web_worker, reload
+from tests.integration.typescript.test_client_restarts import kill_web_worker, reload, restart
 from tests.support.service.engine import PrivateEngine
+from tests.support.service.proxy import CuttingProxy
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 
-#: About 300 lines a second for eight seconds, and then the container ends.
-LINES: Final = 2_400
-WRITER: Final = numbered(LINES, pause_every=6).removesuffix("sleep 600") + "sleep 1"
+#: About 300 lines a second for seven seconds.
+LINES: Final = 2_100
 
 
 def new_token(service: Service, *arguments: str) -> str:
     """Return a new token of the admin."""
     return service.mist("token", "add", "python", *arguments).stdout.strip()
+
+
+def writer(count: int) -> str:
+    """Return a script that writes numbers, about 300 a second, and ends a second later."""
+    return numbered(count, pause_every=6).removesuffix("sleep 600") + "sleep 1"
 
 
 class Watcher:
@@ -102,25 +109,63 @@ def test_restarts_lose_and_repeat_nothing(
     service = make_service(engine, {"replay.lines": 10_000})
     app = service.add_app(container, container)
     token = new_token(service, "--app", container, "--right", "viewer")
-    engine.run(container, WRITER)
+    engine.run(container, writer(LINES))
     watchers = [Watcher(watch(service.url, token, app)) for watch in (watch_sync, watch_async)]
     disturbances: dict[int, Callable[[], None]] = {
         200: lambda: kill_web_worker(service, ""),
-        600: lambda: end(service, "container/"),
-        1_000: lambda: end(service, "gunicorn"),
-        1_400: lambda: end(service, "broker"),
-        1_800: lambda: reload(service, ""),
+        500: lambda: end(service, "container/"),
+        800: lambda: end(service, "gunicorn"),
+        1_100: lambda: end(service, "broker"),
+        1_400: lambda: reload(service, ""),
+        1_700: lambda: restart(service, ""),
     }
     for count, disturb in disturbances.items():
         for one in watchers:
             one.wait_lines(count)
         disturb()
     for one in watchers:
-        one.join()
-        assert one.error is None
-        first = int(one.lines[0])
-        assert one.lines == [str(number) for number in range(first, LINES)]
-        assert isinstance(one.events[-1], End)
-        assert not one.of(Skipped)
-        assert len(one.of(Reconnecting)) >= 3
-        assert {(each.missing, each.exact) for each in one.of(Reconnected)} == {(0, True)}
+        assert_complete(one, LINES)
+        assert len(one.of(Reconnecting)) >= 4
+
+
+@pytest.fixture
+def proxy(service: Service) -> Iterator[CuttingProxy]:
+    """A proxy in front of the shared service."""
+    proxy = CuttingProxy(service.port)
+    yield proxy
+    proxy.close()
+
+
+def test_cut_connections_lose_and_repeat_nothing(
+    engine: PrivateEngine,
+    service: Service,
+    container: str,
+    proxy: CuttingProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However a connection ends, and also if it only falls silent."""
+    for module in (streams, async_streams):
+        monkeypatch.setattr(module, "PING_SECONDS", 0.5)
+    count = 1_200
+    app = service.add_app(container, container)
+    token = new_token(service)
+    engine.run(container, writer(count))
+    watchers = [Watcher(watch(proxy.url, token, app)) for watch in (watch_sync, watch_async)]
+    for number, verb in enumerate(("reset", "hang_up", "half_close", "stall"), 1):
+        for one in watchers:
+            one.wait_lines(200 * number)
+        getattr(proxy, verb)()
+    for one in watchers:
+        assert_complete(one, count)
+        assert len(one.of(Reconnecting)) >= 4
+
+
+def assert_complete(watcher: Watcher, count: int) -> None:
+    """Check that each number came once and in order, and that the stream then ended."""
+    watcher.join()
+    assert watcher.error is None
+    first = int(watcher.lines[0])
+    assert watcher.lines == [str(number) for number in range(first, count)]
+    assert isinstance(watcher.events[-1], End)
+    assert not watcher.of(Skipped)
+    assert {(each.missing, each.exact) for each in watcher.of(Reconnected)} == {(0, True)}

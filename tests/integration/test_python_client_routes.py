@@ -78,7 +78,7 @@ async def first(stream: Any, *kinds: type[Any]) -> list[Any]:
 
 
 @contextmanager
-def refused(status: int, words: str = "") -> Iterator[None]:
+def refused(status: int, words: str | None = None) -> Iterator[None]:
     """Expect an answer that is an error."""
     with pytest.raises(ApiError, match=words) as caught:
         yield
@@ -131,11 +131,11 @@ class Tour:
         grant = await ask(client.get_grant(app, email))
         assert [grant] == await ask(client.list_grants(app))
         await first(user.logs(app, tail=1), LogLine)  # with the cookie of the session
-        await ask(client.withdraw_grant(app, added.id))
-        token = await ask(client.add_token("ci", apps=[app], right="viewer", expires="1d"))
+        token = await ask(user.add_token("ci", apps=[app], right="viewer", expires="1d"))
         assert token.token.startswith("mist_")
-        assert token.id in [one.id for one in await ask(client.list_tokens())]
-        await ask(client.revoke_token(token.id))
+        assert [token.id] == [one.id for one in await ask(user.list_tokens())]
+        await ask(user.revoke_token(token.id))
+        await ask(client.withdraw_grant(app, added.id))
         await ask(user.logout())
         with refused(401):
             await ask(user.get_me())

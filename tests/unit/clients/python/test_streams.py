@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from pathlib import Path
 from queue import Queue
 from typing import Any, Final, Self
 
 import pytest
 from mist_client import (
+    ApiError,
     AsyncClient,
     Client,
     End,
@@ -36,15 +40,15 @@ OPTIONS: Final[dict[str, Any]] = {"token": "mist_t", "retry": Retry(initial=0.01
 class Server:
     """A server that answers each connection with the next script."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.open = 0
         self.scripts: Queue[list[bytes | int | Response]] = Queue()
-        self._server = serve(self._play, "127.0.0.1", 0, process_request=self._begin)
+        self._server = serve(self._play, "127.0.0.1", 0, process_request=self._begin, ssl=tls)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.port = self._server.socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -269,3 +273,35 @@ def test_requests_without_an_answer() -> None:
                 [line async for line in client.older_lines(1)]
 
     asyncio.run(run())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of the loopback that vouches for itself, with its key in the same file."""
+    file = tmp_path_factory.mktemp("tls") / "mist.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=mist"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", "-"]
+    made = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    file.write_bytes(file.read_bytes() + made.stdout)
+    return file
+
+
+def test_a_private_ca(certificate: Path, take: Take) -> None:
+    """Its file makes requests and streams work; without it, nothing is sent."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with Server(tls) as server:
+        server.play(status(), *log("1"), END)
+        assert lines(take(server.url, ca=certificate)) == ["1"]
+        with pytest.raises(
+            StreamError, match=r"certificate is not trusted: .*give its file as `ca`"
+        ):
+            take(server.url)
+        with Client(server.url) as client, pytest.raises(Unreachable, match="is not trusted"):
+            client.get_me()
+        with Client(server.url, ca=str(certificate)) as client:
+            server.play(refusal(HTTPStatus.TOO_MANY_REQUESTS, "Slowly", **{"Retry-After": "7"}))
+            with pytest.raises(ApiError, match="Slowly") as caught:
+                client.get_me()
+        assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
+        assert len(server.paths) == 2
