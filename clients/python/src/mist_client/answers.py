@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import Final
 
 import httpx2
 import msgspec
 
-from mist_client.errors import ApiError, Unreachable
-
-BROKEN_OFF: Final = "The answer was broken off before its end"
+from mist_client.errors import BROKEN_OFF, ApiError, Unreachable
 
 
 class _Envelope(msgspec.Struct):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,6 +18,9 @@ ReasonCode = Literal[
     "restarting",
     "network",
 ]
+
+
+BROKEN_OFF: Final = "The answer was broken off before its end"
 
 
 class Reason(msgspec.Struct, frozen=True):

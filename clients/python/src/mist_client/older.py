@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mist_client import routes, wire
-from mist_client.answers import BROKEN_OFF
-from mist_client.errors import Unreachable
+from mist_client.errors import BROKEN_OFF, Unreachable
 from mist_client.events import LogLine
 from mist_client.logs import line_of
 from mist_client.records import OlderRange
