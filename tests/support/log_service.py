@@ -40,7 +40,7 @@ class LogService:
         oldest = max(0, len(self.lines) - self._memory)
         since = query.get("since")
         if since is None:
-            tail = 100 if query.get("tail") is None else query["tail"]
+            tail = 100 if query.get("tail") is None else int(query["tail"])
             return max(oldest, len(self.lines) - tail), None
         epoch, _, number = since.partition("-")
         if epoch == "0001":  # a time before every line

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from queue import Queue
 from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from mist_client import (
@@ -25,13 +26,15 @@ from mist_client import (
     Retry,
     StreamError,
     Unreachable,
+    async_streams,
+    streams,
 )
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
-from tests.support.log_service import message, stamp, status
+from tests.support.log_service import LogService, message, stamp, status
 from tests.support.wait import wait_until
 
 OPTIONS: Final[dict[str, Any]] = {"token": "mist_t", "retry": Retry(initial=0.01, longest=0.05)}
@@ -44,7 +47,7 @@ class Server:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.open = 0
-        self.scripts: Queue[list[bytes | int | Response]] = Queue()
+        self.scripts: Queue[list[bytes | int | Response | LogService]] = Queue()
         self._server = serve(self._play, "127.0.0.1", 0, process_request=self._begin, ssl=tls)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.port = self._server.socket.getsockname()[1]
@@ -58,8 +61,11 @@ class Server:
         self._server.shutdown()
         self._thread.join(10)
 
-    def play(self, *steps: bytes | int | Response) -> None:
-        """Answer the next connection with messages, and with a close code or a refusal."""
+    def play(self, *steps: bytes | int | Response | LogService) -> None:
+        """Answer the next connection with messages, and with a close code or a refusal.
+
+        A log is answered according to the request.
+        """
         self.scripts.put(list(steps))
 
     def _begin(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -73,8 +79,12 @@ class Server:
 
     def _play(self, connection: ServerConnection) -> None:
         self.open += 1
+        script = connection.script  # type: ignore[attr-defined]
+        if isinstance(script[0], LogService):
+            assert connection.request is not None
+            script = script[0].answer(dict(parse_qsl(urlsplit(connection.request.path).query)))
         try:
-            for step in connection.script:  # type: ignore[attr-defined]
+            for step in script:
                 if isinstance(step, int):
                     connection.close(step)
                 else:
@@ -305,3 +315,35 @@ def test_a_private_ca(certificate: Path, take: Take) -> None:
                 client.get_me()
         assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
         assert len(server.paths) == 2
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_program_that_pauses_loses_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, kind: type[Any]
+) -> None:
+    """It is disconnected, because it does not answer either, and goes on where it was."""
+    for module in (streams, async_streams):
+        monkeypatch.setattr(module, "PING_SECONDS", 0.2)
+    service = LogService(memory=5_000)
+    for number in range(5_000):
+        service.write(f"{number} {'x' * 2_000}")
+    server.play(service)
+    server.play(service)
+    server.play(service)
+
+    async def take() -> list[str]:
+        client = kind(server.url, retry=OPTIONS["retry"])
+        stream = client.logs(1, since="0001-01-01T00:00:00Z")
+        found: list[str] = []
+        while len(found) < 5_000:
+            event = next(stream) if kind is Client else await anext(stream)
+            if isinstance(event, LogLine):
+                found.append(event.line.split()[0])
+            if len(found) == 10:
+                while server.open:
+                    await asyncio.sleep(0.01)
+        await (asyncio.to_thread(stream.close) if kind is Client else stream.close())
+        return found
+
+    assert asyncio.run(asyncio.wait_for(take(), 60)) == [str(number) for number in range(5_000)]
+    assert len(server.paths) > 1
