@@ -154,6 +154,8 @@ class Tour:
         statuses = [event for event in events if isinstance(event, DeploymentStatus)]
         assert (statuses[-1].status, statuses[-1].finished) == ("failed", True)
         found = await ask(client.get_deployment(deployment.id))
+        while found.finished_at is None:  # the log is complete before the store knows
+            found = await ask(client.get_deployment(deployment.id))
         assert found.error_message == statuses[-1].error_message
         assert [found] == await ask(client.list_deployments(app.id, limit=1))
         with refused(409):
