@@ -22,7 +22,6 @@ from mist_client import (
 )
 
 from tests.integration.conftest import MakeService
-from tests.integration.test_container_stream import numbered
 from tests.integration.test_restarts import end
 from tests.integration.typescript.test_client_restarts import reload, restart
 from tests.support.service.engine import PrivateEngine
@@ -32,18 +31,15 @@ from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
 
-#: About 300 lines a second for six seconds.
-LINES: Final = 1_800
+#: Writes numbers, about 300 a second, until it is told to end.
+WRITER: Final = (
+    "i=0; while [ ! -e /go ]; do echo $i; [ $((i % 6)) = 0 ] && sleep 0.02; i=$((i+1)); done"
+)
 
 
 def new_token(service: Service, *arguments: str) -> str:
     """Return a new token of the admin."""
     return service.mist("token", "add", "python", *arguments).stdout.strip()
-
-
-def writer(count: int) -> str:
-    """Return a script that writes numbers, about 300 a second, and ends a second later."""
-    return numbered(count, pause_every=6).removesuffix("sleep 600") + "sleep 1"
 
 
 class Watcher:
@@ -70,10 +66,15 @@ class Watcher:
         """Return the events of a type."""
         return [event for event in list(self.events) if isinstance(event, kind)]
 
-    def wait_lines(self, count: int) -> None:
-        """Wait for at least ``count`` lines."""
-        wait_until(lambda: len(self.lines) >= count or self.error, f"{count} lines", 90)
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until a condition holds, or the program has failed."""
+        wait_until(lambda: condition() or self.error, what, 90)
         assert self.error is None
+
+    def wait_more(self, count: int) -> None:
+        """Wait for so many more lines."""
+        enough = len(self.lines) + count
+        self.wait_for(lambda: len(self.lines) >= enough, f"{count} more lines")
 
     def join(self) -> None:
         """Wait until the iteration has ended by itself."""
@@ -109,22 +110,25 @@ def test_restarts_lose_and_repeat_nothing(
     service = make_service(engine, {"replay.lines": 10_000})
     app = service.add_app(container, container)
     token = new_token(service, "--app", container, "--right", "viewer")
-    engine.run(container, writer(LINES))
+    engine.run(container, WRITER)
     watchers = [Watcher(watch(service.url, token, app)) for watch in (watch_sync, watch_async)]
-    disturbances: dict[int, Callable[[], None]] = {
-        200: lambda: end(service, "gunicorn"),
-        500: lambda: end(service, "container/"),
-        800: lambda: end(service, "broker"),
-        1_100: lambda: reload(service, ""),
-        1_400: lambda: restart(service, ""),
-    }
-    for count, disturb in disturbances.items():
+    disturbances: list[Callable[[], None]] = [
+        lambda: end(service, "gunicorn"),
+        lambda: end(service, "container/"),
+        lambda: end(service, "broker"),
+        lambda: reload(service, ""),
+        lambda: restart(service, ""),
+    ]
+    for disturb in disturbances:
         for one in watchers:
-            one.wait_lines(count)
+            one.wait_more(150)
         disturb()
     for one in watchers:
-        assert_complete(one, LINES)
-        assert len(one.of(Reconnecting)) >= 3
+        one.wait_more(150)
+    engine.say(container, ": >/go")
+    for one in watchers:
+        assert_complete(one, engine.lines(container))
+        assert one.of(Reconnecting)
 
 
 @pytest.fixture
@@ -145,26 +149,26 @@ def test_cut_connections_lose_and_repeat_nothing(
     """However a connection ends, and also if it only falls silent."""
     for module in (streams, async_streams):
         monkeypatch.setattr(module, "PING_SECONDS", 0.5)
-    count = 1_200
     app = service.add_app(container, container)
     token = new_token(service)
-    engine.run(container, writer(count))
+    engine.run(container, WRITER)
     watchers = [Watcher(watch(proxy.url, token, app)) for watch in (watch_sync, watch_async)]
     for number, verb in enumerate(("reset", "hang_up", "half_close", "stall"), 1):
         for one in watchers:
-            one.wait_lines(200 * number)
+            one.wait_more(150)
         getattr(proxy, verb)()
+        for one in watchers:
+            one.wait_for(lambda: len(one.of(Reconnected)) >= number, f"after {verb}")  # noqa: B023
+    engine.say(container, ": >/go")
     for one in watchers:
-        assert_complete(one, count)
-        assert len(one.of(Reconnecting)) >= 4
+        assert_complete(one, engine.lines(container))
 
 
-def assert_complete(watcher: Watcher, count: int) -> None:
-    """Check that each number came once and in order, and that the stream then ended."""
+def assert_complete(watcher: Watcher, expected: list[str]) -> None:
+    """Check that each line came once and in order, and that the stream then ended."""
     watcher.join()
     assert watcher.error is None
-    first = int(watcher.lines[0])
-    assert watcher.lines == [str(number) for number in range(first, count)]
+    assert watcher.lines == expected[int(watcher.lines[0]) :]
     assert isinstance(watcher.events[-1], End)
     assert not watcher.of(Skipped)
     assert {(each.missing, each.exact) for each in watcher.of(Reconnected)} == {(0, True)}
