@@ -77,6 +77,15 @@ async def first(stream: Any, *kinds: type[Any]) -> list[Any]:
     return [found[kind] for kind in kinds]
 
 
+async def only(count: int, stream: Any) -> AsyncIterator[Any]:
+    """Yield so many events, and then leave the iteration."""
+    async for event in each(stream):
+        yield event
+        count -= 1
+        if not count:
+            break
+
+
 @contextmanager
 def refused(status: int, words: str | None = None) -> Iterator[None]:
     """Expect an answer that is an error."""
@@ -195,6 +204,8 @@ class Tour:
             *(f"{n}99" for n in range(1, 30)),
         ]
         assert (older.end.lines, older.end.matched, older.end.complete) == (3_000, 30, True)
+        first_of_all = [line.line async for line in only(1, older)]
+        assert (first_of_all, older.end) == (["99"], None)
         newest = client.older_lines(container=name, order="desc", limit=2)
         assert [line.line async for line in each(newest)] == ["2999", "2998"]
         assert (newest.end.matched, newest.end.complete) == (2, False)

@@ -70,11 +70,12 @@ def _checked(url: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
+    strange = re.search(r"[\s\0-\x1f]", url) or parts.query or parts.fragment
+    if not host or strange or parts.scheme not in {"http", "https"}:
         raise ValueError(f"{url[:200]!r} is not the address of a service such as https://mist.lan")
     if parts.username or parts.password:
         raise ValueError("the address must not contain a password; use a token, or login()")
-    return url.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
 def _context(ca: CA) -> ssl.SSLContext:

@@ -357,39 +357,33 @@ class AsyncClient:
 
 
 class AsyncOlderLines:
-    """The lines of a range as they arrive; leaving the iteration ends the reading.
+    """The lines of a range as they arrive; each iteration asks for them again.
 
-    The service reads the log only as fast as the lines are taken.
+    Leaving the iteration ends the reading.  The service reads the log only as fast as the
+    lines are taken.
     """
 
     def __init__(self, http: httpx2.AsyncClient, request: OlderRequest, service: Service) -> None:
-        self._records = OlderRecords()
-        self._lines = _older(http, request, self._records, service)
-
-    @property
-    def end(self) -> OlderEnd | None:
+        self.end: OlderEnd | None = None
         """What was read; None before the iteration has ended."""
-        return self._records.end
+        self._http = http
+        self._request = request
+        # No limit until the first line, because a search may take long.
+        self._timeout = httpx2.Timeout(service.timeout, read=None)
 
-    def __aiter__(self) -> AsyncIterator[LogLine]:
-        return self._lines
-
-
-async def _older(
-    http: httpx2.AsyncClient, request: OlderRequest, records: OlderRecords, service: Service
-) -> AsyncIterator[LogLine]:
-    # No limit until the first line, because a search may take long.
-    timeout = httpx2.Timeout(service.timeout, read=None)
-    try:
-        async with http.stream(
-            "GET", request.path, params=request.query, timeout=timeout
-        ) as answer:
-            if not answer.is_success:
-                await answer.aread()
-                check(answer)
-            async for data in answer.aiter_bytes():
-                for line in records.feed(data):
-                    yield line
-    except httpx2.HTTPError as error:
-        raise unreachable(error) from error
-    records.finish()
+    async def __aiter__(self) -> AsyncIterator[LogLine]:
+        self.end = None
+        records, request = OlderRecords(), self._request
+        try:
+            async with self._http.stream(
+                "GET", request.path, params=request.query, timeout=self._timeout
+            ) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    check(answer)
+                async for data in answer.aiter_bytes():
+                    for line in records.feed(data):
+                        yield line
+        except httpx2.HTTPError as error:
+            raise unreachable(error) from error
+        self.end = records.finish()

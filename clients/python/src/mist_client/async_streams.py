@@ -30,7 +30,7 @@ class _Connect(connect):
 class AsyncStream(Generic[E]):
     """An asynchronous iterator of events; otherwise like :class:`Stream`.
 
-    Leaving the ``async with`` block closes the socket.  A stream that is merely dropped is
+    The end of an ``async with`` block closes the socket.  A stream that is merely dropped is
     closed by the event loop soon afterwards.
     """
 

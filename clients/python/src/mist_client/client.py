@@ -353,36 +353,32 @@ class Client:
 
 
 class OlderLines:
-    """The lines of a range as they arrive; leaving the iteration ends the reading.
+    """The lines of a range as they arrive; each iteration asks for them again.
 
-    The service reads the log only as fast as the lines are taken.
+    Leaving the iteration ends the reading.  The service reads the log only as fast as the
+    lines are taken.
     """
 
     def __init__(self, http: httpx2.Client, request: OlderRequest, service: Service) -> None:
-        self._records = OlderRecords()
-        self._lines = _older(http, request, self._records, service)
-
-    @property
-    def end(self) -> OlderEnd | None:
+        self.end: OlderEnd | None = None
         """What was read; None before the iteration has ended."""
-        return self._records.end
+        self._http = http
+        self._request = request
+        # No limit until the first line, because a search may take long.
+        self._timeout = httpx2.Timeout(service.timeout, read=None)
 
     def __iter__(self) -> Iterator[LogLine]:
-        return self._lines
-
-
-def _older(
-    http: httpx2.Client, request: OlderRequest, records: OlderRecords, service: Service
-) -> Iterator[LogLine]:
-    # No limit until the first line, because a search may take long.
-    timeout = httpx2.Timeout(service.timeout, read=None)
-    try:
-        with http.stream("GET", request.path, params=request.query, timeout=timeout) as answer:
-            if not answer.is_success:
-                answer.read()
-                check(answer)
-            for data in answer.iter_bytes():
-                yield from records.feed(data)
-    except httpx2.HTTPError as error:
-        raise unreachable(error) from error
-    records.finish()
+        self.end = None
+        records, request = OlderRecords(), self._request
+        try:
+            with self._http.stream(
+                "GET", request.path, params=request.query, timeout=self._timeout
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    check(answer)
+                for data in answer.iter_bytes():
+                    yield from records.feed(data)
+        except httpx2.HTTPError as error:
+            raise unreachable(error) from error
+        self.end = records.finish()

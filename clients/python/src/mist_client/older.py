@@ -46,7 +46,7 @@ class OlderRecords:
     """The lines in an answer, and its last record."""
 
     def __init__(self) -> None:
-        self.end: OlderEnd | None = None
+        self._end: OlderEnd | None = None
         self._rest: list[bytes] = []
 
     def feed(self, data: bytes) -> list[LogLine]:
@@ -58,10 +58,11 @@ class OlderRecords:
         self._rest = [rest]
         return [line for record in records if (line := self._line(record)) is not None]
 
-    def finish(self) -> None:
-        """Raise an error if the answer ended without its last record."""
-        if self.end is None:
+    def finish(self) -> OlderEnd:
+        """Return the last record; raise an error if the answer ended without it."""
+        if self._end is None:
             raise Unreachable(BROKEN_OFF)
+        return self._end
 
     def _line(self, record: bytes) -> LogLine | None:
         try:
@@ -70,5 +71,5 @@ class OlderRecords:
             return None  # of a later version of the service
         if isinstance(message, wire.Log):
             return line_of(message)
-        self.end = OlderEnd(*msgspec.structs.astuple(message.data))
+        self._end = OlderEnd(*msgspec.structs.astuple(message.data))
         return None

@@ -30,7 +30,8 @@ class Stream(Generic[E]):
     """An iterator of events that connects at the first one, and again after each loss.
 
     It ends where the service says that the stream is complete, and raises StreamError if the
-    service refuses it.  Leaving the ``with`` block, or dropping the stream, closes the socket.
+    service refuses it.  The end of a ``with`` block, or dropping the stream, closes the socket;
+    until then, the iteration may be left and resumed.
     """
 
     def __init__(
@@ -80,8 +81,9 @@ class _Driver(Generic[E]):
     def close(self) -> None:
         self._follower.stop()
         self._closed.set()
-        if self._socket is not None:
-            self._socket.close()
+        socket = self._socket  # the other thread may let go of it meanwhile
+        if socket is not None:
+            socket.close()
 
     def follow(self) -> Iterator[E | Reconnecting]:
         follower = self._follower

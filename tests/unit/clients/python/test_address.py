@@ -20,6 +20,7 @@ from mist_client.answers import message_of, reason_of, seconds_of
         ("http://127.0.0.1:8420", "ws://127.0.0.1:8420/ws/metrics?history=5"),
         ("https://mist.lan/", "wss://mist.lan/ws/metrics?history=5"),
         ("https://mist.lan/mist/", "wss://mist.lan/mist/ws/metrics?history=5"),
+        ("HTTPS://Mist.lan", "wss://Mist.lan/ws/metrics?history=5"),
         ("http://[::1]:80", "ws://[::1]:80/ws/metrics?history=5"),
     ],
 )
@@ -27,7 +28,7 @@ def test_streams_are_below_the_address(url: str, expected: str) -> None:
     """With TLS where the address has it, and without parameters that are not given."""
     made = service(url, None, None, 1.0, None)
     assert made.socket_url("/ws/metrics", {"history": 5, "appId": None}) == expected
-    assert (made.socket_tls is not None) == url.startswith("https")
+    assert (made.socket_tls is not None) == expected.startswith("wss")
 
 
 def test_parameters_are_quoted() -> None:
@@ -48,6 +49,9 @@ def test_parameters_are_quoted() -> None:
         ("https://", {}, "not the address of a service"),
         ("https://h:port", {}, "not the address of a service"),
         ("https://h?x=1", {}, "not the address of a service"),
+        ("https://h\n", {}, "not the address of a service"),
+        ("https://h i", {}, "not the address of a service"),
+        ("https://h\0", {}, "not the address of a service"),
         ("", {}, "not the address of a service"),
         ("https://ada:pw@h", {}, "must not contain a password"),
         ("https://h", {"token": "a b"}, "copy it again"),

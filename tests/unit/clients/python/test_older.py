@@ -26,9 +26,8 @@ def test_lines_come_once_wherever_the_answer_is_divided(cuts: list[int]) -> None
     places = sorted({0, len(answer), *(cut % len(answer) for cut in cuts)})
     for begin, end in itertools.pairwise(places):
         lines += [line.line for line in records.feed(answer[begin:end])]
-    records.finish()
     assert lines == [f"{n} é" for n in range(20)]
-    assert records.end == OlderEnd(20, 20, complete=True, reached=stamp(19), message="")
+    assert records.finish() == OlderEnd(20, 20, complete=True, reached=stamp(19), message="")
 
 
 def test_an_answer_without_its_last_record_is_broken_off() -> None:
