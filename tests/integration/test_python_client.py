@@ -14,9 +14,11 @@ from mist_client import (
     End,
     LogLine,
     MistError,
+    Reason,
     Reconnected,
     Reconnecting,
     Skipped,
+    StreamError,
     async_streams,
     streams,
 )
@@ -66,7 +68,7 @@ class Watcher:
         """Return the events of a type."""
         return [event for event in list(self.events) if isinstance(event, kind)]
 
-    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
         """Wait until a condition holds, or the program has failed."""
         wait_until(lambda: condition() or self.error, what, 90)
         assert self.error is None
@@ -162,6 +164,80 @@ def test_cut_connections_lose_and_repeat_nothing(
     engine.say(container, ": >/go")
     for one in watchers:
         assert_complete(one, engine.lines(container))
+
+
+@pytest.fixture(scope="module")
+def strict(engine: PrivateEngine) -> Iterator[Service]:
+    """A service that forgets soon, and looks at its sessions often."""
+    made = Service(engine.host, {"replay.lines": 100, "auth.check_seconds": 1})
+    try:
+        made.start()
+        yield made
+    finally:
+        made.destroy()
+
+
+def test_what_the_service_does_not_remember_is_told(
+    engine: PrivateEngine, strict: Service, container: str
+) -> None:
+    """With the exact number of lines, at their place among the others."""
+    app = strict.add_app(container, container)
+    token = new_token(strict)
+    engine.run(container, WRITER)
+    proxy = CuttingProxy(strict.port)
+    try:
+        watchers = [Watcher(watch(proxy.url, token, app)) for watch in (watch_sync, watch_async)]
+        # It keeps the collector running, and shows when enough has been written.
+        other = Watcher(watch_sync(strict.url, token, app))
+        for one in watchers:
+            one.wait_more(50)
+        proxy.refuse(True)
+        proxy.reset()
+        other.wait_more(300)
+        proxy.refuse(False)
+        for one in watchers:
+            one.wait_for(lambda: one.of(Reconnected), "the connection")  # noqa: B023
+        engine.say(container, ": >/go")
+        for one in (*watchers, other):
+            one.join()
+    finally:
+        proxy.close()
+    for one in watchers:
+        [at] = [
+            at
+            for at, event in enumerate(one.events)
+            if isinstance(event, Skipped) and event.reason == "forgotten"
+        ]
+        skipped = one.events[at]
+        last = next(e for e in reversed(one.events[:at]) if isinstance(e, LogLine))
+        following = next(e for e in one.events[at:] if isinstance(e, LogLine))
+        assert skipped.lines == int(following.line) - int(last.line) - 1 > 0
+        assert skipped.exact
+        assert [each.missing for each in one.of(Reconnected)] == [skipped.lines]
+
+
+def test_a_revoked_token_ends_its_streams(
+    engine: PrivateEngine, strict: Service, container: str
+) -> None:
+    """They raise an error, and do not try again."""
+    app = strict.add_app(container, container)
+    engine.run(container, "echo begun; sleep 600")
+    tokens = [new_token(strict) for _ in range(2)]
+    watchers = [
+        Watcher(watch(strict.url, token, app))
+        for watch, token in zip((watch_sync, watch_async), tokens, strict=True)
+    ]
+    for one in watchers:
+        one.wait_for(lambda: one.lines, "a line")  # noqa: B023
+    with Client(strict.url, token=new_token(strict)) as client:
+        *older, ours = client.list_tokens()
+        for token in older[-2:]:
+            client.revoke_token(token.id)
+        assert client.get_me().email == ours.user
+    for one in watchers:
+        one.join()
+        assert isinstance(one.error, StreamError)
+        assert one.error.reason == Reason("unauthorized", "Session expired", 4401)
 
 
 def assert_complete(watcher: Watcher, expected: list[str]) -> None:
