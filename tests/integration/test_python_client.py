@@ -23,7 +23,6 @@ from mist_client import (
     streams,
 )
 
-from tests.integration.conftest import MakeService
 from tests.integration.test_restarts import end
 from tests.integration.typescript.test_client_restarts import reload, restart
 from tests.support.service.engine import PrivateEngine
@@ -105,28 +104,38 @@ def watch_async(url: str, token: str, app: int) -> Callable[[list[Any]], None]:
     return lambda events: asyncio.run(follow(events))
 
 
+@pytest.fixture(scope="module")
+def own(engine: PrivateEngine) -> Iterator[Service]:
+    """A service that remembers much, and looks at its sessions often."""
+    made = Service(engine.host, {"replay.lines": 10_000, "auth.check_seconds": 1})
+    try:
+        made.start()
+        yield made
+    finally:
+        made.destroy()
+
+
 def test_restarts_lose_and_repeat_nothing(
-    engine: PrivateEngine, make_service: MakeService, container: str
+    engine: PrivateEngine, own: Service, container: str
 ) -> None:
     """Both clients get each line once and in order, whatever is killed, and then end."""
-    service = make_service(engine, {"replay.lines": 10_000})
-    app = service.add_app(container, container)
-    token = new_token(service, "--app", container, "--right", "viewer")
+    app = own.add_app(container, container)
+    token = new_token(own, "--app", container, "--right", "viewer")
     engine.run(container, WRITER)
-    watchers = [Watcher(watch(service.url, token, app)) for watch in (watch_sync, watch_async)]
+    watchers = [Watcher(watch(own.url, token, app)) for watch in (watch_sync, watch_async)]
     disturbances: list[Callable[[], None]] = [
-        lambda: end(service, "gunicorn"),
-        lambda: end(service, "container/"),
-        lambda: end(service, "broker"),
-        lambda: reload(service, ""),
-        lambda: restart(service, ""),
+        lambda: end(own, "gunicorn"),
+        lambda: end(own, "container/"),
+        lambda: end(own, "broker"),
+        lambda: reload(own, ""),
+        lambda: restart(own, ""),
     ]
     for disturb in disturbances:
         for one in watchers:
-            one.wait_more(150)
+            one.wait_more(60)
         disturb()
     for one in watchers:
-        one.wait_more(150)
+        one.wait_more(60)
     engine.say(container, ": >/go")
     for one in watchers:
         assert_complete(one, engine.lines(container))
@@ -157,7 +166,7 @@ def test_cut_connections_lose_and_repeat_nothing(
     watchers = [Watcher(watch(proxy.url, token, app)) for watch in (watch_sync, watch_async)]
     for number, verb in enumerate(("reset", "hang_up", "half_close", "stall"), 1):
         for one in watchers:
-            one.wait_more(150)
+            one.wait_more(60)
         getattr(proxy, verb)()
         for one in watchers:
             one.wait_for(lambda: len(one.of(Reconnected)) >= number, f"after {verb}")  # noqa: B023
@@ -166,42 +175,29 @@ def test_cut_connections_lose_and_repeat_nothing(
         assert_complete(one, engine.lines(container))
 
 
-@pytest.fixture(scope="module")
-def strict(engine: PrivateEngine) -> Iterator[Service]:
-    """A service that forgets soon, and looks at its sessions often."""
-    made = Service(engine.host, {"replay.lines": 100, "auth.check_seconds": 1})
-    try:
-        made.start()
-        yield made
-    finally:
-        made.destroy()
-
-
 def test_what_the_service_does_not_remember_is_told(
-    engine: PrivateEngine, strict: Service, container: str
+    engine: PrivateEngine, service: Service, container: str, proxy: CuttingProxy
 ) -> None:
     """With the exact number of lines, at their place among the others."""
-    app = strict.add_app(container, container)
-    token = new_token(strict)
-    engine.run(container, WRITER)
-    proxy = CuttingProxy(strict.port)
-    try:
-        watchers = [Watcher(watch(proxy.url, token, app)) for watch in (watch_sync, watch_async)]
-        # It keeps the collector running, and shows when enough has been written.
-        other = Watcher(watch_sync(strict.url, token, app))
-        for one in watchers:
-            one.wait_more(50)
-        proxy.refuse(True)
-        proxy.reset()
-        other.wait_more(300)
-        proxy.refuse(False)
-        for one in watchers:
-            one.wait_for(lambda: one.of(Reconnected), "the connection")  # noqa: B023
-        engine.say(container, ": >/go")
-        for one in (*watchers, other):
-            one.join()
-    finally:
-        proxy.close()
+    app = service.add_app(container, container)
+    token = new_token(service)
+    wait = "while [ ! -e /{0} ]; do sleep 0.05; done; "
+    engine.run(container, f"echo 0; {wait.format('more')} seq 1 3000; {wait.format('go')}")
+    watchers = [Watcher(watch(proxy.url, token, app)) for watch in (watch_sync, watch_async)]
+    # It keeps the collector running, and shows when enough has been written.
+    other = Watcher(watch_sync(service.url, token, app))
+    for one in (*watchers, other):
+        one.wait_for(lambda: one.lines, "the first line")  # noqa: B023
+    proxy.refuse(True)
+    proxy.reset()
+    engine.say(container, ": >/more")
+    other.wait_for(lambda: other.lines[-1] == "3000", "the last line")
+    proxy.refuse(False)
+    for one in watchers:
+        one.wait_for(lambda: one.of(Reconnected), "the connection")  # noqa: B023
+    engine.say(container, ": >/go")
+    for one in (*watchers, other):
+        one.join()
     for one in watchers:
         [at] = [
             at
@@ -217,19 +213,19 @@ def test_what_the_service_does_not_remember_is_told(
 
 
 def test_a_revoked_token_ends_its_streams(
-    engine: PrivateEngine, strict: Service, container: str
+    engine: PrivateEngine, own: Service, container: str
 ) -> None:
     """They raise an error, and do not try again."""
-    app = strict.add_app(container, container)
+    app = own.add_app(container, container)
     engine.run(container, "echo begun; sleep 600")
-    tokens = [new_token(strict) for _ in range(2)]
+    tokens = [new_token(own) for _ in range(2)]
     watchers = [
-        Watcher(watch(strict.url, token, app))
+        Watcher(watch(own.url, token, app))
         for watch, token in zip((watch_sync, watch_async), tokens, strict=True)
     ]
     for one in watchers:
         one.wait_for(lambda: one.lines, "a line")  # noqa: B023
-    with Client(strict.url, token=new_token(strict)) as client:
+    with Client(own.url, token=new_token(own)) as client:
         *older, ours = client.list_tokens()
         for token in older[-2:]:
             client.revoke_token(token.id)
