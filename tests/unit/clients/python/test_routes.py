@@ -18,6 +18,8 @@ ROUTES: Final = {
 }
 #: Only the Git server knows the secret with which a delivery is signed.
 NOT_FOR_CLIENTS: Final = {("POST", "/api/hooks/{app_id}")}
+#: Plain text, a file, or marks between the lines.
+NOT_LINES: Final = {"format", "timestamps", "download", "status"}
 OPERATIONS: Final = {
     (method.upper(), path): operation
     for path, methods in DOCUMENT["paths"].items()
@@ -103,10 +105,10 @@ def test_arguments_are_the_described_fields(method: str, key: tuple[str, str]) -
 
 
 def test_ranges_of_older_lines_have_the_described_parameters() -> None:
-    """Except those for plain text, which lines are not."""
+    """Except those that ask for something else than lines."""
     operation = OPERATIONS["GET", "/api/apps/{app_id}/logs"]
     described = {each["name"] for each in operation["parameters"] if each["in"] == "query"}
-    assert set(OlderRange.__annotations__) == described - {"format", "timestamps", "download"}
+    assert set(OlderRange.__annotations__) == described - NOT_LINES
 
 
 def test_other_parameters_are_arguments() -> None:
