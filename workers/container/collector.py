@@ -394,7 +394,7 @@ class Collector:
             stream.resume(None)
         else:
             stream.resume(self._out.resume_point)
-            if first not in {None, suspect}:
+            if container.rotates_at is not None and first not in {None, suspect}:
                 # It left lines out, and it may have missed a rotation.
                 self._leave_stream()
 
