@@ -22,6 +22,7 @@ from bus import wire
 from bus.replay import Snapshot, parse_replay_reply
 from bus.replay_client import ANSWER_SECONDS, ReplayClient
 from bus.subscriber import ask_replay, replay_socket
+from bus.wire import Kind, Message
 from mist.errors import BusError, WireError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -133,7 +134,9 @@ class Hub:
             log.warning("bus_message_dropped", reason=str(error))
             return None
         listener = self._listeners.get(message.topic)
-        if listener is not None:  # None: the last client left while the message was in transit
+        if message.header.kind is Kind.POSITION:
+            self._compare(message, listener)
+        elif listener is not None:  # None: the last client left with the message in transit
             knew = listener.missing
             try:
                 listener.feed(message)
@@ -142,6 +145,13 @@ class Hub:
             if listener.missing and not knew:
                 self._ask(message.topic, listener)
         return listener
+
+    def _compare(self, message: Message, listener: Listener | None) -> None:
+        """Ask for what a listener lacks up to the position that the broker tells."""
+        header = message.header
+        known = None if listener is None else listener.position
+        if listener is not None and known is not None and (header.epoch, header.seq) > known:
+            self._ask(message.topic, listener)
 
     def _read_replays(self) -> None:
         while True:

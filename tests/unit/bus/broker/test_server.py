@@ -114,6 +114,21 @@ def test_a_refusal_reaches_subscribers(running: Running) -> None:
         assert (header.kind, header.code) == (Kind.ERROR, 1013)
 
 
+def test_a_subscriber_is_told_the_position(running: Running) -> None:
+    """Who subscribes to a topic that the broker knows is told its last number."""
+    publisher = running.publisher()
+    publisher.publish(Kind.LOG, b"one\ntwo", count=2)
+    wait_until(lambda: running.replay().seq == 2, "the message")
+    with events_socket(running.context, running.paths, Settings()) as subscriber:
+        subscriber.subscribe(b"container/2/log")  # which it does not know
+        subscriber.subscribe(TOPIC)
+        assert subscriber.poll(20_000)
+        topic, header, body = wire.parse(subscriber.recv_multipart())
+        assert (topic, header.kind, header.seq, body) == (TOPIC, Kind.POSITION, 2, b"")
+        assert header.epoch == running.replay().epoch
+    publisher.close()
+
+
 @pytest.mark.parametrize("name", ["ingest", "replay"])
 def test_what_is_malformed_is_dropped(running: Running, name: str) -> None:
     """Malformed messages are dropped, and later ones on the same socket are handled."""
