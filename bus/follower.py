@@ -164,7 +164,9 @@ class Follower:
     def _take_live(self, message: Message) -> Iterable[Item]:
         header = message.header
         if header.kind is Kind.POSITION:
-            if (header.epoch, header.seq) > self._reorder.position:
+            known = self._reorder.position
+            # Before the first answer, everything is missing, and was asked for.
+            if known.epoch and (header.epoch, header.seq) > known:
                 self._replay.hurry()
             return ()
         self._replay.hear(time.monotonic())

@@ -79,7 +79,11 @@ class ReplayClient:
         self._quiet_since = now
 
     def hurry(self) -> None:
-        """Let the next comparison with the broker be due now."""
+        """Let the next request be due now, because the broker has more than the caller.
+
+        A request that waits for its answer may have been lost with an earlier broker.
+        """
+        self.withdraw()
         self._quiet_since = -math.inf
 
     def take(self, snapshot: Snapshot, now: float) -> bool:

@@ -148,9 +148,10 @@ class Hub:
 
     def _compare(self, message: Message, listener: Listener | None) -> None:
         """Ask for what a listener lacks up to the position that the broker tells."""
-        header = message.header
-        known = None if listener is None else listener.position
-        if listener is not None and known is not None and (header.epoch, header.seq) > known:
+        if listener is None or not (known := listener.position) or not known.epoch:
+            return  # a new listener lacks everything, and has asked
+        if (message.header.epoch, message.header.seq) > known:
+            self._replays[message.topic].hurry()
             self._ask(message.topic, listener)
 
     def _read_replays(self) -> None:

@@ -47,9 +47,9 @@ class Counter(Listener):
 
 
 class Behind(Counter):
-    """A listener that has nothing of its topic, and counts replays."""
+    """A listener that lacks something of its topic, and counts replays."""
 
-    position = Position()
+    position = Position(1, 1)
 
     def fill(self, snapshot: Snapshot, *, settled: bool) -> None:
         """Count one more."""
