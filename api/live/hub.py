@@ -43,6 +43,9 @@ _REST_SECONDS: Final = 0.001
 # With this many bytes at once, writes are large already and need not be coalesced.
 _LARGE_BYTES: Final = 8_192
 
+# The broker is away, or this socket is not connected to it again while the other one is.
+_AGAIN_SECONDS: Final = 0.05
+
 # No collector publishes this topic, so the answer is short.
 _PROBE_TOPIC: Final = b"probe/"
 
@@ -63,6 +66,7 @@ class Hub:
         self._replay = replay_socket(self._context, paths)
         self._listeners: dict[bytes, Listener] = {}
         self._replays: dict[bytes, ReplayClient] = {}
+        self._unasked: set[bytes] = set()
 
     def start(self) -> None:
         """Start reading the bus."""
@@ -199,4 +203,15 @@ class Hub:
         try:
             self._replay.send_multipart(replay.ask(now, listener.position), zmq.NOBLOCK)
         except zmq.Again:
-            replay.withdraw()  # the broker is away; ask again in the next turn
+            replay.withdraw()
+            if not self._unasked:
+                gevent.spawn_later(_AGAIN_SECONDS, self._ask_again)
+            self._unasked.add(topic)
+
+    def _ask_again(self) -> None:
+        """Ask for the topics whose requests could not be sent."""
+        topics, self._unasked = self._unasked, set()
+        for topic in topics:
+            listener = self._listeners.get(topic)
+            if listener is not None:
+                self._ask(topic, listener)

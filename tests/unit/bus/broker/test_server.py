@@ -16,13 +16,12 @@ import zmq
 
 from bus import wire
 from bus.broker.control import BrokerReady, DropTopic, RejectTopic, Report, SubscriptionChanged
-from bus.broker.main import main
+from bus.broker.main import serve
 from bus.publisher import Publisher
 from bus.replay import START, Snapshot, parse_replay_reply, replay_request
 from bus.subscriber import ask_replay, events_socket
 from bus.wire import Kind
 from mist.paths import Paths
-from mist.process import Assignment
 from mist.settings import Settings
 from tests.support.wait import wait_until
 
@@ -61,8 +60,7 @@ def running() -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="mist-", dir="/tmp") as name:
         paths = Paths(Path(name), Path(name))
         pipe, theirs = multiprocessing.Pipe()
-        assignment = Assignment("broker", 0, 1, False)
-        thread = threading.Thread(target=main, args=(assignment, Settings(), paths, theirs))
+        thread = threading.Thread(target=serve, args=(Settings(), paths, theirs))
         thread.start()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         running = Running(context, paths, pipe)
