@@ -15,6 +15,7 @@ from api.http import (
     health,
     hooks,
     older_lines,
+    status,
     tokens,
     users,
 )
@@ -84,6 +85,7 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/containers/{name}/logs", older_lines.ContainerLogResource())
     app.add_route("/api/deployments/{deployment_id}", deployments.DeploymentResource())
     app.add_route("/api/deployments/{deployment_id}/cancel", deployments.CancelResource())
+    app.add_route("/api/status", status.StatusResource())
     app.add_route("/api/audit", audit.AuditResource())
     app.add_route("/api/openapi.json", OpenApiResource())
     app.add_route("/healthz", health.AliveResource())

@@ -29,6 +29,7 @@ from api.http.users import NewUserBody, UserChangesBody
 from mist.apps.management import AppChanges, NewApp
 from mist.ids import MAX_ID
 from mist.messages import HostContainer
+from mist.status import ServiceStatus
 from mist.store import AuditRecord, Deployment, Grant
 
 Who = Literal["anybody", "user", "viewer", "deployer", "admin", "sender"]
@@ -294,6 +295,7 @@ OPERATIONS: Final = (
         errors=_LOG_ERRORS,
         media=_LINES,
     ),
+    Operation("GET", "/api/status", "Show the processes of the service", "admin", ServiceStatus),
     Operation(
         "GET",
         "/api/audit",
