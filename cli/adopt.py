@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 import click
 
 from cli import terminal
+from cli.remote.choice import chosen_service, remotely
 from cli.state import note_change, opened_store
 from cli.terminal import human
 from mist import validation
 from mist.apps import management
-from mist.errors import Conflict, Exit, NotFound
+from mist.errors import Conflict, Exit, NotFound, UsageError
 from mist.settings import Settings, load_settings
 from mist.store import App, Store
 from mist.visible import visible
@@ -42,12 +43,18 @@ class Fact(NamedTuple):
 @click.command()
 @click.argument("app")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@remotely
 def adopt(app: str, yes: bool) -> None:
     """Let the next deployment of APP (a name or an id) replace a container it did not create.
 
     This is the container with the application's container name.  The command first shows
     its image, ports, mounts and limits, and which of them the new container will lack.
     """
+    if (service := chosen_service()) is not None:
+        raise UsageError(
+            f"adopting asks the Docker Engine about the container, which {service.url} does not "
+            f"do for other machines; run `mist app adopt {app}` there, without MIST_URL"
+        )
     settings = load_settings()
     with opened_store() as store:
         target = management.find_app(store, app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import falcon
+import msgspec
 
 from api.http.access import authenticate, check_origin, require_admin, require_app, services
 from api.http.bodies import read
@@ -63,7 +64,7 @@ class AppResource:
 
 def _shown(app: App, right: Right | None = "deployer") -> dict[str, object]:
     """Return what a user with this right sees; an admin may deploy everything."""
-    return public(app) | {"right": right}
+    return msgspec.structs.asdict(public(app)) | {"right": right}
 
 
 def administered(req: falcon.Request, app_id: str) -> App:
