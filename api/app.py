@@ -7,6 +7,7 @@ from typing import Final
 import falcon
 
 from api.http import (
+    adoption,
     apps,
     audit,
     auth,
@@ -76,6 +77,7 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/tokens/{token_id}", tokens.TokenResource())
     app.add_route("/api/apps", apps.AppsResource())
     app.add_route("/api/apps/{app_id}", apps.AppResource())
+    app.add_route("/api/apps/{app_id}/adoption", adoption.AdoptionResource())
     app.add_route("/api/apps/{app_id}/hook", hooks.HookSecretResource())
     app.add_route("/api/hooks/{app_id}", hooks.HookResource(services.settings.hooks))
     app.add_route("/api/apps/{app_id}/deployments", deployments.DeploymentsResource())

@@ -12,6 +12,7 @@ from typing import Protocol
 from cli.deploy import service_runs
 from cli.remote.choice import chosen_service
 from cli.state import note_change, opened_store
+from mist.adoptable import Adoptable
 from mist.apps import management
 from mist.apps.management import AppChanges, NewApp, PublicApp
 from mist.errors import NotFound
@@ -46,6 +47,12 @@ class Apps(Protocol):
 
     def revoke(self, app: PublicApp, email: str) -> str:
         """Withdraw a grant; return what the user may still do."""
+
+    def adoptable(self, app: PublicApp) -> Adoptable:
+        """Describe the container that the application may adopt; raise an error without one."""
+
+    def adopt(self, app: PublicApp, found: Adoptable) -> None:
+        """Let the next deployment replace exactly this container."""
 
     def count_deployments(self, app: PublicApp) -> str:
         """Return how many deployments the application has, in words."""
@@ -116,6 +123,16 @@ class LocalApps:
         said = management.revoke(self._store, self._stored(app), user)
         note_change(self._store)
         return said
+
+    def adoptable(self, app: PublicApp) -> Adoptable:
+        # The engine's client is slow to load, and no other command here needs it.
+        from workers.deployment import adopting  # noqa: PLC0415
+
+        return adopting.look(self._store, load_settings(), self._stored(app))
+
+    def adopt(self, app: PublicApp, found: Adoptable) -> None:
+        self._store.apps.adopt(app.id, found.container_id)
+        note_change(self._store)
 
     def count_deployments(self, app: PublicApp) -> str:
         return str(len(self._store.deployments.ids(app.id)))

@@ -1,9 +1,10 @@
 """Start a reader for each request of the web tier for older lines, within bounds.
 
-A request names an application of the store, or a container, and a range of its log.  It
-comes as one datagram with one end of a pair of stream sockets (``mist/read_request.py``),
-so the supervisor never waits for the web tier.  Besides, the web tier can only ask for the
-table of processes (``mist/status.py``).
+A request names an application of the store, or a container, and a range of its log, or
+asks for a description of the application's container.  It comes as one datagram with one
+end of a pair of stream sockets (``mist/read_request.py``), so the supervisor never waits
+for the web tier.  Besides, the web tier can only ask for the table of processes
+(``mist/status.py``).
 """
 
 from __future__ import annotations

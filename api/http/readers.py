@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
+import falcon
 import gevent
 import msgspec
 import structlog
@@ -58,6 +59,29 @@ class ReaderAnswer:
             self.close()
             raise BusError(_NO_ANSWER)
         self.head = msgspec.json.decode(frame, type=Head)
+
+    def require_success(self) -> None:
+        """Raise the HTTP error with which the reader refuses, if it does."""
+        head = self.head
+        if head.status != 200:
+            self.close()
+            retry = {"Retry-After": str(head.retry_after)} if head.retry_after else None
+            raise falcon.HTTPError(
+                falcon.code_to_http_status(head.status), description=head.message, headers=retry
+            )
+
+    def whole(self) -> bytes:
+        """Return the body of a short answer."""
+        frames = []
+        try:
+            with Timeout(self._limits.start_seconds, BusError(_NO_ANSWER)):
+                while frame := self._frame():
+                    frames.append(frame)
+        finally:
+            self.close()
+        if frame is None:
+            raise BusError(_NO_ANSWER)
+        return b"".join(frames)
 
     def close(self) -> None:
         """End the reader."""

@@ -18,12 +18,12 @@ import msgspec
 from bus import topics
 from bus.subscriber import ask_replay
 from cli import terminal
-from cli.terminal import human
 from mist import addresses, clock
 from mist.accounts import secret
 from mist.errors import BusError, MistError, UsageError
 from mist.paths import Paths, out_of_reach, tampering
 from mist.settings import Settings
+from mist.sizes import human
 from mist.status import StatusRow
 from mist.store import open_store
 from supervisor.control import ask_status

@@ -11,6 +11,7 @@ from typing import Final
 from api.http.openapi.shapes import Account, Application, Hook
 from cli import terminal
 from cli.remote.service import Missing, RemoteError, RemoteService, Unreachable
+from mist.adoptable import Adoptable
 from mist.apps import management
 from mist.apps.management import AppChanges, NewApp, PublicApp
 from mist.emails import canonical
@@ -52,6 +53,13 @@ class RemoteApps:
 
     def revoke(self, app: PublicApp, email: str) -> str:
         return self._service.answer("DELETE", self._grant(app, email)).message
+
+    def adoptable(self, app: PublicApp) -> Adoptable:
+        return self._service.read(Adoptable, "GET", f"{_path(app)}/adoption")
+
+    def adopt(self, app: PublicApp, found: Adoptable) -> None:
+        body = {"container_id": found.container_id}
+        self._service.call("POST", f"{_path(app)}/adoption", body)
 
     def count_deployments(self, app: PublicApp) -> str:
         path = f"{_path(app)}/deployments?limit={_MOST}"

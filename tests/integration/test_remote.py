@@ -241,6 +241,27 @@ def _words(text: str, name: str) -> str:
     return text.replace(name, "NAME")
 
 
+def test_a_container_is_adopted_from_afar(
+    engine: PrivateEngine, service: Service, container: str, afar: Afar
+) -> None:
+    """The command shows what becomes of the container and asks, as on the service's machine."""
+    service.add_app(container, container, "--git", "https://e.com/x.git")
+    adopt = ("app", "adopt", container)
+    missing = afar.mist(*adopt)
+    assert missing.returncode == Exit.USAGE
+    assert f"there is no container '{container}' to adopt" in missing.stderr
+    made = engine.run(container, "sleep 1000", environment={"KEY": "hunter2"})
+    asked = afar.mist(*adopt)
+    assert (asked.returncode, asked.stdout) == (1, service.mist(*adopt, check=False).stdout)
+    assert made[:12] in asked.stdout
+    assert "hunter2" not in asked.stdout
+    done = afar.mist(*adopt, stdin="y\n")
+    assert done.returncode == 0, done.stderr
+    assert f"Adopted; `mist deploy {container}` will replace it." in done.stdout
+    again = afar.mist(*adopt, "--yes")
+    assert (again.returncode, "has already adopted" in again.stderr) == (Exit.USAGE, True)
+
+
 def test_a_token_that_may_not_is_told(
     service: Service, afar: Afar, container: str, tmp_path: Path
 ) -> None:
@@ -331,7 +352,6 @@ def _lasting(table: str) -> dict[str, list[str]]:
         (["cancel", "999999"], {}, Exit.USAGE, "Deployment not found"),
         (["app", "edit", "none", "--port", "80"], {}, Exit.USAGE, "no application 'none'"),
         (["app", "edit", "none"], {}, Exit.USAGE, "nothing to change"),
-        (["app", "adopt", "x"], {}, Exit.USAGE, "run `mist app adopt x` there"),
         (["app", "show", "x", "--url", "http://127.0.0.1:1"], {}, Exit.UNAVAILABLE, "refused"),
         (["status", "--token", "mist_wrong"], {}, Exit.NO_PERMISSION, "is not valid"),
         (["status"], {"MIST_TOKEN": ""}, Exit.USAGE, "needs a token"),

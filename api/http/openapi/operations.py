@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from msgspec import Meta
 
+from api.http.adoption import AdoptionBody
 from api.http.auth import LoginBody, PasswordBody
 from api.http.deployments import NewDeploymentBody
 from api.http.grants import GrantBody
@@ -26,6 +27,7 @@ from api.http.openapi.shapes import (
 )
 from api.http.tokens import NewTokenBody
 from api.http.users import NewUserBody, UserChangesBody
+from mist.adoptable import Adoptable
 from mist.apps.management import AppChanges, NewApp
 from mist.ids import MAX_ID
 from mist.messages import HostContainer
@@ -181,6 +183,22 @@ OPERATIONS: Final = (
         Application | None,
         202,
         errors=(404,),
+    ),
+    Operation(
+        "GET",
+        "/api/apps/{app_id}/adoption",
+        "Describe the container that an application may adopt",
+        "admin",
+        Adoptable,
+        errors=(404, 409, 429),
+    ),
+    Operation(
+        "POST",
+        "/api/apps/{app_id}/adoption",
+        "Let the next deployment replace a container that no deployment created",
+        "admin",
+        body=AdoptionBody,
+        errors=(404, 409, 429),
     ),
     Operation(
         "POST",
