@@ -12,8 +12,9 @@ import requests
 
 from tests.support.hooks import PROVIDERS, Request, delivery, push
 from tests.support.service.clients import Client
-from tests.support.service.deployments import SERVE, Repository, dockerfile, remove_deployed
+from tests.support.service.deployments import SERVE, dockerfile, remove_deployed
 from tests.support.service.engine import PrivateEngine
+from tests.support.service.repository_app import add_repository_app
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
@@ -46,8 +47,7 @@ class Shop:
     def __init__(self, service: Service, container: str, folder: Path, *steps: str) -> None:
         self.service = service
         self.name = container
-        self.repository = Repository(folder / "repo", {"Dockerfile": dockerfile(*steps)})
-        self.id = service.add_app(container, container, "--git", self.repository.url)
+        self.id, self.repository = add_repository_app(service, folder / "repo", container, *steps)
         self.headers = {"Cookie": service.login()}
 
     def ask(self, method: str, path: str = "", **body: Any) -> requests.Response:
