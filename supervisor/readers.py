@@ -1,8 +1,10 @@
 """Start a reader for each request of the web tier for older lines, within bounds.
 
-The web tier can ask for nothing else here: a request names an application of the store, or
-a container, and a range of its log.  It comes as one datagram with one end of a pair of
-stream sockets (``mist/read_request.py``), so the supervisor never waits for the web tier.
+A request names an application of the store, or a container, and a range of its log, or
+asks for a description of the application's container.  It comes as one datagram with one
+end of a pair of stream sockets (``mist/read_request.py``), so the supervisor never waits
+for the web tier.  Besides, the web tier can only ask for the table of processes
+(``mist/status.py``).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from mist.errors import BusError, StoreError
 from mist.process import for_this_user_alone
 from mist.read_request import ReadRequest, refusal
 from mist.settings import Settings
+from mist.status import STATUS_REQUEST, ServiceStatus
 from supervisor import specs
 from supervisor.child import Child
 from supervisor.states import State
@@ -49,12 +52,14 @@ class Readers:
         settings: Settings,
         path: Path,
         containers: Callable[[Collection[int]], dict[int, str]],
+        status: Callable[[], ServiceStatus],
     ) -> None:
         self.assigned: tuple[ReadRequest, socket.socket] | tuple[()] = ()
         """The request and the connection of the reader that is being started."""
         self._settings = settings
         self._path = path
         self._containers = containers
+        self._status = status
         self._numbers = itertools.count(1)
         self._users: dict[int, str] = {}  # by the number of the reader
         self._socket = _bound(path)
@@ -64,9 +69,12 @@ class Readers:
         return self._socket.fileno()
 
     def take(self, supervisor: Supervisor) -> None:
-        """Start a reader for each request that has arrived, or refuse it."""
+        """Answer each request that has arrived, or start a reader for it."""
         for data, connection in itertools.islice(self._arrived(), _ROUND):
             with connection:
+                if data == STATUS_REQUEST:
+                    _send_status(self._status(), connection)
+                    continue
                 answer = self._handle(data, connection, supervisor)
                 if answer:
                     # An empty socket has room for it; any other is not a request's.
@@ -172,6 +180,16 @@ def _running(supervisor: Supervisor) -> list[Child]:
         for child in supervisor.children.values()
         if child.spec.kind == "reader" and child.state is State.RUNNING
     ]
+
+
+def _send_status(status: ServiceStatus, connection: socket.socket) -> None:
+    """Send the table in memory of its own, which has room for it whatever its length."""
+    # No memory or no descriptors: the web tier sees the connection end without an answer.
+    with suppress(OSError), open(os.memfd_create("status"), "wb") as memory:
+        memory.write(msgspec.json.encode(status))
+        memory.flush()
+        connection.setblocking(False)  # send_fds() ignores its flags (Python 3.11)
+        socket.send_fds(connection, [b"\n"], [memory.fileno()])
 
 
 def _stream_socket(descriptor: int) -> socket.socket | None:
