@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from mist.descriptors import receive_descriptors, send_descriptors
 from mist.errors import BusError, StoreError
 from mist.process import for_this_user_alone
 from mist.read_request import ReadRequest, refusal
@@ -100,9 +101,7 @@ class Readers:
     def _arrived(self) -> Iterator[tuple[bytes, socket.socket]]:
         with suppress(BlockingIOError):
             while True:
-                data, descriptors, _, _ = socket.recv_fds(
-                    self._socket, _REQUEST_BYTES, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                data, descriptors = receive_descriptors(self._socket, _REQUEST_BYTES, 1)
                 for connection in map(_stream_socket, descriptors):
                     if connection is not None:
                         yield data, connection
@@ -188,8 +187,7 @@ def _send_status(status: ServiceStatus, connection: socket.socket) -> None:
     with suppress(OSError), open(os.memfd_create("status"), "wb") as memory:
         memory.write(msgspec.json.encode(status))
         memory.flush()
-        connection.setblocking(False)  # send_fds() ignores its flags (Python 3.11)
-        socket.send_fds(connection, [b"\n"], [memory.fileno()])
+        send_descriptors(connection, b"\n", [memory.fileno()])
 
 
 def _stream_socket(descriptor: int) -> socket.socket | None:

@@ -14,6 +14,7 @@ from api.http.access import require_admin, services
 from api.http.envelope import reply
 from api.http.readers import ask_supervisor
 from api.services import Services
+from mist.descriptors import receive_descriptors
 from mist.errors import BusError
 from mist.paths import PathHider
 from mist.status import STATUS_REQUEST, ServiceStatus
@@ -44,7 +45,7 @@ def _status(with_: Services) -> ServiceStatus:
     with ours, Timeout(_ANSWER_SECONDS, BusError(_NO_ANSWER)):
         with theirs:
             ask_supervisor(with_, STATUS_REQUEST, theirs)
-        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+        _, descriptors = receive_descriptors(ours, 1, 1)
     if not descriptors:  # an earlier version, or one that is short of descriptors or memory
         raise BusError(
             "the supervisor does not tell its processes; `mist status` on its machine does, "
