@@ -7,6 +7,7 @@ from typing import Final
 import falcon
 
 from api.http import (
+    adoption,
     apps,
     audit,
     auth,
@@ -15,6 +16,7 @@ from api.http import (
     health,
     hooks,
     older_lines,
+    status,
     tokens,
     users,
 )
@@ -75,6 +77,7 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/tokens/{token_id}", tokens.TokenResource())
     app.add_route("/api/apps", apps.AppsResource())
     app.add_route("/api/apps/{app_id}", apps.AppResource())
+    app.add_route("/api/apps/{app_id}/adoption", adoption.AdoptionResource())
     app.add_route("/api/apps/{app_id}/hook", hooks.HookSecretResource())
     app.add_route("/api/hooks/{app_id}", hooks.HookResource(services.settings.hooks))
     app.add_route("/api/apps/{app_id}/deployments", deployments.DeploymentsResource())
@@ -84,6 +87,7 @@ def create_app(services: Services, page: Page | None = None) -> App:
     app.add_route("/api/containers/{name}/logs", older_lines.ContainerLogResource())
     app.add_route("/api/deployments/{deployment_id}", deployments.DeploymentResource())
     app.add_route("/api/deployments/{deployment_id}/cancel", deployments.CancelResource())
+    app.add_route("/api/status", status.StatusResource())
     app.add_route("/api/audit", audit.AuditResource())
     app.add_route("/api/openapi.json", OpenApiResource())
     app.add_route("/healthz", health.AliveResource())

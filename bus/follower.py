@@ -9,7 +9,7 @@ message.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,7 +20,7 @@ from bus.reorder import Gap, ReorderBuffer
 from bus.replay import parse_replay_reply
 from bus.replay_client import ANSWER_SECONDS, ReplayClient
 from bus.subscriber import events_socket, replay_socket, unanswered
-from bus.wire import Message
+from bus.wire import Kind, Message
 from mist.errors import WireError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -50,8 +50,9 @@ class Follower:
         self._paths = paths
         self._output = output
         self._reorder = ReorderBuffer(settings.bus.subscriber_queue)
-        self._events = events_socket(context, paths, settings)
-        self._events.subscribe(topic)  # before the first replay, so that nothing falls between
+        self.events = events_socket(context, paths, settings)
+        """The socket that is subscribed to the topic."""
+        self.events.subscribe(topic)  # before the first replay, so that nothing falls between
         self._replay = ReplayClient(topic, settings.streams.reconcile_seconds)
         self._replay_socket = replay_socket(context, paths)
         self._unsent = False
@@ -70,7 +71,7 @@ class Follower:
 
     def close(self) -> None:
         """End the subscription and thereby the demand."""
-        self._events.close()
+        self.events.close()
         self._replay_socket.close()
 
     @property
@@ -102,7 +103,7 @@ class Follower:
 
     def watch(self, poller: zmq.Poller) -> float:
         """Let a poller wait for messages; return the time at which ``take`` is due without any."""
-        poller.register(self._events, zmq.POLLIN)
+        poller.register(self.events, zmq.POLLIN)
         wanted = zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN
         poller.register(self._replay_socket, wanted)
         return min(self._next_steps(), default=float("inf"))
@@ -147,7 +148,7 @@ class Follower:
         found: list[Item] = []
         for taken in range(_BATCH):
             try:
-                frames = self._events.recv_multipart(zmq.NOBLOCK)
+                frames = self.events.recv_multipart(zmq.NOBLOCK)
                 message = wire.parse(frames)
             except zmq.Again:
                 return found, not taken
@@ -157,9 +158,19 @@ class Follower:
                 continue
             # A subscription is a prefix, so it may match other topics.
             if message.topic == self.topic:
-                self._replay.hear(time.monotonic())
-                found += self._reorder.feed(message)
+                found += self._take_live(message)
         return found, False
+
+    def _take_live(self, message: Message) -> Iterable[Item]:
+        header = message.header
+        if header.kind is Kind.POSITION:
+            known = self._reorder.position
+            # Before the first answer, everything is missing, and was asked for.
+            if known.epoch and (header.epoch, header.seq) > known:
+                self._replay.hurry()
+            return ()
+        self._replay.hear(time.monotonic())
+        return self._reorder.feed(message)
 
     def _replayed(self, drained: bool) -> list[Item]:
         try:

@@ -78,6 +78,14 @@ class ReplayClient:
         """Record a live message, which shows that the topic is not quiet."""
         self._quiet_since = now
 
+    def hurry(self) -> None:
+        """Let the next request be due now, because the broker has more than the caller.
+
+        A request that waits for its answer may have been lost with an earlier broker.
+        """
+        self.withdraw()
+        self._quiet_since = -math.inf
+
     def take(self, snapshot: Snapshot, now: float) -> bool:
         """Record a snapshot.  Return True if it answers a request of this client."""
         if snapshot.number not in self._unanswered:

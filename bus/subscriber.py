@@ -57,6 +57,7 @@ def replay_socket(
     socket.rcvhwm = _ANSWERS
     # Before connect(), because the option applies to later connections only.
     socket.immediate = immediate
+    socket.reconnect_ivl = _RECONNECT_MS
     socket.connect(paths.endpoint("replay"))
     return socket
 

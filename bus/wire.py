@@ -60,6 +60,8 @@ class Kind(IntEnum):
     """One ``status`` message for clients that come from now on; to the others it is no news."""
     SKIPPED = 9
     """One ``skipped`` message: lines before this place are gone."""
+    POSITION = 10
+    """No body, not numbered: the topic's last number, which the broker tells new subscribers."""
 
 
 # The kinds that show the state of a topic's source, of which the newest is kept.

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
 
+from api.http.openapi.shapes import Application
 from cli import app_fields, terminal
 from cli.adopt import adopt
 from cli.app_remove import remove
-from cli.remote.choice import chosen_service, remotely
-from cli.state import note_change, opened_store
-from mist import validation
-from mist.apps import management
-from mist.apps.management import AppChanges, NewApp
-from mist.errors import Conflict, NotFound, UsageError
-from mist.settings import load_settings
-from mist.store import App, Right
+from cli.apps import opened_apps
+from cli.remote.choice import remotely
+from mist.apps.management import AppChanges, NewApp, PublicApp
+from mist.errors import Conflict, UsageError
+from mist.store import Right
 from mist.store.records import RIGHTS
 
 _T = TypeVar("_T")
+
+_HEADINGS: Final = ("ID", "NAME", "CONTAINER", "REPOSITORY", "SINCE")
 
 
 @click.group("app")
@@ -42,14 +42,8 @@ def add(name: str, **given: Any) -> None:
     """Add an application: a running container to watch, or a repository to deploy."""
     # The same type that HTTP uses, so both have the same defaults and checks.
     new = _converted({"name": name, **app_fields.fields(given)}, NewApp)
-    if (service := chosen_service()) is not None:
-        from cli.remote import apps  # noqa: PLC0415 - as for every command from afar
-
-        apps.add(service, new)
-        return
-    with opened_store() as store:
-        app = management.add(store, new, load_settings().deployments)
-        note_change(store)
+    with opened_apps() as apps:
+        app = apps.add(new)
     terminal.say(f"Added {app.name}, id {app.id}, container {app.container}.")
 
 
@@ -65,6 +59,7 @@ def add(name: str, **given: Any) -> None:
     type=click.Choice(app_fields.CLEARABLE),
     help="Field to reset to its default; repeatable.",
 )
+@remotely
 def edit(
     app: str,
     name: str | None,
@@ -90,11 +85,10 @@ def edit(
         changes[key] = None
     if not changes:
         raise UsageError("nothing to change; `mist app edit --help` lists the options")
-    with opened_store() as store:
-        found = management.find_app(store, app)
-        limits = load_settings().deployments
-        after = management.edit(store, found.id, _converted(changes, AppChanges), limits)
-        note_change(store)
+    wanted = _converted(changes, AppChanges)
+    with opened_apps() as apps:
+        found = apps.find(app)
+        after = apps.edit(found, wanted)
     terminal.say(f"Changed {after.name}: {', '.join(sorted(changes))}.")
     if after.container != found.container:
         terminal.say(f"The container {found.container} is left as it is.")
@@ -105,14 +99,15 @@ def edit(
 @command.command("show")
 @click.argument("app")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@remotely
 def show_one(app: str, as_json: bool) -> None:
     """Show every field of APP (a name or an id); of variables only the names."""
-    with opened_store() as store:
-        public = management.public(management.find_app(store, app))
+    with opened_apps() as apps:
+        found = apps.find(app)
     if as_json:
-        terminal.write_json(public)
+        terminal.write_json(found)
         return
-    for field, value in public.items():
+    for field, value in msgspec.to_builtins(found).items():
         if value not in (None, "", [], {}):
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             terminal.say(f"{field + ':':<16}{text}")
@@ -122,27 +117,26 @@ def show_one(app: str, as_json: bool) -> None:
 @click.argument("app")
 @click.option("--rotate", is_flag=True, help="Replace the secret that it has.")
 @click.option("--off", is_flag=True, help="Turn the webhook off.")
+@remotely
 def hook(app: str, rotate: bool, off: bool) -> None:
     """Turn on the webhook of APP (a name or an id), and print its secret once.
 
     A push to the application's branch then deploys it. GitHub, GitLab, Gitea and Forgejo
     are recognised.
     """
-    with opened_store() as store:
-        found = management.find_app(store, app)
+    with opened_apps() as apps:
+        found = apps.find(app)
         if off:
-            store.apps.set_hook_secret(found.id, None)
-            note_change(store)
+            apps.end_hook(found)
             terminal.say(f"The webhook of {found.name} is off.")
             return
-        if found.hook_secret is not None and not rotate:
+        if found.hook and not rotate:
             raise Conflict(
                 f"{found.name} has a webhook, whose secret is not shown again; "
                 f"`mist app hook {found.name} --rotate` replaces it"
             )
-        secret = management.new_hook(store, found)
-        note_change(store)
-    terminal.say(f"URL:    https://YOUR-HOST{management.hook_path(found)}")
+        url, secret = apps.new_hook(found)
+    terminal.say(f"URL:    {url}")
     terminal.say(f"Secret: {secret}")
     terminal.say("Enter both at the Git provider, with content type JSON and push events.")
 
@@ -152,21 +146,13 @@ def hook(app: str, rotate: bool, off: bool) -> None:
 @remotely
 def show(as_json: bool) -> None:
     """List the applications."""
-    if (service := chosen_service()) is not None:
-        from cli.remote import apps as remote_apps  # noqa: PLC0415
-
-        remote_apps.show(service, as_json)
-        return
-    with opened_store() as store:
-        apps = store.apps.all()
+    with opened_apps() as apps:
+        found = apps.all()
     if as_json:
-        terminal.write_json([management.public(each) for each in apps])
+        terminal.write_json(found)
         return
-    rows = [
-        (str(each.id), each.name, each.container, _repository(each), each.created_at[:10])
-        for each in apps
-    ]
-    terminal.show_table(("ID", "NAME", "CONTAINER", "REPOSITORY", "SINCE"), rows)
+    rows = list(map(_row, found))
+    terminal.show_table(rows[0] if rows else _HEADINGS, [row.values() for row in rows])
 
 
 @command.command()
@@ -179,20 +165,9 @@ def grant(app: str, email: str, right: Right) -> None:
 
     A new grant takes the place of an earlier one.
     """
-    if (service := chosen_service()) is not None:
-        from cli.remote import apps  # noqa: PLC0415
-
-        apps.grant(service, app, email, right)
-        return
-    with opened_store() as store:
-        found, user = management.find_app(store, app), management.find_user(store, email)
-        store.apps.grant(found.id, user.id, right)
-        note_change(store)
-        stronger = store.apps.right(found.id, user) != right
-    may = "see and deploy" if right == "deployer" else "see"
-    terminal.say(f"{user.email} may now {may} {found.name}.")
-    if stronger:
-        terminal.say(f"{user.email} may also deploy it, as an admin or a member of its project.")
+    with opened_apps() as apps:
+        said = apps.grant(apps.find(app), email, right)
+    terminal.say(f"{said}.")
 
 
 @command.command()
@@ -201,26 +176,22 @@ def grant(app: str, email: str, right: Right) -> None:
 @remotely
 def revoke(app: str, email: str) -> None:
     """Withdraw what `grant` gave EMAIL; open streams of APP end within a minute."""
-    if (service := chosen_service()) is not None:
-        from cli.remote import apps  # noqa: PLC0415
-
-        apps.revoke(service, app, email)
-        return
-    with opened_store() as store:
-        found, user = management.find_app(store, app), management.find_user(store, email)
-        if not store.apps.revoke(found.id, user.id):
-            raise NotFound(f"{user.email} has no grant for {found.name}")
-        note_change(store)
-        remaining = store.apps.permitted({(found.id, user.id)})
-    terminal.say(f"Withdrew the grant of {user.email} for {found.name}.")
-    if remaining:
-        terminal.say(f"{user.email} may still see it, as an admin or a member of its project.")
+    with opened_apps() as apps:
+        said = apps.revoke(apps.find(app), email)
+    terminal.say(f"{said}.")
 
 
-def _repository(app: App) -> str:
-    if app.git_url is None:
-        return ""
-    url = validation.public_git_url(app.git_url)
+def _row(app: PublicApp) -> dict[str, str]:
+    """Return the cells of a table by their headings; from afar with the right of the token."""
+    texts = (str(app.id), app.name, app.container, _repository(app), app.created_at[:10])
+    cells = dict(zip(_HEADINGS, texts, strict=True))
+    if isinstance(app, Application):
+        cells["RIGHT"] = app.right or ""
+    return cells
+
+
+def _repository(app: PublicApp) -> str:
+    url = app.git_url or ""
     return f"{url} ({app.branch})" if app.branch else url
 
 

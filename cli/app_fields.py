@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from mist import validation
+from mist.apps import options as app_options
 from mist.errors import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -67,6 +68,9 @@ def options(function: _F) -> _F:
 def fields(given: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the API that the options stand for; those not given are left out."""
     found = dict(given)
+    for name in ("cpus", "build_cpus"):
+        if found[name] is not None:
+            app_options.cpus(found[name])  # here, because JSON has neither nan nor inf
     env = variables(found.pop("variables"), found.pop("env_files"), found.pop("env_stdin"))
     labels = _pairs(found.pop("labels"))
     build = {name: found.pop(f"build_{name}") for name in ("memory", "cpus")}

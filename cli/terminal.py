@@ -124,12 +124,3 @@ def note(text: str) -> None:
     """Print a message about the stream on standard error."""
     flush()
     print(visible(text), file=sys.stderr, flush=True)
-
-
-def human(number: float) -> str:
-    """Format a number of bytes with at most four digits: ``4.0 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.1f} {unit}" if unit != "B" else f"{number:.0f} B"
-        number /= 1024
-    return f"{number:.1f} TiB"

@@ -22,13 +22,13 @@ from bus.follower import Follower, Item
 from bus.wire import Kind, Message
 from cli import terminal
 from cli.remote.choice import chosen_service, remotely
-from cli.terminal import human
 from cli.top_containers import Containers
 from mist import messages
 from mist.errors import BusError
 from mist.messages import Docker, MetricsSample, Space
 from mist.paths import resolve_paths
 from mist.settings import MetricsSettings, load_settings
+from mist.sizes import human
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 

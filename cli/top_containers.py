@@ -12,9 +12,9 @@ from rich.text import Text
 
 from bus.follower import Item
 from bus.wire import Kind, Message
-from cli.terminal import human
 from mist import messages
 from mist.messages import Figures, HostContainer
+from mist.sizes import human
 from mist.visible import visible
 
 _STYLES: Final = {"healthy": "green", "unhealthy": "red", "starting": "yellow"}

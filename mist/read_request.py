@@ -52,6 +52,8 @@ class ReadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     format: Format = "ndjson"
     timestamps: bool = False
     gzip: bool = False
+    adopts: bool = False
+    """Describe the application's container (``mist/adoptable.py``) instead of reading its log."""
 
 
 class Head(msgspec.Struct, frozen=True):

@@ -93,6 +93,7 @@ class BusSettings(Section, frozen=True):
     unsent_bytes: Bytes = 50_331_648  # queued for all subscribers
     replay_queue: Count = 8
     replay_bytes: Bytes = 33_554_432  # queued answers for all subscribers
+    memory_bytes: Bytes = 536_870_912  # of the broker, which is restarted if it needs more
     connections: Count = 128  # of subscribers, to ``events`` and to ``replay``
     subscriptions: Count = 10_000  # per connection: one for each client of a worker
     resend_bytes: Bytes = 4_194_304  # kept for a broker that restarts

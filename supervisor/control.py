@@ -21,6 +21,7 @@ from mist.errors import BusError
 from mist.health import Health
 from mist.paths import Paths
 from mist.process import for_this_user_alone
+from mist.status import ServiceStatus, StatusRow
 from supervisor.child import Child
 from supervisor.states import State
 from supervisor.watch import MISSED_SECONDS, Watch
@@ -29,31 +30,6 @@ from supervisor.watch import MISSED_SECONDS, Watch
 _REQUEST_BYTES: Final = 256
 
 Context = zmq.Context[zmq.Socket[bytes]]
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One line of ``mist status``."""
-
-    process: str
-    pid: int | None
-    """None without a process."""
-    state: str
-    since: str
-    """The time of the last change of state (RFC 3339)."""
-    restarts: int
-    why: str
-    silent: float | None = None
-    """The seconds since its loop last turned; None if the process does not report that."""
-
-
-class Status(msgspec.Struct, frozen=True):
-    """The answer to ``status``."""
-
-    version: str
-    pid: int
-    state: str
-    since: str
-    processes: list[Row]
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -72,7 +48,7 @@ class ControlProblem(msgspec.Struct, frozen=True):
 class Control:
     """The supervisor's end of the control socket."""
 
-    def __init__(self, context: Context, paths: Paths, status: Callable[[], Status]) -> None:
+    def __init__(self, context: Context, paths: Paths, status: Callable[[], ServiceStatus]) -> None:
         self._status = status
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
@@ -93,7 +69,7 @@ class Control:
             # A ROUTER never blocks; it drops what the client does not take (zmq_socket(3)).
             self.socket.send_multipart([*envelope, msgspec.json.encode(self._reply(request))])
 
-    def _reply(self, request: bytes) -> Status | Hello | ControlProblem:
+    def _reply(self, request: bytes) -> ServiceStatus | Hello | ControlProblem:
         if request == b"status":
             return self._status()
         if request == b"hello":
@@ -101,17 +77,17 @@ class Control:
         return ControlProblem("unknown request; the supervisor answers hello and status")
 
 
-def rows(children: Iterable[Child], now: float, watch: Watch) -> list[Row]:
+def rows(children: Iterable[Child], now: float, watch: Watch) -> list[StatusRow]:
     """Return the rows for ``children``; ``now`` is the time of the children's clock."""
     return [_row(child, now, watch) for child in children]
 
 
-def _row(child: Child, now: float, watch: Watch) -> Row:
+def _row(child: Child, now: float, watch: Watch) -> StatusRow:
     silence = watch.silence(child)
     why = child.why
     if silence > MISSED_SECONDS:
         why = f"has not responded for {silence:.0f} s; {why}"
-    return Row(
+    return StatusRow(
         child.spec.name,
         child.pid,
         str(child.state),
@@ -149,7 +125,7 @@ def _figures(children: Collection[Child]) -> tuple[dict[str, dict[str, int]], di
     return processes, restarts
 
 
-def ask_status(context: Context, paths: Paths, timeout: float = 3.0) -> Status:
+def ask_status(context: Context, paths: Paths, timeout: float = 3.0) -> ServiceStatus:
     """Return the status of the supervisor of ``paths``.
 
     Raise BusError if no supervisor answers within ``timeout`` seconds.
@@ -161,7 +137,7 @@ def ask_status(context: Context, paths: Paths, timeout: float = 3.0) -> Status:
         socket.connect(endpoint)
         try:
             socket.send(b"status")
-            return msgspec.json.decode(socket.recv(), type=Status)
+            return msgspec.json.decode(socket.recv(), type=ServiceStatus)
         except (zmq.Again, msgspec.DecodeError):
             text = (
                 f"no supervisor answers on {endpoint}; start it with `mist up`, "

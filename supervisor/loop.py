@@ -18,11 +18,12 @@ from mist import clock, health, process
 from mist.notify import Notifier
 from mist.paths import Paths
 from mist.settings import Settings
+from mist.status import ServiceStatus
 from mist.store import Store
 from supervisor import specs
 from supervisor.adoption import Strays
 from supervisor.broker_link import BrokerLink
-from supervisor.control import Control, Status, health_of, rows
+from supervisor.control import Control, health_of, rows
 from supervisor.demand import wanted_apps
 from supervisor.fencing import FencingTokens
 from supervisor.notices import Notices
@@ -60,7 +61,7 @@ class Loop:
         self._link = BrokerLink()
         self._notices = Notices(store.apps, store.installation)
         tokens = FencingTokens(paths.fencing)
-        self._readers = Readers(settings, paths.readers, store.apps.containers)
+        self._readers = Readers(settings, paths.readers, store.apps.containers, self._status)
         self._spawner = Spawner(
             settings, paths, self._link, self._notices, tokens, web, self._readers
         )
@@ -246,11 +247,11 @@ class Loop:
         self._notifier.status(f"{running} of {len(children)} processes run")
         self._notifier.watchdog()
 
-    def _status(self) -> Status:
+    def _status(self) -> ServiceStatus:
         children = self._supervisor.children.values()
         state = "stopping" if self._supervisor.stopping else "running"
         now = time.monotonic()
-        return Status(
+        return ServiceStatus(
             mist.__version__,
             os.getpid(),
             state,

@@ -1,8 +1,10 @@
 """Start a reader for each request of the web tier for older lines, within bounds.
 
-The web tier can ask for nothing else here: a request names an application of the store, or
-a container, and a range of its log.  It comes as one datagram with one end of a pair of
-stream sockets (``mist/read_request.py``), so the supervisor never waits for the web tier.
+A request names an application of the store, or a container, and a range of its log, or
+asks for a description of the application's container.  It comes as one datagram with one
+end of a pair of stream sockets (``mist/read_request.py``), so the supervisor never waits
+for the web tier.  Besides, the web tier can only ask for the table of processes
+(``mist/status.py``).
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from typing import Final
 import msgspec
 import structlog
 
+from mist.descriptors import receive_descriptors, send_descriptors
 from mist.errors import BusError, StoreError
 from mist.process import for_this_user_alone
 from mist.read_request import ReadRequest, refusal
 from mist.settings import Settings
+from mist.status import STATUS_REQUEST, ServiceStatus
 from supervisor import specs
 from supervisor.child import Child
 from supervisor.states import State
@@ -49,12 +53,14 @@ class Readers:
         settings: Settings,
         path: Path,
         containers: Callable[[Collection[int]], dict[int, str]],
+        status: Callable[[], ServiceStatus],
     ) -> None:
         self.assigned: tuple[ReadRequest, socket.socket] | tuple[()] = ()
         """The request and the connection of the reader that is being started."""
         self._settings = settings
         self._path = path
         self._containers = containers
+        self._status = status
         self._numbers = itertools.count(1)
         self._users: dict[int, str] = {}  # by the number of the reader
         self._socket = _bound(path)
@@ -64,9 +70,12 @@ class Readers:
         return self._socket.fileno()
 
     def take(self, supervisor: Supervisor) -> None:
-        """Start a reader for each request that has arrived, or refuse it."""
+        """Answer each request that has arrived, or start a reader for it."""
         for data, connection in itertools.islice(self._arrived(), _ROUND):
             with connection:
+                if data == STATUS_REQUEST:
+                    _send_status(self._status(), connection)
+                    continue
                 answer = self._handle(data, connection, supervisor)
                 if answer:
                     # An empty socket has room for it; any other is not a request's.
@@ -92,9 +101,7 @@ class Readers:
     def _arrived(self) -> Iterator[tuple[bytes, socket.socket]]:
         with suppress(BlockingIOError):
             while True:
-                data, descriptors, _, _ = socket.recv_fds(
-                    self._socket, _REQUEST_BYTES, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                data, descriptors = receive_descriptors(self._socket, _REQUEST_BYTES, 1)
                 for connection in map(_stream_socket, descriptors):
                     if connection is not None:
                         yield data, connection
@@ -172,6 +179,15 @@ def _running(supervisor: Supervisor) -> list[Child]:
         for child in supervisor.children.values()
         if child.spec.kind == "reader" and child.state is State.RUNNING
     ]
+
+
+def _send_status(status: ServiceStatus, connection: socket.socket) -> None:
+    """Send the table in memory of its own, which has room for it whatever its length."""
+    # No memory or no descriptors: the web tier sees the connection end without an answer.
+    with suppress(OSError), open(os.memfd_create("status"), "wb") as memory:
+        memory.write(msgspec.json.encode(status))
+        memory.flush()
+        send_descriptors(connection, b"\n", [memory.fileno()])
 
 
 def _stream_socket(descriptor: int) -> socket.socket | None:

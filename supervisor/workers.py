@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import context, reduction
 from typing import Final
 
+from mist.descriptors import send_descriptors
 from mist.heartbeat import Heartbeats
 from supervisor import adoption
 from supervisor.forkserver import ANSWER, MAX_DESCRIPTORS, Descriptor, Request
@@ -187,7 +188,7 @@ class ForkServer:
 
     def _send(self, channel: socket.socket, data: bytes, descriptors: list[int]) -> None:
         try:
-            socket.send_fds(channel, [data], descriptors, socket.MSG_DONTWAIT)
+            send_descriptors(channel, data, descriptors)
         except (BrokenPipeError, ConnectionResetError):
             self._disconnect()
             raise _ended() from None

@@ -31,6 +31,7 @@ __all__ = [
     "every_session",
     "require_admin",
     "require_app",
+    "require_right",
     "require_unlimited",
     "services",
     "still_permitted",
@@ -181,7 +182,15 @@ def require_unlimited(req: falcon.Request) -> Identity:
 def require_app(
     req: falcon.Request, identity: Identity, app_id: int | None, right: Right = "viewer"
 ) -> App:
-    """Return the application if ``identity`` has this right to it.
+    """Return the application if ``identity`` has at least this right to it."""
+    app, _ = require_right(req, identity, app_id, right)
+    return app
+
+
+def require_right(
+    req: falcon.Request, identity: Identity, app_id: int | None, right: Right = "viewer"
+) -> tuple[App, Right]:
+    """Return the application, and the right of ``identity``, if it is at least this one.
 
     Only an admin learns that an application does not exist; other users get the same
     answer as for an application that is not theirs.
@@ -189,8 +198,8 @@ def require_app(
     store = services(req).store
     app = store.apps.get(app_id) if app_id is not None else None
     granted = None if app is None else store.apps.right(app.id, identity)
-    if app is not None and covers(granted, right):
-        return app
+    if app is not None and granted is not None and covers(granted, right):
+        return app, granted
     if app is not None and granted is not None:
         raise falcon.HTTPForbidden(
             description=f"Permission denied: you are a {granted} of {app.name}, "

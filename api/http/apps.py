@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import falcon
+import msgspec
 
-from api.http.access import authenticate, check_origin, require_admin, require_app, services
+from api.http.access import (
+    authenticate,
+    check_origin,
+    require_admin,
+    require_app,
+    require_right,
+    services,
+)
 from api.http.bodies import read
 from api.http.envelope import reply
 from mist.apps import management
@@ -36,9 +44,7 @@ class AppResource:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Show one application."""
-        identity = authenticate(req)
-        app = require_app(req, identity, parse_id(app_id))
-        right = services(req).store.apps.right(app.id, identity)
+        app, right = require_right(req, authenticate(req), parse_id(app_id))
         reply(resp, _shown(app, right))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
@@ -63,7 +69,7 @@ class AppResource:
 
 def _shown(app: App, right: Right | None = "deployer") -> dict[str, object]:
     """Return what a user with this right sees; an admin may deploy everything."""
-    return public(app) | {"right": right}
+    return msgspec.structs.asdict(public(app)) | {"right": right}
 
 
 def administered(req: falcon.Request, app_id: str) -> App:

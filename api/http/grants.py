@@ -8,6 +8,7 @@ from api.http import users
 from api.http.access import check_origin, require_admin, require_app, services
 from api.http.bodies import RequestBody, read
 from api.http.envelope import reply
+from mist.apps import management
 from mist.errors import NotFound
 from mist.ids import parse_id
 from mist.store import App, Right, User
@@ -39,16 +40,13 @@ class GrantResource:
         """Give the user a right to the application, in place of an earlier one."""
         check_origin(req)
         app, found = _pair(req, app_id, user)
-        services(req).store.apps.grant(app.id, found.id, read(req, GrantBody).right)
-        _reply(req, resp, app, found)
+        said = management.grant(services(req).store, app, found, read(req, GrantBody).right)
+        _reply(req, resp, app, found, said)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, app_id: str, user: str) -> None:
         """Withdraw the grant; open streams of the application end with it."""
         check_origin(req)
-        app, found = _pair(req, app_id, user)
-        if not services(req).store.apps.revoke(app.id, found.id):
-            raise _missing(app, found)
-        reply(resp, None, "Grant withdrawn")
+        reply(resp, None, management.revoke(services(req).store, *_pair(req, app_id, user)))
 
 
 def _pair(req: falcon.Request, app_id: str, user: str) -> tuple[App, User]:
@@ -56,13 +54,11 @@ def _pair(req: falcon.Request, app_id: str, user: str) -> tuple[App, User]:
     return app, users.find(services(req).store, user)
 
 
-def _reply(req: falcon.Request, resp: falcon.Response, app: App, user: User) -> None:
+def _reply(
+    req: falcon.Request, resp: falcon.Response, app: App, user: User, message: str = "OK"
+) -> None:
     for grant in services(req).store.apps.grants(app.id):
         if grant.user_id == user.id:
-            reply(resp, grant)
+            reply(resp, grant, message)
             return
-    raise _missing(app, user)
-
-
-def _missing(app: App, user: User) -> NotFound:
-    return NotFound(f"{user.email} has no grant for {app.name}")
+    raise NotFound(f"{user.email} has no grant for {app.name}")

@@ -63,13 +63,7 @@ def answer(
     with_ = services(req)
     wanted, download = _request(req, identity, target), _switch(req, "download")
     reading = ReaderAnswer(with_, wanted)
-    head = reading.head
-    if head.status != 200:
-        reading.close()
-        retry = {"Retry-After": str(head.retry_after)} if head.retry_after else None
-        raise falcon.HTTPError(
-            falcon.code_to_http_status(head.status), description=head.message, headers=retry
-        )
+    reading.require_success()
     resp.content_type = _TYPES[wanted.format]
     resp.set_header("Vary", "Accept-Encoding")
     resp.set_header("X-Accel-Buffering", "no")  # nginx passes lines on as they come

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
+import falcon
 import gevent
 import msgspec
 import structlog
@@ -46,10 +47,10 @@ class ReaderAnswer:
         self._unsent = services.settings.streams.unsent_bytes
         self._connection, theirs = socket.socketpair()
         try:
-            with theirs:
-                _ask(services, request, theirs)
-            self._file = self._connection.makefile("rb")
             with Timeout(self._limits.start_seconds, BusError(_NO_ANSWER)):
+                with theirs:
+                    ask_supervisor(services, msgspec.json.encode(request), theirs)
+                self._file = self._connection.makefile("rb")
                 frame = self._frame()
         except BaseException:
             self._connection.close()
@@ -58,6 +59,29 @@ class ReaderAnswer:
             self.close()
             raise BusError(_NO_ANSWER)
         self.head = msgspec.json.decode(frame, type=Head)
+
+    def require_success(self) -> None:
+        """Raise the HTTP error with which the reader refuses, if it does."""
+        head = self.head
+        if head.status != 200:
+            self.close()
+            retry = {"Retry-After": str(head.retry_after)} if head.retry_after else None
+            raise falcon.HTTPError(
+                falcon.code_to_http_status(head.status), description=head.message, headers=retry
+            )
+
+    def whole(self) -> bytes:
+        """Return the body of a short answer."""
+        frames = []
+        try:
+            with Timeout(self._limits.start_seconds, BusError(_NO_ANSWER)):
+                while frame := self._frame():
+                    frames.append(frame)
+        finally:
+            self.close()
+        if frame is None:
+            raise BusError(_NO_ANSWER)
+        return b"".join(frames)
 
     def close(self) -> None:
         """End the reader."""
@@ -139,16 +163,17 @@ def _leaves(client: Any, seconds: float) -> bool:
     return False
 
 
-def _ask(services: Services, request: ReadRequest, theirs: socket.socket) -> None:
-    path = str(services.paths.readers)
-    data = msgspec.json.encode(request)
+def ask_supervisor(services: Services, request: bytes, theirs: socket.socket) -> None:
+    """Send the supervisor a request, with the end of a connection for the answer."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.connect(path)
-            with Timeout(services.settings.reader.start_seconds, BusError(_NO_ANSWER)):
-                socket.send_fds(sender, [data], [theirs.fileno()])
+            sender.connect(str(services.paths.readers))
+            socket.send_fds(sender, [request], [theirs.fileno()])
     except OSError as error:
-        raise BusError(f"the supervisor does not take requests: {error.strerror}") from None
+        raise BusError(
+            f"the supervisor does not take requests ({error.strerror}); start the service on its "
+            "machine, or see its log there"
+        ) from None
 
 
 def _broken_off() -> OSError:

@@ -22,6 +22,7 @@ from bus import wire
 from bus.replay import Snapshot, parse_replay_reply
 from bus.replay_client import ANSWER_SECONDS, ReplayClient
 from bus.subscriber import ask_replay, replay_socket
+from bus.wire import Kind, Message
 from mist.errors import BusError, WireError
 from mist.paths import Paths
 from mist.settings import Settings
@@ -41,6 +42,9 @@ _REST_SECONDS: Final = 0.001
 
 # With this many bytes at once, writes are large already and need not be coalesced.
 _LARGE_BYTES: Final = 8_192
+
+# The broker is away, or this socket is not connected to it again while the other one is.
+_AGAIN_SECONDS: Final = 0.05
 
 # No collector publishes this topic, so the answer is short.
 _PROBE_TOPIC: Final = b"probe/"
@@ -62,6 +66,7 @@ class Hub:
         self._replay = replay_socket(self._context, paths)
         self._listeners: dict[bytes, Listener] = {}
         self._replays: dict[bytes, ReplayClient] = {}
+        self._unasked: set[bytes] = set()
 
     def start(self) -> None:
         """Start reading the bus."""
@@ -133,7 +138,9 @@ class Hub:
             log.warning("bus_message_dropped", reason=str(error))
             return None
         listener = self._listeners.get(message.topic)
-        if listener is not None:  # None: the last client left while the message was in transit
+        if message.header.kind is Kind.POSITION:
+            self._compare(message, listener)
+        elif listener is not None:  # None: the last client left with the message in transit
             knew = listener.missing
             try:
                 listener.feed(message)
@@ -142,6 +149,14 @@ class Hub:
             if listener.missing and not knew:
                 self._ask(message.topic, listener)
         return listener
+
+    def _compare(self, message: Message, listener: Listener | None) -> None:
+        """Ask for what a listener lacks up to the position that the broker tells."""
+        if listener is None or not (known := listener.position) or not known.epoch:
+            return  # a new listener lacks everything, and has asked
+        if (message.header.epoch, message.header.seq) > known:
+            self._replays[message.topic].hurry()
+            self._ask(message.topic, listener)
 
     def _read_replays(self) -> None:
         while True:
@@ -188,4 +203,15 @@ class Hub:
         try:
             self._replay.send_multipart(replay.ask(now, listener.position), zmq.NOBLOCK)
         except zmq.Again:
-            replay.withdraw()  # the broker is away; ask again in the next turn
+            replay.withdraw()
+            if not self._unasked:
+                gevent.spawn_later(_AGAIN_SECONDS, self._ask_again)
+            self._unasked.add(topic)
+
+    def _ask_again(self) -> None:
+        """Ask for the topics whose requests could not be sent."""
+        topics, self._unasked = self._unasked, set()
+        for topic in topics:
+            listener = self._listeners.get(topic)
+            if listener is not None:
+                self._ask(topic, listener)

@@ -112,6 +112,8 @@ class Broker:
         if self._fanout.socket in ready:
             for change in self._fanout.changes():
                 self._report(SubscriptionChanged(change.subscribed, change.prefix))
+                if change.subscribed:
+                    self._tell_position(change.prefix)
         if self._ingest in ready:
             self._forward()
         if waiting or self._replays.socket in ready:
@@ -162,6 +164,15 @@ class Broker:
             # Remember, then forward: a replay that follows must include the message.
             if accept(topic, frames[1], header, body):
                 send(frames)
+
+    def _tell_position(self, topic: bytes) -> None:
+        """Tell the subscribers of a topic its last number."""
+        # One that has come back to a new broker may have missed what collectors resent before,
+        # and would notice only at the next message, perhaps after the broker has dropped it.
+        buffer = self.buffers.get(topic)
+        if buffer is not None and buffer.seq:
+            header = Header(Kind.POSITION, buffer.epoch, buffer.term, buffer.seq)
+            self._fanout.send([topic, wire.pack(header), b""])
 
     def _refused(self, error: WireError) -> None:
         self._complaints.note(socket="replay", reason=str(error))

@@ -18,14 +18,15 @@ import msgspec
 from bus import topics
 from bus.subscriber import ask_replay
 from cli import terminal
-from cli.terminal import human
 from mist import addresses, clock
 from mist.accounts import secret
 from mist.errors import BusError, MistError, UsageError
 from mist.paths import Paths, out_of_reach, tampering
 from mist.settings import Settings
+from mist.sizes import human
+from mist.status import StatusRow
 from mist.store import open_store
-from supervisor.control import Row, ask_status
+from supervisor.control import ask_status
 from supervisor.watch import MISSED_SECONDS
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -224,7 +225,7 @@ def check_processes(_settings: Settings, paths: Paths) -> Iterator[Finding]:
     yield from troubles
 
 
-def _trouble(row: Row) -> Finding | None:
+def _trouble(row: StatusRow) -> Finding | None:
     """Return a finding about a process that does not run, or was replaced a short time ago."""
     if row.silent is not None and row.silent > MISSED_SECONDS:
         text = f"{row.process} has not responded for {row.silent:.0f} s"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 import requests
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from cli import terminal
+import mist
+from cli.remote.address import authorities, checked
 from mist.errors import Exit, MistError, NotFound, UsageError
 from mist.ids import parse_id
 
@@ -22,14 +22,20 @@ _SECONDS: Final = 30.0
 # A line has at most 1 MiB, and JSON may write each byte as six.
 _MESSAGE_BYTES: Final = 8 * 1024 * 1024
 _CHUNK_BYTES: Final = 65_536
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _STATUSES: Final = {
     400: Exit.USAGE,
     401: Exit.NO_PERMISSION,
     403: Exit.NO_PERMISSION,
-    404: Exit.USAGE,
     409: Exit.USAGE,
+    413: Exit.USAGE,
 }
+# Where there is no route, or no method, or another shape of answer than this command expects.
+_VERSIONS: Final = (
+    "check the address; if it is right, another version of Mist answers than this command's "
+    f"({mist.__version__}), so use the same on both machines"
+)
+
+_T = TypeVar("_T")
 
 
 class RemoteError(MistError):
@@ -42,6 +48,10 @@ class RemoteError(MistError):
 
 class Unreachable(RemoteError):
     """No connection; a later attempt may succeed."""
+
+
+class Missing(RemoteError):
+    """The service does not know what the request names."""
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -59,20 +69,36 @@ class RemoteService:
     """A service; certificates are checked against the system's CAs, or SSL_CERT_FILE."""
 
     def __init__(self, url: str, token: str) -> None:
-        self.url = _checked(url)
+        self.url = checked(url)
         if not (token.isascii() and token.isprintable()) or " " in token:
             raise UsageError("the token has characters that no token has; copy it again")
         self._token = token
         self._session = requests.Session()
-        self._trusted = _authorities()
+        self._trusted = authorities()
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Return the ``data`` of the answer; raise RemoteError with the service's reason."""
+        return self.answer(method, path, body).data
+
+    def read(self, kind: type[_T], method: str, path: str, body: object = None) -> _T:
+        """Return the ``data`` of the answer as a ``kind``."""
+        return self.convert(self.call(method, path, body), kind)
+
+    def convert(self, data: object, kind: type[_T]) -> _T:
+        """Return data of the service as a ``kind``."""
+        try:
+            return msgspec.convert(data, kind)
+        except msgspec.ValidationError as error:
+            text = f"{self.url} answers otherwise than expected: {error}; {_VERSIONS}"
+            raise RemoteError(text) from None
+
+    def answer(self, method: str, path: str, body: object = None) -> Envelope:
+        """Return the answer; raise RemoteError with the service's reason."""
         try:
             answer = self._session.request(
                 method,
                 f"{self.url}{path}",
-                json=body,
+                json=msgspec.to_builtins(body),
                 auth=_Bearer(self._token),
                 timeout=_SECONDS,
                 verify=self._trusted,
@@ -86,7 +112,7 @@ class RemoteService:
             raise RemoteError(
                 f"{self.url} redirects to {answer.headers['Location'][:200]}; use that address"
             )
-        return self._data(answer.status_code, answer.content)
+        return self._envelope(answer.status_code, answer.content)
 
     def lines(self, path: str, **parameters: object) -> Iterator[bytes]:
         """Yield the records of a long answer (NDJSON); raise RemoteError as ``call`` does."""
@@ -103,7 +129,7 @@ class RemoteService:
                 stream=True,
             ) as answer:
                 if answer.status_code != requests.codes.ok:
-                    self._data(answer.status_code, answer.content)
+                    self._envelope(answer.status_code, answer.content)
                 yield from answer.iter_lines(_CHUNK_BYTES, delimiter=b"\n")
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
@@ -135,7 +161,7 @@ class RemoteService:
                 max_size=_MESSAGE_BYTES,
             )
         except InvalidStatus as refused:
-            self._data(refused.response.status_code, bytes(refused.response.body or b""))
+            self._envelope(refused.response.status_code, bytes(refused.response.body or b""))
             raise Unreachable(f"{self.url} does not answer as Mist does") from None
         except ssl.SSLError as error:
             raise self._untrusted(error) from None
@@ -144,10 +170,10 @@ class RemoteService:
         with stream:
             yield stream
 
-    def _data(self, status: int, body: bytes) -> Any:
-        """Return the data of a successful answer, or raise RemoteError."""
+    def _envelope(self, status: int, body: bytes) -> Envelope:
+        """Return a successful answer, or raise RemoteError."""
         try:
-            envelope = msgspec.json.decode(body, type=_Envelope)
+            envelope = msgspec.json.decode(body, type=Envelope)
         except (msgspec.DecodeError, UnicodeDecodeError):
             kind = Unreachable if status in {502, 503, 504} else RemoteError
             raise kind(
@@ -155,10 +181,15 @@ class RemoteService:
                 "address, and the proxy in front of Mist"
             ) from None
         if envelope.success and status < 400:
-            return envelope.data
+            return envelope
         if status in {429, 502, 503, 504}:
             raise Unreachable(f"{self.url}: {envelope.message}")
-        raise RemoteError(f"{self.url}: {envelope.message}", _STATUSES.get(status, Exit.FAILURE))
+        text = f"{self.url}: {envelope.message}"
+        if status == 405 or envelope.message.startswith("There is nothing at"):
+            raise RemoteError(f"{text}; {_VERSIONS}", Exit.USAGE)
+        if status == 404:
+            raise Missing(text, Exit.USAGE)
+        raise RemoteError(text, _STATUSES.get(status, Exit.FAILURE))
 
     def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(f"{self.url} cannot be reached: {_reason(error)}")
@@ -172,35 +203,12 @@ class RemoteService:
         )
 
 
-class _Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct):
     """The body of every answer of the API."""
 
     success: bool
     message: str
     data: Any = None
-
-
-def _checked(url: str) -> str:
-    """Return the address without a slash at its end, or raise UsageError."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host = ""
-    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query:
-        raise UsageError(f"{url[:200]!r} is not the address of a service such as https://mist.lan")
-    if parts.scheme == "http" and host not in _LOOPBACK:
-        terminal.note(f"mist: the token goes to {host} without encryption; use https://")
-    return url.rstrip("/")
-
-
-def _authorities() -> str | bool:
-    """Return where the certificates of trusted CAs are: what OpenSSL and so the streams use."""
-    named = os.environ.get("SSL_CERT_FILE")
-    if named and not os.path.isfile(named):
-        raise UsageError(f"SSL_CERT_FILE names {named!r}, which is not a file")
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile or paths.capath or True
 
 
 def _innermost(error: BaseException) -> BaseException:

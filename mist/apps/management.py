@@ -14,7 +14,7 @@ from mist.apps import options
 from mist.apps.options import BuildChanges
 from mist.errors import Conflict, NotFound, UsageError
 from mist.settings import DeploymentSettings
-from mist.store import App, ContainerOptions, EditedFields, Store, User
+from mist.store import App, BuildLimits, ContainerOptions, EditedFields, Right, Store, User
 from mist.store.apps import DEFAULT_RESTART
 
 _OPTIONS: Final = frozenset(ContainerOptions.__struct_fields__)
@@ -82,6 +82,32 @@ class AppChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build: BuildChanges | UnsetType | None = UNSET
 
 
+class PublicApp(msgspec.Struct, frozen=True):
+    """An application; of ``env`` only the names, because the values may be secret."""
+
+    id: int
+    name: str
+    container: str
+    git_url: str | None
+    branch: str | None
+    dockerfile: str
+    port: int | None
+    env: list[str]
+    restart_policy: str
+    project_id: int | None
+    created_at: str
+    volumes: tuple[str, ...]
+    labels: dict[str, str]
+    networks: tuple[str, ...]
+    memory: int | None
+    cpus: float | None
+    command: tuple[str, ...] | None
+    build: BuildLimits
+    hook: bool
+    removed_by: str | None
+    removal_problem: str
+
+
 def add(store: Store, new: NewApp, limits: DeploymentSettings = _STANDARD) -> App:
     """Add an application and return it; raise UsageError or Conflict with the reason."""
     given = {name: getattr(new, name) for name in new.__struct_fields__}
@@ -109,6 +135,26 @@ def edit(store: Store, app_id: int, changes: AppChanges, limits: DeploymentSetti
         _checked(given, _existing(store, app_id), limits)
         more["project_id"] = None if project is None else project_id(store, project)
     return store.apps.edit(app_id, lambda before: {**_checked(given, before, limits), **more})
+
+
+def grant(store: Store, app: App, user: User, right: Right) -> str:
+    """Give a user a right to an application; return what the user may do now."""
+    store.apps.grant(app.id, user.id, right)
+    may = "see and deploy" if right == "deployer" else "see"
+    said = f"{user.email} may now {may} {app.name}"
+    if store.apps.right(app.id, user) != right:
+        said += "; the user may also deploy it, as an admin or a member of its project"
+    return said
+
+
+def revoke(store: Store, app: App, user: User) -> str:
+    """Withdraw a grant, and return what remains; raise NotFound without a grant."""
+    if not store.apps.revoke(app.id, user.id):
+        raise NotFound(f"{user.email} has no grant for {app.name}")
+    said = f"Withdrew the grant of {user.email} for {app.name}"
+    if store.apps.permitted({(app.id, user.id)}):
+        said += "; the user may still see it, as an admin or a member of its project"
+    return said
 
 
 def new_hook(store: Store, app: App) -> str:
@@ -156,29 +202,34 @@ def find_user(store: Store, email: str) -> User:
     """Return the user with this email address, or raise NotFound."""
     user = store.users.by_email(email)
     if user is None:
-        raise NotFound(f"there is no user {email[:80]!r}; `mist user list` lists them")
+        raise no_user(email)
     return user
 
 
-def public(app: App) -> dict[str, object]:
-    """Return the fields that any viewer may read; of ``env`` only the names."""
-    return {
-        "id": app.id,
-        "name": app.name,
-        "container": app.container,
-        "git_url": app.git_url and validation.public_git_url(app.git_url),
-        "branch": app.branch,
-        "dockerfile": app.dockerfile,
-        "port": app.port,
-        "env": sorted(app.env),
-        "restart_policy": app.restart_policy,
-        "project_id": app.project_id,
-        "created_at": app.created_at,
-        **msgspec.to_builtins(app.options),
-        "hook": app.hook_secret is not None,
-        "removed_by": app.removed_by,
-        "removal_problem": app.removal_problem,
-    }
+def no_user(email: str) -> NotFound:
+    """Return the error for an address that no account has."""
+    return NotFound(f"there is no user {email[:80]!r}; `mist user list` lists them")
+
+
+def public(app: App) -> PublicApp:
+    """Return the fields that any viewer may read."""
+    return PublicApp(
+        id=app.id,
+        name=app.name,
+        container=app.container,
+        git_url=app.git_url and validation.public_git_url(app.git_url),
+        branch=app.branch,
+        dockerfile=app.dockerfile,
+        port=app.port,
+        env=sorted(app.env),
+        restart_policy=app.restart_policy,
+        project_id=app.project_id,
+        created_at=app.created_at,
+        **msgspec.structs.asdict(app.options),
+        hook=app.hook_secret is not None,
+        removed_by=app.removed_by,
+        removal_problem=app.removal_problem,
+    )
 
 
 def _checked(

@@ -12,8 +12,9 @@ import requests
 
 from tests.support.hooks import PROVIDERS, Request, delivery, push
 from tests.support.service.clients import Client
-from tests.support.service.deployments import SERVE, Repository, dockerfile, remove_deployed
+from tests.support.service.deployments import SERVE, dockerfile, remove_deployed
 from tests.support.service.engine import PrivateEngine
+from tests.support.service.repository_app import add_repository_app
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
@@ -46,8 +47,7 @@ class Shop:
     def __init__(self, service: Service, container: str, folder: Path, *steps: str) -> None:
         self.service = service
         self.name = container
-        self.repository = Repository(folder / "repo", {"Dockerfile": dockerfile(*steps)})
-        self.id = service.add_app(container, container, "--git", self.repository.url)
+        self.id, self.repository = add_repository_app(service, folder / "repo", container, *steps)
         self.headers = {"Cookie": service.login()}
 
     def ask(self, method: str, path: str = "", **body: Any) -> requests.Response:
@@ -133,9 +133,13 @@ def test_a_removal(
     logs = [service.paths.deployment_log(number) for number in (first, running)]
     assert all(path.exists() for path in logs)
     try:
-        unanswered = service.mist("app", "remove", shop.name, check=False)
+        # As from another machine; the next test removes one as on this machine.
+        token = service.mist("token", "add", "afar").stdout.strip()
+        remove = ("app", "remove", shop.name, "--url", service.url, "--token", token)
+        unanswered = service.mist(*remove, check=False)
         assert (unanswered.returncode, engine.state(container)) == (1, "running")
-        done = service.mist("app", "remove", shop.name, "--yes", timeout=90)
+        assert f"removes {shop.name}, its 3 deployments with" in unanswered.stdout
+        done = service.mist(*remove, "--yes", timeout=90)
         assert done.stdout == f"Removed {shop.name}.\n"
         assert log.wait_closed() == 4404
         assert log.messages[-1]["data"]["message"] == "The application was removed"
@@ -157,19 +161,14 @@ def test_a_removal(
 def test_a_container_of_others_is_left_alone(
     service: Service, container: str, engine: PrivateEngine, open_client: OpenClient
 ) -> None:
-    """An application that only watches a container goes without it, over HTTP at once."""
+    """An application that only watches a container goes without it."""
     engine.run(container, SERVE, stop_signal="SIGTERM")
     app = service.add_app(container, container)
     cookie = service.login()
     log = open_client(service.ws_url("container/logs", appId=app), cookie)
     log.wait_lines(1)
-    url = f"{service.url}/api/apps/{app}"
-    answer = requests.delete(url, headers={"Cookie": cookie}, timeout=30)
-    assert answer.status_code == 202, answer.text
+    done = service.mist("app", "remove", container, "--yes")
+    assert done.stdout == f"Removed {container}.\n"
     assert log.wait_closed() == 4404
     assert log.messages[-1]["data"]["message"] == "The application was removed"
-    wait_until(
-        lambda: requests.get(url, headers={"Cookie": cookie}, timeout=30).status_code == 404,
-        "the application to be gone",
-    )
     assert engine.state(container) == "running"

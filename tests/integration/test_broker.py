@@ -126,8 +126,11 @@ def broker(stack: ExitStack, paths: Paths) -> Running:
 
 
 def receive(socket: Socket) -> Message:
-    """Return the next message that a subscriber receives."""
-    return wire.parse(socket.recv_multipart())
+    """Return the next numbered message that a subscriber receives."""
+    while True:
+        message = wire.parse(socket.recv_multipart())
+        if message.header.kind is not Kind.POSITION:
+            return message
 
 
 def test_forwards_and_remembers(broker: Running) -> None:

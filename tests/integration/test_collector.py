@@ -329,6 +329,22 @@ def test_a_stream_that_falls_silent_is_resumed(
     assert_gapless(one)
 
 
+def test_streams_that_begin_later_than_the_engine_answers(
+    engine: PrivateEngine, container: str, collect: Collect, tmp_path: Path
+) -> None:
+    """Lines between the end of what was read and the beginning of the stream are not lost."""
+    engine.run(container, COUNT)
+    stand_in = MutableEngine(engine.socket, tmp_path / "d.sock")
+    stand_in.late = 0.2
+    one = collect(stand_in, silence_seconds=0.3)
+    for _ in range(2):
+        one.until(grown(one))
+        stand_in.mute()  # leads to a new stream
+    one.until(grown(one))
+    stand_in.close()
+    assert_gapless(one)
+
+
 def test_a_killed_collector_resumes(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:

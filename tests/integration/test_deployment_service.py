@@ -27,6 +27,7 @@ from tests.support.service.clients import ALL, Client
 from tests.support.service.deployments import SERVE, Repository, dockerfile, remove_deployed
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.programs import program
+from tests.support.service.repository_app import add_repository_app
 from tests.support.service.service import MIST, Service
 from tests.support.wait import wait_until
 
@@ -53,9 +54,8 @@ class Site:
 
     def app(self, container: str, *steps: str, run: str = SERVE) -> tuple[int, Repository]:
         """Return an application with its own repository, named after its container."""
-        files = {"Dockerfile": dockerfile(*steps, run=run)}
-        repository = Repository(self._folder / container, files)
-        return self.service.add_app(container, container, "--git", repository.url), repository
+        folder = self._folder / container
+        return add_repository_app(self.service, folder, container, *steps, run=run)
 
     def request(self, method: str, path: str, **body: object) -> dict[str, Any]:
         """Return the data of an answer to a request that succeeds."""

@@ -9,7 +9,9 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
+import psutil
 import pytest
 import zmq
 
@@ -17,7 +19,7 @@ from bus import wire
 from bus.subscriber import ask_replay, events_socket
 from bus.wire import Kind
 from mist.paths import Paths
-from mist.settings import Settings
+from mist.settings import BusSettings, Settings
 from tests.support import bus, floods
 from tests.support.bus import Rig
 from tests.support.service.programs import kill
@@ -151,3 +153,22 @@ def test_a_reader_loses_nothing_to_a_deaf_one(rig: Rig) -> None:
     assert seen == list(range(seen[0], seen[0] + len(seen)))
     assert len(seen) > 120
     dumb.close()
+
+
+def test_a_message_without_end() -> None:
+    """A message whose frames never end ends the broker, which then no longer takes memory."""
+    most = 100 * MIB
+    settings = Settings(bus=BusSettings(memory_bytes=most))
+    with (
+        bus.running(settings) as rig,
+        floods.endless_message(str(rig.paths.runtime / "replay")) as step,
+    ):
+        deadline, seen = time.monotonic() + bus.PATIENCE, 0
+        while rig.broker.is_alive():
+            assert time.monotonic() < deadline, "the broker goes on"
+            step()
+            with suppress(psutil.NoSuchProcess, AssertionError):  # it may end at any time
+                seen = max(seen, floods.memory(rig.broker))
+        assert seen < most + 50 * MIB
+        rig.start()
+        others_are_served(rig)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import psutil
 import pytest
 
 from mist.errors import Exit
+from tests.integration.conftest import MakeService
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.programs import program
 from tests.support.service.proxy import CuttingProxy
-from tests.support.service.service import MIST, Service, free_port
+from tests.support.service.service import ADMIN, MIST, Service, free_port
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.engine
@@ -32,7 +36,9 @@ class Afar:
         direct = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
         self.environment = ours | nothing | direct | {"MIST_URL": url, "MIST_TOKEN": token}
 
-    def mist(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    def mist(
+        self, *arguments: str, stdin: str = "", **changes: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             [MIST, *arguments],
@@ -40,7 +46,7 @@ class Afar:
             check=False,
             capture_output=True,
             text=True,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             timeout=90,
         )
 
@@ -161,6 +167,176 @@ def test_top_from_afar(afar: Afar) -> None:
     assert "containers running" in afar.mist("top", "--once").stdout
 
 
+def test_status_from_afar(service: Service, afar: Afar, tmp_path: Path) -> None:
+    """The table is that of the command on the service's machine, and only for admins."""
+    here, there = (_lasting(run("status").stdout) for run in (service.mist, afar.mist))
+    assert there == here
+    assert len(here) == 5
+    status = json.loads(afar.mist("status", "--json").stdout)
+    assert status.keys() == json.loads(service.mist("status", "--json").stdout).keys()
+    assert {"supervisor", *(each["process"] for each in status["processes"])} >= here.keys()
+    limited = Afar(tmp_path, service.url, new_token(service, "--right", "deployer"))
+    refused = limited.mist("status")
+    assert refused.returncode == Exit.NO_PERMISSION
+    assert "Permission denied" in refused.stderr, refused.stderr
+
+
+#: Commands that a test gives on the service's machine for the first application, and from afar
+#: for the second.  Each is answered in the same words.
+SAME: Final = (
+    "app edit {} --port 80 --env A=1 --env-file - --volume {}:/data --label x=y --cpus 0.5",
+    "app edit {} --container {}-box --command ls --project p --clear port --no-env FILE",
+    "app edit {} --clear git",
+    "app edit {} --name hook",
+    "app show {}",
+    "app hook {} --rotate",
+    "app hook {}",
+    "app hook {} --off",
+    "app grant {} admin@localhost --right viewer",
+    "app revoke {} admin@localhost",
+    "app revoke {} admin@localhost",
+    "app grant {} nobody@localhost",
+    "app remove {}",
+)
+
+
+def test_the_same_words_from_afar(service: Service, afar: Afar, container: str) -> None:
+    """An application is shown and changed with the same options, answers and statuses."""
+    apps = (f"{container}-a", f"{container}-b")
+    for name in (*apps, "hook"):
+        git = ("--git", f"https://e.com/{name}.git", "--branch", "main")
+        service.mist("app", "add", name, "--container", name, *git)
+    for line in SAME:
+        first, second = (line.format(name, name).split() for name in apps)
+        with ThreadPoolExecutor() as pool:
+            far = pool.submit(afar.mist, *second, stdin="FILE=2\n")
+            here = service.mist(*first, check=False, input="FILE=2\n")
+            there = far.result()
+        assert there.returncode == here.returncode, there.stderr
+        assert _words(there.stdout, apps[1]) == _words(here.stdout, apps[0])
+        errors = there.stderr.replace(f"{service.url}: ", "")
+        assert _words(errors, apps[1]) == _words(here.stderr, apps[0])
+    shown = [
+        json.loads(run("app", "show", apps[1], "--json").stdout)
+        for run in (service.mist, afar.mist)
+    ]
+    assert shown[1] == shown[0] | {"right": "deployer"}
+    assert (shown[0]["env"], shown[0]["port"], shown[0]["volumes"]) == (
+        ["A"],
+        None,
+        [f"{apps[1]}:/data"],
+    )
+    recorded = service.mist("app", "list").stdout
+    assert all(name in recorded for name in apps)  # nothing was removed without an answer
+
+
+def _words(text: str, name: str) -> str:
+    """Return what a command says, without what belongs to one application alone."""
+    text = re.sub(
+        r"https?://[^/]+/api/hooks/\d+|Secret: .*|^id: .*|^created_at: .*|^right: .*\n",
+        "",
+        text,
+        flags=re.M,
+    )
+    return text.replace(name, "NAME")
+
+
+def test_a_container_is_adopted_from_afar(
+    engine: PrivateEngine, service: Service, container: str, afar: Afar
+) -> None:
+    """The command shows what becomes of the container and asks, as on the service's machine."""
+    service.add_app(container, container, "--git", "https://e.com/x.git")
+    adopt = ("app", "adopt", container)
+    missing = afar.mist(*adopt)
+    assert missing.returncode == Exit.USAGE
+    assert f"there is no container '{container}' to adopt" in missing.stderr
+    made = engine.run(container, "sleep 1000", environment={"KEY": "hunter2"})
+    asked = afar.mist(*adopt)
+    assert (asked.returncode, asked.stdout) == (1, service.mist(*adopt, check=False).stdout)
+    assert made[:12] in asked.stdout
+    assert "hunter2" not in asked.stdout
+    done = afar.mist(*adopt, stdin="y\n")
+    assert done.returncode == 0, done.stderr
+    assert f"Adopted; `mist deploy {container}` will replace it." in done.stdout
+    again = afar.mist(*adopt, "--yes")
+    assert (again.returncode, "has already adopted" in again.stderr) == (Exit.USAGE, True)
+
+
+def test_a_token_that_may_not_is_told(
+    service: Service, afar: Afar, container: str, tmp_path: Path
+) -> None:
+    """A viewer, and a token that is limited to an application, read the same refusal."""
+    service.add_app(container, None, "--git", "https://e.com/x.git")
+    commands = ("edit {} --port 80", "hook {}", "remove {} --yes", f"grant {{}} {ADMIN}")
+    for limits, tried in ((("--app", container), commands), (("--right", "viewer"), commands[:1])):
+        limited = Afar(tmp_path, service.url, new_token(service, *limits))
+        assert container in limited.mist("app", "show", container).stdout
+        for command in tried:
+            refused = limited.mist("app", *command.format(container).split())
+            assert refused.returncode == Exit.NO_PERMISSION
+            assert "Permission denied: " in refused.stderr
+    after = json.loads(afar.mist("app", "show", container, "--json").stdout)
+    assert (after["port"], after["hook"], after["removed_by"]) == (None, False, None)
+
+
+def test_a_service_that_stands_still(
+    engine: PrivateEngine, make_service: MakeService, tmp_path: Path
+) -> None:
+    """A command says that nothing will happen; it survives a break, and a removal goes on."""
+    service = make_service(engine)
+    token = new_token(service)
+    for name in ("one", "two"):
+        service.mist("app", "add", name)
+    proxy = CuttingProxy(service.port)
+    afar = Afar(tmp_path, proxy.url, token)
+    with contextlib.closing(proxy), contextlib.ExitStack() as stack:
+        with suspended(service.pid):
+            waiting = stack.enter_context(afar.start("app", "remove", "one", "--yes"))
+            silent = afar.mist("status", "--json")
+            assert (silent.returncode, silent.stdout) == (Exit.UNAVAILABLE, "")
+            assert "the supervisor does not answer" in silent.stderr
+            out, err = waiting.communicate(timeout=60)
+            assert (waiting.returncode, out) == (Exit.TEMPORARY, "")
+            assert err == "Mist is not running; one is removed once `mist up` does.\n"
+            process = stack.enter_context(afar.start("app", "remove", "two", "--yes"))
+            wait_until(lambda: _removals(service) == ["one", "two"], "the request")
+            proxy.refuse(True)
+            proxy.reset()
+            assert process.stderr is not None
+            assert "cannot be reached" in process.stderr.readline()
+        proxy.refuse(False)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "Removed two.\n", "")
+    assert "mist app list" in service.mist("app", "show", "one", check=False).stderr
+
+
+def _removals(service: Service) -> list[str]:
+    """Return the applications that are to be removed."""
+    apps = json.loads(service.mist("app", "list", "--json").stdout)
+    return [app["name"] for app in apps if app["removed_by"]]
+
+
+@contextlib.contextmanager
+def suspended(pid: int) -> Iterator[None]:
+    """Stop a process for a moment."""
+    process = psutil.Process(pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def _lasting(table: str) -> dict[str, list[str]]:
+    """Return the rows of the processes that always run, without their times.
+
+    These are computed from the clock of the moment, and may differ in the last digit.
+    """
+    lasting = {"supervisor", "fork-server", "broker", "metrics", "gunicorn"}
+    rows = [re.sub(r"\S+T[\d:]+Z", "", row).split() for row in table.splitlines()]
+    return {row[0]: row[1:] for row in rows if row and row[0] in lasting}
+
+
 @pytest.mark.parametrize(
     ("arguments", "changes", "status", "words"),
     [
@@ -174,6 +350,11 @@ def test_top_from_afar(afar: Afar) -> None:
         (["top", "--url", "http://127.0.0.1:1"], {}, Exit.UNAVAILABLE, "Connection refused"),
         (["deploy", "x", "--url", "https://127.0.0.1:1"], {}, Exit.UNAVAILABLE, "be reached"),
         (["cancel", "999999"], {}, Exit.USAGE, "Deployment not found"),
+        (["app", "edit", "none", "--port", "80"], {}, Exit.USAGE, "no application 'none'"),
+        (["app", "edit", "none"], {}, Exit.USAGE, "nothing to change"),
+        (["app", "show", "x", "--url", "http://127.0.0.1:1"], {}, Exit.UNAVAILABLE, "refused"),
+        (["status", "--token", "mist_wrong"], {}, Exit.NO_PERMISSION, "is not valid"),
+        (["status"], {"MIST_TOKEN": ""}, Exit.USAGE, "needs a token"),
         (["app", "list"], {"SSL_CERT_FILE": "/none"}, Exit.USAGE, "SSL_CERT_FILE names '/none'"),
     ],
 )
@@ -184,6 +365,15 @@ def test_what_cannot_work_says_why(
     done = afar.mist(*arguments, **changes)
     assert (done.returncode, words in done.stderr) == (status, True), done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_another_version_is_told(service: Service, afar: Afar) -> None:
+    """A route that the service does not have is no missing application."""
+    for command in ("status", "app list"):
+        done = afar.mist(*command.split(), "--url", f"{service.url}/api")
+        assert done.returncode == Exit.USAGE
+        assert "There is nothing at /api/api/" in done.stderr
+        assert "another version of Mist" in done.stderr
 
 
 def test_over_tls_with_a_private_ca(service: Service, token: str, tmp_path: Path) -> None:
@@ -204,7 +394,8 @@ def test_over_tls_with_a_private_ca(service: Service, token: str, tmp_path: Path
         trusting = {"SSL_CERT_FILE": str(authority)}
         wait_until(lambda: afar.mist("app", "list", **trusting).returncode == 0, "Caddy", 60)
         assert "cpu" in afar.mist("top", "--once", "--json", **trusting).stdout
-        for command in (["app", "list"], ["top", "--once"]):
+        assert "broker" in afar.mist("status", **trusting).stdout
+        for command in (["app", "list"], ["top", "--once"], ["status"]):
             refused = afar.mist(*command, SSL_CERT_FILE="")
             assert refused.returncode == Exit.UNAVAILABLE
             assert "no certificate that can be trusted" in refused.stderr, refused.stderr

@@ -90,6 +90,14 @@ def test_all_web_workers_are_measured(machine: Machine) -> None:
     machine.run("ls /run/mist-api/*_*.db")
 
 
+def test_the_command_from_afar(machine: Machine) -> None:
+    """The web tier's user gets the supervisor's table, and needs no other way to it."""
+    token = machine.run(f"{MIST} token add afar 2>/dev/null").output.strip()
+    afar = f"env MIST_HOME=/proc/none MIST_RUNTIME=/proc/none MIST_TOKEN={token}"
+    shown = machine.run(f"cd / && {afar} {MIST} status --url http://127.0.0.1:8420").output
+    assert re.search(r"broker +\d+ +running", shown), shown
+
+
 def test_a_deployment_succeeds(machine: Machine, visitor: Visitor) -> None:
     """The service deploys from a repository that it reaches over the network."""
     visitor.serve_repository("shop", says="open")

@@ -11,8 +11,9 @@ from playwright.sync_api import Locator, expect
 
 from tests.page.conftest import OpenTab
 from tests.support.page.tab import Tab
-from tests.support.service.deployments import SERVE, Repository, dockerfile, remove_deployed
+from tests.support.service.deployments import SERVE, dockerfile, remove_deployed
 from tests.support.service.engine import PrivateEngine
+from tests.support.service.repository_app import add_repository_app
 from tests.support.service.service import Service
 from tests.support.wait import wait_until
 
@@ -50,8 +51,7 @@ class Shop:
     def __init__(self, tab: Tab, name: str, folder: Path) -> None:
         self.tab = tab
         self.name = name
-        self.repository = Repository(folder, {"Dockerfile": dockerfile()})
-        self.app = tab.service.add_app(name, name, "--git", self.repository.url)
+        self.app, self.repository = add_repository_app(tab.service, folder, name)
 
     def change(self, subject: str, *steps: str, run: str = SERVE) -> None:
         """Commit another Dockerfile."""

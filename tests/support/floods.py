@@ -148,3 +148,36 @@ def connections(
     finally:
         for each in opened:
             each.close()
+
+
+@contextmanager
+def endless_message(path: str) -> Iterator[Step]:
+    """Return a step that sends some MiB of frames of one message, and connects when it is cut off.
+
+    libzmq sends no message before its last frame, so this speaks ZMTP 3.0 itself
+    (https://rfc.zeromq.org/spec/23/).
+    """
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+    ready = b"\x05READY" + b"\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
+    more = b"\x01\xff" + b"x" * 255  # the flag MORE, a length and so many bytes
+    connection: socket.socket | None = None
+
+    def step() -> None:
+        nonlocal connection
+        try:
+            if connection is None:
+                connection = socket.socket(socket.AF_UNIX)
+                connection.settimeout(5)
+                connection.connect(path)
+                connection.sendall(greeting + b"\x04" + bytes([len(ready)]) + ready)
+            connection.sendall(more * 8_000)
+        except OSError:
+            if connection is not None:
+                connection.close()
+            connection = None
+
+    try:
+        yield step
+    finally:
+        if connection is not None:
+            connection.close()

@@ -8,6 +8,9 @@ Seen with Docker 20.10, whose reader of a log follows the file's name:
 - If it lags by more than one file, it skips those in between.
 
 There is no sign of this in the stream.  A log that is read without following is complete.
+
+The engine also answers a request for a stream before it has opened the log, rotated or not.
+On a busy machine a log that is read right after the answer may end before the stream begins.
 """
 
 from __future__ import annotations
@@ -64,7 +67,8 @@ class Continuity:
     """The order of the lines of one follow stream.
 
     Give all lines to ``fresh``, which leaves out repeated ones, and those that are about to
-    be published to ``continuous``.  Between two lines of a stream a whole file can only be
+    be published to ``continuous``.  The first line certainly follows what was published only
+    if the stream repeats some of that.  Between two lines of a stream a whole file can only be
     missing if the engine had the time to write it.  Both time stamps are the engine's, so
     no clocks are compared.
     """
@@ -77,6 +81,7 @@ class Continuity:
         self._expected: deque[Line] = deque()
         self._odd: Line | None = None
         self._sorted = False
+        self._attached = False  # no line is missing between what was published and the first
         self._unsettled: set[Stream] = {"stdout", "stderr"}
         self._passed = 0
         self._unfinished: set[str] = set()
@@ -102,7 +107,11 @@ class Continuity:
     @property
     def settled(self) -> bool:
         """Return True once the stream has passed what was published elsewhere."""
-        return not (self._unfinished or self._unsettled)
+        return self._attached and not (self._unfinished or self._unsettled)
+
+    def attach(self) -> None:
+        """Take the stream's next lines as those that follow what was published."""
+        self._attached = True
 
     def fresh(self, lines: list[Line]) -> list[Line]:
         """Return the lines that did not pass before."""
@@ -122,7 +131,7 @@ class Continuity:
 
     def continuous(self, lines: list[Line]) -> int:
         """Return how many of ``lines`` certainly follow the last one and one another."""
-        if not lines:
+        if not lines or not self._attached:
             return 0
         last = clock.nanoseconds(lines[-1].timestamp)
         if self._unverifiable:
@@ -206,6 +215,7 @@ class Continuity:
         if unsettled or line.timestamp <= self._newest:
             kept = list(itertools.chain.from_iterable(self._window))
             if self._repeats(line, kept, unsettled=unsettled):
+                self._attached = True
                 return False
             self._unsettled.discard(line.stream)
             # A clock that was set back, or more repeated lines than are kept here.  Lines

@@ -182,8 +182,10 @@ class LogStream:
         self._resumed, self._held = self._held, []
         self._deduplicator = Deduplicator(point)
         self._resume_time = point.line.timestamp if point else ""
-        if self._continuity and point is None:
-            self._continuity.restart()
+        if self._continuity:
+            self._continuity.attach()
+            if point is None:
+                self._continuity.restart()
         self._plan_check()
 
     def check_soon(self) -> None:

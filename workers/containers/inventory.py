@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 # The interval between two lists if the engine does not report changes.
 _BLIND_SECONDS: Final = 1.0
+# The list is read once more after this many seconds, for changes that were not reported.
+_LATE_SECONDS: Final = 1.0
 
 
 class Inventory:
@@ -101,7 +103,9 @@ class Inventory:
         self._describe(entries.keys() | self._known.keys())
         self._unpublished |= not self._served
         self._connected = True
-        self._plan()
+        # The engine answers the request for events before it reports any, so what changed
+        # while the list was read may not be among them.
+        self._relist = time.monotonic() + _LATE_SECONDS
 
     def _compare(self) -> None:
         """Find containers that have changed without an event."""

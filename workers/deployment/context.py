@@ -18,7 +18,7 @@ from mist import heartbeat
 from mist.settings import DeploymentSettings
 from workers.deployment import ignore
 from workers.deployment.errors import RepositoryRefused
-from workers.deployment.git import Tree
+from workers.deployment.worktree import Tree
 
 # A tar archive ends with two blocks of zeros (POSIX.1-2001, pax, "ustar Interchange Format").
 _END_BYTES: Final = 1_024

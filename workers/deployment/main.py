@@ -36,6 +36,7 @@ from workers.deployment import (
     keeping,
     leftovers,
     registries,
+    worktree,
 )
 from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
@@ -285,7 +286,7 @@ class Runner:
 
     def _fetch_lfs(self, url: str) -> None:
         """Fetch the files that are in Git LFS, or say that the build gets pointers to them."""
-        count = git.lfs_pointers(self._checkout, self._bounds)
+        count = worktree.lfs_pointers(self._checkout, self._bounds)
         if not count:
             return
         if not git.has_lfs():
@@ -306,7 +307,7 @@ class Runner:
         with self._cancellation.at_most(self._limits.build_seconds, "Building the Docker image"):
             self._bounds.check_archive()
             dockerfile = context.pack(
-                git.tree(self._checkout, self._bounds),
+                worktree.tree(self._checkout, self._bounds),
                 self._app.dockerfile,
                 archive,
                 self._limits,

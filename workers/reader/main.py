@@ -35,7 +35,13 @@ def main(
     """Answer one request over ``connection``."""
     end_with(connection)
     try:
-        _serve(settings, paths, request, connection)
+        if request.adopts:
+            # With the store and docker-py, which readers of logs do without.
+            from workers.reader import adopting  # noqa: PLC0415
+
+            adopting.answer(settings, paths, request, connection)
+        else:
+            _serve(settings, paths, request, connection)
     except ClientLeft:
         log.debug("client_left")
     finally:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from msgspec import Meta
 
+from api.http.adoption import AdoptionBody
 from api.http.auth import LoginBody, PasswordBody
 from api.http.deployments import NewDeploymentBody
 from api.http.grants import GrantBody
@@ -26,9 +27,11 @@ from api.http.openapi.shapes import (
 )
 from api.http.tokens import NewTokenBody
 from api.http.users import NewUserBody, UserChangesBody
+from mist.adoptable import Adoptable
 from mist.apps.management import AppChanges, NewApp
 from mist.ids import MAX_ID
 from mist.messages import HostContainer
+from mist.status import ServiceStatus
 from mist.store import AuditRecord, Deployment, Grant
 
 Who = Literal["anybody", "user", "viewer", "deployer", "admin", "sender"]
@@ -182,6 +185,22 @@ OPERATIONS: Final = (
         errors=(404,),
     ),
     Operation(
+        "GET",
+        "/api/apps/{app_id}/adoption",
+        "Describe the container that an application may adopt",
+        "admin",
+        Adoptable,
+        errors=(404, 409, 429),
+    ),
+    Operation(
+        "POST",
+        "/api/apps/{app_id}/adoption",
+        "Let the next deployment replace a container that no deployment created",
+        "admin",
+        body=AdoptionBody,
+        errors=(404, 409, 429),
+    ),
+    Operation(
         "POST",
         "/api/apps/{app_id}/hook",
         "Make a new secret for the webhook",
@@ -294,6 +313,7 @@ OPERATIONS: Final = (
         errors=_LOG_ERRORS,
         media=_LINES,
     ),
+    Operation("GET", "/api/status", "Show the processes of the service", "admin", ServiceStatus),
     Operation(
         "GET",
         "/api/audit",

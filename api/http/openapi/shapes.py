@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from mist.store import BuildLimits, Right, Role
+from mist.apps.management import PublicApp
+from mist.store import Right, Role
 
 
 class Me(msgspec.Struct, frozen=True):
@@ -35,30 +36,12 @@ class NewAccount(Account, frozen=True, kw_only=True):
     one_time_password: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class Application(msgspec.Struct, frozen=True):
-    """An application; of ``env`` only the names, because the values may be secret."""
+class Application(PublicApp, frozen=True, kw_only=True):
+    """An application, and the user's right to it.
 
-    id: int
-    name: str
-    container: str
-    git_url: str | None
-    branch: str | None
-    dockerfile: str
-    port: int | None
-    env: list[str]
-    restart_policy: str
-    project_id: int | None
-    created_at: str
-    volumes: list[str]
-    labels: dict[str, str]
-    networks: list[str]
-    memory: int | None
-    cpus: float | None
-    command: list[str] | None
-    build: BuildLimits
-    hook: bool
-    removed_by: str | None
-    removal_problem: str
+    Of ``env`` only the names, because the values may be secret.
+    """
+
     right: Right | None
 
 

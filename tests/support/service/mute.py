@@ -1,10 +1,15 @@
-"""A proxy for an engine whose log streams can fall silent."""
+"""A proxy for an engine whose log streams can fall silent or begin late."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
+from typing import Final
+
+# The head with which the engine answers before it opens the log.
+_EARLY: Final = b"HTTP/1.0 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
 
 
 class MutableEngine:
@@ -12,6 +17,11 @@ class MutableEngine:
 
     After :meth:`mute` the open streams stay open without giving anything, as some of the
     engine's do after a rotation of the log. New streams work.
+    """
+
+    late = 0.0
+    """The time between the answer to a request for a stream and the beginning of the stream, in
+    seconds.  The engine takes some if the machine is busy.
     """
 
     def __init__(self, engine: Path, path: Path) -> None:
@@ -45,16 +55,28 @@ class MutableEngine:
         begun = self._muted
         with client, socket.socket(socket.AF_UNIX) as engine:
             engine.connect(self._engine)
-            request = b""
-            while b"\r\n\r\n" not in request:
-                piece = client.recv(4096)
-                if not piece:
-                    return
-                request += piece
-            engine.sendall(request)
+            request = _head(client)
+            follow = b"follow=1" in request
+            early = follow and self.late > 0
             try:
-                while data := engine.recv(65536):
-                    if b"follow=1" not in request or self._muted == begun:
+                if early:
+                    client.sendall(_EARLY)
+                    time.sleep(self.late)  # the time that the engine takes is what is tested
+                engine.sendall(request)
+                data = _head(engine)
+                if early:
+                    data = data.partition(b"\r\n\r\n")[2]
+                while data or (data := engine.recv(65536)):
+                    if not follow or self._muted == begun:
                         client.sendall(data)
+                    data = b""
             except OSError:
                 return  # the client has closed the connection
+
+
+def _head(connection: socket.socket) -> bytes:
+    """Return what arrives up to the end of a head, and perhaps some more."""
+    data = b""
+    while b"\r\n\r\n" not in data and (piece := connection.recv(4096)):
+        data += piece
+    return data

@@ -115,6 +115,20 @@ def test_lost_messages_are_asked_for() -> None:
         assert take(follower, 149) == sent
 
 
+def test_a_follower_that_comes_back_asks_at_once() -> None:
+    """What a follower missed while it was away does not wait for the next turn or message."""
+    settings = Settings(streams=StreamSettings(reconcile_seconds=1_000))
+    with bus_rig.running(settings) as rig, following(rig) as follower:
+        publisher = rig.publisher(TOPIC)
+        publisher.publish(Kind.METRICS, b"0")
+        assert take(follower, 1) == [b"0"]
+        follower.events.unsubscribe(TOPIC)
+        publisher.publish(Kind.METRICS, b"1")
+        rig.await_seq(TOPIC, 2)
+        follower.events.subscribe(TOPIC)
+        assert take(follower, 1) == [b"1"]
+
+
 def test_what_nobody_remembers_is_a_gap() -> None:
     """A gap counts the messages that the replay buffer no longer has."""
     settings = Settings(

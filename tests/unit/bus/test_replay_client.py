@@ -45,6 +45,17 @@ def test_a_lost_request_is_repeated() -> None:
     assert client.free(10.0 + ANSWER_SECONDS)
 
 
+def test_a_client_in_a_hurry_asks_again() -> None:
+    """A request may have been lost with an earlier broker, so it is not waited for."""
+    client = _client()
+    client.ask(10.0, Position(1, 3))
+    client.hurry()
+    assert client.free(10.1)
+    assert client.next_step(missing=False) < 10.1
+    assert client.take(_answer(client.ask(10.1, Position(1, 3))), 10.2)
+    assert client.next_step(missing=False) == 10.2 + TURN
+
+
 def test_a_late_answer_is_welcome_and_proves_nothing() -> None:
     """A late answer is used, but neither it nor the next answer proves a loss."""
     client = _client()

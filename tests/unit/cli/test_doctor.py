@@ -23,7 +23,8 @@ from cli.doctor.checks import Finding
 from mist import clock
 from mist.paths import Paths
 from mist.settings import EngineSettings, ServerSettings, Settings
-from supervisor.control import Control, Row, Status
+from mist.status import ServiceStatus, StatusRow
+from supervisor.control import Control
 from tests.support.bus import Rig
 
 
@@ -199,14 +200,16 @@ def test_processes_of_a_service(paths: Paths) -> None:
     """Processes that hang, have failed, or were replaced a short time ago are told."""
     now = clock.now()
     rows = [
-        Row("broker", 1, "running", now, 0, "always", 0.2),
-        Row("metrics", 2, "running", now, 0, "has not responded for 4 s; always", 4.2),
-        Row("container/1", 3, "running", now, 2, "hung: its loop did not turn for 6.1 s", 0.1),
-        Row("container/2", 4, "running", "2026-01-01T00:00:00.000000000Z", 2, "crashed", 0.1),
-        Row("container/3", None, "failed", now, 0, "crashed: exit status 1 (8 times)"),
-        Row("deployment/7", 5, "hung", now, 0, "hung: its loop did not turn for 10.2 s"),
+        StatusRow("broker", 1, "running", now, 0, "always", 0.2),
+        StatusRow("metrics", 2, "running", now, 0, "has not responded for 4 s; always", 4.2),
+        StatusRow(
+            "container/1", 3, "running", now, 2, "hung: its loop did not turn for 6.1 s", 0.1
+        ),
+        StatusRow("container/2", 4, "running", "2026-01-01T00:00:00.000000000Z", 2, "crashed", 0.1),
+        StatusRow("container/3", None, "failed", now, 0, "crashed: exit status 1 (8 times)"),
+        StatusRow("deployment/7", 5, "hung", now, 0, "hung: its loop did not turn for 10.2 s"),
     ]
-    status = Status("1", 1, "running", now, rows)
+    status = ServiceStatus("1", 1, "running", now, rows)
     with zmq.Context() as context:
         control = Control(context, paths, lambda: status)
 
@@ -231,7 +234,7 @@ def test_supervisor_that_hangs(paths: Paths, monkeypatch: pytest.MonkeyPatch) ->
     """A supervisor that does not answer is a failure."""
     monkeypatch.setattr(checks, "_PROBE_SECONDS", 0.1)
     with zmq.Context() as context:
-        control = Control(context, paths, lambda: Status("1", 1, "running", "", []))
+        control = Control(context, paths, lambda: ServiceStatus("1", 1, "running", "", []))
         finding = only(checks.check_processes(Settings(), paths))
         control.socket.close()
     assert finding.verdict == "fail"

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from bus.follower import Item
 from bus.wire import Header, Kind, Message
-from cli.terminal import human
 from cli.top import Sparkline, dashboard, sparkline
 from cli.top_containers import Containers
 from mist import messages
 from mist.messages import Cpu, Docker, Figures, HostContainer, MetricsSample, Space
+from mist.sizes import human
 
 
 def sample(usage: float = 25.5, docker: Docker | None = None) -> MetricsSample:

@@ -232,6 +232,7 @@ class TestAppEdit:
             (["--volume", "/etc:/etc"], "deployments.host_paths"),
             (["--memory", "1k"], "at least 6m"),
             (["--cpus", "nan"], "from 0.01"),
+            (["--build-cpus", "inf"], "from 0.01"),
             (["--label", "mist.app=1"], "reserved"),
             (["--name", "17"], "not a valid application name"),
             (["--command", ""], "is empty"),

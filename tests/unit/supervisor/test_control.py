@@ -15,12 +15,15 @@ import zmq
 from mist import clock
 from mist.errors import BusError, Exit
 from mist.paths import Paths
+from mist.status import ServiceStatus, StatusRow
 from supervisor import specs
-from supervisor.control import Context, Control, Row, Status, ask_status, rows
+from supervisor.control import Context, Control, ask_status, rows
 from tests.support.supervisor import History
 from tests.unit.supervisor.test_supervisor import SETTINGS
 
-STATUS = Status("1", 7, "running", clock.now(), [Row("broker", 8, "running", "", 0, "always")])
+STATUS = ServiceStatus(
+    "1", 7, "running", clock.now(), [StatusRow("broker", 8, "running", "", 0, "always")]
+)
 
 
 @pytest.fixture

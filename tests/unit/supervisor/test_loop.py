@@ -22,9 +22,10 @@ from bus.subscriber import events_socket
 from mist.errors import BusError, Exit
 from mist.paths import Paths
 from mist.settings import CollectorSettings, EngineSettings, Settings, SupervisorSettings
+from mist.status import StatusRow
 from mist.store import Store
 from supervisor import specs
-from supervisor.control import Row, ask_status
+from supervisor.control import ask_status
 from supervisor.loop import Loop
 from supervisor.notify import NotifySocket
 from supervisor.signals import HANDLED
@@ -65,7 +66,7 @@ class Running(NamedTuple):
     manager: NotifySocket
     told: list[str]
 
-    def row(self, name: str) -> Row | None:
+    def row(self, name: str) -> StatusRow | None:
         """Return a process's row of the table that ``mist status`` prints."""
         try:
             found = ask_status(self.context, self.paths).processes

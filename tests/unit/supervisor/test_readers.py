@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,17 @@ import pytest
 
 from mist.read_request import LENGTH, Head, ReadRequest
 from mist.settings import ReaderSettings, Settings
+from mist.status import STATUS_REQUEST, ServiceStatus, StatusRow
 from supervisor import specs
 from supervisor.readers import Readers
 from tests.support.supervisor import World
 
 SETTINGS = Settings(reader=ReaderSettings(max_running=3, max_per_user=2))
+
+# Larger than the buffers of a socket.
+STATUS = ServiceStatus(
+    "1", 7, "running", "", [StatusRow("container/1", 8, "running", "", 0, "why")] * 5_000
+)
 
 
 def containers(app_ids: Collection[int]) -> dict[int, str]:
@@ -30,7 +37,7 @@ class Requests:
     def __init__(self, path: Path) -> None:
         self.world = World()
         self.supervisor = self.world.supervisor(SETTINGS)
-        self.readers = Readers(SETTINGS, path, containers)
+        self.readers = Readers(SETTINGS, path, containers, lambda: STATUS)
         self.started: list[Any] = []
         start = self.world.start
 
@@ -124,6 +131,35 @@ def test_anything_else_is_refused(requests: Requests, data: bytes) -> None:
     assert refused is not None
     assert refused.status == 500
     assert not requests.world.started
+
+
+def test_status_is_sent_without_waiting(requests: Requests) -> None:
+    """The web tier gets the whole table at once, whatever its size, and no reader starts."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        requests.send(STATUS_REQUEST, [theirs.fileno()])
+        ours.settimeout(5)
+        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+    with open(descriptors[0], "rb") as memory:
+        memory.seek(0)
+        assert msgspec.json.decode(memory.read(), type=ServiceStatus) == STATUS
+    assert not requests.world.started
+
+
+def test_nobody_waits_for_a_web_tier_that_does_not_read(requests: Requests) -> None:
+    """A connection that is full or was closed costs its own answer only."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                theirs.send(b"x" * 65_536)
+        theirs.setblocking(True)
+        requests.send(STATUS_REQUEST, [theirs.fileno()])
+        ours.close()
+        requests.send(STATUS_REQUEST, [theirs.fileno()])
+    requests.send(STATUS_REQUEST, [])
+    test_status_is_sent_without_waiting(requests)
 
 
 def test_descriptors_that_are_no_connection_are_closed(requests: Requests, tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ from api.live.hub import Hub
 from api.live.listener import Listener
 from api.websocket.connection import Connection
 from bus.broker.control import SubscriptionChanged
+from bus.replay import Position, Snapshot
+from bus.subscriber import events_socket
 from bus.wire import Kind, Message
+from mist.settings import Settings, StreamSettings
 from tests.support import bus as bus_rig
 from tests.support.bus import Rig
 from tests.support.service.programs import kill
@@ -41,6 +44,16 @@ class Counter(Listener):
 
     def flush(self) -> None:
         """Do nothing, because there are no clients."""
+
+
+class Behind(Counter):
+    """A listener that lacks something of its topic, and counts replays."""
+
+    position = Position(1, 1)
+
+    def fill(self, snapshot: Snapshot, *, settled: bool) -> None:
+        """Count one more."""
+        self.taken += 1
 
 
 class Broken(Counter):
@@ -106,6 +119,23 @@ def test_a_topic_that_fails_leaves_the_others_alone() -> None:
             _await_count(broken, before + 1)
         for publisher in publishers:
             publisher.close()
+
+
+def test_a_position_that_a_listener_lacks_leads_to_a_replay() -> None:
+    """The broker tells its position; a worker that lacks something asks without waiting."""
+    settings = Settings(streams=StreamSettings(reconcile_seconds=1_000))
+    with bus_rig.running(settings) as rig:
+        publisher = rig.publisher(TOPIC)
+        publisher.publish(Kind.LOG, b"{}")
+        rig.await_seq(TOPIC, 1)
+        hub = Hub(rig.paths, rig.settings)
+        hub.start()
+        behind = hub.open(TOPIC, Behind)
+        _await_count(behind, 1)
+        with events_socket(rig.context, rig.paths, rig.settings) as another:
+            another.subscribe(TOPIC)
+            _await_count(behind, 2)
+        publisher.close()
 
 
 def test_more_messages_than_a_round_takes() -> None:

@@ -16,13 +16,12 @@ import zmq
 
 from bus import wire
 from bus.broker.control import BrokerReady, DropTopic, RejectTopic, Report, SubscriptionChanged
-from bus.broker.main import main
+from bus.broker.main import serve
 from bus.publisher import Publisher
 from bus.replay import START, Snapshot, parse_replay_reply, replay_request
 from bus.subscriber import ask_replay, events_socket
 from bus.wire import Kind
 from mist.paths import Paths
-from mist.process import Assignment
 from mist.settings import Settings
 from tests.support.wait import wait_until
 
@@ -61,8 +60,7 @@ def running() -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="mist-", dir="/tmp") as name:
         paths = Paths(Path(name), Path(name))
         pipe, theirs = multiprocessing.Pipe()
-        assignment = Assignment("broker", 0, 1, False)
-        thread = threading.Thread(target=main, args=(assignment, Settings(), paths, theirs))
+        thread = threading.Thread(target=serve, args=(Settings(), paths, theirs))
         thread.start()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         running = Running(context, paths, pipe)
@@ -112,6 +110,21 @@ def test_a_refusal_reaches_subscribers(running: Running) -> None:
         assert subscriber.poll(20_000)
         header = wire.parse(subscriber.recv_multipart()).header
         assert (header.kind, header.code) == (Kind.ERROR, 1013)
+
+
+def test_a_subscriber_is_told_the_position(running: Running) -> None:
+    """Who subscribes to a topic that the broker knows is told its last number."""
+    publisher = running.publisher()
+    publisher.publish(Kind.LOG, b"one\ntwo", count=2)
+    wait_until(lambda: running.replay().seq == 2, "the message")
+    with events_socket(running.context, running.paths, Settings()) as subscriber:
+        subscriber.subscribe(b"container/2/log")  # which it does not know
+        subscriber.subscribe(TOPIC)
+        assert subscriber.poll(20_000)
+        topic, header, body = wire.parse(subscriber.recv_multipart())
+        assert (topic, header.kind, header.seq, body) == (TOPIC, Kind.POSITION, 2, b"")
+        assert header.epoch == running.replay().epoch
+    publisher.close()
 
 
 @pytest.mark.parametrize("name", ["ingest", "replay"])

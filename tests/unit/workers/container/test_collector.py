@@ -163,7 +163,8 @@ def test_lines_that_may_be_missing_are_read_from_the_log(history: History) -> No
 
 
 def test_a_stream_that_left_lines_out_is_opened_again(history: History) -> None:
-    """A stream that left lines out may do so again, so another one is opened."""
+    """A stream of a rotated log that left lines out may do so again, so another is opened."""
+    history.engine.container = container(rotates_at=1_000_000)
     history.following()
     history.stream(Lines([line(1)]), history.logs(1, 2, 3), Suspect())
     history.engine.streams[0].suspects = line(3)
@@ -171,6 +172,17 @@ def test_a_stream_that_left_lines_out_is_opened_again(history: History) -> None:
     history.steps(3)
     assert history.lines == [f"line {number}" for number in range(1, 5)]
     assert [stream.closed for stream in history.engine.followed] == [True, False]
+
+
+def test_lines_before_the_first_one_of_a_stream_are_read_from_the_log(history: History) -> None:
+    """The engine may have opened the log late, after which the stream leaves nothing out."""
+    history.following()
+    history.stream(history.logs(1, 2, 3), Suspect(), Lines([line(4)]), Suspect())
+    history.engine.streams[0].suspects = line(3)
+    history.steps(3)
+    assert history.lines == [f"line {number}" for number in range(1, 5)]
+    [stream] = history.engine.followed
+    assert stream.resumed[-1] == ResumePoint(line(3))
 
 
 def test_a_stream_that_reads_a_deleted_file_goes_on(history: History) -> None:

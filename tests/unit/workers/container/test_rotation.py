@@ -22,10 +22,11 @@ def line(milliseconds: float, text: str = "x", stream: str = "stdout") -> Line:
     return Line(stamp, stream, text)  # type: ignore[arg-type]
 
 
-def begun(rotates_at: int) -> Continuity:
+def begun(rotates_at: int | None) -> Continuity:
     """Return the order of a stream whose first line need not be verified."""
     continuity = Continuity(rotates_at)
     continuity.note([line(-1, "before")])
+    continuity.attach()
     return continuity
 
 
@@ -59,10 +60,23 @@ def test_a_repetition_may_be_cut_by_another() -> None:
     assert passed(continuity, *lines[1:3], *lines[1:], line(5)) == [line(5)]
 
 
-def test_the_beginning_of_a_log_may_be_missing() -> None:
-    """Nothing is known before the first line of a rotated log."""
-    assert passed(Continuity(MEGABYTE), line(1)) == []
-    assert passed(Continuity(None), line(1)) == [line(1)]
+@pytest.mark.parametrize("rotates_at", [MEGABYTE, None])
+def test_lines_before_the_first_one_may_be_missing(rotates_at: int | None) -> None:
+    """The engine may have opened the log later than it was read."""
+    continuity = Continuity(rotates_at)
+    continuity.note([line(0)])
+    assert passed(continuity, line(1), line(2)) == []
+    continuity.attach()
+    assert passed(continuity, line(3)) == [line(3)]
+
+
+@pytest.mark.parametrize("rotates_at", [MEGABYTE, None])
+def test_a_repeated_line_shows_that_none_is_missing(rotates_at: int | None) -> None:
+    """A stream that begins with what was published began early enough."""
+    continuity = Continuity(rotates_at)
+    continuity.note([line(0), line(1)])
+    assert passed(continuity, line(1), line(2)) == [line(2)]
+    assert passed(continuity, line(3)) == [line(3)]
 
 
 def test_both_streams_may_be_slightly_out_of_order() -> None:
@@ -105,7 +119,7 @@ def test_a_fast_container_may_have_filled_a_file_sooner() -> None:
 def test_a_log_in_one_file_may_pause() -> None:
     """Nothing can be missing in a log that is not rotated, however long it pauses."""
     lines = [line(0), line(1e9)]
-    assert passed(Continuity(None), *lines) == lines
+    assert passed(begun(None), *lines) == lines
 
 
 def test_lines_that_were_published_from_the_log_are_left_out() -> None:
@@ -133,7 +147,7 @@ def test_the_rest_of_a_line_that_was_not_is_odd() -> None:
 
 def test_a_line_that_never_ended_is_not_waited_for() -> None:
     """A container that crashed within a line begins the next one."""
-    continuity = Continuity(None)
+    continuity = begun(None)
     continuity.expect([key("stdout", line(2).timestamp)])
     assert not continuity.settled
     lines = [line(3), line(4, stream="stderr"), line(2, "ng", "stderr")]

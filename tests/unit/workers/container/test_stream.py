@@ -25,6 +25,8 @@ from workers.container.stream import (
 )
 
 LIMITS = CollectorSettings(silence_seconds=5.0, retry_seconds=0.25)
+ROTATED = container(rotates_at=1_000_000)
+BEFORE = Line(line(0).timestamp.replace(".000", ".999"), "stdout", "before")
 
 
 def frame(*lines: Line) -> bytes:
@@ -51,8 +53,9 @@ class Stream:
         one: Container | None = None,
         *,
         follow: bool = True,
+        verified: bool = True,
     ) -> LogStream:
-        """Open the stream for reading."""
+        """Open the stream for reading; with ``verified``, behind the last published line."""
         reply = engine.Reply(self._ours, begun)
         self.stream = LogStream(
             reply,
@@ -65,6 +68,9 @@ class Stream:
         )
         if follow:
             self.stream.follow(self._wake.fileno())
+            if verified:
+                self.stream.note([BEFORE])
+                self.gives(frame(BEFORE))
         return self.stream
 
     def sleep(self, seconds: float) -> None:
@@ -103,7 +109,8 @@ def test_lines_are_events(log: Stream) -> None:
 
 def test_what_came_with_the_head_is_first(log: Stream) -> None:
     """Bytes that were received with the response's head are not lost."""
-    stream = log.open(begun=frame(line(1)))
+    stream = log.open(begun=frame(BEFORE, line(1)), verified=False)
+    stream.note([BEFORE])
     assert stream.read() == Lines([line(1)])
     assert log.gives(frame(line(2))) == Lines([line(2)])
 
@@ -116,14 +123,9 @@ def test_lines_that_were_published_are_left_out(log: Stream) -> None:
     assert log.gives(frame(line(2), line(3))) == Lines([line(3)])
 
 
-ROTATED = container(rotates_at=1_000_000)
-BEFORE = Line(line(0).timestamp.replace(".000", ".999"), "stdout", "before")
-
-
 def test_a_line_that_may_not_be_the_next_is_held_back(log: Stream) -> None:
     """After a pause in which a file may have been written, the log has to be read."""
     stream = log.open(one=ROTATED)
-    stream.note([BEFORE])
     assert log.gives(frame(line(1), line(9))) == Lines([line(1)])
     assert (stream.read(), stream.read()) == (Suspect(), Suspect())
     assert stream.suspect == line(9)
@@ -132,7 +134,6 @@ def test_a_line_that_may_not_be_the_next_is_held_back(log: Stream) -> None:
 def test_a_stream_goes_on_behind_what_was_read_from_the_log(log: Stream) -> None:
     """What was held back, and all else up to the line that was published last, is left out."""
     stream = log.open(one=ROTATED)
-    stream.note([BEFORE])
     log.gives(frame(line(1), line(9)))
     stream.note([line(8), line(9), line(10)])
     stream.resume(ResumePoint(line(10)))
@@ -146,7 +147,6 @@ def test_a_stream_goes_on_behind_what_was_read_from_the_log(log: Stream) -> None
 def test_what_the_log_no_longer_holds_is_published(log: Stream) -> None:
     """Lines that only the stream still has are published as they are."""
     stream = log.open(one=ROTATED)
-    stream.note([BEFORE])
     log.gives(frame(line(1), line(9)))
     stream.resume(None)
     assert stream.read() == Lines([line(9)])
@@ -155,7 +155,6 @@ def test_what_the_log_no_longer_holds_is_published(log: Stream) -> None:
 def test_a_stream_that_skips_the_resume_point_is_suspect(log: Stream) -> None:
     """A resume point that does not come makes the stream suspect."""
     stream = log.open(one=ROTATED)
-    stream.note([BEFORE])
     log.gives(frame(line(1), line(9)))
     stream.resume(ResumePoint(line(2)))
     assert stream.read() == Idle()
@@ -164,8 +163,19 @@ def test_a_stream_that_skips_the_resume_point_is_suspect(log: Stream) -> None:
     assert not stream.joined
 
 
-def test_a_log_in_one_file_is_never_suspect(log: Stream) -> None:
-    """Nothing can be missing in a log that is not rotated."""
+def test_the_first_line_may_not_be_the_next(log: Stream) -> None:
+    """The engine opens the log after its answer, so the log shows what was before the stream."""
+    stream = log.open(verified=False)
+    stream.note([BEFORE])
+    assert (log.gives(frame(line(2))), stream.suspect) == (Suspect(), line(2))
+    stream.note([line(1), line(2)])
+    stream.resume(ResumePoint(line(2)))
+    assert stream.read() == Idle()
+    assert log.gives(frame(line(3))) == Lines([line(3)])
+
+
+def test_a_log_in_one_file_is_never_suspect_again(log: Stream) -> None:
+    """Nothing can be missing between two lines of a log that is not rotated."""
     log.open()
     assert log.gives(frame(line(1), line(50))) == Lines([line(1), line(50)])
 
@@ -173,7 +183,6 @@ def test_a_log_in_one_file_is_never_suspect(log: Stream) -> None:
 def test_a_busy_stream_of_a_rotated_log_that_falls_silent_is_checked_soon(log: Stream) -> None:
     """The engine may have stopped following the log, so the check does not wait for seconds."""
     stream = log.open(one=ROTATED)
-    stream.note([BEFORE])
     for _ in range(100):
         log.now += 0.001
         assert log.gives(frame(line(1))) in [Lines([line(1)]), Idle()]

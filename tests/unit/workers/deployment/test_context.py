@@ -14,11 +14,11 @@ import pytest
 from mist.settings import DeploymentSettings
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
-from workers.deployment import context, git, ignore
+from workers.deployment import context, git, ignore, worktree
 from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import RepositoryRefused
-from workers.deployment.git import Tree
+from workers.deployment.worktree import Tree
 
 LIMITS = DeploymentSettings(context_bytes=1_000_000)
 
@@ -232,7 +232,7 @@ class TestModes:
     def check(self, repository: Repository, checkout: Path) -> None:
         """Compare the archive with ``git ls-tree``, and its folders with the default mode."""
         archive = checkout.parent / "context.tar"
-        tree = git.tree(checkout, bounds(checkout.parent))
+        tree = worktree.tree(checkout, bounds(checkout.parent))
         context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         listed = repository.git("ls-tree", "-r", "-t", "-z", "HEAD").split("\0")
         records = (record.partition("\t") for record in listed[:-1])
@@ -290,7 +290,7 @@ class TestModes:
         checkout = tmp_path / "checkout"
         git.clone(repository.url, None, checkout, bounds(tmp_path), _Silent())
         archive = tmp_path / "context.tar"
-        tree = git.tree(checkout, bounds(checkout.parent))
+        tree = worktree.tree(checkout, bounds(checkout.parent))
         context.pack(tree, "Dockerfile", archive, LIMITS, lambda: None)
         with tarfile.open(archive) as tar:
             below = {info.name: info.mode for info in tar if info.name.startswith("a")}

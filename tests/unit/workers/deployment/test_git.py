@@ -23,7 +23,7 @@ from tests.support.lfs_server import lfs_server
 from tests.support.service.deployments import Repository
 from tests.support.service.programs import run
 from tests.support.wait import wait_until
-from workers.deployment import git
+from workers.deployment import git, git_program, worktree
 from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import Cancelled, GitFailed, RepositoryRefused, TimedOut
@@ -158,10 +158,10 @@ class TestClone:
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
         """Files of LFS are counted by the repository's attributes."""
-        assert git.lfs_pointers(repository.folder, bounded(tmp_path, cancellation)) == 0
+        assert worktree.lfs_pointers(repository.folder, bounded(tmp_path, cancellation)) == 0
         repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "", "b": ""}, "LFS")
         checkout = clone(repository.url, tmp_path, cancellation)
-        assert git.lfs_pointers(checkout, bounded(tmp_path, cancellation)) == 1
+        assert worktree.lfs_pointers(checkout, bounded(tmp_path, cancellation)) == 1
 
     @pytest.mark.skipif(not shutil.which("git-lfs"), reason="needs git-lfs")
     def test_fetches_files_of_lfs(
@@ -474,7 +474,7 @@ class TestSafety:
         """A .gitmodules that is a link is refused, because it could be any file of this machine."""
         (repository.folder / ".gitmodules").symlink_to("/etc/hostname")
         with pytest.raises(RepositoryRefused, match="symbolic link"):
-            git.check_submodules(repository.folder, bounded(repository.folder, cancellation))
+            worktree.check_submodules(repository.folder, bounded(repository.folder, cancellation))
 
     def test_no_submodule_is_fetched(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
@@ -488,7 +488,7 @@ class TestSafety:
 
     def test_nobody_is_asked_for_a_password(self) -> None:
         """Git has no terminal, no password program, and only the environment that it needs."""
-        environment = git._environment("https://example.com/x")
+        environment = git_program.environment("https://example.com/x")
         assert environment["GIT_TERMINAL_PROMPT"] == "0"
         assert "BatchMode=yes" in environment["GIT_SSH_COMMAND"]
         assert not {"GIT_ASKPASS", "SSH_ASKPASS", "DOCKER_HOST"} & environment.keys()

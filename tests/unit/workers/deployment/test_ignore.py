@@ -19,7 +19,7 @@ import pytest
 from mist.settings import DeploymentSettings
 from workers.deployment import context
 from workers.deployment.errors import RepositoryRefused
-from workers.deployment.git import Tree
+from workers.deployment.worktree import Tree
 
 NAMES = ["a", "b", "A", "ab", "charts", "Charts", "a.b", "[a]", "é", "x^y", "a b", "d1", "-a", "a!"]
 PIECES = [
