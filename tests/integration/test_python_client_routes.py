@@ -124,6 +124,12 @@ class Tour:
         assert (added.memory, changed.memory, changed.env) == (64 << 20, None, ["A"])
         assert await ask(client.get_app(added.id)) == changed
         assert changed in await ask(client.list_apps())
+        git = await ask(client.change_app(added.id, git_url="file:///nowhere"))
+        found = await ask(client.get_adoption(git.id))
+        assert found.state == "running"
+        with refused(409, "another container"):
+            await ask(client.adopt(git.id, "f00"))
+        await ask(client.adopt(git.id, found.container_id))
         return int(added.id)
 
     async def accounts(self, app: int) -> None:
@@ -179,6 +185,8 @@ class Tour:
         assert self.container in [one.name for one in await ask(client.list_containers())]
         newest, older = await ask(client.list_audit(limit=2))
         assert await ask(client.list_audit(limit=1, before=newest.id)) == [older]
+        table = await ask(client.get_status())
+        assert "broker" in [one.process for one in table.processes]
         assert await ask(client.check_health()) is None
         assert (await ask(client.check_readiness())).store is None
         assert "mist_live_clients" in await ask(client.read_figures())

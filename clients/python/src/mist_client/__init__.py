@@ -36,6 +36,7 @@ from mist_client.events import (
 from mist_client.older import OlderEnd
 from mist_client.records import (
     Account,
+    Adoptable,
     App,
     AppChanges,
     AuditRecord,
@@ -43,6 +44,7 @@ from mist_client.records import (
     BuildLimits,
     Deployment,
     DeploymentState,
+    Fact,
     Grant,
     Hook,
     Me,
@@ -53,6 +55,8 @@ from mist_client.records import (
     Readiness,
     Right,
     Role,
+    ServiceStatus,
+    StatusRow,
     Token,
 )
 from mist_client.retry import Retry
@@ -61,6 +65,7 @@ from mist_client.version import __version__
 
 __all__ = [
     "Account",
+    "Adoptable",
     "ApiError",
     "App",
     "AppChanges",
@@ -80,6 +85,7 @@ __all__ = [
     "DeploymentStatus",
     "Docker",
     "End",
+    "Fact",
     "Grant",
     "Hook",
     "HostContainer",
@@ -105,8 +111,10 @@ __all__ = [
     "Retry",
     "Right",
     "Role",
+    "ServiceStatus",
     "Skipped",
     "Space",
+    "StatusRow",
     "Stream",
     "StreamError",
     "Token",

@@ -27,6 +27,7 @@ from mist_client.logs import ContainerLog
 from mist_client.older import OlderEnd, OlderRecords, OlderRequest
 from mist_client.records import (
     Account,
+    Adoptable,
     App,
     AppChanges,
     AuditRecord,
@@ -41,6 +42,7 @@ from mist_client.records import (
     Readiness,
     Right,
     Role,
+    ServiceStatus,
     Token,
 )
 from mist_client.retry import Retry
@@ -191,6 +193,14 @@ class AsyncClient:
         """Turn the webhook of an application off."""
         await self._call(routes.REMOVE_HOOK, app_id=app_id)
 
+    async def get_adoption(self, app_id: int) -> Adoptable:
+        """Return the container that the application may adopt."""
+        return await self._call(routes.ADOPTION, app_id=app_id)
+
+    async def adopt(self, app_id: int, container_id: str) -> None:
+        """Let the next deployment replace the container that :meth:`get_adoption` returned."""
+        await self._call(routes.ADOPT, {"container_id": container_id}, app_id=app_id)
+
     async def list_grants(self, app_id: int) -> list[Grant]:
         """Return the grants for an application."""
         return await self._call(routes.GRANTS, app_id=app_id)
@@ -240,6 +250,10 @@ class AsyncClient:
     ) -> list[AuditRecord]:
         """Return who changed what, the newest first; ``before`` is the id of an older record."""
         return await self._call(routes.AUDIT, query={"limit": limit, "before": before})
+
+    async def get_status(self) -> ServiceStatus:
+        """Return the supervisor's table of processes."""
+        return await self._call(routes.STATUS)
 
     async def check_health(self) -> None:
         """Return if the web tier is alive."""

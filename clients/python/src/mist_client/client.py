@@ -26,6 +26,7 @@ from mist_client.logs import ContainerLog
 from mist_client.older import OlderEnd, OlderRecords, OlderRequest
 from mist_client.records import (
     Account,
+    Adoptable,
     App,
     AppChanges,
     AuditRecord,
@@ -40,6 +41,7 @@ from mist_client.records import (
     Readiness,
     Right,
     Role,
+    ServiceStatus,
     Token,
 )
 from mist_client.retry import Retry
@@ -189,6 +191,14 @@ class Client:
         """Turn the webhook of an application off."""
         self._call(routes.REMOVE_HOOK, app_id=app_id)
 
+    def get_adoption(self, app_id: int) -> Adoptable:
+        """Return the container that the application may adopt."""
+        return self._call(routes.ADOPTION, app_id=app_id)
+
+    def adopt(self, app_id: int, container_id: str) -> None:
+        """Let the next deployment replace the container that :meth:`get_adoption` returned."""
+        self._call(routes.ADOPT, {"container_id": container_id}, app_id=app_id)
+
     def list_grants(self, app_id: int) -> list[Grant]:
         """Return the grants for an application."""
         return self._call(routes.GRANTS, app_id=app_id)
@@ -238,6 +248,10 @@ class Client:
     ) -> list[AuditRecord]:
         """Return who changed what, the newest first; ``before`` is the id of an older record."""
         return self._call(routes.AUDIT, query={"limit": limit, "before": before})
+
+    def get_status(self) -> ServiceStatus:
+        """Return the supervisor's table of processes."""
+        return self._call(routes.STATUS)
 
     def check_health(self) -> None:
         """Return if the web tier is alive."""

@@ -155,6 +155,47 @@ class Readiness(msgspec.Struct, frozen=True):
     processes: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class Fact(msgspec.Struct, frozen=True):
+    """A property of a container, and what the next deployment does with it."""
+
+    what: str
+    now: str
+    then: str
+
+
+class Adoptable(msgspec.Struct, frozen=True):
+    """A container that the next deployment may replace once it is adopted."""
+
+    container_id: str
+    state: str
+    facts: list[Fact]
+    notes: list[str]
+    """Warnings about side effects of replacing it."""
+
+
+class StatusRow(msgspec.Struct, frozen=True):
+    """A process of the service."""
+
+    process: str
+    pid: int | None
+    state: str
+    since: str
+    restarts: int
+    why: str
+    silent: float | None = None
+    """The seconds since its loop last turned; None if it does not report that."""
+
+
+class ServiceStatus(msgspec.Struct, frozen=True):
+    """The supervisor and its processes."""
+
+    version: str
+    pid: int
+    state: str
+    since: str
+    processes: list[StatusRow]
+
+
 class BuildChanges(TypedDict, total=False):
     """The limits of each step of a build; ``memory`` in bytes, or a text such as "512m"."""
 

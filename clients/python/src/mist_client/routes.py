@@ -11,6 +11,7 @@ from mist_client.errors import MistError
 from mist_client.events import HostContainer
 from mist_client.records import (
     Account,
+    Adoptable,
     App,
     AppChanges,
     AuditRecord,
@@ -22,6 +23,7 @@ from mist_client.records import (
     NewApp,
     NewToken,
     Readiness,
+    ServiceStatus,
     Token,
 )
 
@@ -85,6 +87,9 @@ REMOVE_APP: Final = Route["App | None"]("DELETE", "/api/apps/{app_id}", App | No
 MAKE_HOOK: Final = Route[Hook]("POST", "/api/apps/{app_id}/hook", Hook)
 REMOVE_HOOK: Final = Route[None]("DELETE", "/api/apps/{app_id}/hook")
 
+ADOPTION: Final = Route[Adoptable]("GET", "/api/apps/{app_id}/adoption", Adoptable)
+ADOPT: Final = Route[None]("POST", "/api/apps/{app_id}/adoption")
+
 GRANTS: Final = Route[list[Grant]]("GET", "/api/apps/{app_id}/grants", list[Grant])
 GRANT: Final = Route[Grant]("GET", "/api/apps/{app_id}/grants/{user}", Grant)
 PUT_GRANT: Final = Route[Grant]("PUT", "/api/apps/{app_id}/grants/{user}", Grant)
@@ -99,6 +104,7 @@ CANCEL: Final = Route[Deployment]("POST", "/api/deployments/{deployment_id}/canc
 
 CONTAINERS: Final = Route[list[HostContainer]]("GET", "/api/containers", list[HostContainer])
 AUDIT: Final = Route[list[AuditRecord]]("GET", "/api/audit", list[AuditRecord])
+STATUS: Final = Route[ServiceStatus]("GET", "/api/status", ServiceStatus)
 HEALTH: Final = Route[None]("GET", "/healthz")
 READINESS: Final = Route[Readiness]("GET", "/readyz", Readiness)
 

@@ -92,6 +92,7 @@ def test_bodies_have_the_described_types(key: tuple[str, str]) -> None:
         ("add_user", ("POST", "/api/users")),
         ("change_user", ("PATCH", "/api/users/{user_id}")),
         ("add_token", ("POST", "/api/tokens")),
+        ("adopt", ("POST", "/api/apps/{app_id}/adoption")),
         ("grant", ("PUT", "/api/apps/{app_id}/grants/{user}")),
     ],
 )
