@@ -43,7 +43,7 @@ function written(count: number): LogLine[] {
 function opened(live: number, bounds = { lines: 100_000, chars: 1e9 }) {
   const buffer = new LogBuffer(bounds);
   const view = new LogView(buffer);
-  const history = new History({ buffer, view, changed: () => {} }, { appId: 1 });
+  const history = new History({ buffer, view, changed: () => {}, begun: () => true }, [1]);
   histories.push(history);
   buffer.append(log.slice(-live).map((each, i) => lineEntry(i + 1, { app: 1, ...each })));
   view.grow();

@@ -30,8 +30,8 @@ const BEHIND_MS = 3000;
 const BEHIND_FOR_MS = 400;
 /** The interval between checks of an unfinished deployment. */
 const DEPLOYMENT_MS = 2000;
-/** The factor of the bounds while merged logs are paused, so that what is read is kept. */
-const PAUSED_FACTOR = 2;
+/** How long the last lines of a log may take after its connection is there. */
+const TAIL_MS = 1000;
 /** The deployments whose marks are shown among live lines, and among older ones. */
 const DEPLOYMENTS = 20;
 const MORE_DEPLOYMENTS = 500;
@@ -40,8 +40,7 @@ export class LogStream {
   readonly buffer = new LogBuffer();
   readonly view = new LogView(this.buffer);
   readonly apps: readonly number[];
-  /** The older lines; null for several merged logs. */
-  readonly history: History | null;
+  readonly history: History;
   /** Return the position that is being read, while the log is paused. */
   place: () => number = () => Number.POSITIVE_INFINITY;
 
@@ -62,7 +61,10 @@ export class LogStream {
 
   readonly #logs: ReadonlyMap<number, ContainerLogs>;
   readonly #merged: MergedLogs | null;
-  readonly #states = new Map<number, { state: StreamState; reason: Reason | null }>();
+  readonly #states = new Map<
+    number,
+    { state: StreamState; reason: Reason | null; since: number }
+  >();
   #order = 0;
   #newsTimer = 0;
   #lastLines = 0;
@@ -82,10 +84,7 @@ export class LogStream {
       client.containerLogs({ ...optionsOf(source), tail: TAIL, stopped: true });
     const { buffer, view } = this;
     const changed = () => this.#historyChanged();
-    this.history =
-      apps.length === 1
-        ? new History({ buffer, view, changed }, optionsOf(apps[0] as number))
-        : null;
+    this.history = new History({ buffer, view, changed, begun: () => this.#begun() }, apps);
     this.#logs = new Map(apps.map((app) => [app, open(app)]));
     for (const [app, logs] of this.#logs) {
       logs.on('state', ({ state, reason }) => this.#turn(app, state, reason));
@@ -115,7 +114,7 @@ export class LogStream {
 
   close(): void {
     this.#closed = true;
-    this.history?.close();
+    this.history.close();
     this.#merged?.close();
     for (const logs of this.#logs.values()) logs.close();
     this.view.close();
@@ -143,15 +142,15 @@ export class LogStream {
     this.paused = paused;
     this.fresh = 0;
     if (!paused) {
-      this.history?.leave();
+      this.history.leave();
       this.#trim();
     }
   }
 
   /** Forget everything before a position. */
   clear(before: number): void {
-    const hole = this.history?.hole;
-    if (hole && hole.order < before) this.history?.leave();
+    const hole = this.history.hole;
+    if (hole && hole.order < before) this.history.leave();
     this.buffer.dropBefore(before);
     this.view.shrink();
     this.held = this.buffer.length;
@@ -177,7 +176,7 @@ export class LogStream {
 
   /** Record a log's state; the state that most needs attention represents all. */
   #turn(app: number, state: StreamState, reason: Reason | null): void {
-    this.#states.set(app, { state, reason });
+    this.#states.set(app, { state, reason, since: performance.now() });
     const all = [...this.#states.values()];
     const order: StreamState[] = ['reconnecting', 'connecting', 'live', 'failed', 'ended'];
     const worst = order.flatMap((each) => all.find((one) => one.state === each) ?? [])[0];
@@ -202,6 +201,7 @@ export class LogStream {
       const { time, stream, line: text } = line;
       return lineEntry(this.#order, { app: of(line), time, stream, line: text });
     });
+    this.history.note(entries);
     if (this.paused) this.fresh += entries.length;
     this.#note(entries.length, entries[entries.length - 1]?.ms ?? 0);
     this.#add(entries);
@@ -235,8 +235,8 @@ export class LogStream {
 
   /** Keep the bounds: while the log is paused, far from what is being read. */
   #trim(): void {
-    if (this.paused && this.history !== null) this.history.trim(this.place());
-    else if (this.buffer.trim(this.paused ? PAUSED_FACTOR : 1) > 0) this.view.shrink();
+    if (this.paused) this.history.trim(this.place());
+    else if (this.buffer.trim() > 0) this.view.shrink();
   }
 
   #historyChanged(): void {
@@ -244,7 +244,18 @@ export class LogStream {
     this.#placeDeployments();
     if (this.#wanted === MORE_DEPLOYMENTS) return;
     this.#wanted = MORE_DEPLOYMENTS;
-    void this.#lookAtDeployments(this.apps[0] as number);
+    for (const app of this.apps) void this.#lookAtDeployments(app);
+  }
+
+  /** Return true if the last lines of each log are here, or will not come. */
+  #begun(): boolean {
+    const now = performance.now();
+    return this.apps.every((app) => {
+      if (this.history.knows(app)) return true;
+      const { state = 'connecting', since = now } = this.#states.get(app) ?? {};
+      if (state === 'connecting' || state === 'reconnecting') return false;
+      return state !== 'live' || now - since > TAIL_MS;
+    });
   }
 
   /** Update the figures: lines per second, and whether the newest line is old. */
