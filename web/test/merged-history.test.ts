@@ -275,11 +275,14 @@ test('a log whose last lines come after older ones were loaded repeats none of t
 test('however one moves, no line of a log is missing or repeated, and the order is that in time', async () => {
   const moves = fc.array(
     fc.oneof(
-      fc.constant('older' as const),
-      fc.constant('newer' as const),
-      fc.constant('begin' as const),
       fc.constant('leave' as const),
-      fc.record({ jump: fc.nat({ max: 60_000 }) }),
+      fc.record({
+        to: fc.oneof(
+          fc.constantFrom('older' as const, 'newer' as const, 'begin' as const),
+          fc.nat({ max: 60_000 }),
+        ),
+        meanwhile: fc.constantFrom(0, 0, 1, 1500),
+      }),
       fc.record({ say: fc.nat({ max: 2 }), lines: fc.constantFrom(1, 50, 1500) }),
       fc.record({ trim: fc.nat({ max: 100 }) }),
     ),
@@ -299,20 +302,28 @@ test('however one moves, no line of a log is missing or repeated, and the order 
       const { history, buffer, say, lines } = { ...made, lines: () => [...made.buffer] };
       made.tails(tail);
       let now = 200_000;
+      const write = (app: number, count: number) => {
+        for (let i = 0; i < count; i++) {
+          now += 1;
+          const line = { time: at(now), stream: 'stdout' as const, line: `said ${now}` };
+          say(sources[app % sources.length] as number, line);
+        }
+        history.trim(buffer.at(0)?.order ?? 0);
+      };
+      const move = (to: 'older' | 'newer' | 'begin' | number) => {
+        if (to === 'older') return history.older();
+        if (to === 'newer') return history.newer();
+        return to === 'begin' ? history.toBeginning() : history.show(at(to));
+      };
       for (const step of steps) {
-        if (step === 'older') await history.older();
-        else if (step === 'newer') await history.newer();
-        else if (step === 'begin') await history.toBeginning();
-        else if (step === 'leave') history.leave();
-        else if ('jump' in step) await history.show(at(step.jump));
-        else if ('say' in step) {
-          for (let i = 0; i < step.lines; i++) {
-            now += 1;
-            const app = sources[step.say % sources.length] as number;
-            say(app, { time: at(now), stream: 'stdout', line: `said ${now}` });
-          }
-          history.trim(buffer.at(0)?.order ?? 0);
-        } else {
+        if (step === 'leave') history.leave();
+        else if ('to' in step) {
+          const moving = move(step.to);
+          await Promise.resolve();
+          if (step.meanwhile > 0) write(now, step.meanwhile);
+          await moving;
+        } else if ('say' in step) write(step.say, step.lines);
+        else {
           const place = buffer.at(Math.floor((buffer.length * step.trim) / 101));
           history.trim(place?.order ?? 0);
         }
@@ -329,7 +340,7 @@ test('however one moves, no line of a log is missing or repeated, and the order 
         seen.push(...(known === undefined ? fresh : fresh.slice(fresh.lastIndexOf(known) + 1)));
         if (hole === null) break;
         await history.newer();
-        history.trim(hole.order - 1);
+        history.trim((history.hole?.order ?? Number.POSITIVE_INFINITY) - 1);
       }
       expect(seen).toEqual(merged());
     }),

@@ -19,6 +19,8 @@ export class Held {
   hole: Entry | null = null;
   readonly #view: LogView;
   readonly #dropped = new Map<number, number>();
+  /** How often lines that were connected with the live end have lost that connection. */
+  #cuts = 0;
 
   constructor(buffer: LogBuffer, view: LogView) {
     this.buffer = buffer;
@@ -30,9 +32,9 @@ export class Held {
     return this.hole === null ? 0 : this.buffer.indexOf(this.hole.order) + 1;
   }
 
-  /** How many lines of a log were dropped from the live ones. */
+  /** A number that grows when lines of a log are no longer among the live ones. */
   dropped(source: number): number {
-    return this.#dropped.get(source) ?? 0;
+    return this.#cuts + (this.#dropped.get(source) ?? 0);
   }
 
   /** Return the first line at or after an index, unless the hole comes before it. */
@@ -120,7 +122,7 @@ export class Held {
     const end = this.buffer.at(to)?.order ?? Number.POSITIVE_INFINITY;
     for (let at = Math.max(from, this.live); at < to; at++) {
       const { kind, app } = this.buffer.at(at) as Entry;
-      if (kind === 'line') this.#dropped.set(app, this.dropped(app) + 1);
+      if (kind === 'line') this.#dropped.set(app, (this.#dropped.get(app) ?? 0) + 1);
     }
     this.buffer.remove(from, to);
     this.#view.remove(first, end);
@@ -130,6 +132,7 @@ export class Held {
   cut(from: number, to: number): void {
     this.remove(from, to);
     if (this.hole !== null) return;
+    if (from > 0) this.#cuts += 1;
     const last = this.buffer.at(from - 1);
     const next = this.buffer.at(from);
     const time = last?.time ?? next?.time ?? '';

@@ -42,6 +42,8 @@ interface Host {
 /** Lines that continue at an entry. */
 interface Open {
   readonly reels: Reels;
+  /** The logs without a live line; once they have one, it may be among these lines, too. */
+  readonly silent: readonly number[];
   edge: Entry | undefined;
 }
 
@@ -197,13 +199,14 @@ export class History {
     const lastEarly = this.#buffer.at(early - 1);
     let open = this.#back;
     this.#back = null;
-    if (open === null || open.edge !== first) {
+    if (open === null || open.edge !== first || this.#outdated(open)) {
       open?.reels.close();
-      open = { reels: this.#backwards(early), edge: undefined };
+      open = this.#open(this.#backwards(early));
     }
     const entries = await this.#take(open, Math.max(PAGE, early), signal);
     // What is held has changed meanwhile; the reader will ask again.
-    if (this.#buffer.at(0) !== first || this.#buffer.at(early - 1) !== lastEarly) {
+    const same = this.#buffer.at(0) === first && this.#buffer.at(early - 1) === lastEarly;
+    if (!same || this.#outdated(open)) {
       open.reels.close();
       return;
     }
@@ -224,7 +227,7 @@ export class History {
     this.#forth = null;
     if (open === null || open.edge !== last) {
       open?.reels.close();
-      open = { reels: this.#forwards(), edge: undefined };
+      open = this.#open(this.#forwards());
     }
     const entries = await this.#take(open, PAGE, signal);
     if (this.hole !== hole || this.#held.lastRead !== last) {
@@ -250,7 +253,7 @@ export class History {
         if (lastEarly === undefined || !this.#buffer.has(lastEarly)) return 0;
         return this.#buffer.indexOf(lastEarly.order) + 1;
       };
-      const open: Open = { reels: this.#forwardsFrom(time, live), edge: undefined };
+      const open = this.#open(this.#forwardsFrom(time, live));
       const entries = await this.#take(open, PAGE, signal);
       const broken = this.#broken(open);
       if (entries.length === 0) {
@@ -283,6 +286,15 @@ export class History {
       reels.close();
       throw error;
     }
+  }
+
+  #open(reels: Reels): Open {
+    const silent = this.#sources.filter((source) => !this.knows(source));
+    return { reels, silent, edge: undefined };
+  }
+
+  #outdated({ silent }: Open): boolean {
+    return silent.some((source) => this.knows(source));
   }
 
   #broken({ reels }: Open): boolean {
