@@ -22,6 +22,7 @@ vi.mock('../src/lib/api', () => ({
       open += 1;
       mostOpen = Math.max(mostOpen, open);
       return {
+        changes: [],
         end: { message: breaks ? 'the engine has gone' : '', reached: '' },
         async *[Symbol.asyncIterator]() {
           try {
@@ -62,7 +63,7 @@ function written(name: string, count: number, from: number, every: number): LogL
 function view(sources: readonly number[], bounds = { lines: 100_000, chars: 1e9 }) {
   const buffer = new LogBuffer(bounds);
   const view = new LogView(buffer);
-  const host = { buffer, view, changed: () => {}, begun: () => true };
+  const host = { buffer, view, note: () => {}, changed: () => {}, begun: () => true };
   const history = new History(host, sources);
   opened.push(history);
   let order = 0;

@@ -7,7 +7,7 @@
  * of its own (`reel.ts`), and what is between them is merged by time.
  */
 
-import { compareTimes, earlier } from '@mist/client';
+import { type ContainerStatusEvent, compareTimes, earlier } from '@mist/client';
 import { reasonOf } from '../api';
 import type { LogBuffer } from './buffer';
 import type { Entry } from './entry';
@@ -35,6 +35,8 @@ interface Host {
   readonly view: LogView;
   /** Return true if the live lines of all logs have begun to arrive, or will not. */
   begun(): boolean;
+  /** Called with the starts and ends of a log's container, before the lines around them. */
+  note(source: number, changes: readonly ContainerStatusEvent[]): void;
   /** Called after older lines were added or removed. */
   changed(): void;
 }
@@ -81,6 +83,8 @@ export class History {
     this.#even = sources.length === 1;
     this.#reading = {
       size: this.#even ? PAGE : PAGE / 2,
+      choice: { status: true },
+      note: (source, changes) => host.note(source, changes),
       tell: (waiting) => {
         this.problem = waiting;
       },

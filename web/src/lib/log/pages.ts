@@ -1,6 +1,12 @@
 /** An answer of older lines, taken page by page while the reader scrolls. */
 
-import { ApiError, type LogLine, type OlderLines, type OlderLinesOptions } from '@mist/client';
+import {
+  ApiError,
+  type ContainerStatusEvent,
+  type LogLine,
+  type OlderLines,
+  type OlderLinesOptions,
+} from '@mist/client';
 import { api } from '../api';
 
 /** After so long without a demand, the answer is given up, because it occupies a reader. */
@@ -37,6 +43,7 @@ export class Pages {
   readonly #answer: OlderLines;
   readonly #lines: AsyncIterator<readonly LogLine[]>;
   #timer = 0;
+  #told = 0;
 
   constructor(answer: OlderLines) {
     this.#answer = answer;
@@ -54,6 +61,13 @@ export class Pages {
     }
     this.#timer = window.setTimeout(() => this.close(), IDLE_MS);
     return taken;
+  }
+
+  /** The starts and ends of the container among the lines since the last call. */
+  changes(): readonly ContainerStatusEvent[] {
+    const fresh = this.#answer.changes.slice(this.#told);
+    this.#told += fresh.length;
+    return fresh;
   }
 
   /** Why the log could not be read to its end, or "". */

@@ -8,6 +8,7 @@
 
 import {
   ApiError,
+  type ContainerStatusEvent,
   compareTimes,
   earlier,
   type LogLine,
@@ -34,6 +35,8 @@ export interface Reading {
   readonly choice?: OlderLinesOptions;
   /** Called with the reason while the service lets a request wait, and with "" afterwards. */
   readonly tell: (waiting: string) => void;
+  /** Called with the starts and ends of a container that are among the lines. */
+  readonly note?: (source: number, changes: readonly ContainerStatusEvent[]) => void;
 }
 
 /** Lines and marks that come next, and where they come from. */
@@ -84,6 +87,7 @@ abstract class Reel {
       while (this.head === undefined && !this.exhausted && this.problem === '') {
         const lines = await this.read(signal);
         signal.throwIfAborted();
+        this.reading.note?.(this.source, this.pages?.changes() ?? []);
         this.reached = lines.at(-1)?.time ?? this.reached;
         this.add(await entriesOf(this.source, lines, signal));
         if (this.pages?.ended) this.reached = this.pages.reached || this.reached;
