@@ -30,6 +30,9 @@ _PATIENCE_SECONDS: Final = 1.0
 # An event and the time in the inspection are of the same start or end if they are this close.
 _SAME_NS: Final = 2_000_000_000
 
+# The engine notes a start after it, and the program may have written lines meanwhile.
+_LATE_NS: Final = 2_000_000_000
+
 # The engine's time for "never" is in the year 1.
 _NEVER: Final = "0001"
 
@@ -58,15 +61,21 @@ def changes_of(settings: Settings, container: Inspection) -> list[Change]:
         alike = (each for each in moments if each.start == moment.start)
         if not any(abs(each.at - moment.at) < _SAME_NS for each in alike):
             moments.append(moment)
-    return fold(moments, settings.collector.restart_seconds)
+    created = _nanoseconds(str(container.get("Created") or _NEVER))
+    return fold(moments, created, settings.collector.restart_seconds)
 
 
-def fold(moments: Iterable[Moment], restart_seconds: float) -> list[Change]:
-    """Return the changes, with a restart in place of an end and the start soon after it."""
+def fold(moments: Iterable[Moment], created: int, restart_seconds: float) -> list[Change]:
+    """Return the changes, with a restart in place of an end and the start soon after it.
+
+    A start comes before what the program may have written before the engine noted it.
+    """
     found: list[Change] = []
     ended: Moment | None = None
+    before = created
     for moment in sorted(moments):
-        stamp = clock.rfc3339(moment.at)
+        at = min(moment.at, max(before + 1, moment.at - _LATE_NS)) if moment.start else moment.at
+        stamp, before = clock.rfc3339(at), moment.at
         if not moment.start:
             code = f" ({moment.code})" if moment.code else ""
             found.append(Change(stamp, "exited", f"Exited{code}"))
@@ -82,10 +91,14 @@ def _inspected(state: dict[str, Any]) -> list[Moment]:
     code = "" if state.get("Running") else str(state.get("ExitCode", ""))
     found = [(state.get("StartedAt"), True, ""), (state.get("FinishedAt"), False, code)]
     return [
-        Moment(clock.nanoseconds(clock.normalize(text)), start, code)
+        Moment(_nanoseconds(text), start, code)
         for text, start, code in found
         if text and not text.startswith(_NEVER)
     ]
+
+
+def _nanoseconds(text: str) -> int:
+    return clock.nanoseconds(clock.normalize(text))
 
 
 def _remembered(settings: Settings, container: str) -> list[Moment]:

@@ -31,6 +31,7 @@ def event(number: int, action: str, **attributes: str) -> bytes:
 def log(server: EngineServer) -> Log:
     """A log of ten lines, whose container was restarted after the fourth and ended at the end."""
     log = Log(server, numbered(10))
+    log.inspection["Created"] = stamp(0)
     log.inspection["State"] = {
         "Running": False,
         "ExitCode": 3,
@@ -63,7 +64,7 @@ def told(server: EngineServer, **query: Any) -> list[str]:
         ({"order": "desc"}, "Exited(3) 9 8 7 6 5 Restarted 4 3 2 1 0 Started"),
         ({"since": stamp(3), "until": stamp(7)}, "3 4 Restarted 5 6"),
         ({"since": stamp(3), "until": stamp(7), "order": "desc"}, "6 5 Restarted 4 3"),
-        ({"until": stamp(5)}, "Started 0 1 2 3 4"),
+        ({"until": stamp(5)}, "Started 0 1 2 3 4 Restarted"),
         ({"tail": 6}, "4 Restarted 5 6 7 8 9 Exited(3)"),
         ({"tail": 3}, "7 8 9 Exited(3)"),
         ({"tail": 0}, ""),
@@ -106,7 +107,7 @@ def test_without_events_the_newest_start_is_known(
     """The engine may forbid its events, or have forgotten them."""
     assert log.lines
     server.answer("/events", body, 200 if body else 403)
-    assert told(server) == [*"01234", "Started", *"56789", "Exited (3)"]
+    assert told(server) == ["0", "Started", *"123456789", "Exited (3)"]
 
 
 def test_a_container_that_never_ran(server: EngineServer, log: Log) -> None:
@@ -128,7 +129,9 @@ def test_a_late_start_is_not_a_restart() -> None:
         Moment(40 * second, start=False, code="0"),
         Moment(50 * second, start=True),
     ]
-    statuses = [change.status for change in fold(moments, 10.0)]
+    changes = fold(moments, 0, 10.0)
+    statuses = [change.status for change in changes]
+    assert [change.timestamp[17:19] for change in changes] == ["00", "20", "29", "48"]
     assert statuses == ["Started", "Exited (1)", "Started", "Restarted"]
 
 

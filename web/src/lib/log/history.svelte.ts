@@ -207,7 +207,7 @@ export class History {
       open?.reels.close();
       open = this.#open(this.#backwards(early));
     }
-    const entries = await this.#take(open, Math.max(PAGE, early), signal);
+    const entries = await this.#take(open, early + PAGE, signal);
     // What is held has changed meanwhile; the reader will ask again.
     const same = this.#buffer.at(0) === first && this.#buffer.at(early - 1) === lastEarly;
     if (!same || this.#outdated(open)) {
