@@ -68,18 +68,21 @@ def changes_of(settings: Settings, container: Inspection) -> list[Change]:
 def fold(moments: Iterable[Moment], created: int, restart_seconds: float) -> list[Change]:
     """Return the changes, with a restart in place of an end and the start soon after it.
 
-    A start comes before what the program may have written before the engine noted it.
+    A start comes before what the program may have written before the engine noted it, if it is
+    known until when the container did not run.
     """
     found: list[Change] = []
-    ended: Moment | None = None
-    before = created
+    ended: Moment | None = Moment(created, start=False)
+    within = int(restart_seconds * 1e9)
     for moment in sorted(moments):
-        at = min(moment.at, max(before + 1, moment.at - _LATE_NS)) if moment.start else moment.at
-        stamp, before = clock.rfc3339(at), moment.at
+        at = moment.at
+        if moment.start and ended and (found or at - created <= within):
+            at = min(at, max(ended.at + 1, at - _LATE_NS))
+        stamp = clock.rfc3339(at)
         if not moment.start:
             code = f" ({moment.code})" if moment.code else ""
             found.append(Change(stamp, "exited", f"Exited{code}"))
-        elif ended and moment.at - ended.at <= restart_seconds * 1e9:
+        elif found and ended and moment.at - ended.at <= within:
             found[-1] = Change(stamp, "running", "Restarted")
         else:
             found.append(Change(stamp, "running", "Started"))
@@ -104,13 +107,9 @@ def _nanoseconds(text: str) -> int:
 def _remembered(settings: Settings, container: str) -> list[Moment]:
     """Return what the engine's events tell; nothing if they may not be read."""
     filters = {"type": ["container"], "container": [container], "event": ["start", "die"]}
-    query = {
-        "since": 1,
-        "until": int(time.time()),
-        "filters": msgspec.json.encode(filters).decode(),
-    }
+    until, encoded = f"{time.time():.9f}", msgspec.json.encode(filters).decode()
     try:
-        reply = engine.get(settings, "/events", **query)
+        reply = engine.get(settings, "/events", since=1, until=until, filters=encoded)
     except EngineError:
         return []  # a socket proxy may forbid it
     body = reply.begun
