@@ -69,6 +69,8 @@ export class History {
   readonly #seen = new Map<number, Seen>();
   /** True once all logs are complete from the first held line on. */
   #even: boolean;
+  /** The last entry before that line, as long as the buffer begins like this. */
+  #looked: { first: Entry | undefined; length: number; last: Entry | undefined } | null = null;
   #back: Open | null = null;
   #forth: Open | null = null;
   #running: AbortController | null = null;
@@ -402,9 +404,18 @@ export class History {
    */
   #border(): number {
     if (this.#even) return 0;
+    const first = this.#buffer.at(0);
+    const length = Math.min(this.#buffer.length, BEGINNING);
+    if (this.#looked?.first !== first || this.#looked?.length !== length) {
+      this.#looked = { first, length, last: this.#lastEarly(length) };
+    }
+    const { last } = this.#looked;
+    return last === undefined ? 0 : this.#buffer.indexOf(last.order) + 1;
+  }
+
+  #lastEarly(length: number): Entry | undefined {
     let border = 0;
     const newest = new Map<number, string>();
-    const length = Math.min(this.#buffer.length, BEGINNING);
     for (let at = 0; at < length; at++) {
       const { kind, app, order, time } = this.#buffer.at(at) as Entry;
       if (kind !== 'line') continue;
@@ -414,7 +425,7 @@ export class History {
       }
       if (time > (newest.get(app) ?? '')) newest.set(app, time);
     }
-    return border;
+    return this.#buffer.at(border - 1);
   }
 
   async #begun(signal: AbortSignal): Promise<void> {
