@@ -7,13 +7,15 @@
  * of its own (`reel.ts`), and what is between them is merged by time.
  */
 
-import { type ContainerStatusEvent, compareTimes, earlier } from '@mist/client';
+import { type ContainerStatusEvent, earlier } from '@mist/client';
 import { reasonOf } from '../api';
 import type { LogBuffer } from './buffer';
 import type { Entry } from './entry';
 import { Held } from './held';
 import { MARGIN_MS } from './join';
-import { Backward, Forward, type Goal, type Reading, Reels } from './reel';
+import { LiveLines } from './live-lines';
+import { Backward, Forward, type Goal, type Reading } from './reel';
+import { Reels } from './reels';
 import type { LogView } from './view';
 
 /** The lines that are loaded at once. */
@@ -24,8 +26,7 @@ const CONTEXT = 100;
 const LIVE = 1000;
 /** A full buffer is trimmed to this part of its bounds, so that it is not trimmed all the time. */
 const TRIMMED = 0.95;
-/** How far the beginning of merged logs is looked at, and how long it is waited for. */
-const BEGINNING = 20_000;
+/** How long the beginning of merged logs is waited for. */
 const PATIENCE_MS = 5000;
 
 type Activity = '' | 'older' | 'newer' | 'jump';
@@ -49,12 +50,6 @@ interface Open {
   edge: Entry | undefined;
 }
 
-/** The first line that came from the service live, by its place, and the newest one's time. */
-interface Seen {
-  readonly first: number;
-  newest: string;
-}
-
 export class History {
   activity: Activity = $state('');
   /** Why older lines cannot be loaded, or "". */
@@ -66,11 +61,9 @@ export class History {
   readonly #sources: readonly number[];
   readonly #held: Held;
   readonly #reading: Reading;
-  readonly #seen = new Map<number, Seen>();
+  readonly #live: LiveLines;
   /** True once all logs are complete from the first held line on. */
   #even: boolean;
-  /** The last entry before that line, as long as the buffer begins like this. */
-  #looked: { first: Entry | undefined; length: number; last: Entry | undefined } | null = null;
   #back: Open | null = null;
   #forth: Open | null = null;
   #running: AbortController | null = null;
@@ -82,6 +75,7 @@ export class History {
     this.#host = host;
     this.#sources = sources;
     this.#held = new Held(host.buffer, host.view);
+    this.#live = new LiveLines(host.buffer);
     this.#even = sources.length === 1;
     this.#reading = {
       size: this.#even ? PAGE : PAGE / 2,
@@ -110,20 +104,12 @@ export class History {
 
   /** Return true if there were live lines of a log. */
   knows(source: number): boolean {
-    return this.#seen.has(source);
+    return this.#live.knows(source);
   }
 
   /** Note live lines, which are about to be held. */
   note(entries: readonly Entry[]): void {
-    for (const { app, order, time } of entries) {
-      const seen = this.#seen.get(app);
-      if (seen === undefined) {
-        this.#seen.set(app, { first: order, newest: time });
-        this.#begin(app, time);
-      } else if (time > seen.newest) {
-        seen.newest = time;
-      }
-    }
+    for (const entry of entries) if (this.#live.note(entry)) this.#begin(entry);
   }
 
   /** Load lines before the first held one. */
@@ -356,7 +342,7 @@ export class History {
     const first = held.lineFrom(0)?.time ?? '';
     const reels = this.#sources.map((source) => {
       // A log of which no line is held has none from the first held line on.
-      const until = this.hole === null ? this.#newestOf(source) : first;
+      const until = this.hole === null ? this.#live.newest(source) : first;
       const after = until && earlier(until, -1);
       const reel = new Backward(source, this.#reading, held.lines(source, 0), after);
       reel.add(moved.filter(({ app }) => app === source));
@@ -386,46 +372,16 @@ export class History {
     const reels = this.#sources.map((source) =>
       make(source, {
         lines: () => this.#held.lines(source, live()),
-        newest: () => this.#newestOf(source),
+        newest: () => this.#live.newest(source),
         dropped: () => this.#held.dropped(source),
       }),
     );
     return new Reels(reels, 'asc');
   }
 
-  #newestOf(source: number): string {
-    return this.#seen.get(source)?.newest ?? '';
-  }
-
-  /**
-   * Return the index from which on the held lines of merged logs are complete and in order.
-   * Each log begins with its last lines, which go back to different times, and one that is slow
-   * to begin comes behind lines of others that are newer.
-   */
+  /** The index from which on the held lines of all logs are complete and in order. */
   #border(): number {
-    if (this.#even) return 0;
-    const first = this.#buffer.at(0);
-    const length = Math.min(this.#buffer.length, BEGINNING);
-    if (this.#looked?.first !== first || this.#looked?.length !== length) {
-      this.#looked = { first, length, last: this.#lastEarly(length) };
-    }
-    const { last } = this.#looked;
-    return last === undefined ? 0 : this.#buffer.indexOf(last.order) + 1;
-  }
-
-  #lastEarly(length: number): Entry | undefined {
-    let border = 0;
-    const newest = new Map<number, string>();
-    for (let at = 0; at < length; at++) {
-      const { kind, app, order, time } = this.#buffer.at(at) as Entry;
-      if (kind !== 'line') continue;
-      if (this.#seen.get(app)?.first === order) border = at;
-      for (const [other, past] of newest) {
-        if (other !== app && compareTimes(time, past) < 0) border = at + 1;
-      }
-      if (time > (newest.get(app) ?? '')) newest.set(app, time);
-    }
-    return this.#buffer.at(border - 1);
+    return this.#even ? 0 : this.#live.border();
   }
 
   async #begun(signal: AbortSignal): Promise<void> {
@@ -437,8 +393,8 @@ export class History {
   }
 
   /** If a log begins late, its last lines may have been loaded as older ones. */
-  #begin(source: number, time: string): void {
-    const own = (entry: Entry) => entry.kind === 'line' && entry.app === source;
+  #begin({ app, time }: Entry): void {
+    const own = (entry: Entry) => entry.kind === 'line' && entry.app === app;
     if (!this.#even || this.#sources.length === 1) return;
     if (![...this.#buffer].some((entry) => own(entry) && entry.time >= time)) return;
     this.leave();

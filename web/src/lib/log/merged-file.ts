@@ -3,7 +3,8 @@
 import type { OlderLinesOptions } from '@mist/client';
 import { nameOf } from '../apps.svelte';
 import { fileName, save } from './download';
-import { Forward, Reels } from './reel';
+import { Forward } from './reel';
+import { Reels } from './reels';
 
 /** The lines to take at once, and to ask for if each request begins anew. */
 const TAKEN = 2000;

@@ -6,7 +6,8 @@ import { pause } from '../pause';
 import { askFor } from './ask';
 import { LogBuffer } from './buffer';
 import type { Filter } from './filter';
-import { Backward, Reels } from './reel';
+import { Backward } from './reel';
+import { Reels } from './reels';
 import type { Query } from './search';
 import { LogView } from './view';
 
