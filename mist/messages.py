@@ -239,6 +239,11 @@ def status(data: ContainerStatus | DeploymentStatus) -> bytes:
     return _encode(_Envelope("status", clock.now(), data))
 
 
+def past_status(timestamp: str, data: ContainerStatus) -> bytes:
+    """Return a ``status`` message about a time among older lines."""
+    return _encode(_Envelope("status", timestamp, data))
+
+
 def container_status(data: ContainerStatus, run: ContainerRun) -> bytes:
     """Return a container's ``status`` message for the bus, with the current time."""
     return _encode(_ContainerStatusMessage("status", clock.now(), data, run))

@@ -51,6 +51,8 @@ class ReadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     limit: Annotated[int, Meta(ge=1, le=MAX_ID)] | None = None
     format: Format = "ndjson"
     timestamps: bool = False
+    status: bool = False
+    """Also send ``status`` messages where the container started or ended."""
     gzip: bool = False
     adopts: bool = False
     """Describe the application's container (``mist/adoptable.py``) instead of reading its log."""

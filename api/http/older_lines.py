@@ -26,7 +26,7 @@ from mist.read_request import ReadRequest
 _PARAMETERS: Final = frozenset(
     (
         *("since", "until", "tail", "q", "regex", "case", "invert", "stream", "order", "limit"),
-        *("format", "timestamps", "download"),
+        *("format", "timestamps", "status", "download"),
     )
 )
 _TYPES: Final = {"ndjson": "application/x-ndjson", "text": "text/plain; charset=utf-8"}
@@ -107,8 +107,16 @@ def _request(req: falcon.Request, identity: Identity, target: dict[str, Any]) ->
         limit=_count(req, "limit", 1),
         format=form,
         timestamps=_switch(req, "timestamps"),
+        status=_status(req, form),
         gzip=_accepts_gzip(req.get_header("Accept-Encoding") or ""),
     )
+
+
+def _status(req: falcon.Request, form: str) -> bool:
+    status = _switch(req, "status")
+    if status and form == "text":
+        raise UsageError("status=1 cannot be combined with format=text; leave out one of them")
+    return status
 
 
 def _search(req: falcon.Request) -> dict[str, Any]:

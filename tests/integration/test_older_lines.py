@@ -300,3 +300,24 @@ def test_damaged_log(service: Service, engine: PrivateEngine, container: str, ad
     assert newest == sorted(set(newest), reverse=True)
     path.write_bytes(b"")
     assert log.records() == ([], {"lines": 0, "matched": 0, "complete": True, "reached": None})
+
+
+def test_restarts_among_the_lines(
+    engine: PrivateEngine, service: Service, admin: str, container: str
+) -> None:
+    """On request, there are statuses where the container was started, restarted and stopped."""
+    engine.run(container, "echo begun; sleep 600")
+    wait_until(lambda: engine.lines(container) == ["begun"], "the first run")
+    engine.client.restart(container, timeout=0)
+    wait_until(lambda: engine.lines(container) == ["begun"] * 2, "the second run")
+    engine.client.stop(container, timeout=0)
+    log = Reading(service, f"/api/containers/{container}/logs", admin)
+    expected = ["Started", "begun", "Restarted", "begun", "Exited (137)"]
+    for order, step in (("asc", 1), ("desc", -1)):
+        records, end = log.records(status=1, order=order)
+        found = [record["data"].get("status") or record["data"]["line"] for record in records]
+        assert found == expected[::step]
+        assert (end["lines"], end["matched"], end["complete"]) == (2, 2, True)
+    assert [record["type"] for record in log.records()[0]] == ["log", "log"]
+    refused = log.get(status=1, format="text")
+    assert (refused.status_code, "format=text" in refused.text) == (400, True)

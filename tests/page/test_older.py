@@ -150,3 +150,21 @@ def test_older_lines_that_are_refused(long: Tab) -> None:
     tab.page.unroute("**/api/apps/*/logs*")
     tab.expect_line(FIRST)
     expect(news).to_have_count(0)
+
+
+def test_a_restart_among_older_lines(engine: PrivateEngine, tab: Tab, container: str) -> None:
+    """Where the container was restarted before the page was open, there is a mark."""
+    script = "[ -e /ran ] || echo {}; : >/ran; seq 1 1500; echo written; sleep 600"
+    engine.run(container, script.format(FIRST))
+    wait_until(lambda: "written" in engine.lines(container), "the log", 60)
+    engine.client.restart(container, timeout=0)
+    wait_until(lambda: engine.lines(container).count("written") == 2, "the next run", 60)
+    app = tab.service.add_app(container, container)
+    tab.sign_in(f"log?app={app}")
+    tab.expect_line("written")
+    tab.expect_state("LIVE")
+    assert "---" not in tab.download()
+    scroll(tab, by=-5, line=FIRST)
+    rows = [line.partition(" ")[2] for line in tab.download().splitlines()]
+    run = [*map(str, range(1, 1501)), "written"]
+    assert rows == [FIRST, *run, "--- container restarted ---", *run]

@@ -11,6 +11,7 @@ vi.mock('../src/lib/api', () => ({
       const range = log.filter(({ time }) => time >= since && (until === '' || time < until));
       if (order === 'desc') range.reverse();
       return {
+        changes: [],
         end: { message: '' },
         async *[Symbol.asyncIterator]() {
           for (let at = 0; at < range.length; at += 300) yield range.slice(at, at + 300);
@@ -43,7 +44,10 @@ function written(count: number): LogLine[] {
 function opened(live: number, bounds = { lines: 100_000, chars: 1e9 }) {
   const buffer = new LogBuffer(bounds);
   const view = new LogView(buffer);
-  const history = new History({ buffer, view, changed: () => {} }, { appId: 1 });
+  const history = new History(
+    { buffer, view, note: () => {}, changed: () => {}, begun: () => true },
+    [1],
+  );
   histories.push(history);
   buffer.append(log.slice(-live).map((each, i) => lineEntry(i + 1, { app: 1, ...each })));
   view.grow();

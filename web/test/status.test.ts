@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { changeOf } from '../src/lib/log/status';
+import { changeOf, pastChange } from '../src/lib/log/status';
 
 const at = (state: string, status: string) => ({ container: 'web', state, status });
 
@@ -28,4 +28,12 @@ test.each([
   ['running', 'Up 2 hours', 'restarting', 'Restarting (1) 1 second ago', 'end', 'restarting'],
 ])('from %s, %s to %s, %s', (before, then, after, now, kind, what) => {
   expect(changeOf(at(before, then), at(after, now))).toEqual({ kind, what });
+});
+
+test.each([
+  ['running', 'Started', 'start', 'started'],
+  ['running', 'Restarted', 'start', 'restarted'],
+  ['exited', 'Exited (137)', 'end', 'exited · Exited (137)'],
+])('among older lines, %s (%s) is the mark of a %s: %s', (state, status, kind, what) => {
+  expect(pastChange(at(state, status))).toEqual({ kind, what });
 });

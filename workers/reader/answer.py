@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from mist import clock, heartbeat, messages
-from mist.messages import Stream
+from mist.messages import ContainerStatus, Stream
 from mist.read_request import Head, ReadRequest, frame, refusal
 from workers.reader.entries import Entry
 
@@ -63,6 +63,10 @@ class Answer:
         else:
             body = _ndjson(entries, tty=self.tty)
         self._add(body if terminated or not self._text else body[:-1])
+
+    def status(self, timestamp: str, data: ContainerStatus) -> None:
+        """Send what is known about the container at a time."""
+        self._add(messages.past_status(timestamp, data) + b"\n")
 
     def flush(self, *, force: bool = False) -> None:
         """Send what has been held back for a moment; with ``force`` send it now."""

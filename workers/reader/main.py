@@ -18,9 +18,10 @@ from workers import engine, labels
 from workers.reader.answer import Answer, ClientLeft
 from workers.reader.kept import KeptLines, OlderLines
 from workers.reader.reading import Reading
+from workers.reader.runs import Change, changes_of
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog
-from workers.references import find_container, inspect
+from workers.references import Inspection, find_container, inspect
 
 log = structlog.get_logger(__name__)
 
@@ -66,18 +67,28 @@ def _serve(
     answer = Answer(connection, request, settings.reader.stall_seconds)
     try:
         chooser(request)  # reports an invalid pattern before the engine is asked
-        logs = _logs(settings, request)
+        found = _containers(settings, request)
+        logs = [EngineLog(settings, each) for each in found]
         containers = [log.container for log in logs]
         older: OlderLines = KeptLines(paths, request, containers, logs[0].check_time)
         for log in logs:
             reading = older = Reading(log, request, settings, answer, older)
-        reading.run()
+        reading.run(_changes(settings, request, found))
     except (UsageError, EngineError) as error:
         answer.refuse(*_problem(error))
 
 
-def _logs(settings: Settings, request: ReadRequest) -> list[EngineLog]:
-    """Return the container's log; before it, of an application, that of the one it replaces."""
+def _changes(
+    settings: Settings, request: ReadRequest, containers: list[Inspection]
+) -> list[Change]:
+    # Among the lines that a search finds, they would not stand where something changed.
+    if not request.status or request.format == "text" or request.q or request.stream:
+        return []
+    return [change for each in containers for change in changes_of(settings, each)]
+
+
+def _containers(settings: Settings, request: ReadRequest) -> list[Inspection]:
+    """Return the container; before it, of an application, the one it replaces."""
     assert request.container is not None
     found = find_container(settings, request.container)
     if found is None:
@@ -88,7 +99,7 @@ def _logs(settings: Settings, request: ReadRequest) -> list[EngineLog]:
     if replaces and request.app_id is not None:
         name = labels.side_name(request.container, "before", of.get(labels.DEPLOYMENT, ""))
         old = inspect(settings, replaces, name)
-    return [EngineLog(settings, each) for each in (old, found) if each is not None]
+    return [each for each in (old, found) if each is not None]
 
 
 class NoSuchContainer(EngineError):

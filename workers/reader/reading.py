@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mist.errors import EngineError
+from mist.messages import ContainerStatus
 from mist.read_request import ReadRequest
 from mist.settings import Settings
 from workers.reader.answer import Answer
@@ -20,6 +21,7 @@ from workers.reader.backwards import (
 )
 from workers.reader.entries import Entry
 from workers.reader.kept import Batch, OlderLines
+from workers.reader.runs import Change, Runs
 from workers.reader.search import chooser
 from workers.reader.source import EngineLog, LogBroken, OutOfTime, failure_text
 
@@ -47,6 +49,7 @@ class Reading:
         older: OlderLines,
     ) -> None:
         self._log = log
+        self._runs = Runs((), request)
         self._older = older
         self._request = request
         self._window_bytes = settings.reader.window_bytes
@@ -59,8 +62,12 @@ class Reading:
         self._reached = b""
         self._open_end = False  # the last line read has no newline
 
-    def run(self) -> None:
-        """Send the lines and the final record; raise EngineError if the log cannot be read."""
+    def run(self, changes: Iterable[Change] = ()) -> None:
+        """Send the lines and the final record; raise EngineError if the log cannot be read.
+
+        ``changes`` of the container are placed among the lines.
+        """
+        self._runs = Runs(changes, self._request)
         lines = self._source()
         failure = ""
         try:
@@ -249,11 +256,21 @@ class Reading:
         self._lines += len(read)
         self._reached = read[-1][0]
         last = bool(chosen) and chosen[-1] is entries[-1]
-        self._answer.lines(chosen, terminated=not (self._open_end and last))
+        for part in self._runs.among(chosen):
+            if isinstance(part, Change):
+                self._status(part)
+            else:
+                self._answer.lines(part, terminated=not (self._open_end and last))
         self._answer.flush()
         return len(read) == len(entries)
 
+    def _status(self, change: Change) -> None:
+        name = self._request.container or ""
+        self._answer.status(change.timestamp, ContainerStatus(name, change.state, change.status))
+
     def _end(self, complete: bool, failure: str) -> None:
+        for change in self._runs.rest() if complete else ():
+            self._status(change)
         data: dict[str, object] = {
             "lines": self._lines,
             "matched": self._matched,

@@ -85,6 +85,7 @@ _LOG: Final = (
     Parameter("limit", Annotated[int, Meta(ge=1)], "Stop after so many lines that match."),
     Parameter("format", Literal["ndjson", "text"], "Messages, or plain lines."),
     _switch("timestamps", "The engine's time before each plain line."),
+    _switch("status", "Also `status` messages where the container started or ended."),
     _switch("download", "With a file name."),
 )
 _LINES: Final = ("application/x-ndjson", "text/plain")

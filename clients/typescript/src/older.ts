@@ -7,9 +7,9 @@
 
 import { ApiError } from './api-error.ts';
 import type { Message } from './link.ts';
-import { countOf, dataOf, lineOf, textOf } from './messages.ts';
+import { containerStatusOf, countOf, dataOf, lineOf, textOf, timeOf } from './messages.ts';
 import { checkId, type Service } from './service.ts';
-import type { LogChannel, LogLine } from './types.ts';
+import type { ContainerStatusEvent, LogChannel, LogLine } from './types.ts';
 
 export interface OlderLinesOptions {
   /** The application whose log is read; or, for admins, any `container` by its name. */
@@ -30,6 +30,8 @@ export interface OlderLinesOptions {
   readonly order?: 'asc' | 'desc';
   /** Stop after so many lines that match. */
   readonly limit?: number;
+  /** Also tell where the container started or ended, as far as the engine knows. */
+  readonly status?: boolean;
 }
 
 /** What was read. */
@@ -49,13 +51,15 @@ export interface OlderLinesEnd {
 export interface OlderLines extends AsyncIterable<readonly LogLine[]> {
   /** The final record; null before the iteration has ended. */
   readonly end: OlderLinesEnd | null;
+  /** With `status`, the starts and ends of the container among the lines so far. */
+  readonly changes: readonly ContainerStatusEvent[];
 }
 
 export type OlderQuery = Readonly<Record<string, string | number | undefined>>;
 
 /** Return the path and the query of a request. */
 export function olderAddress(options: OlderLinesOptions): { path: string; query: OlderQuery } {
-  const { appId, container, regex, case: matchCase, invert, ...query } = options;
+  const { appId, container, regex, case: matchCase, invert, status, ...query } = options;
   const on = (flag: boolean | undefined) => (flag ? 1 : undefined);
   const target =
     container === undefined
@@ -63,7 +67,13 @@ export function olderAddress(options: OlderLinesOptions): { path: string; query:
       : `containers/${encodeURIComponent(container)}`;
   return {
     path: `api/${target}/logs`,
-    query: { ...query, regex: on(regex), case: on(matchCase), invert: on(invert) },
+    query: {
+      ...query,
+      regex: on(regex),
+      case: on(matchCase),
+      invert: on(invert),
+      status: on(status),
+    },
   };
 }
 
@@ -72,6 +82,7 @@ const BROKEN_OFF = 'The answer was broken off before its end';
 /** The lines of a response. */
 export class Answer implements OlderLines {
   end: OlderLinesEnd | null = null;
+  readonly changes: ContainerStatusEvent[] = [];
   readonly #response: Response;
   readonly #signal: AbortSignal | undefined;
 
@@ -110,6 +121,10 @@ export class Answer implements OlderLines {
     for (const record of records) {
       const message = JSON.parse(record) as Message;
       if (message.type === 'end') this.end = endOf(message);
+      if (message.type === 'status') {
+        const data = containerStatusOf(message);
+        this.changes.push({ type: 'status', time: timeOf(message), data });
+      }
       const line = message.type === 'log' ? lineOf(message) : null;
       if (line !== null) lines.push(line);
     }

@@ -55,6 +55,21 @@ test('the lines and the final record, whatever the chunks are', async () => {
   ]);
 });
 
+test('the starts and ends of the container, apart from the lines', async () => {
+  const data = { container: 'web', state: 'running', status: 'Restarted' };
+  const status = `${JSON.stringify({ type: 'status', timestamp: time, data })}\n`;
+  const other = `${JSON.stringify({ type: 'later', timestamp: time, data: {} })}\n`;
+  const asked: string[] = [];
+  const url = await serving(({ url }, response) => {
+    asked.push(String(url));
+    response.end(log('one') + status + other + log('two') + end({ complete: true }));
+  });
+  const answer = await createClient({ url }).olderLines({ appId: 3, status: true });
+  expect((await all(answer)).map(({ line }) => line)).toEqual(['one', 'two']);
+  expect(answer.changes).toEqual([{ type: 'status', time, data }]);
+  expect(asked).toEqual(['/api/apps/3/logs?status=1']);
+});
+
 test('a container is named in the path', async () => {
   const asked: string[] = [];
   const url = await serving(({ url }, response) => {

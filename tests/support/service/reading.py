@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -49,7 +50,12 @@ class Reading:
 
 def readers(service: Served) -> list[psutil.Process]:
     """Return the processes of readers."""
-    return [process for process in service.processes() if process.name().startswith("mist reader")]
+    found = []
+    for process in service.processes():
+        with suppress(psutil.NoSuchProcess):  # it may have ended since it was listed
+            if process.name().startswith("mist reader"):
+                found.append(process)
+    return found
 
 
 def slow_request(log: Reading, query: str = "format=text") -> socket.socket:

@@ -28,7 +28,7 @@ export function fileName(names: readonly string[], from: string, to: string): st
 }
 
 /** Hand a file to the browser. */
-export function save(name: string, parts: readonly string[]): void {
+export function save(name: string, parts: readonly BlobPart[]): void {
   const address = URL.createObjectURL(new Blob([...parts], { type: 'text/plain;charset=utf-8' }));
   const link = document.createElement('a');
   link.href = address;

@@ -53,8 +53,11 @@ export class LogList {
   #timer = 0;
   #lastPaint = 0;
   #hurried = false;
-  /** The reader's position: a row, and the distance from its top to the top of the box. */
-  #anchor: { order: number; offset: number } | null = null;
+  /**
+   * The reader's position: a row, and the distance from its top to the top of the box. A row
+   * that is put elsewhere takes the reader along.
+   */
+  #anchor: { entry: Entry; offset: number } | null = null;
   #lastTop = 0;
 
   constructor(scroller: HTMLElement, view: LogView, look: ListLook, events: ListEvents) {
@@ -173,7 +176,7 @@ export class LogList {
   get place(): number {
     const { rows } = this.#view;
     if (this.following) return Number.POSITIVE_INFINITY;
-    if (this.#anchor !== null) return this.#anchor.order;
+    if (this.#anchor !== null) return this.#anchor.entry.order;
     return rows.at(rows.atHeight(this.#scroller.scrollTop).index)?.order ?? 0;
   }
 
@@ -235,7 +238,7 @@ export class LogList {
     if (this.following) {
       box.scrollTop = Math.max(0, rows.height - box.clientHeight);
     } else if (this.#anchor !== null) {
-      const top = rows.topOf(rows.indexOf(this.#anchor.order)) - this.#anchor.offset;
+      const top = rows.topOf(rows.indexOf(this.#anchor.entry.order)) - this.#anchor.offset;
       if (Math.abs(top - box.scrollTop) > 0.5) box.scrollTop = top;
     }
     this.#lastTop = box.scrollTop;
@@ -311,8 +314,7 @@ export class LogList {
     const { rows } = this.#view;
     const { index, top } = rows.atHeight(this.#scroller.scrollTop);
     const entry = rows.at(index);
-    this.#anchor =
-      entry === undefined ? null : { order: entry.order, offset: top - this.#scroller.scrollTop };
+    this.#anchor = entry === undefined ? null : { entry, offset: top - this.#scroller.scrollTop };
   }
 
   #scrolled(): void {

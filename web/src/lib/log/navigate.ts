@@ -22,7 +22,7 @@ const approaching = new WeakSet<History>();
 /** Load lines as long as the reader is near the first line or a hole. */
 export async function approach({ stream, list }: Shown): Promise<void> {
   const { history, view } = stream;
-  if (history === null || approaching.has(history)) return;
+  if (approaching.has(history)) return;
   approaching.add(history);
   try {
     for (let pages = 0; pages < MOST_PAGES; pages++) {
@@ -41,11 +41,13 @@ export async function approach({ stream, list }: Shown): Promise<void> {
 }
 
 const state = ({ buffer, history }: LogStream): string =>
-  `${buffer.at(0)?.order} ${buffer.length} ${history?.hole?.order} ${history?.begins}`;
+  `${buffer.at(0)?.order} ${buffer.length} ${history.hole?.order} ${history.begins}`;
 
 function missing(history: History, view: LogView, list: LogList): (() => Promise<void>) | null {
   const [first, last] = list.range;
-  if (first < NEAR_ROWS && !history.begins) return () => history.older();
+  const { start } = history;
+  const begin = start === undefined ? 0 : view.rows.indexOf(start.order);
+  if (first - begin < NEAR_ROWS && !history.begins) return () => history.older();
   if (history.hole === null) return null;
   const hole = view.rows.indexOf(history.hole.order);
   const near = hole - last < NEAR_ROWS && first - hole < NEAR_ROWS;
@@ -56,7 +58,7 @@ function missing(history: History, view: LogView, list: LogList): (() => Promise
 export async function toBeginning({ stream, list }: Shown): Promise<void> {
   list.top();
   const before = stream.buffer.at(0);
-  await stream.history?.toBeginning();
+  await stream.history.toBeginning();
   // Otherwise the reader is there, and may have moved on.
   if (stream.buffer.at(0) === before) return;
   await settled(stream.view);
@@ -65,13 +67,10 @@ export async function toBeginning({ stream, list }: Shown): Promise<void> {
 
 /** Go to the line with a time, or to the first later one; return it, or null if there is none. */
 export async function toTime({ stream, list }: Shown, time: string): Promise<Entry | null> {
-  const { view, buffer, history } = stream;
+  const { view, history } = stream;
   list.hold();
-  const found =
-    history === null
-      ? [...buffer].find(({ kind, time: each }) => kind === 'line' && each >= time)
-      : await history.show(time);
-  if (!found) return null;
+  const found = await history.show(time);
+  if (found === null) return null;
   await settled(view);
   // A filter may hide the line.
   list.reveal(view.rows.at(view.rows.indexOf(found.order)) ?? found);

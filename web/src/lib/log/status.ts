@@ -13,6 +13,12 @@ const HEALTH = /\((healthy|unhealthy|health: starting)\)$/;
 
 const healthOf = ({ status }: ContainerStatus): string => HEALTH.exec(status)?.[1] ?? '';
 
+/** Return what a status among older lines tells: "Started", "Restarted", "Exited (1)". */
+export function pastChange({ state, status }: ContainerStatus): Change {
+  if (state === 'running') return { kind: 'start', what: status.toLowerCase() };
+  return { kind: 'end', what: `${state} · ${status}` };
+}
+
 /** Return what has changed from one status to the next one. */
 export function changeOf(before: ContainerStatus, now: ContainerStatus): Change {
   if (now.state !== 'running') return { kind: 'end', what: now.state };

@@ -3,6 +3,7 @@
 import {
   type ContainerLogs,
   type ContainerStatus,
+  type ContainerStatusEvent,
   type LogLine,
   type MergedLine,
   type MergedLogs,
@@ -18,7 +19,7 @@ import { containerOf, optionsOf } from '../sources';
 import { LogBuffer } from './buffer';
 import { type Entry, lineEntry, type MarkKind, markEntry } from './entry';
 import { History } from './history.svelte';
-import { changeOf } from './status';
+import { changeOf, pastChange } from './status';
 import { LogView } from './view';
 
 /** The first request: the default size of the service's replay buffer. */
@@ -28,10 +29,13 @@ const NEWS_MS = 10_000;
 /** If a line is older than this, the stream is catching up. */
 const BEHIND_MS = 3000;
 const BEHIND_FOR_MS = 400;
+/** The marks of live events to remember, and how far the engine's time of one may be off. */
+const SEEN = 1000;
+const SAME_MS = 5000;
 /** The interval between checks of an unfinished deployment. */
 const DEPLOYMENT_MS = 2000;
-/** The factor of the bounds while merged logs are paused, so that what is read is kept. */
-const PAUSED_FACTOR = 2;
+/** How long the last lines of a log may take after its connection is there. */
+const TAIL_MS = 1000;
 /** The deployments whose marks are shown among live lines, and among older ones. */
 const DEPLOYMENTS = 20;
 const MORE_DEPLOYMENTS = 500;
@@ -40,8 +44,7 @@ export class LogStream {
   readonly buffer = new LogBuffer();
   readonly view = new LogView(this.buffer);
   readonly apps: readonly number[];
-  /** The older lines; null for several merged logs. */
-  readonly history: History | null;
+  readonly history: History;
   /** Return the position that is being read, while the log is paused. */
   place: () => number = () => Number.POSITIVE_INFINITY;
 
@@ -62,14 +65,19 @@ export class LogStream {
 
   readonly #logs: ReadonlyMap<number, ContainerLogs>;
   readonly #merged: MergedLogs | null;
-  readonly #states = new Map<number, { state: StreamState; reason: Reason | null }>();
+  readonly #states = new Map<
+    number,
+    { state: StreamState; reason: Reason | null; since: number }
+  >();
   #order = 0;
   #newsTimer = 0;
   #lastLines = 0;
   #behindSince = 0;
   #recent: { at: number; lines: number }[] = [];
-  readonly #deployments = new Map<number, Deployment>();
-  readonly #marks = new Map<number, Entry>();
+  /** Marks that stand at their time wherever lines around it are held, by what they are about. */
+  readonly #marks = new Map<string, Entry>();
+  /** The newest marks of what was seen live. */
+  readonly #seen: Entry[] = [];
   #wanted = DEPLOYMENTS;
   readonly #polls = new Map<number, number>();
   /** Logs that were just reopened; their next status is not new. */
@@ -82,10 +90,10 @@ export class LogStream {
       client.containerLogs({ ...optionsOf(source), tail: TAIL, stopped: true });
     const { buffer, view } = this;
     const changed = () => this.#historyChanged();
-    this.history =
-      apps.length === 1
-        ? new History({ buffer, view, changed }, optionsOf(apps[0] as number))
-        : null;
+    const note = (app: number, changes: readonly ContainerStatusEvent[]) => {
+      for (const { time, data } of changes) this.#noteChange(app, time, data);
+    };
+    this.history = new History({ buffer, view, note, changed, begun: () => this.#begun() }, apps);
     this.#logs = new Map(apps.map((app) => [app, open(app)]));
     for (const [app, logs] of this.#logs) {
       logs.on('state', ({ state, reason }) => this.#turn(app, state, reason));
@@ -115,7 +123,7 @@ export class LogStream {
 
   close(): void {
     this.#closed = true;
-    this.history?.close();
+    this.history.close();
     this.#merged?.close();
     for (const logs of this.#logs.values()) logs.close();
     this.view.close();
@@ -143,15 +151,15 @@ export class LogStream {
     this.paused = paused;
     this.fresh = 0;
     if (!paused) {
-      this.history?.leave();
+      this.history.leave();
       this.#trim();
     }
   }
 
   /** Forget everything before a position. */
   clear(before: number): void {
-    const hole = this.history?.hole;
-    if (hole && hole.order < before) this.history?.leave();
+    const hole = this.history.hole;
+    if (hole && hole.order < before) this.history.leave();
     this.buffer.dropBefore(before);
     this.view.shrink();
     this.held = this.buffer.length;
@@ -177,7 +185,7 @@ export class LogStream {
 
   /** Record a log's state; the state that most needs attention represents all. */
   #turn(app: number, state: StreamState, reason: Reason | null): void {
-    this.#states.set(app, { state, reason });
+    this.#states.set(app, { state, reason, since: performance.now() });
     const all = [...this.#states.values()];
     const order: StreamState[] = ['reconnecting', 'connecting', 'live', 'failed', 'ended'];
     const worst = order.flatMap((each) => all.find((one) => one.state === each) ?? [])[0];
@@ -202,6 +210,7 @@ export class LogStream {
       const { time, stream, line: text } = line;
       return lineEntry(this.#order, { app: of(line), time, stream, line: text });
     });
+    this.history.note(entries);
     if (this.paused) this.fresh += entries.length;
     this.#note(entries.length, entries[entries.length - 1]?.ms ?? 0);
     this.#add(entries);
@@ -214,13 +223,24 @@ export class LogStream {
     const repeated = this.#statusAfterConnect.delete(app);
     if (before === undefined || (repeated && before.state === now.state)) return;
     const { kind, what } = changeOf(before, now);
-    this.#mark(kind, time, `container ${what} · ${now.status}`, app);
+    this.#seen.push(this.#mark(kind, time, `container ${what} · ${now.status}`, app));
+    if (this.#seen.length > SEEN) this.#seen.shift();
     void this.#lookAtDeployments(app);
   }
 
-  #mark(kind: MarkKind, time: string, text: string, app = 0): void {
+  /** Mark a start or an end that the engine has told, unless the page has seen it. */
+  #noteChange(app: number, time: string, data: ContainerStatus): void {
+    const key = `${app} ${time}`;
+    if (this.#marks.has(key)) return;
+    const { kind, what } = pastChange(data);
+    this.#marks.set(key, markEntry(0, kind, time, `container ${what}`, app));
+  }
+
+  #mark(kind: MarkKind, time: string, text: string, app = 0): Entry {
     this.#order += 1;
-    this.#add([markEntry(this.#order, kind, time, text, app)]);
+    const mark = markEntry(this.#order, kind, time, text, app);
+    this.#add([mark]);
+    return mark;
   }
 
   #add(entries: readonly Entry[]): void {
@@ -230,21 +250,32 @@ export class LogStream {
     this.#trim();
     this.view.grow();
     this.held = this.buffer.length;
-    if (first) this.#placeDeployments();
+    if (first) this.#placeMarks();
   }
 
   /** Keep the bounds: while the log is paused, far from what is being read. */
   #trim(): void {
-    if (this.paused && this.history !== null) this.history.trim(this.place());
-    else if (this.buffer.trim(this.paused ? PAUSED_FACTOR : 1) > 0) this.view.shrink();
+    if (this.paused) this.history.trim(this.place());
+    else if (this.buffer.trim() > 0) this.view.shrink();
   }
 
   #historyChanged(): void {
     this.held = this.buffer.length;
-    this.#placeDeployments();
+    this.#placeMarks();
     if (this.#wanted === MORE_DEPLOYMENTS) return;
     this.#wanted = MORE_DEPLOYMENTS;
-    void this.#lookAtDeployments(this.apps[0] as number);
+    for (const app of this.apps) void this.#lookAtDeployments(app);
+  }
+
+  /** Return true if the last lines of each log are here, or will not come. */
+  #begun(): boolean {
+    const now = performance.now();
+    return this.apps.every((app) => {
+      if (this.history.knows(app)) return true;
+      const { state = 'connecting', since = now } = this.#states.get(app) ?? {};
+      if (state === 'connecting' || state === 'reconnecting') return false;
+      return state !== 'live' || now - since > TAIL_MS;
+    });
   }
 
   /** Update the figures: lines per second, and whether the newest line is old. */
@@ -275,26 +306,32 @@ export class LogStream {
       // Marks are optional: the log is shown without them, too.
     }
     if (this.#closed) return;
-    for (const each of list) if (finished(each)) this.#deployments.set(each.id, each);
-    this.#placeDeployments();
+    for (const each of list) {
+      const { id, status, finished_at: time, app_id } = each;
+      if (time === null || !finished(each) || this.#marks.has(`deployment ${id}`)) continue;
+      const kind = status === 'success' ? 'deployment' : 'gap';
+      this.#marks.set(`deployment ${id}`, markEntry(0, kind, time, summary(each), app_id));
+    }
+    this.#placeMarks();
     if (list.some((each) => !finished(each))) {
       const again = window.setTimeout(() => void this.#lookAtDeployments(app), DEPLOYMENT_MS);
       this.#polls.set(app, again);
     }
   }
 
-  /** Mark the deployments that ended among the held lines and have no mark there. */
-  #placeDeployments(): void {
+  /** Put marks among the held lines that are not there. */
+  #placeMarks(): void {
     if (this.buffer.length === 0) return;
-    for (const [id, each] of this.#deployments) {
-      const time = each.finished_at;
-      const old = this.#marks.get(id);
-      if (time === null || (old && this.buffer.has(old))) continue;
-      const kind = each.status === 'success' ? 'deployment' : 'gap';
-      const mark = markEntry(0, kind, time, summary(each), each.app_id);
-      if (!this.buffer.insert(mark)) continue;
-      this.#marks.set(id, mark);
+    for (const mark of this.#marks.values()) {
+      if (this.buffer.has(mark) || this.#isSeen(mark) || !this.buffer.insert(mark)) continue;
       this.view.insert([mark]);
     }
+  }
+
+  /** Return true if a live mark of the same event is held, whose time is the service's. */
+  #isSeen({ kind, app, ms }: Entry): boolean {
+    const same = (each: Entry) =>
+      each.kind === kind && each.app === app && Math.abs(each.ms - ms) < SAME_MS;
+    return this.#seen.some((each) => same(each) && this.buffer.has(each));
   }
 }

@@ -1,14 +1,13 @@
-/** A search in the whole log: the newest matches first, as the service finds them. */
+/** A search in whole logs: the newest matches first, as the service finds them. */
 
-import type { LogLine } from '@mist/client';
-import { api, reasonOf } from '../api';
+import { reasonOf } from '../api';
 import { dateTime, plural } from '../format';
 import { pause } from '../pause';
 import { askFor } from './ask';
 import { LogBuffer } from './buffer';
-import { lineEntry } from './entry';
 import type { Filter } from './filter';
-import type { Target } from './history.svelte';
+import { Backward } from './reel';
+import { Reels } from './reels';
 import type { Query } from './search';
 import { LogView } from './view';
 
@@ -26,18 +25,27 @@ export class WholeSearch {
   reached = $state('');
   #all = false;
   readonly #controller = new AbortController();
-  readonly #app: number;
+  readonly #reels: Reels;
 
-  constructor(target: Target, query: Query, filter: Filter) {
-    this.#app = target.appId ?? 0;
+  constructor(sources: readonly number[], query: Query, filter: Filter) {
     this.view.setFilter({ ...filter, hiddenApps: [] });
     this.view.setQuery({ ...query, filter: false });
-    void this.#run({ ...target, ...askFor(query, filter), order: 'desc', limit: MOST });
+    const reading = {
+      size: 1, // a match is shown when it is found
+      choice: askFor(query, filter),
+      tell: (waiting: string) => {
+        this.problem = waiting;
+      },
+    };
+    const reels = sources.map((source) => new Backward(source, reading, [], ''));
+    this.#reels = new Reels(reels, 'desc');
+    void this.#run();
   }
 
   /** Stop the search; what was found stays. */
   stop(): void {
     this.#controller.abort();
+    this.#reels.close();
     this.running = false;
   }
 
@@ -58,33 +66,34 @@ export class WholeSearch {
     return parts.join(' · ');
   }
 
-  async #run(request: Parameters<typeof api.olderLines>[0]): Promise<void> {
+  async #run(): Promise<void> {
     const { signal } = this.#controller;
     try {
-      const answer = await api.olderLines(request, signal);
-      for await (const lines of answer) await this.#take(lines);
-      const end = answer.end;
-      this.reached = end?.reached || this.reached;
-      this.#all = end?.complete === true;
-      if (end?.message) this.problem = `The log could not be read to its end: ${end.message}`;
+      while (this.matches < MOST && !this.#reels.ended && this.#reels.problem === '') {
+        await this.#take(signal);
+      }
+      const { problem } = this.#reels;
+      if (problem !== '') this.problem = `The log could not be read to its end: ${problem}`;
+      this.#all = this.#reels.ended;
     } catch (error) {
       if (!signal.aborted) this.problem = reasonOf(error);
     }
+    this.reached = this.#reels.reached || this.reached;
+    this.#reels.close();
     this.running = false;
   }
 
-  async #take(lines: readonly LogLine[]): Promise<void> {
-    for (let start = 0; start < lines.length; start += CHUNK) {
-      const entries = lines.slice(start, start + CHUNK).map(({ time, stream, line }, index) => {
-        return lineEntry(this.matches + index + 1, { app: this.#app, time, stream, line });
-      });
-      this.buffer.append(entries);
-      this.matches += entries.length;
-      this.reached = entries.at(-1)?.time ?? this.reached;
-      if (this.buffer.trim() > 0) this.view.shrink();
-      this.view.grow();
-      await pause();
-      this.#controller.signal.throwIfAborted();
+  async #take(signal: AbortSignal): Promise<void> {
+    const entries = await this.#reels.take(Math.min(CHUNK, MOST - this.matches), signal, true);
+    for (const entry of entries) {
+      this.matches += 1;
+      entry.order = this.matches;
     }
+    this.buffer.append(entries);
+    this.reached = entries.at(-1)?.time ?? this.reached;
+    if (this.buffer.trim() > 0) this.view.shrink();
+    this.view.grow();
+    await pause();
+    signal.throwIfAborted();
   }
 }

@@ -1,0 +1,350 @@
+import { ApiError, type LogLine, type OlderLinesOptions } from '@mist/client';
+import fc from 'fast-check';
+import { afterEach, expect, test, vi } from 'vitest';
+
+/** The logs that the service has, by application; one that is missing is refused. */
+let logs = new Map<number, LogLine[]>();
+let open = 0;
+let mostOpen = 0;
+/** The answers that end in the middle. */
+let broken = 0;
+
+vi.mock('../src/lib/api', () => ({
+  reasonOf: String,
+  api: {
+    olderLines: async ({ appId = 0, since = '', until = '', order }: OlderLinesOptions) => {
+      const log = logs.get(appId);
+      if (log === undefined) throw new ApiError(404, 'Container not found');
+      const range = log.filter(({ time }) => time >= since && (until === '' || time < until));
+      if (order === 'desc') range.reverse();
+      const breaks = broken > 0;
+      if (breaks) broken -= 1;
+      open += 1;
+      mostOpen = Math.max(mostOpen, open);
+      return {
+        changes: [],
+        end: { message: breaks ? 'the engine has gone' : '', reached: '' },
+        async *[Symbol.asyncIterator]() {
+          try {
+            const length = breaks ? range.length / 2 : range.length;
+            for (let at = 0; at < length; at += 300) yield range.slice(at, at + 300);
+          } finally {
+            open -= 1;
+          }
+        },
+      };
+    },
+  },
+}));
+vi.stubGlobal('window', globalThis);
+
+const { History } = await import('../src/lib/log/history.svelte');
+const { LogBuffer } = await import('../src/lib/log/buffer');
+const { LogView } = await import('../src/lib/log/view');
+const { lineEntry } = await import('../src/lib/log/entry');
+
+const opened: { close(): void }[] = [];
+afterEach(() => {
+  for (const each of opened.splice(0)) each.close();
+  open = mostOpen = broken = 0;
+});
+
+const at = (ms: number) => `${new Date(1.7e12 + ms).toISOString().slice(0, 23)}000000Z`;
+
+/** A line each `every` milliseconds, from a time on. */
+function written(name: string, count: number, from: number, every: number): LogLine[] {
+  return Array.from({ length: count }, (_, i) => ({
+    time: at(from + i * every),
+    stream: 'stdout',
+    line: `${name} ${i}`,
+  }));
+}
+
+function view(sources: readonly number[], bounds = { lines: 100_000, chars: 1e9 }) {
+  const buffer = new LogBuffer(bounds);
+  const view = new LogView(buffer);
+  const host = { buffer, view, note: () => {}, changed: () => {}, begun: () => true };
+  const history = new History(host, sources);
+  opened.push(history);
+  let order = 0;
+  const live = (app: number, lines: readonly LogLine[]) => {
+    const entries = lines.map((line) => {
+      order += 1;
+      return lineEntry(order, { app, ...line });
+    });
+    history.note(entries);
+    buffer.append(entries);
+    view.grow();
+  };
+  /** The last lines of each log, in the order in which the page gets them. */
+  const tails = (length: number) => {
+    const all = sources.flatMap((app) =>
+      (logs.get(app) ?? []).slice(-length).map((line) => ({ app, line })),
+    );
+    all.sort((a, b) => (a.line.time < b.line.time ? -1 : Number(a.line.time > b.line.time)));
+    for (const { app, line } of all) live(app, [line]);
+  };
+  /** Write a line and deliver it. */
+  const say = (app: number, line: LogLine) => {
+    logs.get(app)?.push(line);
+    live(app, [line]);
+  };
+  const lines = () => [...buffer].filter(({ kind }) => kind === 'line');
+  const held = () => lines().map(({ raw }) => raw);
+  const times = () => lines().map(({ time }) => time);
+  const shown = () => [...view.rows.entries()].map(({ order }) => order);
+  return { buffer, view, history, live, tails, say, held, times, shown };
+}
+
+const merged = (): string[] =>
+  [...logs]
+    .flatMap(([app, lines]) => lines.map((line) => ({ app, ...line })))
+    .sort((a, b) => (a.time < b.time ? -1 : Number(a.time > b.time)))
+    .map(({ line }) => line);
+
+test('older lines of all logs come merged, although their last lines go back differently', async () => {
+  logs = new Map([
+    [1, written('a', 7000, 0, 10)],
+    [2, written('b', 900, 5, 60)],
+    [3, written('c', 40, 20_001, 500)],
+  ]);
+  const { history, tails, held, shown, buffer } = view([1, 2, 3]);
+  tails(500);
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+  expect(shown()).toEqual([...buffer].map(({ order }) => order));
+  expect(shown()).toEqual([...shown()].sort((a, b) => a - b));
+  expect(history.problem).toBe('');
+  expect(mostOpen).toBe(1);
+});
+
+test('a page of older lines has no gap, whichever log reaches back less', async () => {
+  logs = new Map([
+    [1, written('a', 9000, 0, 10)],
+    [2, written('b', 300, 5, 300)],
+  ]);
+  const { history, tails, held } = view([1, 2]);
+  tails(300);
+  await history.older();
+  const all = merged();
+  expect(held()).toEqual(all.slice(-held().length));
+  expect(held().length).toBeGreaterThanOrEqual(2000);
+  expect(held().length).toBeLessThan(5000);
+  expect(mostOpen).toBeLessThanOrEqual(2);
+});
+
+test('a log that was slow to begin is put in order', async () => {
+  logs = new Map([
+    [1, written('a', 3000, 10_000, 10)],
+    [2, written('b', 20, 9000, 400)],
+  ]);
+  const { history, live, held } = view([1, 2]);
+  live(1, logs.get(1)?.slice(-1000) ?? []);
+  live(2, logs.get(2)?.slice(-10) ?? []);
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+});
+
+test('lines of the same time keep the order of their log', async () => {
+  const same = (name: string) => written(name, 3000, 1000, 0);
+  logs = new Map([
+    [1, same('a')],
+    [2, same('b')],
+  ]);
+  const { history, tails, held } = view([1, 2]);
+  tails(100);
+  while (!history.begins) await history.older();
+  for (const name of ['a', 'b']) {
+    const own = held().filter((line) => line.startsWith(name));
+    expect(own).toEqual(same(name).map(({ line }) => line));
+  }
+});
+
+test('from the beginning on, the hole is filled up to the live lines of each log', async () => {
+  logs = new Map([
+    [1, written('a', 9000, 0, 10)],
+    [2, written('b', 2500, 3, 7)],
+  ]);
+  const { history, tails, held, shown, buffer, say } = view([1, 2]);
+  tails(1000);
+  await history.toBeginning();
+  expect(history.begins).toBe(true);
+  expect(held().slice(0, 2000)).toEqual(merged().slice(0, 2000));
+  for (let i = 0; history.hole !== null; i++) {
+    await history.newer();
+    say(1 + (i % 2), { time: at(100_000 + i), stream: 'stdout', line: `live ${i}` });
+  }
+  expect(held()).toEqual(merged());
+  expect(shown()).toEqual([...buffer].map(({ order }) => order));
+});
+
+test('what is written and dropped behind the hole is not lost', async () => {
+  logs = new Map([
+    [1, written('a', 9000, 0, 10)],
+    [2, written('b', 30, 3, 1000)],
+  ]);
+  const { history, tails, held, say, times } = view([1, 2]);
+  tails(1000);
+  await history.toBeginning();
+  // The quiet log says something, and the other one then drives it out of the live lines.
+  say(2, { time: at(90_001), stream: 'stdout', line: 'late' });
+  for (let i = 0; i < 5000; i++) {
+    say(1, { time: at(90_010 + i), stream: 'stdout', line: `more ${i}` });
+    history.trim(-Number.MAX_VALUE);
+  }
+  expect(held()).not.toContain('late');
+  while (history.hole !== null) await history.newer();
+  expect(held()).toEqual(merged());
+  expect(times()).toEqual([...times()].sort());
+});
+
+test('a time is shown among the lines of all logs, and from there everything can be reached', async () => {
+  logs = new Map([
+    [1, written('a', 9000, 0, 10)],
+    [2, written('b', 800, 5, 100)],
+  ]);
+  const { history, tails, held } = view([1, 2]);
+  tails(500);
+  const found = await history.show(at(41_006));
+  expect(found?.raw).toBe('a 4101');
+  const place = merged().indexOf('a 4101');
+  const index = held().indexOf('a 4101');
+  expect(held().slice(index - 100, index + 100)).toEqual(merged().slice(place - 100, place + 100));
+  while (history.hole !== null) await history.newer();
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+});
+
+test('the bounds are kept, and what was dropped can come again', async () => {
+  logs = new Map([
+    [1, written('a', 12_000, 0, 10)],
+    [2, written('b', 8000, 5, 15)],
+  ]);
+  const { history, tails, held, buffer } = view([1, 2], { lines: 6000, chars: 1e9 });
+  tails(1000);
+  while (!history.begins) {
+    await history.older();
+    history.trim(buffer.at(0)?.order ?? 0);
+    expect(buffer.length).toBeLessThanOrEqual(6001);
+  }
+  expect(held().slice(0, 3000)).toEqual(merged().slice(0, 3000));
+  expect(history.hole).not.toBeNull();
+  while (history.hole !== null) {
+    await history.newer();
+    history.trim((history.hole?.order ?? Number.POSITIVE_INFINITY) - 1);
+  }
+  expect(held()).toEqual(merged().slice(-held().length));
+});
+
+test('a log that the engine does not have holds no other one up', async () => {
+  logs = new Map([[1, written('a', 3000, 0, 10)]]);
+  const { history, tails, held } = view([1, 2]);
+  tails(100);
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+  expect(history.problem).toBe('');
+});
+
+test('an answer that breaks off leaves no gap: the page says so, and goes on', async () => {
+  logs = new Map([
+    [1, written('a', 3000, 0, 10)],
+    [2, written('b', 3000, 5, 10)],
+  ]);
+  const { history, tails, held } = view([1, 2]);
+  tails(100);
+  broken = 1;
+  for (let i = 0; i < 20 && history.problem === ''; i++) await history.older();
+  expect(history.problem).toContain('the engine has gone');
+  expect(held()).toEqual(merged().slice(-held().length));
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+});
+
+test('a log whose last lines come after older ones were loaded repeats none of them', async () => {
+  logs = new Map([
+    [1, written('a', 3000, 0, 10)],
+    [2, written('b', 1500, 5, 20)],
+  ]);
+  const { history, live, held } = view([1, 2]);
+  live(1, logs.get(1)?.slice(-500) ?? []);
+  await history.older();
+  live(2, logs.get(2)?.slice(-500) ?? []);
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+});
+
+test('however one moves, no line of a log is missing or repeated, and the order is that in time', async () => {
+  const moves = fc.array(
+    fc.oneof(
+      fc.constant('leave' as const),
+      fc.record({
+        to: fc.oneof(
+          fc.constantFrom('older' as const, 'newer' as const, 'begin' as const),
+          fc.nat({ max: 60_000 }),
+        ),
+        meanwhile: fc.constantFrom(0, 0, 1, 1500),
+      }),
+      fc.record({ say: fc.nat({ max: 2 }), lines: fc.constantFrom(1, 50, 1500) }),
+      fc.record({ trim: fc.nat({ max: 100 }) }),
+    ),
+    { maxLength: 12 },
+  );
+  const sizes = fc.array(fc.constantFrom(0, 3, 400, 3000, 6000), { minLength: 2, maxLength: 3 });
+  await fc.assert(
+    fc.asyncProperty(sizes, fc.constantFrom(5, 300, 1000), moves, async (counts, tail, steps) => {
+      logs = new Map(
+        counts.map((count, i) => [
+          i + 1,
+          written(`${i}`, count, i, Math.ceil(40_000 / (count + 1))),
+        ]),
+      );
+      const sources = [...logs.keys()];
+      const made = view(sources, { lines: 5000, chars: 1e9 });
+      const { history, buffer, say, lines } = { ...made, lines: () => [...made.buffer] };
+      made.tails(tail);
+      let now = 200_000;
+      const write = (app: number, count: number) => {
+        for (let i = 0; i < count; i++) {
+          now += 1;
+          const line = { time: at(now), stream: 'stdout' as const, line: `said ${now}` };
+          say(sources[app % sources.length] as number, line);
+        }
+        history.trim(buffer.at(0)?.order ?? 0);
+      };
+      const move = (to: 'older' | 'newer' | 'begin' | number) => {
+        if (to === 'older') return history.older();
+        if (to === 'newer') return history.newer();
+        return to === 'begin' ? history.toBeginning() : history.show(at(to));
+      };
+      for (const step of steps) {
+        if (step === 'leave') history.leave();
+        else if ('to' in step) {
+          const moving = move(step.to);
+          await Promise.resolve();
+          if (step.meanwhile > 0) write(now, step.meanwhile);
+          await moving;
+        } else if ('say' in step) write(step.say, step.lines);
+        else {
+          const place = buffer.at(Math.floor((buffer.length * step.trim) / 101));
+          history.trim(place?.order ?? 0);
+        }
+      }
+      // To the beginning, and from there to the live lines.
+      await history.toBeginning();
+      const seen: string[] = [];
+      for (let i = 0; i < 100; i++) {
+        const hole = history.hole;
+        const read = lines();
+        const part = hole === null ? read : read.slice(0, read.indexOf(hole));
+        const fresh = part.filter(({ kind }) => kind === 'line').map(({ raw }) => raw);
+        const known = seen.at(-1);
+        seen.push(...(known === undefined ? fresh : fresh.slice(fresh.lastIndexOf(known) + 1)));
+        if (hole === null) break;
+        await history.newer();
+        history.trim((history.hole?.order ?? Number.POSITIVE_INFINITY) - 1);
+      }
+      expect(seen).toEqual(merged());
+    }),
+    { numRuns: 60 },
+  );
+}, 60_000);
