@@ -220,6 +220,8 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.container: Container | None = container()
+        self.replaced: Container | None = None
+        """The container that the present one replaces, while it runs."""
         self.logs: dict[str, list[Line]] = {}
         self.streams: list[FakeStream] = []
         self.looks: list[Container | None] = []
@@ -235,11 +237,13 @@ class FakeEngine:
         assert wake == FakeBus.descriptor
         return self.changes
 
-    def look(self, _name: str) -> Container | None:
+    def look(self, _name: str, followed: str = "") -> Container | None:
         """Return the scripted container of the next look, or else the current one."""
         self._answer()
         if self.looks:
             self.container = self.looks.pop(0)
+        if self.container and self.replaced and self.container.replaces == followed:
+            return self.replaced
         return self.container
 
     def words(self, one: Container) -> str:

@@ -85,7 +85,7 @@ class Collector:
         self._log.name = self._app.container() or ""
         if not self._log.name:
             return self._refuse("Application not found")
-        container = self._source.look(self._log.name)
+        container = self._look()
         if container is None:
             return self._refuse("Container not found")
         self._log.seen = container
@@ -111,7 +111,7 @@ class Collector:
     def _rejoin(self) -> Event:
         """Resume where a crashed predecessor stopped."""
         self._log.name = self._app.container() or ""
-        self._log.seen = container = self._source.look(self._log.name) if self._log.name else None
+        self._log.seen = container = self._look() if self._log.name else None
         if container is None or not container.running:
             return Event.OVER if self._out.final else Event.STOPPED
         if not self._out.claims.claim.container:
@@ -171,7 +171,7 @@ class Collector:
 
     def _check(self) -> Event:
         """Find out why the stream ended."""
-        container = self._source.look(self._log.name)
+        container = self._look()
         if container is None or not container.running:
             return Event.STOPPED
         # The engine may have restarted or replaced the container between two looks.
@@ -186,7 +186,7 @@ class Collector:
         """Give the container time to come back; publish the end if it does not."""
         since, pause = self._clock(), _AWAY_POLL
         while True:
-            container = self._source.look(self._log.name)
+            container = self._look()
             if container and container.running:
                 return Event.RUNNING
             waited = self._clock() - since
@@ -217,6 +217,12 @@ class Collector:
             self._log.seen = container
             return Event.RUNNING
         return Event.OVER if container.same_run(self._log.seen) else self._end(container)
+
+    def _look(self) -> Container | None:
+        """Return the container whose log is to be published now, or None."""
+        seen = self._log.seen
+        followed = seen.id if seen else self._out.claims.claim.container
+        return self._source.look(self._log.name, followed)
 
     # Publishing.
 
@@ -252,7 +258,7 @@ class Collector:
 
     def _look_again(self) -> None:
         """Publish the state and the health of the container that is followed, if they changed."""
-        container = self._source.look(self._log.name)
+        container = self._look()
         if container is not None and container.same_run(self._log.seen):
             self._log.update_status(container)
 
@@ -263,7 +269,7 @@ class Collector:
         delivering lines that the engine has (seen after log files were rotated).
         """
         assert self._log.seen is not None
-        container = self._source.look(self._log.name)
+        container = self._look()
         if container is None or not container.same_run(self._log.seen):
             return True
         self._log.update_status(container)

@@ -38,6 +38,8 @@ class Container(NamedTuple):
     """The installation of Mist that made it, according to its labels."""
     deployment: int | None = None
     """The deployment that made it, according to its labels."""
+    replaces: str = ""
+    """The id of the container that it replaces or has replaced, according to its labels."""
 
     @property
     def turned(self) -> str:
@@ -72,6 +74,7 @@ def container_of(answer: Any) -> Container:
             log_driver=log.get("Type", ""),
             installation=made.get(labels.INSTALLATION, ""),
             deployment=parse_id(made.get(labels.DEPLOYMENT, "")),
+            replaces=made.get(labels.REPLACES, ""),
         )
     except (KeyError, TypeError, AttributeError):
         raise EngineUnreachable("its address", "the answer is not the Docker Engine's") from None

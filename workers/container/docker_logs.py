@@ -20,7 +20,7 @@ from workers.container.events import ContainerEvents
 from workers.container.frames import Line
 from workers.container.resume import ResumePoint
 from workers.container.stream import LogStream
-from workers.references import find_container
+from workers.references import find_container, inspect
 
 # The engine is asked for lines from this long before the resume point on.
 _MARGIN_NS: Final = 1_000_000_000
@@ -43,10 +43,21 @@ class DockerLogs:
         """Return the events about a container; ``wake`` wakes those who wait for them, too."""
         return ContainerEvents(self._settings, wake)
 
-    def look(self, name: str) -> Container | None:
-        """Return the container of this name, or None; raise EngineError without an answer."""
-        found = find_container(self._settings, name)
-        return None if found is None else container_of(found)
+    def look(self, name: str, followed: str = "") -> Container | None:
+        """Return the container of this name, or None; raise EngineError without an answer.
+
+        If it is replacing the container with the id ``followed``, and that one still runs,
+        return that one: its last lines come before the lines of its successor.
+        """
+        answer = find_container(self._settings, name)
+        if answer is None:
+            return None
+        found = container_of(answer)
+        if followed and found.replaces == followed:
+            old = inspect(self._settings, followed)
+            if old is not None and old["State"]["Running"]:
+                return container_of(old)
+        return found
 
     def words(self, container: Container) -> str:
         """Return the engine's phrase for the state, such as "Up 2 hours"."""

@@ -341,8 +341,8 @@ class LogSource(Protocol):
     def events(self, wake: int) -> ChangeEvents:
         """Return the events about a container; ``wake`` wakes those who wait for them, too."""
 
-    def look(self, name: str) -> Container | None:
-        """Return the container of this name, or None."""
+    def look(self, name: str, followed: str = "") -> Container | None:
+        """Return the container of this name, or the one that it is replacing, or None."""
 
     def words(self, container: Container) -> str:
         """Return the engine's phrase for the state."""

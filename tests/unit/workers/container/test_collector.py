@@ -464,6 +464,28 @@ def test_a_container_that_is_replaced_and_ends_at_once(history: History) -> None
     assert history.lines == ["line 1", "line 2", "line 3"]
 
 
+def test_a_container_is_followed_after_another_has_its_name(history: History) -> None:
+    """While both run, the log of the replaced one goes on; then comes all of the new one."""
+    history.following()
+    engine = history.engine
+
+    def take_over() -> None:
+        engine.container, engine.replaced = container("b")._replace(replaces="a"), engine.container
+
+    def stop() -> None:
+        engine.replaced = None
+
+    history.stream(
+        Lines([line(1)]), take_over, CheckDue(False), Lines([line(3)]), history.logs(1, 3), stop
+    )
+    engine.logs["b"] = [line(2), line(4)]
+    history.stream()
+    history.until(State.CHECKING)
+    assert history.lines == ["line 1", "line 3"]
+    history.steps(2)
+    assert history.lines == ["line 1", "line 3", "line 2", "line 4"]
+
+
 # After the end
 
 

@@ -52,6 +52,27 @@ def test_a_container_is_described(server: EngineServer, logs: DockerLogs) -> Non
     assert logs.look("web") is None
 
 
+def test_a_container_is_followed_until_it_is_replaced(
+    server: EngineServer, logs: DockerLogs
+) -> None:
+    """While the replaced container runs, its log is the application's."""
+    successor = {
+        **INSPECTION,
+        "Id": "f" * 64,
+        "Config": {"Tty": False, "Labels": {"mist.replaces": ID}},
+    }
+    server.answer("/containers/web/json", successor)
+    server.answer(f"/containers/{ID}/json", INSPECTION)
+    assert logs.look("web") == container_of(successor)
+    assert logs.look("web", ID) == CONTAINER
+    assert logs.look("web", "e" * 64) == container_of(successor)
+    server.answers.clear()
+    server.answer("/containers/web/json", successor)
+    stopped = {**INSPECTION, "State": {**INSPECTION["State"], "Running": False}}
+    server.answer(f"/containers/{ID}/json", stopped)
+    assert logs.look("web", ID) == container_of(successor)
+
+
 def test_what_a_status_shows_is_described() -> None:
     """Health, driver and the labels of a deployment are known; without them nothing is."""
     assert (CONTAINER.health, CONTAINER.installation, CONTAINER.deployment) == ("", "", None)

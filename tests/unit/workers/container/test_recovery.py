@@ -83,7 +83,7 @@ class UnsteadyEngine:
         """Return events of which none happens."""
         return FakeEvents()
 
-    def look(self, _name: str) -> Container:
+    def look(self, _name: str, _followed: str = "") -> Container:
         """Return the container, which ends with its log."""
         if self.written < len(self.log):
             return self._one
