@@ -202,6 +202,7 @@ class DeploymentSettings(Section, frozen=True):
     stop_seconds: Seconds = 10.0
     settle_seconds: Seconds = 5.0  # a container without a health check must stay up
     health_seconds: Seconds = 120.0  # to become healthy
+    drain_seconds: Annotated[float, Meta(ge=0)] = 2.0  # between taking over and stopping the old
     recovery_seconds: Seconds = 60.0  # to restore the old container
     cancel_poll_seconds: Seconds = 0.5
     hang_seconds: Annotated[float, Meta(ge=2)] = 10.0  # a runner that shows no progress

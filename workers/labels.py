@@ -11,6 +11,8 @@ DEPLOYMENT: Final = "mist.deployment"
 QUEUED: Final = "mist.queued"
 # The full id of the container that it replaces, or nothing.
 REPLACES: Final = "mist.replaces"
+# "yes" if that one was running.
+WAS_RUNNING: Final = "mist.replaces-running"
 
 
 def side_name(container: str, role: str, deployment: object) -> str:

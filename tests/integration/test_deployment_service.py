@@ -36,6 +36,13 @@ OpenClient = Callable[..., Client]
 #: A program that numbers its lines and, when it is told to end, says so and ends.
 CHATTY = "trap 'echo {name} ends; exit' TERM; echo {name} begins; while :; do sleep 0.05; done"
 
+#: A program that numbers its lines from 1, and is ready at once.
+COUNTING = (
+    "trap 'echo {name} ends; exit' TERM; echo > /tmp/ready; n=0; "
+    "while :; do n=$((n + 1)); echo {name} $n; sleep 0.02; done"
+)
+READY = 'HEALTHCHECK --interval=200ms --start-period=5s CMD ["cat", "/tmp/ready"]'
+
 QUICK: dict[str, object] = {
     "deployments.settle_seconds": 0.6,
     "deployments.stop_seconds": 3,
@@ -369,6 +376,38 @@ def test_the_container_log_goes_on_across_a_deployment(
     assert not {"error", "end"} & set(kinds)
     made_by = [message["data"]["deployment_id"] for message in viewer.of_type("status")]
     assert made_by == [old, new]
+
+
+@pytest.mark.parametrize("killed", ["", "container/"])
+def test_the_container_log_goes_on_while_both_containers_run(
+    site: Site, container: str, open_client: OpenClient, killed: str
+) -> None:
+    """All lines of the old container come first, then all of the new one, which began before.
+
+    So it is if the collector is killed when the new container has taken over.
+    """
+    app, repository = site.app(container, READY, run=COUNTING.format(name="old"))
+    assert site.wait(site.deploy(app))["status"] == "success"
+    viewer = open_client(site.service.ws_url("container/logs", appId=app), site.cookie)
+    viewer.wait_lines(1)
+    files = {"Dockerfile": dockerfile(READY, run=COUNTING.format(name="new"))}
+    repository.commit(files, "New")
+    deployment = site.deploy(app)
+    if killed:
+        aside = f"{container}-before-{deployment}"
+        wait_until(lambda: site.engine.state(aside) == "running", "the old one to be renamed", 60)
+        [collector] = site.service.running(f"{killed}{app}")
+        psutil.Process(collector["pid"]).kill()
+    assert site.wait(deployment)["status"] == "success"
+    assert any("taken over without a gap" in record for record in site.records(deployment))
+    viewer.wait_for(lambda _: "new 20" in viewer.lines)
+    lines, end = viewer.lines, viewer.lines.index("old ends")
+    first = int(lines[0].removeprefix("old "))
+    assert lines[:end] == [f"old {first + number}" for number in range(end)]
+    new = lines[end + 1 :]
+    assert new == [f"new {1 + number}" for number in range(len(new))]
+    assert not {"error", "end"} & {message["type"] for message in viewer.messages}
+    assert not viewer.of_type("skipped")
 
 
 def test_the_container_log_goes_on_across_a_failed_deployment(

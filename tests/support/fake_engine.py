@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+import requests
 from docker.errors import APIError, NotFound
 from docker.types import HostConfig
 
@@ -24,24 +25,33 @@ class FakeEngine:
         self.calls: list[tuple[str, str]] = []
         self.on_start: dict[str, Any] = {}
         self.image_volumes: list[str] = []
+        self.health_check = False
+        self.renames_running = True
         self.fails_on: set[str] = set()
         self._numbers = itertools.count(1)
         monkeypatch.setattr(engine, "get_json", self._get_json)
 
     def add(self, name: str, *, running: bool = True, **more: Any) -> Inspection:
-        """Add a container; ``more`` can be ``labels``, ``auto_remove`` and ``mounts``."""
+        """Add a container with ``labels``, ``auto_remove``, ``mounts`` and ``ports``."""
         full_id = f"{next(self._numbers):064x}"
         found: Inspection = {
             "Id": full_id,
             "Name": f"/{name}",
-            "Config": {"Labels": more.get("labels", {})},
-            "HostConfig": {"AutoRemove": more.get("auto_remove", False), "Mounts": None},
+            "Config": {"Labels": more.get("labels", {}), "Healthcheck": None},
+            "HostConfig": {
+                "AutoRemove": more.get("auto_remove", False),
+                "Mounts": None,
+                "PortBindings": more.get("ports"),
+            },
             "Mounts": more.get("mounts", []),
+            "NetworkSettings": {"Networks": {}},
             "State": {
                 "Running": running,
                 "Restarting": False,
                 "Status": "running" if running else "created",
                 "ExitCode": 0,
+                "StartedAt": "2026-01-01T00:00:02.5Z",
+                "FinishedAt": "2026-01-01T00:00:01Z",
             },
         }
         self.containers_by_id[full_id] = found
@@ -68,6 +78,8 @@ class FakeEngine:
         fresh = [_mounted("volume", f"fresh{path}", path) for path in self.image_volumes]
         made = self.add(name, running=False, labels=options["labels"], mounts=[*given, *fresh])
         made["HostConfig"] |= options["host_config"]
+        if self.health_check:
+            made["Config"]["Healthcheck"] = {"Test": ["CMD", "true"]}
         return made
 
     def inspect_container(self, full_id: str) -> Inspection:
@@ -86,8 +98,13 @@ class FakeEngine:
         """Rename a container; refuse a name that is taken."""
         self._call("rename", name)
         if self.named(name):
-            raise APIError(f"Conflict: {name}")
-        self.inspect_container(full_id)["Name"] = f"/{name}"
+            response = requests.Response()
+            response.status_code = 409
+            raise APIError(f"Conflict: {name}", response)
+        found = self.inspect_container(full_id)
+        if found["State"]["Running"] and not self.renames_running:
+            raise APIError("sandbox not found")
+        found["Name"] = f"/{name}"
 
     def start(self, full_id: str) -> None:
         """Start a container, unless ``on_start`` says otherwise."""
@@ -96,7 +113,8 @@ class FakeEngine:
 
     def stop(self, full_id: str, timeout: int) -> None:
         """Stop a container, and remove it if it has AutoRemove."""
-        found = self._call("stop", full_id)
+        self._call("stop", full_id)
+        found = self.inspect_container(full_id)
         found["State"] |= {"Running": False, "Status": "exited"}
         if found["HostConfig"]["AutoRemove"]:
             del self.containers_by_id[full_id]
@@ -110,6 +128,21 @@ class FakeEngine:
     def update_container(self, full_id: str, restart_policy: dict[str, Any]) -> None:
         """Record the restart policy."""
         self.inspect_container(full_id)["HostConfig"]["RestartPolicy"] = restart_policy
+
+    def connect_container_to_network(
+        self, full_id: str, name: str, aliases: list[str] | None = None
+    ) -> None:
+        """Attach a container to a network; refuse that if it is attached already."""
+        found = self._call("connect", full_id)
+        joined = found["NetworkSettings"]["Networks"]
+        if name in joined:
+            raise APIError(f"endpoint already exists in network {name}")
+        joined[name] = {"NetworkID": f"id-{name}", "Aliases": [*(aliases or ()), full_id[:12]]}
+
+    def disconnect_container_from_network(self, full_id: str, name: str) -> None:
+        """Detach a container from a network."""
+        found = self._call("disconnect", full_id)
+        del found["NetworkSettings"]["Networks"][name]
 
     def logs(self, full_id: str, tail: int) -> bytes:
         """Return two lines, whatever ``tail`` is."""

@@ -25,17 +25,18 @@ class CancellationToken:
         self._cancelled_by = cancelled_by
         self._poll_seconds = poll_seconds
         self._next_poll = 0.0
-        self._stopping = False
+        self.stopping = False
+        """The service is stopping."""
         self._limit: tuple[float, str, float] | None = None
 
     def stop(self) -> None:
         """Record that the service is stopping; safe in a signal handler."""
-        self._stopping = True
+        self.stopping = True
 
     def check(self) -> None:
         """Raise Interrupted, Cancelled or TimedOut if the deployment has to end."""
         heartbeat.beat()  # every wait of a runner comes here once per slice
-        if self._stopping:
+        if self.stopping:
             raise Interrupted
         now = time.monotonic()
         if self._limit and now >= self._limit[0]:

@@ -1,10 +1,12 @@
-"""Replace the old container by a new one, and undo the replacement if necessary.
+"""Replace the old container by a new one.
 
 The engine itself holds the state of a replacement, so that another runner can clean up
-after one that was killed.  The new container is created first, under a name of its own.
-Its labels say which container it replaces and whether that one was running.  As long as the
-old container exists, the replacement can be undone; once it is removed, the deployment has
-succeeded.
+after one that was killed (``undo``).  The new container is created first, under a name of
+its own.  As long as the old container exists, the replacement can be undone; once it is
+removed, the deployment has succeeded.
+
+If nothing forbids it (``overlap``), the new container is started while the old one runs, and
+takes over its name once it is healthy (``names``).  Otherwise the old one is stopped first.
 
 Containers are looked up by their full name and checked (``ownership``); later requests use
 the full id.  No container is removed together with its volumes (``volumes``).
@@ -13,22 +15,23 @@ the full id.  No container is removed together with its volumes (``volumes``).
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
 from docker import APIClient
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 
 from mist.settings import Settings
 from mist.store import Store
 from mist.store.records import App, Deployment
-from workers.deployment import options, ownership, volumes
+from workers.deployment import names, networks, options, overlap, ownership, volumes
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.errors import DidNotStay
-from workers.labels import REPLACES, side_name
+from workers.deployment.inspection import by_id, health, is_up, name_of
+from workers.deployment.undo import Undo
+from workers.labels import REPLACES, WAS_RUNNING, side_name
 from workers.references import Inspection, find_container, network_mode
-
-_WAS_RUNNING: Final = "mist.replaces-running"
 
 # The interval between two looks at a new container, in seconds.
 _LOOK_SECONDS: Final = 0.2
@@ -42,7 +45,10 @@ class Swap:
     def __init__(
         self, client: APIClient, settings: Settings, store: Store, app: App, deployment: Deployment
     ) -> None:
-        self.notes: list[str] = []
+        self.obstacle = ""
+        """The reason why the old container is stopped first; empty if it is not."""
+        self.checks_health = False
+        """The engine checks the health of the new container."""
         self._client = client
         self._engine = settings
         self._settings = settings.deployments
@@ -52,11 +58,23 @@ class Swap:
         self._queued = deployment.created_at
         self._new = ""
         self._old: Inspection | None = None
+        self._undo = Undo(client, settings, store, app)
+        self.notes = self._undo.notes
 
     @property
     def old(self) -> Inspection | None:
         """The container that is replaced, as it was found by ``prepare``."""
         return self._old
+
+    @property
+    def old_runs(self) -> bool:
+        """There is an old container, and it is running."""
+        return self._old is not None and is_up(self._old)
+
+    @property
+    def new_first(self) -> bool:
+        """The new container is started before the old one is stopped."""
+        return self.old_runs and not self.obstacle
 
     @property
     def old_removes_itself(self) -> bool:
@@ -75,201 +93,159 @@ class Swap:
 
     def prepare(self, image: str) -> None:
         """Create the new container without starting it; the old one is not touched yet."""
-        self._finish_earlier()
+        self._undo.unfinished()
         # Checked again, because a build takes minutes in which containers may change.
         self._old = self.check()
-        made = self._client.create_container(**self._options(image), name=self._side_name("new"))
+        made = self._client.create_container(**self._options(image), name=self._aside("new"))
         self._new = made["Id"]
         options.connect(self._client, self._engine, self._app, self._new)
         self.notes += options.notes(self._app, self._old)
         new = self._client.inspect_container(self._new)
+        self.checks_health = overlap.has_health_check(new)
+        if self._old is not None:
+            self.obstacle = overlap.obstacle(self._old, new)
         self.notes += volumes.notes(new, options.paths(self._app))
+        if self._old is not None:
+            self.notes += networks.attach(self._client, self._old, new)
+            if not self.new_first:
+                self._take_aliases(self._old)
 
     def stop_old(self) -> None:
-        """Stop the old container and free its name."""
+        """Stop the old container and free its name, unless it has given that away."""
         if self._old is None:
             return
-        old, timeout = self._old["Id"], round(self._settings.stop_seconds)
-        if self.old_removes_itself:
-            # The engine removes it after the stop, at a moment of its own choice.  Renamed
-            # first, because the name would stay taken until then.
-            self._client.rename(old, self._side_name("before"))
-            self._client.stop(old, timeout=timeout)
-        else:
-            self._client.stop(old, timeout=timeout)
-            self._client.rename(old, self._side_name("before"))
+        old, aside = self._old["Id"], self._aside("before")
+        # Another program may have removed it.
+        with suppress(NotFound):
+            if self.old_removes_itself:
+                # The engine removes it after the stop, at a moment of its own choice.  Renamed
+                # first, because the name would stay taken until then.
+                self._rename(old, aside)
+            self._client.stop(old, timeout=round(self._settings.stop_seconds))
+            if not self.old_removes_itself:
+                self._rename(old, aside)
 
     def start_new(self) -> None:
-        """Give the application's name to the new container, and start it."""
-        self._client.rename(self._new, self._app.container)
+        """Start the new container; give it the application's name if that is free."""
+        if not self.new_first:
+            self._client.rename(self._new, self._app.container)
         self._client.start(self._new)
 
     def watch(self, cancellation: CancellationToken) -> None:
         """Return once the new container has stayed up or is healthy; else raise DidNotStay."""
-        first = self._client.inspect_container(self._new)
-        # "none" is the status of a container whose health check was disabled.
-        health = _health(first) not in ("", "none")
-        seconds = self._settings.health_seconds if health else self._settings.settle_seconds
+        check = bool(health(self._client.inspect_container(self._new)))
+        seconds = self._settings.health_seconds if check else self._settings.settle_seconds
+        for now in self._looks(seconds, cancellation):
+            if check and health(now) == "healthy":
+                return
+        if check:
+            raise DidNotStay(f"The new container was not healthy within {seconds:g} seconds")
+
+    def take_over(self) -> bool:
+        """Give the old container's name and aliases to the new one.
+
+        Return False if the old one did not run any more: another program has stopped it.
+        """
+        old = by_id(self._client, self._old["Id"]) if self._old else None
+        if old is None:
+            self._rename(self._new, self._app.container)
+            return False
+        self._take_aliases(old)
+        names.hand_over(
+            self._client,
+            self._app.container,
+            giver=old["Id"],
+            taker=self._new,
+            aside=self._aside("before"),
+        )
+        return is_up(old)
+
+    def _take_aliases(self, old: Inspection) -> None:
+        new = self._client.inspect_container(self._new)
+        self.notes += networks.take_aliases(self._client, old, new)
+
+    def drain(self, cancellation: CancellationToken) -> None:
+        """Leave the old container to clients that know its address; watch the new one."""
+        for _ in self._looks(self._settings.drain_seconds, cancellation):
+            pass
+
+    def _looks(self, seconds: float, cancellation: CancellationToken) -> Iterator[Inspection]:
+        """Yield the new container at intervals; raise DidNotStay if it does not stay up."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             cancellation.pause(_LOOK_SECONDS)
-            now = self._client.inspect_container(self._new)
+            now = by_id(self._client, self._new)
+            if now is None:
+                raise DidNotStay("The new container was removed")
             _check_alive(now)
-            if health and _health(now) == "healthy":
-                return
-        if health:
-            raise DidNotStay(f"The new container was not healthy within {seconds:g} seconds")
+            yield now
+
+    def _rename(self, container: str, name: str) -> None:
+        if name_of(self._client.inspect_container(container)) != name:
+            self._client.rename(container, name)
 
     def last_lines(self) -> list[str]:
         """Return the new container's last lines; none if it was never started."""
-        found = self._inspect(self._new)
+        found = by_id(self._client, self._new)
         if found is None or found["State"]["Status"] == "created":
             return []
         text = self._client.logs(found["Id"], tail=_LAST_LINES)
         return text.decode(errors="replace").splitlines()
 
-    def commit(self) -> None:
-        """Remove the old container; this cannot be undone.
-
-        The new container gets its restart policy only now.  While it was being watched,
-        the policy would have hidden that it exits.
-        """
-        # The policy first, because after a failure here the old container is still there.
+    def set_policy(self) -> None:
+        """Give the new container its restart policy, which until now would have hidden exits."""
         self._client.update_container(
             self._new, restart_policy=_restart_policy(self._app.restart_policy)
         )
+
+    def commit(self) -> None:
+        """Remove the old container; this cannot be undone."""
+        # The policy first, because after a failure here the old container is still there.
+        self.set_policy()
         if self._old is not None:
             # A container that ran with --rm was removed by the engine.
             with suppress(NotFound):
                 self._client.remove_container(self._old["Id"], force=True)
 
-    def undo(self) -> bool:
-        """Restore the state before this deployment.
+    def undo(self, *, stopping: bool = False) -> bool:
+        """Restore the state before this deployment; may be repeated, also by another runner.
 
-        The engine's labels say what to undo, so this works after a crash, too, and may be
-        repeated.  Return False if the old container is gone: the new one then keeps its
-        place.
+        ``stopping`` says that the old container may have been asked to stop.  Return False if
+        it is gone: the new one then keeps its place.
         """
-        made_here = self._made_by_mist(f"{ownership.QUEUED}={self._queued}")
-        return all(self._undo(found) for found in made_here)
-
-    def _finish_earlier(self) -> None:
-        """Undo an earlier deployment whose runner gave up because the engine was away."""
-        for found in self._made_by_mist():
-            replaced = self._inspect(ownership.labels_of(found)[REPLACES])
-            set_aside = replaced is not None and _name(replaced) == self._side_name("before", found)
-            if set_aside or _name(found) == self._side_name("new", found):
-                self._undo(found)
-
-    def _undo(self, new: Inspection) -> bool:
-        # The labels of the new container say what has to be undone.
-        replaces = ownership.labels_of(new)[REPLACES]
-        old = self._inspect(replaces) if replaces else None
-        if replaces and old is None:
-            self._leave(new)
-            return False
-        if _is_up(new):
-            # The old container may need its port.  No grace period, because the new container
-            # is discarded.
-            self._client.stop(new["Id"], timeout=0)
-        if _name(new) == self._app.container:
-            self._client.rename(new["Id"], self._side_name("new", new))
-        if old is not None:
-            self._bring_back(old, new)
-        # Removed last, because its labels say what remains to be undone.
-        self._client.remove_container(new["Id"], force=True)
-        left = [volumes.describe(each) for each in volumes.fresh(new)]
-        self.notes += [f"Left behind by the new container: {each}" for each in left]
-        return True
-
-    def _leave(self, new: Inspection) -> None:
-        """Keep the new container, running or not: only it holds the old one's volumes.
-
-        Under the application's name the next deployment finds it and keeps the volumes, too.
-        """
-        nameless = _name(new) == self._side_name("new", new)
-        if nameless and find_container(self._engine, self._app.container) is None:
-            self._client.rename(new["Id"], self._app.container)
-
-    def _bring_back(self, old: Inspection, new: Inspection) -> None:
-        # Each step checks if it is still needed, because undo() may be repeated.
-        if _name(old) == self._side_name("before", new):
-            self._client.rename(old["Id"], self._app.container)
-        was_running = ownership.labels_of(new)[_WAS_RUNNING] == "yes"
-        if was_running and not old["State"]["Running"]:
-            self._client.start(old["Id"])
-
-    def _made_by_mist(self, *labels: str) -> list[Inspection]:
-        """Return the application's containers that deployments created, running or not."""
-        wanted = [f"{ownership.APP}={self._app.id}", *labels]
-        listed = self._client.containers(all=True, filters={"label": wanted})
-        found = [self._inspect(container["Id"]) for container in listed]
-        return [
-            new
-            for new in found
-            if new
-            # The filter by label also matches another installation's application of this id.
-            and ownership.owner(self._store, new) == self._app.id
-            # _undo() needs both labels.
-            and {REPLACES, _WAS_RUNNING} <= ownership.labels_of(new).keys()
-        ]
+        return self._undo.deployment(self._queued, stopping=stopping)
 
     def _options(self, image: str) -> dict[str, Any]:
         port = self._app.port
         mounts: Any = options.mounts(self._engine, self._app, self._old)
-        network = options.networks(self._engine, self._app)[0]
+        wanted = options.networks(self._engine, self._app)
         command = self._app.options.command
         return {
             "image": image,
             "command": list(command) if command else None,
             "environment": self._app.env,
             "ports": [port] if port else None,
-            "labels": options.labels(self._app) | self._labels(),
+            "labels": options.labels(self._app) | networks.labels(wanted) | self._labels(),
             "host_config": self._client.create_host_config(
                 port_bindings={port: (self._settings.publish_address, port)} if port else None,
-                network_mode=network_mode(self._engine, network) or None,
+                network_mode=network_mode(self._engine, wanted[0]) or None,
                 mounts=mounts,
                 **options.limits(self._app),
             ),
         }
 
     def _labels(self) -> dict[str, str]:
-        running = self._old is not None and _is_up(self._old)
         return {
             ownership.INSTALLATION: self._store.installation,
             ownership.APP: str(self._app.id),
             ownership.DEPLOYMENT: str(self._id),
             ownership.QUEUED: self._queued,
             REPLACES: self._old["Id"] if self._old else "",
-            _WAS_RUNNING: "yes" if running else "no",
+            WAS_RUNNING: "yes" if self.old_runs else "no",
         }
 
-    def _side_name(self, role: str, new: Inspection | None = None) -> str:
-        """Return a name next to the application's: this deployment's, or that of ``new``."""
-        deployment = ownership.labels_of(new)[ownership.DEPLOYMENT] if new else self._id
-        return side_name(self._app.container, role, deployment)
-
-    def _inspect(self, full_id: str) -> Inspection | None:
-        """Return the container of this full id; the engine would accept prefixes and names."""
-        if not full_id:
-            return None
-        try:
-            found: Inspection = self._client.inspect_container(full_id)
-        except NotFound:
-            return None
-        return found if found["Id"] == full_id else None
-
-
-def _name(found: Inspection) -> str:
-    return str(found["Name"]).removeprefix("/")
-
-
-def _is_up(found: Inspection) -> bool:
-    return bool(found["State"]["Running"] or found["State"]["Restarting"])
-
-
-def _health(found: Inspection) -> str:
-    return str((found["State"].get("Health") or {}).get("Status", ""))
+    def _aside(self, role: str) -> str:
+        return side_name(self._app.container, role, self._id)
 
 
 def _check_alive(found: Inspection) -> None:
@@ -277,7 +253,7 @@ def _check_alive(found: Inspection) -> None:
     state = found["State"]
     if not state["Running"]:
         raise DidNotStay(f"The new container exited with status {state['ExitCode']}")
-    if _health(found) == "unhealthy":
+    if health(found) == "unhealthy":
         raise DidNotStay("The new container is unhealthy")
 
 
@@ -288,8 +264,3 @@ def _restart_policy(text: str) -> Any:
     if times:
         policy["MaximumRetryCount"] = int(times)
     return policy
-
-
-def explain(error: APIError) -> str:
-    """Return the engine's message for an error, or the HTTP status."""
-    return str(error.explanation or error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docker.errors import APIError
+
 from mist.errors import MistError
 
 
@@ -124,3 +126,19 @@ class LogFailed(DeploymentError):
     def __str__(self) -> str:
         # Without the path, because users read this who are not administrators.
         return f"The deployment's log cannot be written: {self.reason}"
+
+
+def explain(error: APIError) -> str:
+    """Return the engine's message for an error, or the HTTP status."""
+    return str(error.explanation or error)
+
+
+def words(error: BaseException) -> str:
+    """Return an error in words for the deployment's viewers."""
+    if isinstance(error, APIError):
+        return f"The Docker Engine refused: {explain(error)}"
+    if isinstance(error, MistError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__

@@ -12,16 +12,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from mist import heartbeat
-from mist.errors import EngineError
-from mist.paths import Paths
+from mist.errors import EngineError, MistError
+from mist.paths import PathHider, Paths
 from mist.settings import Settings
 from workers import kept_logs
+from workers.deployment.bounds import Bounds
+from workers.deployment.errors import DiskNearlyFull, words
+from workers.deployment.job import Job
+from workers.deployment.report import Report
 from workers.engine import EngineRefused
 from workers.reader.backwards import Backwards
 from workers.reader.entries import Entry
 from workers.reader.source import EngineLog, LogBroken, OutOfTime, failure_text
 from workers.references import Inspection
+
+log = structlog.get_logger(__name__)
 
 # A runner has more memory than a reader.  Few and large windows, because the engine looks for
 # the beginning of each from the end of the log, and unpacks compressed files every time.
@@ -53,8 +61,8 @@ class Keeper:
 
     def keep(self, old: Inspection) -> None:
         """Write the file; raise EngineError or OSError if nothing can be kept."""
-        log = _TimedLog(self._settings, old, self._check)
-        newest_first = self._newest_first(Backwards(log, _WINDOW_BYTES, _FIRST_LINES))
+        source = _TimedLog(self._settings, old, self._check)
+        newest_first = self._newest_first(Backwards(source, _WINDOW_BYTES, _FIRST_LINES))
         first = next(newest_first, None)
         if first is None:
             return
@@ -67,7 +75,7 @@ class Keeper:
                 self.lines += len(segment)
             self._discard_earlier(old["Id"])
             with heartbeat.blocking(self._settings.deployments.kept_log_seconds):  # fsync(2)
-                writer.finish(kept_logs.About(old["Id"], log.tty))
+                writer.finish(kept_logs.About(old["Id"], source.tty))
         except BaseException:
             writer.discard()
             raise
@@ -126,6 +134,40 @@ class Keeper:
                 kept.close()
                 if kept.about.container == container:
                     kept_logs.discard(self._paths, self._app_id, deployment)
+
+
+class ReportingKeeper:
+    """Keeps a log and says in the deployment's log how that went."""
+
+    def __init__(
+        self, job: Job, settings: Settings, report: Report, bounds: Bounds, hide: PathHider
+    ) -> None:
+        self._job = job
+        self._settings = settings
+        self._report = report
+        self._bounds = bounds
+        self._hide = hide
+
+    def keep(self, old: Inspection, check: Callable[[], None]) -> None:
+        """Keep the log of ``old``; only what ``check`` raises is raised."""
+        app, deployment, _, paths = self._job
+        keeper = Keeper(self._settings, paths, app.id, deployment.id, check)
+        try:
+            self._bounds.check_free()
+            keeper.keep(old)
+        except EngineError as error:
+            problem = reason(error)
+        except (OSError, DiskNearlyFull) as error:
+            problem = self._hide(words(error))
+        except MistError:
+            raise  # cancelled, or the service stops
+        except Exception as error:
+            log.exception("log_not_kept")
+            problem = f"internal error: {type(error).__name__}: {error}"
+        else:
+            self._report.line(keeper.text())
+            return
+        self._report.line(f"The previous container's log is not kept: {problem}", stream="stderr")
 
 
 class _TimedLog(EngineLog):

@@ -8,32 +8,29 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Final, NamedTuple
+from typing import Final
 
 import requests
 import structlog
 import zmq
 from docker import APIClient
-from docker.errors import APIError, DockerException
+from docker.errors import DockerException
 
 from bus import topics
 from bus.publisher import Publisher
 from mist import folders, heartbeat
-from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING, text_of
-from mist.errors import EngineError, EngineUnreachable, MistError, StoreError
+from mist.deployments.records import BUILDING, CLONING, text_of
+from mist.errors import EngineError, MistError, StoreError
 from mist.paths import PathHider, Paths
 from mist.process import Assignment
 from mist.settings import Settings
-from mist.store import Store, open_store
-from mist.store.records import App, Deployment
-from workers import kept_logs
+from mist.store import open_store
 from workers.deployment import (
     build,
     buildkit,
     context,
     git,
     images,
-    keeping,
     leftovers,
     registries,
     worktree,
@@ -41,37 +38,31 @@ from workers.deployment import (
 from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.client import connect
-from workers.deployment.containers import Swap, explain
 from workers.deployment.errors import (
     BuildBrokenOff,
     BuildFailed,
     Cancelled,
     DeploymentError,
-    DidNotStay,
-    DiskNearlyFull,
     Interrupted,
-    LogFailed,
     NotRecorded,
     UndoPending,
+    words,
 )
-from workers.deployment.keeping import Keeper
+from workers.deployment.job import Job
+from workers.deployment.keeping import ReportingKeeper
 from workers.deployment.log import DeploymentLogFile, RecordPublisher
+from workers.deployment.replacement import RETRY_SECONDS, Replacement
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
-from workers.references import Inspection, network_mode
+from workers.deployment.watchers import BuildWatcher, CloneWatcher
+from workers.references import network_mode
 
 log = structlog.get_logger(__name__)
-
-# The wait between two attempts to reach an engine that is away, in seconds.
-_RETRY_SECONDS: Final = 1.0
 
 # How long the removal of a large checkout may take on a slow disk, in seconds.
 _REMOVE_SECONDS: Final = 60.0
 # The status of a deployment that cannot be undone yet.
 _WAITING: Final = "Waiting for the Docker Engine, to restore the previous container"
-
-# A clone reports its progress in steps of this many percent.
-_PERCENT_STEP: Final = 10
 
 # The part of a Dockerfile that is searched for base images and BuildKit features.
 _DOCKERFILE_BYTES: Final = 1_048_576
@@ -105,8 +96,7 @@ def _run(assignment: Assignment, settings: Settings, paths: Paths) -> None:
         redact = Redactor([*url_secrets(app.git_url or ""), *app.env.values()])
         file = _open_log(stack, assignment, settings, paths, redact)
         report = Report(store, deployment, file, redact)
-        job = Job(app, deployment, paths)
-        runner = Runner(store, job, settings, report)
+        runner = Runner(Job(app, deployment, store, paths), settings, report)
         if assignment.resume:
             runner.recover(assignment.reason)
         else:
@@ -127,26 +117,11 @@ def _open_log(
     return file
 
 
-class Job(NamedTuple):
-    """One deployment to run, and its working directory, which is private to the service."""
-
-    app: App
-    deployment: Deployment
-    paths: Paths
-
-
 class Runner:
     """The stages of one deployment, in order."""
 
-    def __init__(
-        self,
-        store: Store,
-        job: Job,
-        settings: Settings,
-        report: Report,
-    ) -> None:
-        self._store = store
-        self._app, self._deployment, self._paths = job
+    def __init__(self, job: Job, settings: Settings, report: Report) -> None:
+        self._app, self._deployment, self._store, self._paths = job
         self._folder = self._paths.work_folder(job.deployment.id)
         # The longest paths first.
         self._hide = PathHider(
@@ -159,12 +134,13 @@ class Runner:
         self._settings = settings
         self._limits = settings.deployments
         self._report = report
-        self._stopped = False
         # If it fails, unless the build itself has failed, or has ended before.
         self._broke_off = not report.touches_containers
         self._cancellation = CancellationToken(self._cancelled_by, self._limits.cancel_poll_seconds)
         self._bounds = Bounds(self._folder, self._limits, self._cancellation)
-        self._images = images.Images(store, job.app.id)
+        keeper = ReportingKeeper(job, settings, report, self._bounds, self._hide)
+        self._replacement = Replacement(job, settings, report, self._cancellation, keeper)
+        self._images = images.Images(job.store, job.app.id)
         self._tag = self._images.tag(job.deployment.id)
 
     def run(self) -> None:
@@ -197,7 +173,6 @@ class Runner:
 
     def _handle_stop(self) -> None:
         def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stopped = True
             self._cancellation.stop()
 
         signal.signal(signal.SIGTERM, stop)
@@ -224,7 +199,7 @@ class Runner:
         try:
             self._deploy()
         except (MistError, DockerException, requests.RequestException, OSError) as error:
-            reason = _words(error)
+            reason = words(error)
         except Exception as error:
             log.exception("deployment_crashed")
             reason = f"Internal error: {type(error).__name__}: {error}"
@@ -241,7 +216,7 @@ class Runner:
         It has succeeded if the new container stayed up and the old one is gone.  Only the
         final record was missing then.
         """
-        undone, trouble = self._undo(reason)
+        undone, trouble = self._replacement.undo(reason)
         if not undone and self._report.stayed_up:
             return None
         return f"{reason} ({trouble})" if trouble else reason
@@ -251,14 +226,14 @@ class Runner:
         self._cancellation.check()
         client = connect(self._settings)
         # Before the clone, so that a deployment that cannot succeed costs no build.
-        self._swap_with(client).check()
+        self._replacement.check(client)
         if self._deployment.rollback_to is None:
             self._clone()
             image = self._build()
         else:
             image = self._reuse(client, self._deployment.rollback_to)
         self._report.note({"image": image})
-        self._swap(client, image)
+        self._replacement.run(client, image)
 
     def _clone(self) -> None:
         if not self._app.git_url:
@@ -278,7 +253,7 @@ class Runner:
                 self._app.branch,
                 self._checkout,
                 self._bounds,
-                _CloneWatcher(self._report, self._hide),
+                CloneWatcher(self._report, self._hide),
             )
         self._report.line(f"Checked out {commit.hash}: {commit.subject}")
         self._report.note({"commit_hash": commit.hash, "commit_message": commit.subject})
@@ -298,7 +273,7 @@ class Runner:
             return
         self._report.line(f"Fetching {count} files from Git LFS")
         with self._cancellation.at_most(self._limits.clone_seconds, "Fetching from Git LFS"):
-            watcher = _CloneWatcher(self._report, self._hide)
+            watcher = CloneWatcher(self._report, self._hide)
             git.fetch_lfs(url, self._checkout, self._bounds, watcher)
 
     def _build(self) -> str:
@@ -325,7 +300,7 @@ class Runner:
                 self._logins(text),
                 self._app.options.build,
             )
-            watcher = _BuildWatcher(self._report)
+            watcher = BuildWatcher(self._report)
             try:
                 build.build(self._settings, recipe, self._cancellation, watcher)
             except BuildFailed as error:
@@ -352,93 +327,6 @@ class Runner:
         )
         return self._images.reuse(client, source, self._deployment.id)
 
-    def _swap_with(self, client: APIClient) -> Swap:
-        return Swap(client, self._settings, self._store, self._app, self._deployment)
-
-    def _swap(self, client: APIClient, image: str) -> None:
-        swap = self._swap_with(client)
-        self._report.enter(STOPPING, "Stopping previous container...")
-        swap.prepare(image)
-        self._report.line(*swap.notes)
-        # The last check before the application is interrupted.
-        self._cancellation.check()
-        if swap.old_removes_itself and self._limits.kept_log_bytes:
-            self._keep_log(swap.old)
-            self._report.line("It ran with --rm: what it writes from now on is not kept")
-        swap.stop_old()
-        # A deployment cancelled during the stop must not start its container.
-        self._cancellation.check()
-        self._report.enter(STARTING, "Starting new container...")
-        try:
-            swap.start_new()
-            self._report.progress(0.5, "Waiting for the new container to stay up...")
-            swap.watch(self._cancellation)
-        except (DidNotStay, APIError):
-            lines = swap.last_lines()
-            if lines:
-                self._report.line("The new container's last lines:", *lines, stream="stderr")
-            raise
-        self._report.progress(1, "New container is up")
-        if not swap.old_removes_itself:
-            self._keep_log(swap.old)
-        # The last chance to cancel; commit() cannot be undone.
-        self._cancellation.check()
-        swap.commit()
-
-    def _keep_log(self, old: Inspection | None) -> None:
-        """Keep the log of the old container; a failure does not fail the deployment."""
-        if old is None or not self._limits.kept_log_bytes:
-            return
-        keeper = Keeper(
-            self._settings, self._paths, self._app.id, self._deployment.id, self._cancellation.check
-        )
-        try:
-            self._bounds.check_free()
-            keeper.keep(old)
-        except EngineError as error:
-            problem = keeping.reason(error)
-        except (OSError, DiskNearlyFull) as error:
-            problem = self._hide(_words(error))
-        except MistError:
-            raise  # cancelled, or the service stops
-        except Exception as error:
-            log.exception("log_not_kept")
-            problem = f"internal error: {type(error).__name__}: {error}"
-        else:
-            self._report.line(keeper.text())
-            return
-        self._report.line(f"The previous container's log is not kept: {problem}", stream="stderr")
-
-    def _undo(self, reason: str) -> tuple[bool, str]:
-        """Restore the old container; return whether it is there, and what went wrong.
-
-        Raise UndoPending with ``reason`` if the engine stays away.
-        """
-        if not self._report.touches_containers:
-            return True, ""
-        # The engine may be restarting, and answer with errors at first.
-        deadline = time.monotonic() + self._limits.recovery_seconds
-        while True:
-            try:
-                swap = self._swap_with(connect(self._settings))
-                undone = swap.undo()
-            except (EngineError, DockerException, requests.RequestException) as error:
-                refused = isinstance(error, APIError) and error.is_client_error()
-                if time.monotonic() < deadline and not (self._stopped or refused):
-                    time.sleep(_RETRY_SECONDS)
-                    continue
-                # An engine that answers may refuse for ever; one that does not will be back.
-                if not isinstance(error, APIError):
-                    raise UndoPending(reason) from None
-                return True, f"the previous container could not be brought back: {_words(error)}"
-            if undone:  # the old container still has its log
-                with suppress(OSError):
-                    kept_logs.discard(self._paths, self._app.id, self._deployment.id)
-            # The containers are restored even if the log cannot be written.
-            with suppress(LogFailed):
-                self._report.line(*swap.notes)
-            return undone, "" if undone else "the previous container is gone, the new one stays"
-
     def _tidy_images(self, *, failed: bool) -> None:
         """Remove old images; a failure here does not fail the deployment.
 
@@ -455,13 +343,17 @@ class Runner:
                 self._images.prune(client, self._limits.keep_images)
                 reason = "" if whole else "a build that broke off is still in use"
             except (EngineError, DockerException, requests.RequestException) as error:
-                reason = _words(error)
+                reason = words(error)
             if not reason:
                 return
-            if not left.images + left.containers or self._stopped or time.monotonic() > deadline:
+            if (
+                not left.images + left.containers
+                or self._cancellation.stopping
+                or time.monotonic() > deadline
+            ):
                 log.warning("image_cleanup_failed", reason=reason)
                 return
-            time.sleep(_RETRY_SECONDS)
+            time.sleep(RETRY_SECONDS)
 
     def _log_lines(self) -> Iterator[str]:
         for record in self._report.log.records():
@@ -482,46 +374,3 @@ class Runner:
             now = self._store.deployments.get(self._deployment.id)
             return now.cancelled_by if now else None
         return None
-
-
-class _CloneWatcher:
-    """Passes Git's output on to the report."""
-
-    def __init__(self, report: Report, hide: PathHider) -> None:
-        self._report = report
-        self._hide = hide
-        self._shown = 0
-
-    def lines(self, texts: list[str]) -> None:
-        self._report.line(*map(self._hide, texts))
-
-    def percent(self, number: int) -> None:
-        if number >= self._shown + _PERCENT_STEP:
-            self._shown = number
-            self._report.progress(number / 100, f"Cloning Git repository... {number} %")
-
-
-class _BuildWatcher:
-    """Passes the build's output and steps on to the report."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def lines(self, texts: list[str]) -> None:
-        self._report.line(*texts)
-
-    def step(self, number: int, count: int) -> None:
-        # A step is reported when it begins, so the ones before it are done.
-        share = min(1.0, (number - 1) / max(1, count))
-        self._report.progress(share, f"Building Docker image... step {number} of {count}")
-
-
-def _words(error: BaseException) -> str:
-    """Return an error in words for the deployment's viewers."""
-    if isinstance(error, APIError):
-        return f"The Docker Engine refused: {explain(error)}"
-    if isinstance(error, EngineUnreachable | BuildFailed | DeploymentError | MistError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error) or type(error).__name__

@@ -50,6 +50,12 @@ class Report:
         """True if the new container was watched to the end and stayed up."""
         return self._now.stage == STARTING.name and self._now.progress == STARTING.last
 
+    @property
+    def stops_old(self) -> bool:
+        """True if the old container may have been asked to stop, and may not have stopped yet."""
+        stopping = self._now.stage == STOPPING.name and self._now.progress > STOPPING.first
+        return stopping or self.stayed_up
+
     def begin(self) -> None:
         """Write the first record: the deployment left the queue."""
         self.log.status(self._now)

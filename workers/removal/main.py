@@ -23,7 +23,7 @@ from mist.store import App, Store, open_store
 from workers import labels
 from workers.deployment import ownership
 from workers.deployment.client import connect
-from workers.deployment.containers import explain
+from workers.deployment.errors import explain
 from workers.deployment.images import Images
 
 log = structlog.get_logger(__name__)

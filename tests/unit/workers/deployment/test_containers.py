@@ -7,18 +7,23 @@ from typing import Any, NamedTuple, cast
 import pytest
 from docker import APIClient
 from docker.errors import APIError
+from msgspec import structs
 
 from mist.settings import DeploymentSettings, Settings
 from mist.store import App, Deployment, Store
 from tests.support.fake_engine import FakeEngine
 from workers.deployment import ownership
 from workers.deployment.cancellation import CancellationToken
-from workers.deployment.containers import Swap, explain
-from workers.deployment.errors import Cancelled, DidNotStay
+from workers.deployment.containers import Swap
+from workers.deployment.errors import Cancelled, DidNotStay, explain
 from workers.deployment.ownership import NotReplaceable
 from workers.references import NoSuchNetwork
 
-SETTINGS = Settings(deployments=DeploymentSettings(settle_seconds=0.01, health_seconds=0.01))
+SETTINGS = Settings(
+    deployments=DeploymentSettings(
+        settle_seconds=0.01, health_seconds=0.01, drain_seconds=0.01, stop_seconds=0.01
+    )
+)
 #: The names of the containers during the first deployment.
 OLD, NEW, BEFORE = "shop", "shop-new-1", "shop-before-1"
 
@@ -119,6 +124,129 @@ def test_every_step_can_be_undone(rig: Rig, steps: int, running: bool) -> None:
     assert old in rig.engine.containers_by_id
     assert swap.undo(), "undoing twice does no harm"
     assert rig.names() == {OLD: running}
+
+
+class TestNewFirst:
+    """A new container that is started while the old one runs."""
+
+    @pytest.fixture
+    def old(self, rig: Rig) -> str:
+        """The old container; new ones have a health check and are healthy at once."""
+        rig.engine.health_check = True
+        rig.engine.on_start = {"Health": {"Status": "healthy"}}
+        return rig.old()
+
+    @pytest.fixture
+    def swap(self, rig: Rig, old: str) -> Swap:
+        """The replacement of an application that publishes no port."""
+        assert old
+        return rig._replace(app=structs.replace(rig.app, port=None)).deploy()
+
+    def test_it_takes_over_before_the_old_one_stops(self, rig: Rig, old: str, swap: Swap) -> None:
+        """The new container has the name when the old one is stopped."""
+        swap.prepare("image")
+        assert swap.new_first
+        swap.start_new()
+        swap.watch(never())
+        assert rig.names() == {OLD: True, NEW: True}
+        assert swap.take_over()
+        swap.drain(never())
+        assert rig.names() == {OLD: True, BEFORE: True}
+        swap.set_policy()
+        swap.stop_old()
+        swap.commit()
+        assert rig.names() == {OLD: True}
+        assert old not in rig.engine.containers_by_id
+
+    @pytest.mark.parametrize("steps", range(5))
+    def test_every_step_can_be_undone(self, rig: Rig, old: str, swap: Swap, steps: int) -> None:
+        """The old container has its name again; it is not stopped unless it was asked to stop."""
+        done = [lambda: swap.prepare("image"), swap.start_new, swap.take_over, swap.stop_old]
+        for step in done[:steps]:
+            step()
+        for _ in range(2):
+            assert swap.undo(stopping=steps > 3)
+            assert rig.names() == {OLD: True}
+            assert old in rig.engine.containers_by_id
+        stops = [name for method, name in rig.engine.calls if method == "stop"]
+        assert (BEFORE in stops, OLD in stops) == (steps > 3, False)
+        assert ("The previous container went on running" in swap.notes) == (steps in {1, 2})
+        assert any("was away for" in note for note in swap.notes) == (steps > 3)
+
+    @pytest.mark.parametrize("spellings", [("Shop", OLD), ("Shop", "sHop"), (OLD, "sHop")])
+    def test_a_runner_that_was_killed_while_it_renamed(
+        self, rig: Rig, old: str, swap: Swap, spellings: tuple[str, str]
+    ) -> None:
+        """The next deployment undoes it first."""
+        swap.prepare("image")
+        swap.start_new()
+        made = rig.engine.named(NEW)
+        assert made is not None
+        for found, name in zip((made, rig.engine.containers_by_id[old]), spellings, strict=True):
+            found["Name"] = f"/{name}"
+        rig.deploy().prepare("image")
+        assert rig.names() == {OLD: True, "shop-new-2": False}
+        assert rig.engine.containers_by_id[old]["Name"] == f"/{OLD}"
+
+    @pytest.mark.parametrize("spellings", [("Shop", "sHop"), ("shop", "shop-before-1")])
+    def test_an_engine_that_cannot_rename_what_runs(
+        self, rig: Rig, old: str, swap: Swap, spellings: tuple[str, str]
+    ) -> None:
+        """Then the old container is stopped, and started again with its name."""
+        swap.prepare("image")
+        swap.start_new()
+        made = rig.engine.named(NEW)
+        assert made is not None
+        for found, name in zip((made, rig.engine.containers_by_id[old]), spellings, strict=True):
+            found["Name"] = f"/{name}"
+        rig.engine.renames_running = False
+        assert swap.undo()
+        assert rig.names() == {OLD: True}
+        assert rig.engine.containers_by_id[old]["State"]["Running"]
+        assert any("was away for" in note for note in swap.notes)
+
+    def test_a_new_one_that_is_removed(self, rig: Rig, old: str, swap: Swap) -> None:
+        """If another program removes the new container, the deployment says so."""
+        rig.engine.on_start = {}
+        swap.prepare("image")
+        swap.start_new()
+        made = rig.engine.named(NEW)
+        assert made is not None
+        del rig.engine.containers_by_id[made["Id"]]
+        with pytest.raises(DidNotStay, match="was removed"):
+            swap.drain(never())
+        assert swap.undo()
+        assert rig.names() == {OLD: True}
+
+    def test_an_old_one_that_has_gone(self, rig: Rig, old: str, swap: Swap) -> None:
+        """If another program removes the old container, the new one takes its place."""
+        swap.prepare("image")
+        swap.start_new()
+        del rig.engine.containers_by_id[old]
+        assert not swap.take_over()
+        swap.stop_old()
+        swap.commit()
+        assert rig.names() == {OLD: True}
+
+    def test_an_old_one_that_does_not_run(self, rig: Rig, old: str, swap: Swap) -> None:
+        """There is nothing to keep up, so the new container gets the name at once."""
+        rig.engine.containers_by_id[old]["State"]["Running"] = False
+        replace(swap)
+        assert not swap.new_first
+        assert rig.names() == {OLD: True, BEFORE: False}
+
+    def test_one_that_becomes_unhealthy_after_it_took_over(self, rig: Rig, swap: Swap) -> None:
+        """The old container still runs then."""
+        swap.prepare("image")
+        swap.start_new()
+        swap.take_over()
+        made = rig.engine.named(OLD)
+        assert made is not None
+        made["State"]["Health"]["Status"] = "unhealthy"
+        with pytest.raises(DidNotStay):
+            swap.drain(never())
+        assert swap.undo()
+        assert rig.names() == {OLD: True}
 
 
 def test_an_undo_without_the_old_one_keeps_the_new(rig: Rig) -> None:
