@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 import requests
 from websockets.exceptions import InvalidHandshake, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection, reconnect
 
 import mist
 from cli.remote.address import authorities, checked
@@ -65,6 +65,14 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
+class _Connect(reconnect):
+    """Refuse redirects, because the token is for one address only."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Raise the error of a redirect."""
+        return exc
+
+
 class RemoteService:
     """A service; certificates are checked against the system's CAs, or SSL_CERT_FILE."""
 
@@ -109,9 +117,7 @@ class RemoteService:
         except requests.RequestException as error:
             raise self._unreachable(error) from None
         if answer.is_redirect:
-            raise RemoteError(
-                f"{self.url} redirects to {answer.headers['Location'][:200]}; use that address"
-            )
+            raise self._redirected(answer.headers["Location"])
         return self._envelope(answer.status_code, answer.content)
 
     def lines(self, path: str, **parameters: object) -> Iterator[bytes]:
@@ -153,14 +159,16 @@ class RemoteService:
         query = urlencode({name: value for name, value in parameters.items() if value is not None})
         secure = self.url.startswith("https://")
         try:
-            stream = connect(
+            stream = _Connect(
                 f"ws{self.url.removeprefix('http')}{path}" + (f"?{query}" if query else ""),
                 ssl=ssl.create_default_context() if secure else None,
                 additional_headers={"Authorization": f"Bearer {self._token}"},
                 open_timeout=_SECONDS,
                 max_size=_MESSAGE_BYTES,
-            )
+            ).connect()
         except InvalidStatus as refused:
+            if "Location" in refused.response.headers:
+                raise self._redirected(refused.response.headers["Location"]) from None
             self._envelope(refused.response.status_code, bytes(refused.response.body or b""))
             raise Unreachable(f"{self.url} does not answer as Mist does") from None
         except ssl.SSLError as error:
@@ -190,6 +198,9 @@ class RemoteService:
         if status == 404:
             raise Missing(text, Exit.USAGE)
         raise RemoteError(text, _STATUSES.get(status, Exit.FAILURE))
+
+    def _redirected(self, location: str) -> RemoteError:
+        return RemoteError(f"{self.url} redirects to {location[:200]}; use that address")
 
     def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(f"{self.url} cannot be reached: {_reason(error)}")
