@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
@@ -19,8 +18,8 @@ from docker.errors import DockerException
 from bus import topics
 from bus.publisher import Publisher
 from mist import folders, heartbeat
-from mist.deployments.records import BUILDING, CLONING, text_of
-from mist.errors import EngineError, MistError, StoreError
+from mist.deployments.records import BUILDING, CLONING
+from mist.errors import MistError, StoreError
 from mist.paths import PathHider, Paths
 from mist.process import Assignment
 from mist.settings import Settings
@@ -31,12 +30,12 @@ from workers.deployment import (
     context,
     git,
     images,
-    leftovers,
     registries,
     worktree,
 )
 from workers.deployment.bounds import Bounds
 from workers.deployment.cancellation import CancellationToken
+from workers.deployment.cleanup import Cleanup
 from workers.deployment.client import connect
 from workers.deployment.errors import (
     BuildBrokenOff,
@@ -51,7 +50,7 @@ from workers.deployment.errors import (
 from workers.deployment.job import Job
 from workers.deployment.keeping import ReportingKeeper
 from workers.deployment.log import DeploymentLogFile, RecordPublisher
-from workers.deployment.replacement import RETRY_SECONDS, Replacement
+from workers.deployment.replacement import Replacement
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor, url_secrets
 from workers.deployment.watchers import BuildWatcher, CloneWatcher
@@ -142,6 +141,7 @@ class Runner:
         self._replacement = Replacement(job, settings, report, self._cancellation, keeper)
         self._images = images.Images(job.store, job.app.id)
         self._tag = self._images.tag(job.deployment.id)
+        self._cleanup = Cleanup(job, settings, self._cancellation)
 
     def run(self) -> None:
         """Deploy; the outcome goes to the log and the store, not into an exception."""
@@ -192,7 +192,8 @@ class Runner:
             self._report.succeed()
         else:
             self._report.fail(self._hide(error))
-        self._tidy_images(failed=error is not None)
+        failed = error is not None
+        self._cleanup.run(failed=failed, broke_off=failed and self._broke_off)
 
     def _attempt(self) -> str | None:
         """Deploy; return the error after undoing everything, or None on success."""
@@ -326,39 +327,6 @@ class Runner:
             {"commit_hash": source.commit_hash, "commit_message": source.commit_message}
         )
         return self._images.reuse(client, source, self._deployment.id)
-
-    def _tidy_images(self, *, failed: bool) -> None:
-        """Remove old images; a failure here does not fail the deployment.
-
-        Wait for an engine that is away, or still ends a build, if a build has broken off.
-        """
-        left = leftovers.named_in(self._log_lines() if failed and self._broke_off else ())
-        deadline = time.monotonic() + self._limits.recovery_seconds
-        while True:
-            try:
-                client = connect(self._settings)
-                if failed:
-                    images.forget(client, self._tag)
-                whole = leftovers.remove(client, left, self._deployment.created_at)
-                self._images.prune(client, self._limits.keep_images)
-                reason = "" if whole else "a build that broke off is still in use"
-            except (EngineError, DockerException, requests.RequestException) as error:
-                reason = words(error)
-            if not reason:
-                return
-            if (
-                not left.images + left.containers
-                or self._cancellation.stopping
-                or time.monotonic() > deadline
-            ):
-                log.warning("image_cleanup_failed", reason=reason)
-                return
-            time.sleep(RETRY_SECONDS)
-
-    def _log_lines(self) -> Iterator[str]:
-        for record in self._report.log.records():
-            if (text := text_of(record)) is not None:
-                yield text
 
     @property
     def _checkout(self) -> Path:

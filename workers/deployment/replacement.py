@@ -35,7 +35,7 @@ from workers.deployment.keeping import ReportingKeeper
 from workers.deployment.report import Report
 
 # The wait between two attempts to reach an engine that is away, in seconds.
-RETRY_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 
 _STOPPING_LAST: Final = "New container is up, stopping the previous one..."
 
@@ -184,7 +184,7 @@ class Replacement:
                 # Another program has removed a container, or the engine is shutting down.
                 refused = refused and not isinstance(error, NotFound)
                 if time.monotonic() < deadline and not (self._cancellation.stopping or refused):
-                    time.sleep(RETRY_SECONDS)
+                    time.sleep(_RETRY_SECONDS)
                     continue
                 # An engine that answers may refuse for ever; one that does not will be back.
                 if not isinstance(error, APIError):

@@ -151,6 +151,28 @@ class TestInterruption:
         finally:
             deployer.destroy()
 
+    def test_the_engine_gone_for_long_in_a_build(self, own_engine: PrivateEngine) -> None:
+        """What the build has left is removed by the next deployment, of another application."""
+        deployer = Deployer(own_engine, recovery_seconds=0.1)
+        try:
+            before = own_engine.client.images(all=True, quiet=True)
+            steps = ("RUN echo one >/file", "RUN echo never-ends; sleep 60")
+            repository = deployer.repository({"Dockerfile": dockerfile(*steps)})
+            deployment = deployer.create(deployer.app(repository.url))
+            deployer.start(deployment)
+            deployer.wait_for(deployment, "building_image", "never-ends")
+            own_engine.kill()
+            deployer.join()
+            assert deployer.row(deployment).finished
+            own_engine.start()
+            assert len(own_engine.client.images(all=True, quiet=True)) > len(before)
+            change(deployer, "FROM missing")
+            assert deployer.deploy(deployer.app(repository.url)).status == "failed"
+            assert own_engine.client.images(all=True, quiet=True) == before
+            assert own_engine.client.containers(all=True) == []
+        finally:
+            deployer.destroy()
+
     def test_the_engine_gone_in_a_swap(self, own_engine: PrivateEngine) -> None:
         """The deployment is undone, with its own error, by the first runner that can do it."""
         deployer = Deployer(own_engine, settle_seconds=60, recovery_seconds=1)
