@@ -18,7 +18,8 @@ def send_descriptors(channel: socket.socket, data: bytes, descriptors: list[int]
 
 def receive_descriptors(channel: socket.socket, size: int, count: int) -> tuple[bytes, list[int]]:
     """Return up to ``size`` bytes and ``count`` descriptors, which programs do not inherit."""
-    room = socket.CMSG_SPACE(count * array.array("i").itemsize)
+    # CMSG_SPACE() would have room for one more, because it is aligned.
+    room = socket.CMSG_LEN(count * array.array("i").itemsize)
     data, ancillary, _, _ = channel.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
     found = array.array("i")
     for level, kind, content in ancillary:

@@ -3,7 +3,7 @@
 A request names an application of the store, or a container, and a range of its log, or
 asks for a description of the application's container.  It comes as one datagram with one
 end of a pair of stream sockets (``mist/read_request.py``), so the supervisor never waits
-for the web tier.  Besides, the web tier can only ask for the table of processes
+for the web tier.  The only other request of the web tier is for the table of processes
 (``mist/status.py``).
 """
 

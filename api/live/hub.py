@@ -43,7 +43,8 @@ _REST_SECONDS: Final = 0.001
 # With this many bytes at once, writes are large already and need not be coalesced.
 _LARGE_BYTES: Final = 8_192
 
-# The broker is away, or this socket is not connected to it again while the other one is.
+# The delay before a request that the socket did not take is sent again: the broker is away,
+# or only the other socket has reconnected.
 _AGAIN_SECONDS: Final = 0.05
 
 # No collector publishes this topic, so the answer is short.
@@ -211,7 +212,9 @@ class Hub:
     def _ask_again(self) -> None:
         """Ask for the topics whose requests could not be sent."""
         topics, self._unasked = self._unasked, set()
-        for topic in topics:
+        while topics and not self._unasked:  # if one is not taken, neither are the others
+            topic = topics.pop()
             listener = self._listeners.get(topic)
             if listener is not None:
                 self._ask(topic, listener)
+        self._unasked |= topics

@@ -19,7 +19,7 @@ from bus import wire
 from bus.subscriber import ask_replay, events_socket
 from bus.wire import Kind
 from mist.paths import Paths
-from mist.settings import BusSettings, Settings
+from mist.settings import BusSettings, ReplaySettings, Settings
 from tests.support import bus, floods
 from tests.support.bus import Rig
 from tests.support.service.programs import kill
@@ -158,7 +158,10 @@ def test_a_reader_loses_nothing_to_a_deaf_one(rig: Rig) -> None:
 def test_a_message_without_end() -> None:
     """A message whose frames never end ends the broker, which then no longer takes memory."""
     most = 100 * MIB
-    settings = Settings(bus=BusSettings(memory_bytes=most))
+    settings = Settings(
+        bus=BusSettings(memory_bytes=most, unsent_bytes=MIB, replay_bytes=MIB),
+        replay=ReplaySettings(total_bytes=MIB),
+    )
     with (
         bus.running(settings) as rig,
         floods.endless_message(str(rig.paths.runtime / "replay")) as step,

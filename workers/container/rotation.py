@@ -189,7 +189,7 @@ class Continuity:
 
     def took_a_file(self, seconds: float) -> bool:
         """Return True if the container, as fast as it is now, fills a file in that time."""
-        return self._usual * seconds * 2 >= (self._rotates_at or 0)
+        return self._rotates_at is not None and self._usual * seconds * 2 >= self._rotates_at
 
     def seconds_before(self, line: Line) -> float:
         """Return the time between the last line and ``line``."""

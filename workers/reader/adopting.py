@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import msgspec
+import structlog
 
 from mist import heartbeat
-from mist.errors import Conflict, EngineError, EngineUnreachable, NotFound
+from mist.errors import Conflict, EngineError, EngineUnreachable, NotFound, StoreError
 from mist.paths import Paths
 from mist.read_request import Head, ReadRequest, frame, refusal
 from mist.settings import Settings
 from mist.store import open_store
 from workers.deployment import adopting
+
+log = structlog.get_logger(__name__)
 
 
 def answer(
@@ -30,9 +34,13 @@ def answer(
         data = refusal(503, "Docker Engine is unreachable")  # without its address
     except EngineError as error:
         data = refusal(503, f"The Docker Engine could not describe the container: {error}")
+    except StoreError as error:
+        log.error("store_not_read", reason=str(error))
+        data = refusal(503, "The store cannot be read; see the service's log")
     stall = settings.reader.stall_seconds
     connection.settimeout(stall)
-    with heartbeat.blocking(stall):
+    # A client that has left or does not read is not this program's failure.
+    with heartbeat.blocking(stall), suppress(OSError):
         connection.sendall(data)
 
 

@@ -47,7 +47,7 @@ class Moment(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What a ``status`` message says about one moment."""
+    """The content of a ``status`` message about one moment."""
 
     timestamp: str
     state: str
@@ -114,10 +114,13 @@ def _remembered(settings: Settings, container: str) -> list[Moment]:
         return []  # a socket proxy may forbid it
     body = reply.begun
     with closing(reply.connection):
-        reply.connection.settimeout(_PATIENCE_SECONDS)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         try:
             with heartbeat.blocking(_PATIENCE_SECONDS):
-                while data := reply.connection.recv(_RECEIVE_BYTES):
+                while (left := deadline - time.monotonic()) > 0:
+                    reply.connection.settimeout(left)
+                    if not (data := reply.connection.recv(_RECEIVE_BYTES)):
+                        break
                     body += data
         except OSError:
             pass  # what has arrived is worth showing

@@ -122,6 +122,16 @@ def test_a_log_in_one_file_may_pause() -> None:
     assert passed(begun(None), *lines) == lines
 
 
+def test_the_stream_of_a_log_that_is_gone_is_taken_as_it_comes() -> None:
+    """A log in one file may be removed before it shows what was before the first line."""
+    continuity = Continuity(None)
+    continuity.note([line(0)])
+    continuity.attach()
+    continuity.restart()
+    lines = [line(1), line(2_000), line(3_000)]
+    assert passed(continuity, *lines) == lines
+
+
 def test_lines_that_were_published_from_the_log_are_left_out() -> None:
     """A stream gives again what the log held after the stream was opened."""
     continuity = Continuity(None)
