@@ -121,6 +121,7 @@ class FakeStream(LogStream):
         self._count = entries
         self.unfinished = []
         self.suspects: Line | None = None
+        self.continues = True
         self.resumed: list[ResumePoint | None] = []
         self.noted: list[Line] = []
         self.closed = False
@@ -154,6 +155,11 @@ class FakeStream(LogStream):
     def suspect(self) -> Line | None:
         """Return the scripted line."""
         return self.suspects
+
+    @property
+    def attached(self) -> bool:
+        """Return what the test says."""
+        return self.continues
 
     @property
     def odd(self) -> bool:

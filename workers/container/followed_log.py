@@ -147,7 +147,7 @@ class FollowedLog:
 
     def catch_up(self, container: Container, stream: LogStream) -> None:
         """Publish what the log holds between the last line and the stream's next ones."""
-        suspect, doubtful = stream.suspect, stream.doubtful
+        suspect, doubtful, attached = stream.suspect, stream.doubtful, stream.attached
         rest = Recovery(
             self._source,
             container,
@@ -171,7 +171,7 @@ class FollowedLog:
             stream.resume(None)
         else:
             stream.resume(self._out.resume_point)
-            if container.rotates_at is not None and first not in {None, suspect}:
+            if attached and first not in {None, suspect}:
                 # It left lines out, and it may have missed a rotation.
                 self.leave_stream()
 

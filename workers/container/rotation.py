@@ -81,7 +81,8 @@ class Continuity:
         self._expected: deque[Line] = deque()
         self._odd: Line | None = None
         self._sorted = False
-        self._attached = False  # no line is missing between what was published and the first
+        self.attached = False
+        """No line is missing between what was published and the stream's first one."""
         self._unsettled: set[Stream] = {"stdout", "stderr"}
         self._passed = 0
         self._unfinished: set[str] = set()
@@ -107,11 +108,11 @@ class Continuity:
     @property
     def settled(self) -> bool:
         """Return True once the stream has passed what was published elsewhere."""
-        return self._attached and not (self._unfinished or self._unsettled)
+        return self.attached and not (self._unfinished or self._unsettled)
 
     def attach(self) -> None:
         """Take the stream's next lines as those that follow what was published."""
-        self._attached = True
+        self.attached = True
 
     def fresh(self, lines: list[Line]) -> list[Line]:
         """Return the lines that did not pass before."""
@@ -131,7 +132,7 @@ class Continuity:
 
     def continuous(self, lines: list[Line]) -> int:
         """Return how many of ``lines`` certainly follow the last one and one another."""
-        if not lines or not self._attached:
+        if not lines or not self.attached:
             return 0
         last = clock.nanoseconds(lines[-1].timestamp)
         if self._unverifiable:
@@ -215,7 +216,7 @@ class Continuity:
         if unsettled or line.timestamp <= self._newest:
             kept = list(itertools.chain.from_iterable(self._window))
             if self._repeats(line, kept, unsettled=unsettled):
-                self._attached = True
+                self.attached = True
                 return False
             self._unsettled.discard(line.stream)
             # A clock that was set back, or more repeated lines than are kept here.  Lines

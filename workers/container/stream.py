@@ -148,6 +148,11 @@ class LogStream:
         return self._held[0] if self._held else None
 
     @property
+    def attached(self) -> bool:
+        """Return True once the stream is known to continue what was published."""
+        return self._continuity is None or self._continuity.attached
+
+    @property
     def odd(self) -> bool:
         """Return True if the time stamps do not show where the suspect line belongs."""
         order = self._continuity
