@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import zmq
 
 from cli import terminal
 from cli.log_printer import Printer
-from cli.log_source import Source
+from cli.log_source import Entry
 from mist.messages import LogMessage
 
 # How long a live line waits for earlier ones of the other logs.  Collectors pass a line on
@@ -24,10 +25,37 @@ _MANY: Final = 5_000
 _WAIT_SECONDS: Final = 60.0
 
 
+class Input(Protocol):
+    """A log to merge, on this machine or another."""
+
+    queue: deque[tuple[float, Entry]]
+    """What comes next, with its time of arrival; ``next`` takes it."""
+
+    @property
+    def reading(self) -> bool:
+        """Return True if older lines may come before those of other logs."""
+
+    @property
+    def over(self) -> bool:
+        """Return True if nothing more comes, except what is in the queue."""
+
+    def next(self) -> Entry:
+        """Take the first entry of the queue."""
+
+    def watch(self, poller: zmq.Poller) -> float:
+        """Let a poller wait for what comes; return the time at which ``pump`` is due anyway."""
+
+    def pump(self) -> None:
+        """Take what has arrived."""
+
+    def close(self) -> None:
+        """End the demand."""
+
+
 class Merger:
     """Print the lines of all sources, each source in its own order, the earliest line first."""
 
-    def __init__(self, printers: Mapping[Source, Printer]) -> None:
+    def __init__(self, printers: Mapping[Input, Printer]) -> None:
         self._printers = dict(printers)
         self._open = list(printers)
         self._held_until: float | None = None
@@ -57,14 +85,14 @@ class Merger:
         # Once per batch, so that a flood costs few system calls.
         terminal.flush()
 
-    def _first(self) -> Source | None:
+    def _first(self) -> Input | None:
         """Return the source with the earliest line or with a note."""
         if len(self._open) == 1:
             return self._open[0] if self._open[0].queue else None
         waiting = [source for source in self._open if source.queue]
         return min(waiting, key=_time, default=None)
 
-    def _blocked(self, first: Source, now: float) -> bool:
+    def _blocked(self, first: Input, now: float) -> bool:
         """Return True if another source may bring an earlier line."""
         silent = [each for each in self._open if not each.queue and not each.over]
         if not silent or not _time(first):
@@ -93,7 +121,7 @@ class Merger:
             raise BrokenPipeError
 
 
-def _time(source: Source) -> str:
+def _time(source: Input) -> str:
     """Return the time of the next line; empty for a note, which comes first."""
     entry = source.queue[0][1]
     return entry.timestamp if isinstance(entry, LogMessage) else ""

@@ -15,7 +15,7 @@ import zmq
 from bus import topics
 from bus.follower import Follower
 from cli import terminal
-from cli.log_merge import Merger
+from cli.log_merge import Input, Merger
 from cli.log_printer import Printer
 from cli.log_reader import LogReader
 from cli.log_source import Choice, Source
@@ -39,15 +39,13 @@ if TYPE_CHECKING:
 def _show_remotely(
     service: RemoteService, apps: Sequence[str], containers: Sequence[str], given: dict[str, Any]
 ) -> int:
-    """Print one log of a service on another machine, and return the exit status."""
+    """Print logs of a service on another machine, and return the exit status."""
     from cli.remote import logs  # noqa: PLC0415
 
-    if len(apps) + len(containers) != 1:
-        raise UsageError("with --url, name one application, or one container with --container")
     choice = choose(Options(**given), load_settings(or_defaults=True))
-    name = validation.container(containers[0]) if containers else None
-    one = logs.find_log(service, apps[0] if apps else None, name)
-    return logs.show(service, one, choice, given["timestamps"])
+    return logs.show(
+        service, logs.find_logs(service, apps, containers), choice, given["timestamps"]
+    )
 
 
 class Options(NamedTuple):
@@ -208,7 +206,7 @@ def show(  # noqa: PLR0913, PLR0917 - all that the command has found out
     width = max(len(log.name) for log in logs)
     user = getpass.getuser()
     with ExitStack() as stack:
-        printers = {}
+        printers: dict[Input, Printer] = {}
         for log in logs:
             # Each log counts on its own, because merging takes a reader of each at a time.
             reader = f"terminal of {user}: {log.name}"[:320]

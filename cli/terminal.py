@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -118,6 +119,14 @@ def show_table(headings: Iterable[str], rows: Iterable[Iterable[str | Text]]) ->
 def flush() -> None:
     """Write buffered lines to standard output."""
     sys.stdout.buffer.flush()
+
+
+def end_if_unread() -> None:
+    """Raise BrokenPipeError if standard output is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(STDOUT, 0)
+    if poll.poll(0):  # POLLERR, see poll(2)
+        raise BrokenPipeError
 
 
 def note(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import terminal
+from cli.remote.choice import note_local
 from cli.state import note_change, opened_store
 from mist import clock
 from mist.accounts import access_tokens
@@ -22,6 +23,7 @@ _HEADINGS = ("ID", "NAME", "USER", "RIGHT", "APPLICATIONS", "EXPIRES", "LAST USE
 @click.group("token")
 def command() -> None:
     """Manage the tokens of programs."""
+    note_local("mist token", "tokens")
 
 
 @command.command()

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -30,6 +30,9 @@ from mist.paths import resolve_paths
 from mist.settings import MetricsSettings, load_settings
 from mist.sizes import human
 
+if TYPE_CHECKING:
+    from cli.remote.service import RemoteService
+
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
 # The sampler sends one sample per second; after this long without one, say so.
@@ -48,19 +51,14 @@ def command(once: bool, as_json: bool) -> None:
     # A file or a pipe cannot show a live screen.
     once = once or not (as_json or sys.stdout.isatty())
     if (service := chosen_service()) is not None:
-        from cli.remote.metrics import remote_metrics  # noqa: PLC0415
-
-        history = MetricsSettings().history_samples
-        # Only a drawing needs more than the newest sample.
-        asked = 1 if once or as_json else history
-        with terminal.quiet_ending(), remote_metrics(service, asked) as remote:
-            _show(remote, once, as_json, history)
+        with terminal.quiet_ending():
+            _show_remotely(service, once, as_json)
         return
     with terminal.quiet_ending(), terminal.bus_context() as context:
         paths, settings = resolve_paths(), load_settings(or_defaults=True)
         with Follower(context, paths, settings, topics.METRICS, terminal.STDOUT) as follower:
             if once or as_json:
-                _show(follower, once, as_json, settings.metrics.history_samples)
+                _print(follower, once, as_json)
             else:
                 with Follower(context, paths, settings, topics.CONTAINERS) as containers:
                     _draw(follower, settings.metrics.history_samples, Containers(containers))
@@ -73,13 +71,24 @@ class Metrics(Protocol):
         """Return what arrives next; nothing after ``timeout`` seconds."""
 
 
-def _show(metrics: Metrics, once: bool, as_json: bool, history: int) -> None:
+def _show_remotely(service: RemoteService, once: bool, as_json: bool) -> None:
+    from cli.remote.containers import remote_containers  # noqa: PLC0415
+    from cli.remote.metrics import remote_metrics  # noqa: PLC0415
+
+    if once or as_json:
+        with remote_metrics(service, 1) as metrics:
+            _print(metrics, once, as_json)
+        return
+    history = MetricsSettings().history_samples
+    with remote_metrics(service, history) as metrics, remote_containers(service) as found:
+        _draw(metrics, history, None if found is None else Containers(found))
+
+
+def _print(metrics: Metrics, once: bool, as_json: bool) -> None:
     if as_json:
         _print_json(metrics, once)
-    elif once:
-        _print_once(metrics)
     else:
-        _draw(metrics, history)
+        _print_once(metrics)
 
 
 def _samples(follower: Metrics, timeout: float) -> list[Message]:

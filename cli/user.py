@@ -8,6 +8,7 @@ from typing import get_args
 import click
 
 from cli import terminal
+from cli.remote.choice import note_local
 from cli.state import note_change, opened_store
 from mist import validation
 from mist.accounts import passwords
@@ -18,6 +19,7 @@ from mist.store import Role
 @click.group("user")
 def command() -> None:
     """Manage accounts."""
+    note_local("mist user", "accounts")
 
 
 @command.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,11 +21,14 @@ def checked(url: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         host = ""
-    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query:
+    strange = re.search(r"[\s\0-\x1f]", url) or parts.query or parts.fragment
+    if not host or strange or parts.scheme not in {"http", "https"}:
         raise UsageError(f"{url[:200]!r} is not the address of a service such as https://mist.lan")
+    if parts.username or parts.password:
+        raise UsageError("the address must not contain a password; use a token")
     if parts.scheme == "http" and host not in _LOOPBACK:
         terminal.note(f"mist: the token goes to {host} without encryption; use https://")
-    return url.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
 def authorities() -> str | bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from cli import terminal
 from mist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ def remotely(command: _Command) -> _Command:
         help="A token for it; others see it in the process table [MIST_TOKEN].",
     )
     return url(token(command))
+
+
+def note_local(command: str, kept: str) -> None:
+    """Say that MIST_URL is ignored, before a command that only works on this machine."""
+    if os.environ.get("MIST_URL"):
+        terminal.note(
+            f"mist: MIST_URL is ignored: `{command}` only manages the {kept} of this machine"
+        )
 
 
 def chosen_service() -> RemoteService | None:

@@ -34,6 +34,10 @@ def cancel(service: RemoteService, deployment: int) -> None:
     terminal.say(f"Deployment {deployment} is being cancelled.")
 
 
+def _note(text: str) -> None:
+    terminal.note(f"mist: {text}")
+
+
 def _follow(service: RemoteService, number: int, screen: Screen) -> int:
     """Print the log, which each connection sends from its beginning."""
     printed = seen = 0
@@ -45,7 +49,7 @@ def _follow(service: RemoteService, number: int, screen: Screen) -> int:
         return {"deploymentId": number}
 
     try:
-        for record in follow(service, _PATH, parameters):
+        for record in follow(service, _PATH, parameters, _note, terminal.end_if_unread):
             status = status_of(record)
             text = None if status else text_of(record)
             if status is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -10,12 +9,11 @@ from typing import Final
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from cli import terminal
 from cli.remote.service import RemoteService, Unreachable
 from mist import close_codes
 
-# Between two looks whether the reader of standard output has gone, in seconds.
-_LOOK_SECONDS: Final = 1.0
+# Without a message for so many seconds, a stream is idle.
+_IDLE_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 0.5
 _MAX_PAUSE_SECONDS: Final = 15.0
 
@@ -34,20 +32,25 @@ class StreamEnded(Exception):
 
 
 def follow(
-    service: RemoteService, path: str, parameters: Callable[[], dict[str, object]]
+    service: RemoteService,
+    path: str,
+    parameters: Callable[[], dict[str, object]],
+    note: Callable[[str], None],
+    idle: Callable[[], None],
 ) -> Iterator[bytes]:
     """Yield messages until StreamEnded; connect again after a connection that broke.
 
     ``parameters`` are asked for before each connection, so that they can name the place to
-    continue.  Only the first connection must succeed.
+    continue.  Only the first connection must succeed.  ``note`` is given what a person should
+    know, and ``idle`` is called after each second without a message.
     """
-    began, pause = False, _PAUSE_SECONDS
+    began, pause = False, 0.0
     while True:
         try:
             with service.stream(path, **parameters()) as stream:
                 began = True
-                for message in _messages(stream):
-                    pause = _PAUSE_SECONDS
+                for message in _messages(stream, idle):
+                    pause = 0.0
                     yield message
         except Unreachable:
             if not began:
@@ -55,10 +58,15 @@ def follow(
         except StreamEnded as ended:
             if ended.code not in _AGAIN:
                 raise
-        if pause == _PAUSE_SECONDS:
-            terminal.note(f"mist: the connection to {service.url} broke; trying again")
+        if not pause:
+            note(f"the connection to {service.url} broke; trying again")
+        pause = longer(pause)
         time.sleep(pause)
-        pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+
+
+def longer(pause: float) -> float:
+    """Return how long to wait after an attempt that failed; ``pause`` is the last such time."""
+    return min(pause * 2, _MAX_PAUSE_SECONDS) or _PAUSE_SECONDS
 
 
 def receive(stream: ClientConnection, seconds: float) -> bytes | None:
@@ -72,17 +80,10 @@ def receive(stream: ClientConnection, seconds: float) -> bytes | None:
     return message.encode() if isinstance(message, str) else message
 
 
-def _messages(stream: ClientConnection) -> Iterator[bytes]:
+def _messages(stream: ClientConnection, idle: Callable[[], None]) -> Iterator[bytes]:
     while True:
-        message = receive(stream, _LOOK_SECONDS)
-        if message is not None:
+        message = receive(stream, _IDLE_SECONDS)
+        if message is None:
+            idle()
+        else:
             yield message
-        elif _reader_gone():
-            raise BrokenPipeError
-
-
-def _reader_gone() -> bool:
-    """Return True if standard output is a pipe that nobody reads any more (poll(2), POLLERR)."""
-    poll = select.poll()
-    poll.register(terminal.STDOUT, 0)
-    return bool(poll.poll(0))

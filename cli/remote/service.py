@@ -50,6 +50,10 @@ class Unreachable(RemoteError):
     """No connection; a later attempt may succeed."""
 
 
+class Busy(Unreachable):
+    """The service has no place for the request at the moment."""
+
+
 class Missing(RemoteError):
     """The service does not know what the request names."""
 
@@ -97,8 +101,11 @@ class RemoteService:
         try:
             return msgspec.convert(data, kind)
         except msgspec.ValidationError as error:
-            text = f"{self.url} answers otherwise than expected: {error}; {_VERSIONS}"
-            raise RemoteError(text) from None
+            raise self.misunderstood(error) from None
+
+    def misunderstood(self, error: Exception) -> RemoteError:
+        """Return the error about an answer of another shape."""
+        return RemoteError(f"{self.url} answers otherwise than expected: {error}; {_VERSIONS}")
 
     def answer(self, method: str, path: str, body: object = None) -> Envelope:
         """Return the answer; raise RemoteError with the service's reason."""
@@ -190,7 +197,9 @@ class RemoteService:
             ) from None
         if envelope.success and status < 400:
             return envelope
-        if status in {429, 502, 503, 504}:
+        if status == 429:
+            raise Busy(f"{self.url}: {envelope.message}")
+        if status in {502, 503, 504}:
             raise Unreachable(f"{self.url}: {envelope.message}")
         text = f"{self.url}: {envelope.message}"
         if status == 405 or envelope.message.startswith("There is nothing at"):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import pytest
 
 from mist.errors import Exit
 from tests.integration.conftest import MakeService
+from tests.integration.test_commands import until
 from tests.support.service.engine import PrivateEngine
 from tests.support.service.programs import program
 from tests.support.service.proxy import CuttingProxy
@@ -56,6 +58,18 @@ class Afar:
         return program([MIST, *arguments], env=self.environment, **pipes)
 
 
+def rest(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Return what a command still prints, and wait for its end.
+
+    ``communicate`` would lose what the last ``readline`` has left in its buffer.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    printed = process.stdout.read(), process.stderr.read()
+    process.wait(60)
+    return printed
+
+
 def new_token(service: Service, *arguments: str) -> str:
     """Return a new token."""
     return service.mist("token", "add", "afar", *arguments).stdout.strip()
@@ -92,19 +106,139 @@ def test_a_log_goes_on_where_the_connection_broke(
     got: list[str] = []
     with afar.start("logs", container) as process:
         assert process.stdout is not None
-        for cut in (proxy.reset, proxy.hang_up, lambda: None):
+        assert process.stderr is not None
+        assert "is running" in process.stderr.readline()
+        for cut in (proxy.reset, proxy.hang_up):
             got += [process.stdout.readline().strip() for _ in range(40)]
             cut()
+            assert "broke; trying again" in process.stderr.readline()
+            assert "is running" in process.stderr.readline()
+        got += [process.stdout.readline().strip() for _ in range(40)]
         engine.say(container, ": >/go")
-        out, err = process.communicate(timeout=60)
+        out, err = rest(process)
     got += out.split("\n")[:-1]
     first = int(got[0].split()[1])
     assert got == [f"out {number}" for number in range(first, first + len(got))]
     assert got == [line for line in engine.lines(container) if line.startswith("out")][-len(got) :]
     assert process.returncode == Exit.OK
-    assert err.count("trying again") == 2
-    assert "\nerr\n" in err
+    assert "trying again" not in err
+    assert err.startswith("err\n")
     assert "Log stream ended" in err
+
+
+@pytest.mark.parametrize("tail", ["2", "0"])
+def test_an_empty_log_is_resumed(
+    engine: PrivateEngine,
+    service: Service,
+    container: str,
+    token: str,
+    proxy: CuttingProxy,
+    tmp_path: Path,
+    tail: str,
+) -> None:
+    """Lines that are written before a third connection come, however many were asked for."""
+    service.add_app(container, container)
+    engine.run(container, "while [ ! -e /go ]; do sleep 0.05; done; seq 1 10; sleep 1000")
+    afar = Afar(tmp_path, proxy.url, token)
+    with afar.start("logs", container, "--tail", tail) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for last in (False, True):
+            assert "is running" in process.stderr.readline()
+            proxy.refuse(True)
+            proxy.reset()
+            assert "broke; trying again" in process.stderr.readline()
+            if last:
+                engine.say(container, ": >/go")
+                wait_until(lambda: len(engine.lines(container)) == 10, "the lines")
+            proxy.refuse(False)
+        lines = [process.stdout.readline().strip() for _ in range(10)]
+    assert lines == [str(number) for number in range(1, 11)]
+
+
+def test_the_last_lines_of_a_container_that_stopped_meanwhile(
+    engine: PrivateEngine, service: Service, container: str, proxy: CuttingProxy, tmp_path: Path
+) -> None:
+    """They come before the end, which is that of a container that stops."""
+    service.add_app(container, container)
+    engine.run(container, "seq 1 3; while [ ! -e /go ]; do sleep 0.05; done; seq 4 6")
+    afar = Afar(tmp_path, proxy.url, new_token(service, "--app", container, "--right", "viewer"))
+    with afar.start("logs", container) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline().strip() for _ in range(3)] == ["1", "2", "3"]
+        proxy.refuse(True)
+        proxy.reset()
+        engine.say(container, ": >/go")
+        wait_until(lambda: engine.state(container) == "exited", "the end")
+        # It returns once the end is on the bus, so that nobody is told that it comes.
+        service.mist("logs", container, check=False)
+        proxy.refuse(False)
+        out, err = rest(process)
+    assert (out.split(), process.returncode) == (["4", "5", "6"], Exit.OK), err
+    assert "not running" in err
+
+
+@pytest.fixture
+def other(engine: PrivateEngine, container: str) -> Iterator[str]:
+    """The name of a second container."""
+    name = f"{container}-2"
+    yield name
+    engine.remove(name)
+
+
+def test_several_logs_from_afar(
+    engine: PrivateEngine,
+    service: Service,
+    container: str,
+    other: str,
+    token: str,
+    proxy: CuttingProxy,
+    tmp_path: Path,
+) -> None:
+    """They are merged as on the service's machine, and each goes on where it broke."""
+    service.add_app(container, container)
+    script = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo {} $i; sleep 0.02; done; {}"
+    wait = "while [ ! -e /go ]; do sleep 0.05; done; seq 61 90"
+    for name in (container, other):
+        engine.run(name, script.format("x", wait))
+    wait_until(lambda: {len(engine.lines(each)) for each in (container, other)} == {60}, "lines")
+    afar = Afar(tmp_path, proxy.url, token)
+    # The application's container is its own log, and is shown once.
+    both = ("logs", container, "--container", other, "--container", container, "--timestamps")
+    for options in (["--no-follow"], ["--since", "1h", "--until", "0s", "--grep", "[37]$"]):
+        here = service.mist(*both, *options).stdout
+        assert len(here.splitlines()) > 20
+        assert afar.mist(*both, *options).stdout == here
+    with afar.start(*both, "--tail", "3") as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline() for _ in range(6)]
+        proxy.reset()
+        for name in (container, other):
+            engine.say(name, ": >/go")
+        out, err = rest(process)
+    printed = [re.split(r"\s*\| ", line) for line in (*first, *out.splitlines(keepends=True))]
+    assert [text.split()[0] for _name, text in printed[:6]] == sorted(
+        text.split()[0] for _name, text in printed[:6]
+    )
+    for name in (container, other):
+        numbers = [text.split()[-1] for label, text in printed if label == name]
+        assert numbers == [str(number) for number in range(58, 91)], err
+        assert f"mist: {name}: the connection to {proxy.url} broke; trying again" in err
+    assert process.returncode == Exit.OK, err
+
+
+def test_one_of_several_logs_cannot_be_read(
+    engine: PrivateEngine, service: Service, container: str, afar: Afar
+) -> None:
+    """The others are shown, and the exit status tells."""
+    engine.run(container, "echo one")
+    service.add_app(container, container)
+    wait_until(lambda: engine.state(container) == "exited", "the end")
+    done = afar.mist("logs", container, "--container", "no-such", "--no-follow")
+    assert done.stdout.endswith("| one\n")
+    assert "mist: no-such: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode != Exit.OK
 
 
 def test_older_lines_are_read_from_afar(
@@ -165,6 +299,36 @@ def test_top_from_afar(afar: Afar) -> None:
     sample = json.loads(afar.mist("top", "--once", "--json").stdout)
     assert sample["cpu"]["cores"] > 0
     assert "containers running" in afar.mist("top", "--once").stdout
+
+
+@pytest.mark.parametrize(("limits", "listed"), [((), True), (("--right", "viewer"), False)])
+def test_the_containers_in_top_from_afar(
+    engine: PrivateEngine,
+    service: Service,
+    container: str,
+    tmp_path: Path,
+    limits: tuple[str, ...],
+    listed: bool,
+) -> None:
+    """An admin sees the table; others see the metrics without it."""
+    engine.run(container, "sleep 1000")
+    afar = Afar(tmp_path, service.url, new_token(service, *limits))
+    controller, terminal = os.openpty()
+    environment = afar.environment | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+    with program([MIST, "top"], env=environment, **streams) as process:
+        os.close(terminal)
+        shown = until(
+            controller,
+            lambda text: text.count("mist top") >= 3 and (container in text or not listed),
+        )
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    os.close(controller)
+    assert "containers running" in shown
+    assert (container in shown, "pids" in shown) == (listed, listed)
+    assert "denied" not in shown
+    assert "waiting" not in shown or listed
 
 
 def test_status_from_afar(service: Service, afar: Afar, tmp_path: Path) -> None:
@@ -347,6 +511,12 @@ def _lasting(table: str) -> dict[str, list[str]]:
         (["logs", "x", "--token", "a b"], {}, Exit.USAGE, "copy it again"),
         (["logs", "x", "--url", "mist.lan"], {}, Exit.USAGE, "not the address of a service"),
         (["logs", "x", "--url", "ftp://h"], {}, Exit.USAGE, "not the address of a service"),
+        (["logs", "x", "--url", "https://:pw@h"], {}, Exit.USAGE, "not contain a password"),
+        (["logs", "x", "--url", "https://u@h"], {}, Exit.USAGE, "not contain a password"),
+        (["top", "--url", "https://h/#part"], {}, Exit.USAGE, "not the address of a service"),
+        (["top", "--url", "https://h\tx"], {}, Exit.USAGE, "not the address of a service"),
+        (["logs"], {}, Exit.USAGE, "name an application"),
+        (["logs", "--container", "a b"], {}, Exit.USAGE, "'a b'"),
         (["top", "--url", "http://127.0.0.1:1"], {}, Exit.UNAVAILABLE, "Connection refused"),
         (["deploy", "x", "--url", "https://127.0.0.1:1"], {}, Exit.UNAVAILABLE, "be reached"),
         (["cancel", "999999"], {}, Exit.USAGE, "Deployment not found"),

@@ -11,7 +11,7 @@ import zmq
 from bus.follower import Follower, Item
 from bus.wire import Flag, Header, Kind, Message
 from cli import log_source, logs
-from cli.log_merge import Merger
+from cli.log_merge import Input, Merger
 from cli.log_printer import Printer
 from cli.log_reader import BrokenOff, LogReader
 from cli.log_source import Source
@@ -274,7 +274,9 @@ class TestMerger:
         self, capfd: pytest.CaptureFixture[str], *made: Source
     ) -> tuple[int, list[str], list[str]]:
         """Return the exit status, the lines and the notes."""
-        printers = {each: Printer(False, name, 2) for each, name in zip(made, "ab", strict=False)}
+        printers: dict[Input, Printer] = {
+            each: Printer(False, name, 2) for each, name in zip(made, "ab", strict=False)
+        }
         status = Merger(printers).run()
         out, err = capfd.readouterr()
         return status, out.splitlines(), err.splitlines()

@@ -57,6 +57,18 @@ def store(home: Path) -> Store:
     return open_store(Settings(), Paths(home, home))
 
 
+@pytest.mark.parametrize("command", ["user", "token"])
+def test_the_address_of_another_service_is_ignored(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A command that only knows this machine says so, and does what it was told."""
+    assert "MIST_URL" not in run(command, "list").err
+    monkeypatch.setenv("MIST_URL", "https://mist.lan")
+    done = run(command, "list", "--json")
+    assert (done.status, done.out) == (0, "[]\n")
+    assert f"MIST_URL is ignored: `mist {command}` only" in done.err
+
+
 def test_a_password_comes_from_standard_input(run: Run, store: Store) -> None:
     """The password from standard input loses its newline and is not printed."""
     done = run(
