@@ -51,6 +51,9 @@ class ReadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     limit: Annotated[int, Meta(ge=1, le=MAX_ID)] | None = None
     format: Format = "ndjson"
     timestamps: bool = False
+    seam: bool = False
+    """Read the range as one piece of the log: a deployment's two containers may have run at once,
+    so ``since`` limits only the oldest container with lines in it, ``until`` only the newest."""
     status: bool = False
     """Also send ``status`` messages where the container started or ended."""
     gzip: bool = False

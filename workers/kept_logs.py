@@ -140,6 +140,16 @@ class KeptLog:
         except (OSError, msgspec.MsgspecError, *_DAMAGE):
             raise Damaged(deployment) from None
 
+    @property
+    def first(self) -> str:
+        """The earliest time stamp; without lines a text after every time stamp."""
+        return min((member.segment.first for member in self.members), default="~")
+
+    @property
+    def last(self) -> str:
+        """The latest time stamp; empty without lines."""
+        return max((member.segment.last for member in self.members), default="")
+
     def read(self, member: Member) -> list[Entry]:
         """Return the lines of a segment, the oldest first."""
         try:

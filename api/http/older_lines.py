@@ -26,7 +26,7 @@ from mist.read_request import ReadRequest
 _PARAMETERS: Final = frozenset(
     (
         *("since", "until", "tail", "q", "regex", "case", "invert", "stream", "order", "limit"),
-        *("format", "timestamps", "status", "download"),
+        *("format", "timestamps", "status", "seam", "download"),
     )
 )
 _TYPES: Final = {"ndjson": "application/x-ndjson", "text": "text/plain; charset=utf-8"}
@@ -86,7 +86,9 @@ def _request(req: falcon.Request, identity: Identity, target: dict[str, Any]) ->
             raise UsageError(f"there is no parameter {name[:64]!r}; use {known}")
     now = time.time_ns()
     since, until = _moment(req, "since", now), _moment(req, "until", now)
-    if since and until and since >= until:
+    # One piece of a log may begin after the time at which it ends, in an older container.
+    seam = _switch(req, "seam")
+    if since and until and since >= until and not seam:
         raise UsageError(f"since ({since}) must be before until ({until}); exchange them")
     tail, order = _count(req, "tail", 0), _choice(req, "order", ("asc", "desc"), "asc")
     if tail is not None and order == "desc":
@@ -107,6 +109,7 @@ def _request(req: falcon.Request, identity: Identity, target: dict[str, Any]) ->
         limit=_count(req, "limit", 1),
         format=form,
         timestamps=_switch(req, "timestamps"),
+        seam=seam,
         status=_status(req, form),
         gzip=_accepts_gzip(req.get_header("Accept-Encoding") or ""),
     )

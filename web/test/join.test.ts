@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { heldIn, type Line, linesAfter, linesBefore } from '../src/lib/log/join';
+import { heldBefore, type Line, linesAfter, linesBefore } from '../src/lib/log/join';
 
 const at = (ms: number) => `${new Date(1_736_937_000_000 + ms).toISOString().slice(0, 23)}000000Z`;
 const line = (ms: number, text: string, stream: 'stdout' | 'stderr' = 'stdout'): Line => ({
@@ -36,8 +36,7 @@ describe('older lines', () => {
         const answer = inRange(log.slice(0, log.length - (written % 3)), '', until);
         const held = log.slice(place, log.length - (written % 2));
         if (answer.length === 0 || held.length === 0 || place >= log.length - 2) return;
-        const range = { since: '', until };
-        expect(linesBefore(answer, heldIn(held, range))).toEqual(log.slice(0, place));
+        expect(linesBefore(answer, heldBefore(held, until))).toEqual(log.slice(0, place));
       }),
     );
   });
@@ -45,31 +44,34 @@ describe('older lines', () => {
   test('that are the same text at the same time are told apart by what follows', () => {
     const twin = line(1, 'twin');
     const log = [line(0, 'first'), twin, twin, twin, line(2, 'last')];
-    const range = { since: '', until: at(1000) };
-    expect(linesBefore(log, heldIn(log.slice(2), range))).toEqual(log.slice(0, 2));
-    expect(linesBefore(log, heldIn(log.slice(3), range))).toEqual(log.slice(0, 3));
+    const until = at(1000);
+    expect(linesBefore(log, heldBefore(log.slice(2), until))).toEqual(log.slice(0, 2));
+    expect(linesBefore(log, heldBefore(log.slice(3), until))).toEqual(log.slice(0, 3));
   });
 
   test('are all of the answer if nothing is held, and none if all of it is', () => {
     const log = [line(0, 'a'), line(1, 'b')];
-    const range = { since: '', until: at(1000) };
-    expect(linesBefore(log, heldIn([], range))).toEqual(log);
-    expect(linesBefore(log, heldIn(log, range))).toEqual([]);
+    const until = at(1000);
+    expect(linesBefore(log, heldBefore([], until))).toEqual(log);
+    expect(linesBefore(log, heldBefore(log, until))).toEqual([]);
   });
 
   test('of another container than the held ones do not repeat what is held', () => {
     const old = [line(0, 'old'), line(1, 'older')];
     const fresh = [line(500, 'new'), line(501, 'newer')];
-    const range = { since: '', until: at(1000) };
-    expect(linesBefore(fresh, heldIn([...old, ...fresh], range))).toEqual([]);
+    const until = at(1000);
+    expect(linesBefore(fresh, heldBefore([...old, ...fresh], until))).toEqual([]);
   });
 
   test('that a range has cut off a disordered pair are not lost', () => {
     // Held from the time 10 on, which leaves out the line of time 9 behind it.
     const log = [line(5, 'a'), line(10, 'b'), line(9, 'late'), line(11, 'c')];
     const held = [log[1], log[3]] as Line[];
-    const range = { since: '', until: at(1010) };
-    expect(linesBefore(log, heldIn(held, range)).map((each) => each.line)).toEqual(['a', 'late']);
+    const until = at(1010);
+    expect(linesBefore(log, heldBefore(held, until)).map((each) => each.line)).toEqual([
+      'a',
+      'late',
+    ]);
   });
 });
 

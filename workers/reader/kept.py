@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mist import heartbeat
 from mist.paths import Paths
 from mist.read_request import ReadRequest
 from workers.kept_logs import Damaged, KeptLog, Member, deployments_of
 from workers.reader.entries import Entry
+
+_NEVER: Final = "~"  # after every time stamp
 
 
 class Batch(NamedTuple):
@@ -30,6 +32,12 @@ class OlderLines(Protocol):
     @property
     def failure(self) -> str:
         """The newest problem; empty if every line of the range could be read."""
+
+    def join(self, *, newer_begun: bool) -> bool:
+        """Make the range one piece of the log; return True if it begins in these lines.
+
+        ``newer_begun`` says that it ends in a newer container, so ``until`` limits none of these.
+        """
 
     def forwards(self) -> Iterator[Batch]:
         """Yield the lines of the range, the oldest first."""
@@ -56,9 +64,24 @@ class KeptLines:
         self._paths = paths
         self._app_id = request.app_id
         self._since = request.since or ""
-        self._until = request.until or "~"  # after every time stamp
+        self._until = request.until or _NEVER
         self._present = present
         self._check = check
+        # The deployments whose logs the range begins and ends in; None if each line counts.
+        self._begin: int | None = None
+        self._end: int | None = None
+
+    def join(self, *, newer_begun: bool) -> bool:
+        """Make the range one piece of the log; return True if it begins in these lines."""
+        if newer_begun:
+            self._until = _NEVER
+        self._begin = next(
+            (log.deployment for log in self._logs(1) if log.last >= self._since), None
+        )
+        self._end = next(
+            (log.deployment for log in self._logs(-1) if log.first < self._until), None
+        )
+        return self._begin is not None
 
     def forwards(self) -> Iterator[Batch]:
         """Yield the lines of the range, the oldest first."""
@@ -90,9 +113,16 @@ class KeptLines:
     def _segments(self, step: int) -> Iterator[tuple[KeptLog, Member]]:
         """Yield the segments with lines of the range; with a step of -1 the newest first."""
         for log in self._logs(step):
+            since, until = self._range(log)
             for member in log.members[::step]:
-                if member.segment.last >= self._since and member.segment.first < self._until:
+                if member.segment.last >= since and member.segment.first < until:
                     yield log, member
+
+    def _range(self, log: KeptLog) -> tuple[str, str]:
+        """Return the times between which lines of a log are in the range."""
+        begun = self._begin is not None and self._begin < log.deployment
+        goes_on = self._end is not None and log.deployment < self._end
+        return "" if begun else self._since, _NEVER if goes_on else self._until
 
     def _logs(self, step: int) -> Iterator[KeptLog]:
         """Yield each log, open; in their order or, with a step of -1, the newest first."""
@@ -117,9 +147,10 @@ class KeptLines:
         except Damaged as error:
             self.failure = str(error)
             return []
-        if member.segment.first >= self._since and member.segment.last < self._until:
+        first, end = self._range(log)
+        if member.segment.first >= first and member.segment.last < end:
             return entries
-        since, until = self._since.encode(), self._until.encode()
+        since, until = first.encode(), end.encode()
         return [entry for entry in entries if since <= entry[0] < until]
 
 

@@ -71,6 +71,8 @@ class Reading:
         lines = self._source()
         failure = ""
         try:
+            if self._request.seam:
+                self.join(newer_begun=False)
             first = next(lines, None)
         except LogBroken as error:
             first, failure = None, str(error)
@@ -92,6 +94,16 @@ class Reading:
     def failure(self) -> str:
         """The newest problem with older lines."""
         return self._older.failure
+
+    def join(self, *, newer_begun: bool) -> bool:
+        """Make the range one piece of the log; return True if it begins here or in older lines."""
+        since, until = self._since, self._until
+        if newer_begun:
+            self._until = b""
+        begins = self._older.join(newer_begun=newer_begun or self._log.created < until)
+        if begins:
+            self._since = b""
+        return begins or (bool(since) and self._log.newest() >= since)
 
     def forwards(self) -> Iterator[Batch]:
         """Yield the lines of the range, the oldest first."""
@@ -130,7 +142,7 @@ class Reading:
         newest, seen, last = self._log.newest(), b"", b""
         yield []
         yield from self._lines_of(self._older.forwards())
-        entries = self._log.open(None, self._request.since)
+        entries = self._log.open(None, self._since.decode())
         after = 0
         for batch in entries:
             self._open_end = entries.unterminated

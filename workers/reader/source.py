@@ -42,6 +42,9 @@ class EngineLog:
         self._settings = settings
         self.container = str(inspection["Id"])
         self.tty = bool(inspection["Config"]["Tty"])
+        created = inspection.get("Created")
+        self.created = clock.normalize(created).encode() if created else b""
+        """The time before which it has no line."""
         config = inspection["HostConfig"].get("LogConfig") or {}
         self.driver = str(config.get("Type", ""))
         default = _COMPRESSING.get(self.driver, "false")

@@ -86,6 +86,7 @@ _LOG: Final = (
     Parameter("format", Literal["ndjson", "text"], "Messages, or plain lines."),
     _switch("timestamps", "The engine's time before each plain line."),
     _switch("status", "Also `status` messages where the container started or ended."),
+    _switch("seam", "The range is one piece of the log, also where two containers ran at once."),
     _switch("download", "With a file name."),
 )
 _LINES: Final = ("application/x-ndjson", "text/plain")

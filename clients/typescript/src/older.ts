@@ -32,6 +32,8 @@ export interface OlderLinesOptions {
   readonly limit?: number;
   /** Also tell where the container started or ended, as far as the engine knows. */
   readonly status?: boolean;
+  /** The range is one piece of the log, also where two of its containers ran at once. */
+  readonly seam?: boolean;
 }
 
 /** What was read. */
@@ -59,7 +61,7 @@ export type OlderQuery = Readonly<Record<string, string | number | undefined>>;
 
 /** Return the path and the query of a request. */
 export function olderAddress(options: OlderLinesOptions): { path: string; query: OlderQuery } {
-  const { appId, container, regex, case: matchCase, invert, status, ...query } = options;
+  const { appId, container, regex, case: matchCase, invert, status, seam, ...query } = options;
   const on = (flag: boolean | undefined) => (flag ? 1 : undefined);
   const target =
     container === undefined
@@ -73,6 +75,7 @@ export function olderAddress(options: OlderLinesOptions): { path: string; query:
       case: on(matchCase),
       invert: on(invert),
       status: on(status),
+      seam: on(seam),
     },
   };
 }

@@ -64,10 +64,14 @@ test('the starts and ends of the container, apart from the lines', async () => {
     asked.push(String(url));
     response.end(log('one') + status + other + log('two') + end({ complete: true }));
   });
-  const answer = await createClient({ url }).olderLines({ appId: 3, status: true });
+  const answer = await createClient({ url }).olderLines({
+    appId: 3,
+    status: true,
+    seam: true,
+  });
   expect((await all(answer)).map(({ line }) => line)).toEqual(['one', 'two']);
   expect(answer.changes).toEqual([{ type: 'status', time, data }]);
-  expect(asked).toEqual(['/api/apps/3/logs?status=1']);
+  expect(asked).toEqual(['/api/apps/3/logs?status=1&seam=1']);
 });
 
 test('a container is named in the path', async () => {

@@ -78,6 +78,16 @@ def test_parameters_reach_the_reader(
     assert (request.format, request.timestamps, request.tail) == ("text", True, None)
 
 
+def test_a_piece_of_the_log_may_end_before_the_time_at_which_it_begins(
+    api: Api, ada: User, web: str, readers: ReaderSocket, client: socket.socket
+) -> None:
+    """The newer of two containers may have written its line first."""
+    assert ask(api, web, ada, client, query_string="since=1h&until=2h&seam=1").text
+    request = readers.request
+    assert request.seam
+    assert (request.since or "") > (request.until or "~")
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -91,6 +101,8 @@ def test_parameters_reach_the_reader(
         ("order=random", "order must be asc or desc, not 'random'"),
         ("stream=stdin", "stream must be stdout or stderr, not 'stdin'"),
         ("format=xml", "format must be ndjson or text, not 'xml'"),
+        ("since=1h&until=2h&seam=0", "must be before until"),
+        ("seam=yes", "seam must be 0 or 1, not 'yes'"),
         ("regex=yes", "regex must be 0 or 1, not 'yes'"),
         ("q=" + "x" * 4_097, "q has 4097 bytes, and at most 4096"),
     ],

@@ -19,7 +19,7 @@ ROUTES: Final = {
 #: Only the Git server knows the secret with which a delivery is signed.
 NOT_FOR_CLIENTS: Final = {("POST", "/api/hooks/{app_id}")}
 #: Plain text, a file, or marks between the lines.
-NOT_LINES: Final = {"format", "timestamps", "download", "status"}
+NOT_LINES: Final = {"format", "timestamps", "download", "status", "seam"}
 OPERATIONS: Final = {
     (method.upper(), path): operation
     for path, methods in DOCUMENT["paths"].items()

@@ -232,3 +232,116 @@ def test_only_a_container_that_was_set_aside_is_read(
     replacing.inspection["Name"] = "/secret"
     server.answer(f"/containers/{OLD}/json", replacing.inspection)
     assert len(read(server, paths).texts) == 15
+
+
+#: The times of the lines of four containers, the last of which is present.  Each starts before
+#: the one before it has stopped; the third one wrote all of its lines meanwhile.
+OVERLAPPING = [range(0, 60, 3), range(40, 120, 4), range(90, 100), range(80, 200, 5)]
+
+
+def create(server: EngineServer, log: Log, time: str) -> None:
+    """Let the engine say that a container was created at a time."""
+    log.inspection["Created"] = time
+    name, of = log.inspection["Name"], log.inspection["Id"]
+    server.answer(f"/containers{name}/json", log.inspection)
+    server.answer(f"/containers/{of}/json", log.inspection)
+
+
+@pytest.fixture
+def overlapping(server: EngineServer, tmp_path: Path) -> tuple[Paths, list[list[Line]]]:
+    """Return a home with three kept logs, and the lines of all four containers."""
+    paths = Paths(tmp_path, tmp_path)
+    containers = [
+        [Line(time, b"line %d of %d\n" % (time, at), 1 + time % 2) for time in times]
+        for at, times in enumerate(OVERLAPPING)
+    ]
+    for deployment, lines in enumerate(containers[:-1], 9):
+        keep(paths, deployment, [lines[at : at + 6] for at in range(0, len(lines), 6)])
+    present = Log(server, containers[-1])
+    create(server, present, "2025-01-15T10:30:00.07Z")
+    return paths, containers
+
+
+def piece(containers: list[list[Line]], query: dict[str, Any]) -> list[str]:
+    """Return the texts of one piece of the log, which the limits of its ends cut out."""
+    since, until = query.get("since", ""), query.get("until", "~")
+    begun = [lines[0].stamp < until for lines in containers[:-1]] + [stamp(70) < until]
+    oldest = min((at for at in range(4) if containers[at][-1].stamp >= since), default=4)
+    newest = max((at for at in range(4) if begun[at]), default=-1)
+    lines = [
+        line
+        for at, container in enumerate(containers)
+        for line in container
+        if (at > oldest or line.stamp >= since) and (at < newest or line.stamp < until)
+    ]
+    if "tail" in query:
+        lines = lines[max(0, len(lines) - query["tail"]) :]
+    texts = [line.text.decode()[:-1] for line in lines]
+    texts = [text for text in texts if query.get("q", "") in text]
+    return texts[:: -1 if query["order"] == "desc" else 1][: query.get("limit")]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    query=st.fixed_dictionaries(
+        {"order": st.sampled_from(["asc", "desc"])},
+        optional={
+            "since": st.integers(0, 210).map(stamp),
+            "until": st.integers(0, 210).map(stamp),
+            "tail": st.integers(0, 100),
+            "limit": st.integers(1, 100),
+            "q": st.sampled_from(["1", "of 1", "nothing"]),
+        },
+    ).filter(lambda query: "tail" not in query or query["order"] == "asc")
+)
+def test_a_seam_is_one_piece_of_the_log(
+    server: EngineServer, overlapping: tuple[Paths, list[list[Line]]], query: dict[str, Any]
+) -> None:
+    """No line between the first and the last one is left out, whatever its time is."""
+    paths, containers = overlapping
+    answer = read(server, paths, seam=True, **query)
+    assert answer.texts == piece(containers, query)
+    assert "message" not in answer.end
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_each_line_leads_to_all_before_and_after_it(
+    server: EngineServer, overlapping: tuple[Paths, list[list[Line]]], order: str, at: int
+) -> None:
+    """A range that begins or ends at a line's time has everything on that side of it."""
+    paths, containers = overlapping
+    texts = [line.text.decode()[:-1] for lines in containers for line in lines]
+    for line in containers[at]:
+        place = texts.index(line.text.decode()[:-1])
+        if order == "asc":
+            after = read(server, paths, seam=True, since=line.stamp).texts
+            assert after[-len(texts[place:]) :] == texts[place:]
+        else:
+            until = stamp(line.number + 1)
+            before = read(server, paths, seam=True, until=until, order="desc").texts
+            assert before[::-1][: place + 1] == texts[: place + 1]
+
+
+def test_a_seam_goes_across_a_container_that_is_being_replaced(
+    server: EngineServer, log: Log, paths: Paths, replacing: Log
+) -> None:
+    """Its log is still at the engine."""
+    create(server, log, stamp(5))
+    create(server, replacing, stamp(4))
+    log.lines[:0] = [Line(6, b"new 6\n")]
+    old = [*range(9)]
+    kept = [f"line {number}" for number in old]
+    present = ["new 6", *(f"line {number}" for number in PRESENT)]
+    assert read(server, paths, seam=True, until=stamp(7), order="desc").texts == [
+        "new 6",
+        *("old 8", "old 7"),
+        *kept[::-1],
+    ]
+    assert read(server, paths, seam=True, since=stamp(8)).texts == [
+        "line 8",
+        "old 7",
+        "old 8",
+        *present,
+    ]
+    assert read(server, paths, seam=True, until=stamp(4)).texts == kept[:4]

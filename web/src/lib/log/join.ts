@@ -17,7 +17,7 @@ const COMPARED = 20_000;
 /** Held lines, in the form of a LogLine. */
 export type Line = Pick<LogLine, 'time' | 'stream' | 'line'>;
 
-const same = (a: Line | undefined, b: Line | undefined): boolean =>
+export const same = (a: Line | undefined, b: Line | undefined): boolean =>
   a !== undefined &&
   b !== undefined &&
   a.time === b.time &&
@@ -47,7 +47,7 @@ function agree(answer: readonly Line[], at: number, held: readonly Line[]): bool
 
 /**
  * Return the lines of an answer that come before the held ones, both in the log's order.
- * `held` are the oldest held lines, as far as they are in the requested range.
+ * `held` are the oldest held lines, as far as the requested range has them (`heldBefore`).
  */
 export function linesBefore<L extends Line>(answer: readonly L[], held: readonly Line[]): L[] {
   const first = held[0];
@@ -55,16 +55,24 @@ export function linesBefore<L extends Line>(answer: readonly L[], held: readonly
   const at = overlap(answer, held);
   if (at >= 0) return answer.slice(0, at);
   // The border of a range has cut single lines out, or the engine has dropped the line.
-  return unknown(answer, held).filter(({ time }) => compareTimes(time, first.time) < 0);
+  const place = answer.findIndex((each) => same(each, first));
+  const far = place < 0 ? '' : earlier(first.time, -MARGIN_MS);
+  const end = answer.findIndex(({ time }, i) => i > place && far !== '' && time >= far);
+  const near = answer.slice(Math.max(0, place), end < 0 ? answer.length : end);
+  const cut = unknown(near, held).filter(({ time }) => compareTimes(time, first.time) < 0);
+  return [...answer.slice(0, Math.max(0, place)), ...cut];
 }
 
 /** Return the lines of an answer that come after the held ones; `held` are the newest ones. */
 export function linesAfter<L extends Line>(answer: readonly L[], held: readonly Line[]): L[] {
-  const first = held[0];
-  if (first === undefined) return [...answer];
+  const [first, last] = [held[0], held.at(-1)];
+  if (first === undefined || last === undefined) return [...answer];
   const at = overlap([...answer].reverse(), [...held].reverse());
   if (at >= 0) return answer.slice(answer.length - at);
-  return unknown(answer, held).filter(({ time }) => compareTimes(time, first.time) >= 0);
+  const place = answer.findLastIndex((each) => same(each, last));
+  const end = place < 0 ? answer.length : place + 1;
+  const cut = unknown(answer.slice(0, end), held);
+  return [...cut.filter(({ time }) => compareTimes(time, first.time) >= 0), ...answer.slice(end)];
 }
 
 /** Return the lines that are not held, each as often as it is missing. */
@@ -85,15 +93,21 @@ export interface Range {
   readonly until: string;
 }
 
-/** Return the held lines that are in a range, from the first on, and not far beyond it. */
-export function heldIn(held: Iterable<Line>, { since, until }: Range): Line[] {
-  const far = until === '' ? '' : earlier(until, -MARGIN_MS);
+/**
+ * Return the first held lines, as far as all of them are before a time. A range up to that time
+ * has them, and between them nothing else, whichever containers it cuts.
+ */
+export function heldBefore(held: Iterable<Line>, until: string): Line[] {
   const found: Line[] = [];
   for (const each of held) {
-    if (far !== '' && compareTimes(each.time, far) > 0) break;
-    if (since !== '' && compareTimes(each.time, since) < 0) continue;
-    if (until === '' || compareTimes(each.time, until) < 0) found.push(each);
+    if (until !== '' && compareTimes(each.time, until) >= 0) break;
+    found.push(each);
     if (found.length >= COMPARED) break;
   }
   return found;
+}
+
+/** Return the last held lines, as far as none of them is before a time. */
+export function heldSince(held: readonly Line[], since: string): Line[] {
+  return held.slice(held.findLastIndex(({ time }) => compareTimes(time, since) < 0) + 1);
 }

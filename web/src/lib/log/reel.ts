@@ -16,11 +16,26 @@ import {
 import { pause } from '../pause';
 import { optionsOf } from '../sources';
 import { type Entry, lineEntry } from './entry';
-import { heldIn, type Line, linesAfter, linesBefore, MARGIN_MS, overlap, type Range } from './join';
+import {
+  heldBefore,
+  heldSince,
+  type Line,
+  linesAfter,
+  linesBefore,
+  MARGIN_MS,
+  overlap,
+  type Range,
+  same,
+} from './join';
 import { Pages, request } from './pages';
 
 /** The lines that are made into entries between two pauses. */
 const CHUNK = 250;
+/**
+ * The lines among which a held one is sought at most. An answer may begin with those of another
+ * container of the same application, which ran at the same time.
+ */
+const SOUGHT = 200_000;
 /** The answers to a request for a log that does not exist, or that the engine cannot read. */
 const NOTHING_TO_READ: readonly number[] = [403, 404, 409];
 
@@ -105,6 +120,18 @@ export abstract class Reel {
   /** Return the next lines, in the direction of the reel. */
   protected abstract read(signal: AbortSignal): Promise<readonly LogLine[]>;
 
+  /** Take about `count` lines, and more until there is a line that the answer leads to. */
+  protected async take(pages: Pages, count: number, to: Line | undefined, signal: AbortSignal) {
+    const page = await pages.take(count);
+    let fresh = page;
+    while (to && !pages.ended && page.length < SOUGHT && !fresh.some((each) => same(each, to))) {
+      signal.throwIfAborted();
+      fresh = await pages.take(count);
+      for (const each of fresh) page.push(each);
+    }
+    return page;
+  }
+
   protected async open(order: 'asc' | 'desc', range: Range, signal: AbortSignal): Promise<Pages> {
     const { since, until } = range;
     const options = {
@@ -113,6 +140,7 @@ export abstract class Reel {
       ...(since && { since }),
       ...(until && { until }),
       order,
+      seam: true,
     };
     this.pages = new Pages(await request(options, signal, this.reading.tell));
     return this.pages;
@@ -137,10 +165,11 @@ export class Backward extends Reel {
       const first = this.edge[0];
       const until = first === undefined ? this.#until : earlier(first.time, -MARGIN_MS);
       pages = await this.open('desc', { since: '', until }, signal);
-      known = heldIn(this.edge, { since: '', until });
+      known = heldBefore(this.edge, until);
     }
-    const page = (await pages.take(this.reading.size + known.length)).reverse();
-    const lines = linesBefore(page, known);
+    const count = this.reading.size + known.length;
+    const page = await this.take(pages, count, known[0], signal);
+    const lines = linesBefore(page.reverse(), known);
     this.#move(lines, this.edge);
     if (pages.ended) {
       this.problem = pages.problem;
@@ -157,7 +186,7 @@ export class Backward extends Reel {
     const first = edge.next().value;
     if (first === undefined) return;
     const until = earlier(first.time, -MARGIN_MS);
-    this.edge = [first, ...heldIn(edge, { since: '', until })];
+    this.edge = [first, ...heldBefore(edge, until)];
   }
 }
 
@@ -208,15 +237,15 @@ export class Forward extends Reel {
       this.#range = { since, until: this.#limit() };
       this.#asked = this.#drops();
       pages = await this.open('asc', this.#range, signal);
-      known = this.edge.filter(({ time }) => time >= since);
+      known = heldSince(this.edge, since);
     }
-    const page = await pages.take(this.reading.size + known.length);
+    const page = await this.take(pages, this.reading.size + known.length, known.at(-1), signal);
     signal.throwIfAborted();
     const lines = await this.#join(linesAfter(page, known), pages, signal);
     const last = lines.at(-1);
     if (last !== undefined) {
       const far = earlier(last.time, 2 * MARGIN_MS);
-      this.edge = [...this.edge, ...lines].filter(({ time }) => time >= far);
+      this.edge = heldSince([...this.edge, ...lines], far);
     }
     if (pages.ended && !this.done) this.problem = pages.problem;
     return lines;
@@ -228,7 +257,7 @@ export class Forward extends Reel {
    */
   async #join(taken: readonly LogLine[], pages: Pages, signal: AbortSignal) {
     const first = this.#first();
-    const at = overlap(taken, this.#held());
+    const at = overlap(taken, this.#held(taken));
     if (at >= 0) {
       this.#reach();
       return taken.slice(0, at);
@@ -239,7 +268,7 @@ export class Forward extends Reel {
     signal.throwIfAborted();
     const now = this.#first();
     if (pages.problem === '' && !this.#past(now)) this.#reach();
-    return linesBefore(lines, this.#held());
+    return linesBefore(lines, this.#held(lines));
   }
 
   /** Return true if the held lines have moved on since the request, beyond its range. */
@@ -263,8 +292,11 @@ export class Forward extends Reel {
     return undefined;
   }
 
-  #held(): Line[] {
-    return heldIn(this.#goal?.lines() ?? [], this.#range);
+  /** Return the held lines to which an answer leads; it may begin in the middle of them. */
+  #held(answer: readonly Line[]): Line[] {
+    const { since, until } = this.#range;
+    const held = heldBefore(this.#goal?.lines() ?? [], until);
+    return overlap(answer, held) >= 0 ? held : heldSince(held, since);
   }
 
   /** The time up to which to read in order to meet the held lines. */
