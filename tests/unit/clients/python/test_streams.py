@@ -172,7 +172,8 @@ def test_a_log_goes_on_where_the_connection_broke(server: Server, take: Take) ->
     assert second.reason.message == "The store is away"
     [again] = (event for event in events if isinstance(event, Reconnected))
     assert (again.missing, again.exact) == (0, True)
-    asked = ["appId=1&pos=1", "appId=1&since=1-2&pos=1", "appId=1&since=1-2&pos=1"]
+    again_at = "appId=1&since=1-2&stopped=1&pos=1"
+    asked = ["appId=1&pos=1", again_at, again_at]
     assert server.paths == [f"/ws/container/logs?{query}" for query in asked]
     assert {each["Authorization"] for each in server.headers} == {"Bearer mist_t"}
     wait_until(lambda: not server.open, "no connection to be left")
