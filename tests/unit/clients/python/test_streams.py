@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 import subprocess
 import threading
@@ -258,6 +259,54 @@ def test_close_ends_an_iteration_in_another_task(server: Server) -> None:
 
     asyncio.run(run())
     wait_until(lambda: not server.open, "no connection to be left")
+
+
+@pytest.fixture(params=["http", "https"])
+def silent(request: pytest.FixtureRequest) -> Iterator[tuple[str, socket.socket]]:
+    """An address where connections are accepted and nothing is answered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        yield f"{request.param}://127.0.0.1:{server.getsockname()[1]}", server
+
+
+def test_close_ends_an_attempt_in_another_thread(silent: tuple[str, socket.socket]) -> None:
+    """The iteration does not wait for the handshake, with or without TLS."""
+    url, server = silent
+    with Client(url, timeout=60) as client:
+        stream = client.logs(1)
+        events: list[Any] = []
+        thread = threading.Thread(target=lambda: events.extend(stream), daemon=True)
+        thread.start()
+        with server.accept()[0] as peer:
+            assert peer.recv(1)  # the handshake has begun
+            stream.close()
+            thread.join(5)
+            assert not thread.is_alive()
+            peer.settimeout(5)
+            while peer.recv(65_536):
+                pass
+        assert events == list(stream) == []
+
+
+def test_close_ends_an_attempt_in_another_task(silent: tuple[str, socket.socket]) -> None:
+    """As in another thread."""
+    url, server = silent
+
+    async def run() -> None:
+        async with AsyncClient(url, timeout=60) as client:
+            stream = client.logs(1)
+            task = asyncio.create_task(anext(stream, None))
+            peer, _ = await asyncio.to_thread(server.accept)
+            with peer:
+                assert await asyncio.to_thread(peer.recv, 1)
+                await stream.close()
+                assert await asyncio.wait_for(task, 5) is None
+                assert [event async for event in stream] == []
+                peer.settimeout(5)
+                while await asyncio.to_thread(peer.recv, 65_536):
+                    pass
+
+    asyncio.run(run())
 
 
 def test_only_one_type_of_events(server: Server) -> None:
