@@ -188,6 +188,22 @@ def test_long_lines_are_told_apart() -> None:
     assert viewer.lines == ["a" * 5_000, "b" * 5_000]
 
 
+def test_lines_that_wait_have_a_bound_in_characters() -> None:
+    """A few lines of the largest size are as many as thousands of short ones."""
+    service = written(20, memory=20)
+    viewer = Viewer(service)
+    viewer.take(*viewer.connect())
+    viewer.lose()
+    service.renumber()
+    viewer.take(*viewer.connect()[:1], message("skipped", lines=0, reason="restart"))
+    long = message("log", stamp(20), line="x" * 1024 * 1024, stream="stdout", pos="2-20")
+    viewer.take(*[long] * 15)
+    assert len(viewer.lines) == 20
+    viewer.take(long)
+    assert len(viewer.lines) == 36
+    assert viewer.of(Skipped)
+
+
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("drops", [1, 2, 3])
 @pytest.mark.parametrize("tail", [None, 0])

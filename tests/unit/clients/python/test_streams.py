@@ -28,6 +28,7 @@ from mist_client import (
     StreamError,
     Unreachable,
     async_streams,
+    older,
     streams,
 )
 from websockets.datastructures import Headers
@@ -307,6 +308,40 @@ def test_close_ends_an_attempt_in_another_task(silent: tuple[str, socket.socket]
                     pass
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_older_lines_of_a_silent_service_end(begun: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it falls silent before the answer or in its midst."""
+    monkeypatch.setattr(older, "READ_SECONDS", 0.3)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + log("1")[0] + b"\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        peers: list[socket.socket] = []
+
+        def serve_twice() -> None:
+            for _ in range(2):
+                peers.append(server.accept()[0])
+                peers[-1].sendall(head if begun else b"")
+
+        thread = threading.Thread(target=serve_twice, daemon=True)
+        thread.start()
+        found: list[str] = []
+        words = "takes too long to answer"
+
+        async def run() -> None:
+            async with AsyncClient(url) as client:
+                async for line in client.older_lines(1):
+                    found.append(line.line)
+
+        with Client(url) as client, pytest.raises(Unreachable, match=words):
+            found.extend(line.line for line in client.older_lines(1))
+        with pytest.raises(Unreachable, match=words):
+            asyncio.run(asyncio.wait_for(run(), 30))
+        assert found == (["1", "1"] if begun else [])
+        thread.join(10)
+        for peer in peers:
+            peer.close()
 
 
 def test_only_one_type_of_events(server: Server) -> None:
