@@ -82,8 +82,9 @@ class _Driver(Generic[E]):
     async def close(self) -> None:
         self._follower.stop()
         self._closed.set()
-        if self._attempt is not None:
-            self._attempt.reschedule(0)  # a time that has passed: now
+        attempt, self._attempt = self._attempt, None  # it can be ended only once
+        if attempt is not None:
+            attempt.reschedule(0)  # a time that has passed: now
         if self._socket is not None:
             await self._socket.close()
 

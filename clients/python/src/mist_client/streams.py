@@ -137,6 +137,8 @@ class _Driver(Generic[E]):
         while not follower.over:
             try:
                 self._attempt = self._connect()
+                if follower.over:  # closed just before there was an attempt to abandon
+                    return
                 with self._attempt as self._socket:
                     yield from self._receive(self._socket)
             except FAILURES as error:
