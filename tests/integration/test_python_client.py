@@ -212,6 +212,33 @@ def test_what_the_service_does_not_remember_is_told(
         assert [each.missing for each in one.of(Reconnected)] == [skipped.lines]
 
 
+def test_a_container_that_stopped_meanwhile_gives_its_last_lines(
+    engine: PrivateEngine, service: Service, container: str, proxy: CuttingProxy
+) -> None:
+    """They come before the error that says that it does not run."""
+    app = service.add_app(container, container)
+    token = new_token(service)
+    engine.run(container, "echo begun; while [ ! -e /go ]; do sleep 0.05; done; seq 1 5")
+    watchers = [Watcher(watch(proxy.url, token, app)) for watch in (watch_sync, watch_async)]
+    other = Watcher(watch_sync(service.url, token, app))
+    for one in (*watchers, other):
+        one.wait_for(lambda: one.lines, "the first line")  # noqa: B023
+    proxy.refuse(True)
+    proxy.reset()
+    for one in watchers:
+        one.wait_for(lambda: one.of(Reconnecting), "the loss")  # noqa: B023
+    engine.say(container, ": >/go")
+    other.join()
+    assert isinstance(other.events[-1], End)
+    proxy.refuse(False)
+    for one in watchers:
+        one.join()
+        assert one.lines == ["begun", "1", "2", "3", "4", "5"]
+        assert [(each.missing, each.exact) for each in one.of(Reconnected)] == [(0, True)]
+        assert isinstance(one.error, StreamError)
+        assert one.error.reason.code == "not-running"
+
+
 def test_a_revoked_token_ends_its_streams(
     engine: PrivateEngine, own: Service, container: str
 ) -> None:

@@ -13,6 +13,10 @@ class LogService:
     def __init__(self, memory: int = 1_000) -> None:
         self.lines: list[tuple[str, str]] = []
         """Times and texts."""
+        self.now = stamp(0)
+        """The time of a status."""
+        self.stopped = False
+        """True if the container does not run."""
         self._memory = memory
         self._epoch = 1
 
@@ -28,7 +32,12 @@ class LogService:
         """Return the messages that a new connection gets at first."""
         start, skipped = self._start(query)
         notice = [] if skipped is None else [message("skipped", lines=skipped, reason="restart")]
-        return [status(), *notice, *map(self.message, range(start, len(self.lines)))]
+        lines = [*notice, *map(self.message, range(start, len(self.lines)))]
+        if not self.stopped:
+            return [status(time=self.now), *lines]
+        error = message("error", message="Container is not running (state: exited)")
+        shown = lines if query.get("stopped") else []
+        return [status("exited", self.now), *shown, error]
 
     def message(self, number: int) -> bytes:
         """Return the message of a line."""
@@ -42,9 +51,10 @@ class LogService:
         if since is None:
             tail = 100 if query.get("tail") is None else int(query["tail"])
             return max(oldest, len(self.lines) - tail), None
+        if since.endswith("Z"):
+            later = (n for n, (time, _) in enumerate(self.lines) if time > since)
+            return max(oldest, next(later, len(self.lines))), None
         epoch, _, number = since.partition("-")
-        if epoch == "0001":  # a time before every line
-            return oldest, None
         if int(epoch) != self._epoch:
             return oldest, 0
         following = int(number) + 1
@@ -62,6 +72,6 @@ def message(kind: str, time: str = "2026-01-01T00:00:00.000000000Z", **data: Any
     return msgspec.json.encode({"type": kind, "timestamp": time, "data": data})
 
 
-def status(state: str = "running") -> bytes:
+def status(state: str = "running", time: str = "2026-01-01T00:00:00.000000000Z") -> bytes:
     """Return the status of a container."""
-    return message("status", container="web", state=state, status="Up 2 hours")
+    return message("status", time, container="web", state=state, status="Up 2 hours")

@@ -32,8 +32,10 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   #resume: Resume | null = null;
   #downtime: number | null = null;
   #cancelSettle = () => {};
-  /** True if the log is known to have been empty when the connection was made. */
+  /** True if the log is known to have had no line of those that were requested. */
   #empty = false;
+  /** The time of the first status. */
+  #begun = '';
   #statusTime = '';
 
   constructor(options: ContainerLogsOptions) {
@@ -55,7 +57,8 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
     return this.service.open('ws/container/logs', {
       ...(container === undefined ? { appId: this.appId } : { container }),
       ...(this.#asked === '' ? { tail, since } : { since: this.#asked }),
-      stopped: stopped ? 1 : undefined,
+      // The container may have written its last lines and stopped while there was no connection.
+      stopped: stopped || this.#begun !== '' ? 1 : undefined,
       pos: 1,
     });
   }
@@ -66,8 +69,8 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
     this.#resume = begins ? null : this.#point.resume(this.#asked);
     this.#cancelSettle();
     this.#cancelSettle = this.environment.later(() => {
-      this.#empty = this.#point.empty && this.#resume === null;
       this.#settle();
+      this.#empty = this.#point.empty;
     }, RESUME_MS);
   }
 
@@ -85,6 +88,7 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
       case 'status':
         this.status = containerStatusOf(message);
         this.#statusTime = timeOf(message);
+        this.#begun ||= this.#statusTime;
         this.emit({ type: 'status', time: timeOf(message), data: this.status });
         break;
       case 'skipped':
@@ -111,8 +115,9 @@ class Logs extends LiveStream<ContainerLogsEvent, LogLine> implements ContainerL
   /** Return the position or the time to resume after; empty to repeat the first request. */
   #resumeAt(): string {
     if (!this.#point.empty) return this.#point.since;
-    if (!this.#empty || this.#options.since !== undefined) return '';
-    return this.#options.tail === 0 ? this.#statusTime : BEGINNING;
+    if (this.#options.since !== undefined) return '';
+    if (this.#options.tail === 0) return this.#begun;
+    return this.#empty ? BEGINNING : '';
   }
 
   #take(line: LogLine | null): void {

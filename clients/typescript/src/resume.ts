@@ -23,8 +23,12 @@ const MARGIN_MS = 1000;
  * time, so that time has to be before every line that may still be missing.
  */
 const DISORDER_MS = 100;
-/** The largest number of lines that wait for the last known line. */
+/**
+ * The largest number of lines that wait for the last known line, and of their characters: what
+ * the service remembers of a log by default (`streams.ring_lines`, `ring_bytes`).
+ */
 const HELD = 20_000;
+const HELD_CHARACTERS = 16 * 1024 * 1024;
 /** Only a hash is kept of lines longer than this. */
 const KEPT_CHARACTERS = 256;
 
@@ -99,6 +103,7 @@ export class Resume {
   #met = false;
   #skipped = 0;
   #held: LogLine[] = [];
+  #heldCharacters = 0;
 
   /**
    * `covered`: `known` contains every line that the service can count as known. `all`: a
@@ -140,20 +145,26 @@ export class Resume {
     }
     if (this.#isKnown(line)) {
       // Every line that came before a known line existed before it.
-      this.#held = [];
+      this.#release();
       return [];
     }
     this.#held.push(line);
-    const beyond = compareTimes(line.time, this.#horizon) > 0 || this.#held.length >= HELD;
-    return beyond ? this.finish() : [];
+    this.#heldCharacters += line.line.length;
+    const full = this.#held.length >= HELD || this.#heldCharacters >= HELD_CHARACTERS;
+    return full || compareTimes(line.time, this.#horizon) > 0 ? this.finish() : [];
   }
 
   /** The last known line can no longer arrive: return the lines that waited for it. */
   finish(): readonly LogLine[] {
     this.#joined = true;
     this.gap ??= this.#measure();
+    return this.#release();
+  }
+
+  #release(): readonly LogLine[] {
     const held = this.#held;
     this.#held = [];
+    this.#heldCharacters = 0;
     return held;
   }
 

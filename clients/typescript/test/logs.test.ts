@@ -78,7 +78,7 @@ test('after a loss it resumes before the last line, drops what it has, and says 
   expect(logs.state).toBe('reconnecting');
   expect(of('state').at(-1)).toMatchObject({ retryIn: 150, reason: { code: 'network' } });
   await world.pass(200);
-  expect(world.socket.query).toEqual({ appId: '1', since: at(0), pos: '1' });
+  expect(world.socket.query).toEqual({ appId: '1', since: at(0), stopped: '1', pos: '1' });
   world.socket.accept().say(status(), log(at(1_000_000_000), '1'), log(at(1_000_000_000), 'twin'));
   await world.pass(100);
   expect(lines()).toEqual(['0', '1', 'twin']);
@@ -102,7 +102,7 @@ async function placed() {
 
 test('with positions it resumes exactly, among lines of one time and behind later ones', async () => {
   const { world, lines, of } = await placed();
-  expect(world.socket.query).toEqual({ appId: '1', since: 'p7.4', pos: '1' });
+  expect(world.socket.query).toEqual({ appId: '1', since: 'p7.4', stopped: '1', pos: '1' });
   world.socket.accept().say(status(), log(at(5), 'a', 'p7.5'), log(at(1), 'b', 'p7.6'));
   await world.pass(10);
   expect(lines()).toEqual(['a', 'a', 'a', 'b']);
@@ -187,19 +187,36 @@ test('a container without new lines is resumed without one', async () => {
   expect(lines()).toEqual(['0', '1']);
 });
 
-test('a log that was empty is resumed from its beginning', async () => {
+test.each([1, 2, 3])(
+  'a log that was empty is resumed from its beginning, drop %i',
+  async (drops) => {
+    const world = new World();
+    const { of, lines } = follow(world, { tail: 10 });
+    await settle();
+    for (let drop = 0; drop < drops; drop += 1) {
+      world.socket.accept().say(status());
+      await world.pass(1500);
+      world.socket.drop();
+      await world.pass(200);
+      expect(world.socket.query.since).toBe('0001-01-01T00:00:00Z');
+    }
+    world.socket.accept().say(status(), log(at(5), 'first'));
+    await world.pass(100);
+    expect(of('reconnected')).toMatchObject(Array(drops).fill({ missing: 0, exact: true }));
+    expect(lines()).toEqual(['first']);
+  },
+);
+
+test('without earlier lines it is resumed from the time of its first connection', async () => {
   const world = new World();
-  const { of, lines } = follow(world, { tail: 10 });
+  follow(world, { tail: 0 });
   await settle();
-  world.socket.accept().say(status());
-  await world.pass(1500);
-  world.socket.drop();
-  await world.pass(200);
-  expect(world.socket.query.since).toBe('0001-01-01T00:00:00Z');
-  world.socket.accept().say(status(), log(at(5), 'first'));
-  await world.pass(100);
-  expect(of('reconnected')).toMatchObject([{ missing: 0, exact: true }]);
-  expect(lines()).toEqual(['first']);
+  for (const clock of [0, 1, 2]) {
+    world.socket.accept().say({ ...status(), timestamp: at(clock) });
+    world.socket.drop();
+    await world.pass(1000);
+    expect(world.socket.query).toEqual({ appId: '1', since: at(0), stopped: '1', pos: '1' });
+  }
 });
 
 test('a connection that broke before the tail came asks for the tail again', async () => {
@@ -208,6 +225,26 @@ test('a connection that broke before the tail came asks for the tail again', asy
   await settle();
   world.socket.accept().say(status()).drop();
   await world.pass(200);
+  expect(world.socket.query).toEqual({ appId: '1', tail: '10', stopped: '1', pos: '1' });
+});
+
+test('a container that stopped meanwhile gives its last lines before the error', async () => {
+  const { world, logs, lines, of } = await placed();
+  expect(world.socket.query.stopped).toBe('1');
+  const last = log(at(6), 'last', 'p7.5');
+  const error = failure('Container is not running (state: exited)');
+  world.socket.accept().say(status('exited'), last, error).drop(4409);
+  expect(lines()).toEqual(['a', 'a', 'last']);
+  expect(of('reconnected')).toMatchObject([{ missing: 0, exact: true }]);
+  expect(logs.reason).toMatchObject({ code: 'not-running' });
+});
+
+test('an error before the first status requests no more than at first', async () => {
+  const world = new World();
+  follow(world, { tail: 10 });
+  await settle();
+  world.socket.accept().say(failure('Docker Engine is unreachable')).drop(1013);
+  await world.pass(3000);
   expect(world.socket.query).toEqual({ appId: '1', tail: '10', pos: '1' });
 });
 

@@ -280,3 +280,14 @@ test('by position, what is gone is counted, and lines of another numbering are r
     { numRuns: 1000 },
   );
 });
+
+test('lines that wait have a bound in characters, too', () => {
+  const point = new ResumePoint();
+  point.push({ ...line(0, 'known'), pos: 'p7.1' });
+  const resume = point.resume('p7.1');
+  resume.skip(1);
+  const long = line(1, 'x'.repeat(1024 * 1024));
+  for (let count = 1; count < 16; count += 1) expect(resume.feed(long)).toEqual([]);
+  expect(resume.feed(long)).toHaveLength(16);
+  expect(resume.gap).toEqual({ missing: 1, exact: false });
+});

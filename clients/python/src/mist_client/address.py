@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import ssl
+import warnings
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -57,11 +59,29 @@ def service(url: str, token: str | None, ca: CA, timeout: float, retry: Retry | 
     return Service(root, headers, _context(ca), timeout, retry or Retry())
 
 
+def warn_if_unencrypted(url: str, secret: str) -> None:
+    """Warn the caller of a client's method that it sends a secret over HTTP to another machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http" and not _is_loopback(host):
+        warnings.warn(
+            f"the {secret} goes to {host} without encryption; use https://",
+            stacklevel=3,
+        )
+
+
 def target(app_id: int | None, container: str | None) -> dict[str, str | int | None]:
     """Return the parameters of a stream that name its container."""
     if (app_id is None) == (container is None):
         raise TypeError("give either app_id or container")
     return {"appId": app_id, "container": container}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _checked(url: str) -> str:

@@ -1,4 +1,4 @@
-"""What answers and failed connections say, for people."""
+"""Texts for error answers and failed connections."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx2
 import msgspec
 
-from mist_client import routes
-from mist_client.address import CA, Service, service, target
+from mist_client import older, routes
+from mist_client.address import CA, Service, service, target, warn_if_unencrypted
 from mist_client.answers import check, unreachable
 from mist_client.async_streams import AsyncStream
 from mist_client.deployments import DeploymentLog
@@ -46,7 +46,7 @@ from mist_client.records import (
     Token,
 )
 from mist_client.retry import Retry
-from mist_client.routes import Route
+from mist_client.routes import Route, named
 from mist_client.samples import Containers, ContainerUsage, Metrics
 from mist_client.source import E, Source
 
@@ -61,7 +61,7 @@ class AsyncClient:
     ``timeout`` is for an answer or a handshake, in seconds.  ``retry`` is how streams reconnect.
 
     Requests raise ApiError for an error that the service answers with, and Unreachable if it
-    does not answer.  Close the client at the end, or use it in a ``async with`` block.
+    does not answer.  Close the client at the end, or use it in an ``async with`` block.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class AsyncClient:
         retry: Retry | None = None,
     ) -> None:
         self._service = service(url, token, ca, timeout, retry)
+        if token is not None:
+            warn_if_unencrypted(self.url, "token")
         self._http = httpx2.AsyncClient(
             base_url=self._service.url,
             headers=self._service.headers,
@@ -102,6 +104,7 @@ class AsyncClient:
 
     async def login(self, email: str, password: str) -> Me:
         """Start a session; the client keeps its cookie."""
+        warn_if_unencrypted(self.url, "password")
         return await self._call(routes.LOGIN, {"email": email, "password": password})
 
     async def logout(self) -> None:
@@ -206,16 +209,22 @@ class AsyncClient:
         return await self._call(routes.GRANTS, app_id=app_id)
 
     async def get_grant(self, app_id: int, user: int | str) -> Grant:
-        """Return the grant of a user, by id or email address."""
-        return await self._call(routes.GRANT, app_id=app_id, user=user)
+        """Return the grant of a user, by id or email address.
+
+        An address with a slash cannot be part of a path and raises ValueError; give the id.
+        """
+        return await self._call(routes.GRANT, app_id=app_id, user=named(user))
 
     async def grant(self, app_id: int, user: int | str, right: Right = "deployer") -> Grant:
-        """Give a user a right to an application, in place of an earlier one."""
-        return await self._call(routes.PUT_GRANT, {"right": right}, app_id=app_id, user=user)
+        """Give a user a right to an application, in place of an earlier one.
+
+        ``user`` is as in :meth:`get_grant`.
+        """
+        return await self._call(routes.PUT_GRANT, {"right": right}, app_id=app_id, user=named(user))
 
     async def withdraw_grant(self, app_id: int, user: int | str) -> None:
-        """Withdraw a user's right to an application."""
-        await self._call(routes.REMOVE_GRANT, app_id=app_id, user=user)
+        """Withdraw a user's right to an application; ``user`` is as in :meth:`get_grant`."""
+        await self._call(routes.REMOVE_GRANT, app_id=app_id, user=named(user))
 
     # -------------------------------------------------------------- deployments
 
@@ -379,11 +388,10 @@ class AsyncOlderLines:
 
     def __init__(self, http: httpx2.AsyncClient, request: OlderRequest, service: Service) -> None:
         self.end: OlderEnd | None = None
-        """What was read; None before the iteration has ended."""
+        """The extent of the read; None before the iteration has ended."""
         self._http = http
         self._request = request
-        # No limit until the first line, because a search may take long.
-        self._timeout = httpx2.Timeout(service.timeout, read=None)
+        self._timeout = httpx2.Timeout(service.timeout, read=older.READ_SECONDS)
 
     async def __aiter__(self) -> AsyncIterator[LogLine]:
         self.end = None

@@ -76,11 +76,15 @@ class _Driver(Generic[E]):
         self._service = service
         self._headers = headers
         self._closed = asyncio.Event()
+        self._attempt: asyncio.Timeout | None = None
         self._socket: ClientConnection | None = None
 
     async def close(self) -> None:
         self._follower.stop()
         self._closed.set()
+        attempt, self._attempt = self._attempt, None  # it can be ended only once
+        if attempt is not None:
+            attempt.reschedule(0)  # a time that has passed: now
         if self._socket is not None:
             await self._socket.close()
 
@@ -88,7 +92,8 @@ class _Driver(Generic[E]):
         follower = self._follower
         while not follower.over:
             try:
-                async with self._connect() as self._socket:
+                async with contextlib.AsyncExitStack() as stack:
+                    self._socket = await self._open(stack)
                     async for event in self._receive(self._socket):
                         yield event
             except FAILURES as error:
@@ -100,6 +105,14 @@ class _Driver(Generic[E]):
             if lost is not None:
                 yield lost
                 await self._sleep(follower.delay)
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> ClientConnection:
+        """Connect; raise TimeoutError if the stream is closed meanwhile."""
+        try:
+            async with asyncio.timeout(None) as self._attempt:
+                return await stack.enter_async_context(self._connect())
+        finally:
+            self._attempt = None
 
     def _connect(self) -> _Connect:
         query = self._follower.connect()

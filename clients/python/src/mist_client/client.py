@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx2
 import msgspec
 
-from mist_client import routes
-from mist_client.address import CA, Service, service, target
+from mist_client import older, routes
+from mist_client.address import CA, Service, service, target, warn_if_unencrypted
 from mist_client.answers import check, unreachable
 from mist_client.deployments import DeploymentLog
 from mist_client.events import (
@@ -45,7 +45,7 @@ from mist_client.records import (
     Token,
 )
 from mist_client.retry import Retry
-from mist_client.routes import Route
+from mist_client.routes import Route, named
 from mist_client.samples import Containers, ContainerUsage, Metrics
 from mist_client.source import E, Source
 from mist_client.streams import Stream
@@ -74,6 +74,8 @@ class Client:
         retry: Retry | None = None,
     ) -> None:
         self._service = service(url, token, ca, timeout, retry)
+        if token is not None:
+            warn_if_unencrypted(self.url, "token")
         self._http = httpx2.Client(
             base_url=self._service.url,
             headers=self._service.headers,
@@ -102,6 +104,7 @@ class Client:
 
     def login(self, email: str, password: str) -> Me:
         """Start a session; the client keeps its cookie."""
+        warn_if_unencrypted(self.url, "password")
         return self._call(routes.LOGIN, {"email": email, "password": password})
 
     def logout(self) -> None:
@@ -204,16 +207,22 @@ class Client:
         return self._call(routes.GRANTS, app_id=app_id)
 
     def get_grant(self, app_id: int, user: int | str) -> Grant:
-        """Return the grant of a user, by id or email address."""
-        return self._call(routes.GRANT, app_id=app_id, user=user)
+        """Return the grant of a user, by id or email address.
+
+        An address with a slash cannot be part of a path and raises ValueError; give the id.
+        """
+        return self._call(routes.GRANT, app_id=app_id, user=named(user))
 
     def grant(self, app_id: int, user: int | str, right: Right = "deployer") -> Grant:
-        """Give a user a right to an application, in place of an earlier one."""
-        return self._call(routes.PUT_GRANT, {"right": right}, app_id=app_id, user=user)
+        """Give a user a right to an application, in place of an earlier one.
+
+        ``user`` is as in :meth:`get_grant`.
+        """
+        return self._call(routes.PUT_GRANT, {"right": right}, app_id=app_id, user=named(user))
 
     def withdraw_grant(self, app_id: int, user: int | str) -> None:
-        """Withdraw a user's right to an application."""
-        self._call(routes.REMOVE_GRANT, app_id=app_id, user=user)
+        """Withdraw a user's right to an application; ``user`` is as in :meth:`get_grant`."""
+        self._call(routes.REMOVE_GRANT, app_id=app_id, user=named(user))
 
     # -------------------------------------------------------------- deployments
 
@@ -375,11 +384,10 @@ class OlderLines:
 
     def __init__(self, http: httpx2.Client, request: OlderRequest, service: Service) -> None:
         self.end: OlderEnd | None = None
-        """What was read; None before the iteration has ended."""
+        """The extent of the read; None before the iteration has ended."""
         self._http = http
         self._request = request
-        # No limit until the first line, because a search may take long.
-        self._timeout = httpx2.Timeout(service.timeout, read=None)
+        self._timeout = httpx2.Timeout(service.timeout, read=older.READ_SECONDS)
 
     def __iter__(self) -> Iterator[LogLine]:
         self.end = None

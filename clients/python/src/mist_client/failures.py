@@ -1,4 +1,4 @@
-"""What the errors of the WebSocket library mean for a stream, in both kinds of program."""
+"""Map errors of the WebSocket library to the events of a stream."""
 
 from __future__ import annotations
 

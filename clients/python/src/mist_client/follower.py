@@ -72,7 +72,6 @@ class Follower(Generic[E]):
             yield from self._source.receive(data)
         except Refused as refused:
             self._said = refused.message  # the close frame that follows says what to do
-            yield from self._source.settle()
         if self._source.complete:
             self.over = True
 

@@ -33,7 +33,9 @@ class ContainerLog(Source[LogEvent]):
         self._resume: Resume | None = None
         self._downtime: float | None = None
         self._empty = False
-        """True if the log is known to have been empty when the connection was made."""
+        """True if the log is known to have had no line of those that were asked for."""
+        self._begun: str | None = None
+        """The time of the first status."""
         self._status_time = ""
 
     def query(self) -> Query:
@@ -41,7 +43,9 @@ class ContainerLog(Source[LogEvent]):
         since = self._resume_at()
         self._resumes = since is not None
         begin = {"since": since} if since else {"tail": self._tail, "since": self._since}
-        return {**self._target, **begin, "stopped": 1 if self._stopped else None, "pos": 1}
+        # The container may have written its last lines and stopped while there was no connection.
+        stopped = self._stopped or self._begun is not None
+        return {**self._target, **begin, "stopped": 1 if stopped else None, "pos": 1}
 
     def joined(self, downtime: float | None) -> None:
         """Begin to drop what is known, if the connection resumes another one."""
@@ -56,9 +60,9 @@ class ContainerLog(Source[LogEvent]):
 
     def settle(self) -> Iterator[LogEvent]:
         """Deliver the lines that wait for the last known line, which did not come."""
-        self._empty = self._point.since is None and self._resume is None
         self.due = None
         yield from self._finish()
+        self._empty = self._point.since is None
 
     def receive(self, data: bytes) -> Iterable[LogEvent]:
         """Return the events of a message."""
@@ -70,19 +74,22 @@ class ContainerLog(Source[LogEvent]):
             return self._take(line_of(message))
         if isinstance(message, wire.Container):
             self._status_time = message.timestamp
+            self._begun = self._begun or message.timestamp
             return (status_of(message),)
         if isinstance(message, wire.Skip):
             return self._skip(message)
         if isinstance(message, wire.Error):
-            raise Refused(message.data.message)
+            return self._refuse(message)
         return self._end(message)
 
     def _resume_at(self) -> str | None:
         if self._point.since is not None:
             return self._point.since
-        if not self._empty or self._since is not None:
+        if self._since is not None:
             return None
-        return self._status_time if self._tail == 0 else _BEGINNING
+        if self._tail == 0:
+            return self._begun
+        return _BEGINNING if self._empty else None
 
     def _take(self, line: LogLine) -> Iterable[LogEvent]:
         if self._resume is None:  # nearly always
@@ -104,6 +111,10 @@ class ContainerLog(Source[LogEvent]):
         for line in lines:
             self._point.push(line)
             yield line
+
+    def _refuse(self, message: wire.Error) -> Iterator[LogEvent]:
+        yield from self._finish()
+        raise Refused(message.data.message)
 
     def _end(self, message: wire.Ended) -> Iterator[LogEvent]:
         yield from self._finish()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from mist_client import routes, wire
@@ -11,9 +13,13 @@ from mist_client.logs import line_of
 from mist_client.records import OlderRange
 from mist_client.routes import Route
 
+# How long to wait for data.  A search may find nothing for long, but the service ends each request
+# after an hour by default (``reader.seconds``), so after a longer silence it is gone.
+READ_SECONDS: Final = 3_660.0
+
 
 class OlderEnd(msgspec.Struct, frozen=True):
-    """What was read."""
+    """The extent of a read."""
 
     lines: int
     """The lines of the range that were read."""

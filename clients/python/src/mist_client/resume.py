@@ -20,8 +20,10 @@ _REMEMBERED: Final = 4_096
 # Lines of stdout and stderr are out of time order by less than this.  A line that is so much
 # later than the last known line shows that the latter does not come any more.
 _MARGIN: Final = timedelta(seconds=1)
-# The largest number of lines that wait for the last known line.
+# The largest number of lines that wait for the last known line, and of their characters: what the
+# service remembers of a log by default (``streams.ring_lines``, ``ring_bytes``).
 _HELD: Final = 20_000
+_HELD_CHARACTERS: Final = 16 * 1024 * 1024
 # Only a hash is kept of lines longer than this.
 _KEPT_CHARACTERS: Final = 256
 _SECONDS: Final = len("2025-01-15T10:30:00")
@@ -81,6 +83,7 @@ class Resume:
         self._fed = False
         self._missing = Gap(0, exact=numbered)
         self._held: list[LogLine] = []
+        self._held_characters = 0
 
     def skip(self, lines: int) -> bool:
         """Note that the service leaves out lines before the first that it sends.
@@ -106,17 +109,21 @@ class Resume:
             return (line,)
         if self._is_known(line):
             # Every line that came before a known line existed before it.
-            self._held.clear()
+            self._release()
             return ()
         self._held.append(line)
-        beyond = line.time > _later(self._seen[-1].time) or len(self._held) >= _HELD
-        return self.finish() if beyond else ()
+        self._held_characters += len(line.line)
+        full = len(self._held) >= _HELD or self._held_characters >= _HELD_CHARACTERS
+        return self.finish() if full or line.time > _later(self._seen[-1].time) else ()
 
     def finish(self) -> Sequence[LogLine]:
         """Return the lines that waited for the last known line, which can no longer come."""
         self._waiting = False
         self._measure()
-        held, self._held = self._held, []
+        return self._release()
+
+    def _release(self) -> Sequence[LogLine]:
+        held, self._held, self._held_characters = self._held, [], 0
         return held
 
     def _is_known(self, line: LogLine) -> bool:

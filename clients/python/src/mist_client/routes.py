@@ -65,6 +65,16 @@ class Route(Generic[T]):
         return found
 
 
+def named(user: int | str) -> int | str:
+    """Return a user's id or email address as part of a path; raise ValueError for a slash.
+
+    Servers decode ``%2F`` before they divide a path.
+    """
+    if "/" in str(user):
+        raise ValueError(f"{user!r} has a slash, which a path cannot have; give the user's id")
+    return user
+
+
 LOGIN: Final = Route[Me]("POST", "/api/auth/login", Me)
 LOGOUT: Final = Route[None]("POST", "/api/auth/logout")
 ME: Final = Route[Me]("GET", "/api/auth/me", Me)

@@ -1,4 +1,4 @@
-"""What one kind of stream asks for, and how its messages become events, without I/O."""
+"""The request parameters and events of one kind of stream, without I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Query = Mapping[str, str | int | None]
 
 
 class Refused(Exception):
-    """The service's ``error`` message: why it is about to close the stream."""
+    """The reason why the stream is about to be closed, from the service's ``error`` message."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

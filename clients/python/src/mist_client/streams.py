@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from websockets.sync.client import ClientConnection, reconnect
+from websockets.sync.utils import Deadline
 
 from mist_client.address import AGENT, CLOSE_SECONDS, MESSAGE_BYTES, PING_SECONDS, Service
 from mist_client.events import Reconnecting
@@ -19,7 +22,43 @@ K = TypeVar("K")
 
 
 class _Connect(reconnect):
-    """Refuse redirects: a token is for one address only."""
+    """A connection attempt that another thread can end.
+
+    It refuses redirects, because a token is for one address only.
+    """
+
+    def __init__(self, uri: str, **options: Any) -> None:
+        super().__init__(uri, **options)
+        self._lock = threading.Lock()
+        self._handle: socket.socket | None = None
+        self._abandoned = False
+
+    def connect(self) -> ClientConnection:
+        """Connect, and let go of the handle afterwards."""
+        try:
+            return super().connect()
+        finally:
+            with self._lock:
+                if self._handle is not None:
+                    self._handle.close()
+                self._handle = None
+
+    def open_socket(self, deadline: Deadline) -> socket.socket:
+        """Make the TCP connection, and keep a handle on it during the handshakes that follow."""
+        made = super().open_socket(deadline)
+        with self._lock:
+            if self._abandoned:
+                made.close()
+                raise ConnectionAbortedError
+            self._handle = made.dup()  # TLS takes the socket itself over
+        return made
+
+    def abandon(self) -> None:
+        """End a handshake, or the attempt as soon as there is a TCP connection."""
+        with self._lock, contextlib.suppress(OSError):
+            self._abandoned = True
+            if self._handle is not None:
+                self._handle.shutdown(socket.SHUT_RDWR)
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Raise the error of a redirect."""
@@ -62,7 +101,11 @@ class Stream(Generic[E]):
                 yield event
 
     def close(self) -> None:
-        """End the stream; in another thread, this also ends an iteration that waits."""
+        """End the stream; in another thread, this also ends an iteration that waits.
+
+        Only an attempt whose TCP connection is not made yet is not interrupted.  The iteration
+        then ends with the attempt, after the client's ``timeout`` at the latest.
+        """
         self._driver.close()
 
 
@@ -76,11 +119,15 @@ class _Driver(Generic[E]):
         self._service = service
         self._headers = headers
         self._closed = threading.Event()
+        self._attempt: _Connect | None = None
         self._socket: ClientConnection | None = None
 
     def close(self) -> None:
         self._follower.stop()
         self._closed.set()
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.abandon()
         socket = self._socket  # the other thread may let go of it meanwhile
         if socket is not None:
             socket.close()
@@ -89,7 +136,10 @@ class _Driver(Generic[E]):
         follower = self._follower
         while not follower.over:
             try:
-                with self._connect() as self._socket:
+                self._attempt = self._connect()
+                if follower.over:  # closed just before there was an attempt to abandon
+                    return
+                with self._attempt as self._socket:
                     yield from self._receive(self._socket)
             except FAILURES as error:
                 lost = note_loss(follower, error)

@@ -93,7 +93,7 @@ class Skip(_Message[SkippedData], frozen=True, tag="skipped"):
 
 
 class Error(_Message[Text], frozen=True, tag="error"):
-    """Why the stream is about to be closed."""
+    """The reason why the stream is about to be closed."""
 
 
 class Ended(_Message[Text], frozen=True, tag="end"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from mist_client import AsyncClient, Client
+from mist_client import AsyncClient, Client, Unreachable
 from mist_client.address import service
 from mist_client.answers import message_of, reason_of, seconds_of
 
@@ -67,6 +70,54 @@ def test_what_is_wrong_is_named(client: Any, url: str, options: dict[str, Any], 
     """Before anything is sent."""
     with pytest.raises(ValueError, match=words):
         client(url, **options)
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    "url", ["http://mist.lan:8420/", "http://192.0.2.1", "http://[2001:db8::1]"]
+)
+def test_a_token_without_encryption_is_a_warning(client: Any, url: str) -> None:
+    """It names the host and the line of the program."""
+    with pytest.warns(UserWarning, match="the token goes to .* without encryption") as warned:
+        client(url, token="mist_t")
+    [one] = warned
+    assert (urlsplit(url).hostname or "") in str(one.message)
+    assert one.filename == __file__
+
+
+def test_a_password_without_encryption_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client without a token warns when it signs in.  The address is this machine, on Linux."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    words = "the password goes to 0.0.0.0 without encryption"
+
+    async def run() -> None:
+        async with AsyncClient("http://0.0.0.0:1") as other:
+            with pytest.warns(UserWarning, match=words), pytest.raises(Unreachable):
+                await other.login("ada@example.com", "secret")
+
+    with Client("http://0.0.0.0:1") as client:
+        with pytest.warns(UserWarning, match=words) as warned, pytest.raises(Unreachable):
+            client.login("ada@example.com", "secret")
+        assert warned[0].filename == __file__
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://mist.lan",
+        "http://localhost:1",
+        "http://127.0.0.1",
+        "http://127.1.2.3",
+        "http://[::1]",
+    ],
+)
+def test_loopback_and_tls_are_no_warning(url: str) -> None:
+    """There, nobody else can read the token."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Client(url, token="mist_t").close()
 
 
 def test_a_context_is_taken_as_it_is() -> None:

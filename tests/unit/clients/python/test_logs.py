@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mist_client import (
-    ContainerStatus,
     End,
     LogLine,
     Reconnected,
@@ -189,21 +188,96 @@ def test_long_lines_are_told_apart() -> None:
     assert viewer.lines == ["a" * 5_000, "b" * 5_000]
 
 
+def test_lines_that_wait_have_a_bound_in_characters() -> None:
+    """A few lines of the largest size are as many as thousands of short ones."""
+    service = written(20, memory=20)
+    viewer = Viewer(service)
+    viewer.take(*viewer.connect())
+    viewer.lose()
+    service.renumber()
+    viewer.take(*viewer.connect()[:1], message("skipped", lines=0, reason="restart"))
+    long = message("log", stamp(20), line="x" * 1024 * 1024, stream="stdout", pos="2-20")
+    viewer.take(*[long] * 15)
+    assert len(viewer.lines) == 20
+    viewer.take(long)
+    assert len(viewer.lines) == 36
+    assert viewer.of(Skipped)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("drops", [1, 2, 3])
 @pytest.mark.parametrize("tail", [None, 0])
-def test_an_empty_log_is_resumed_from_its_beginning(tail: int | None) -> None:
-    """Lines that were written without a connection come, however many of them were asked for."""
+def test_an_empty_log_is_resumed_from_its_beginning(
+    tail: int | None, drops: int, quick: bool
+) -> None:
+    """Lines that were written without a connection come, however many of them were asked for.
+
+    This holds for each loss, and also if later connections live shorter than it takes to settle.
+    """
     service = LogService()
     viewer = Viewer(service, tail=tail)
+    for drop in range(drops):
+        viewer.take(*viewer.connect())
+        if not drop or not quick:
+            viewer.settle()
+        viewer.lose()
+    for number in range(200):
+        service.write(str(number), stamp(number + 1))
+    viewer.take(*viewer.connect())
+    assert viewer.lines == numbers(0, 200)
+    assert not viewer.of(Skipped)
+
+
+def test_a_log_without_earlier_lines_is_resumed_from_the_first_connection() -> None:
+    """Lines come that were written after the first of several short connections."""
+    service = written(1)
+    viewer = Viewer(service, tail=0)
+    viewer.take(*viewer.connect())
+    viewer.lose()
+    service.write("new", stamp(5))
+    service.now = stamp(9)
+    viewer.take(*viewer.connect()[:1])
+    viewer.lose()
+    viewer.take(*viewer.connect())
+    assert viewer.lines == ["new"]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"tail": 0}, {"tail": 5}, {"since": "0001-01-01T00:00:00Z"}]
+)
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_container_that_stopped_meanwhile_gives_its_last_lines(
+    options: dict[str, Any], before: int
+) -> None:
+    """They come before the error that says that it does not run."""
+    service = LogService()
+    viewer = Viewer(service, **options)
     viewer.take(*viewer.connect())
     viewer.settle()
+    for number in range(before):
+        service.write(str(number), stamp(number + 1))
+        viewer.take(service.message(number))
     viewer.lose()
-    if tail is None:
-        for number in range(200):
-            service.write(str(number))
-        viewer.take(*viewer.connect())
-        assert viewer.lines == numbers(0, 200)
-    else:
-        assert dict(viewer.follower.connect())["since"] == viewer.of(ContainerStatus)[0].time
+    for number in range(before, before + 4):
+        service.write(str(number), stamp(number + 1))
+    service.stopped = True
+    viewer.take(*viewer.connect())
+    assert viewer.lines == numbers(0, before + 4)
+    assert viewer.of(Reconnected) == [Reconnected(0, exact=True, downtime=0.0)]
+    with pytest.raises(StreamError, match="not running"):
+        viewer.lose(4409)
+
+
+def test_a_container_that_is_stopped_at_first_shows_its_lines_only_on_request() -> None:
+    """A first connection, and another one after an error without a status, ask for no tail."""
+    service = written(3)
+    service.stopped = True
+    viewer = Viewer(service)
+    viewer.connect()
+    viewer.take(message("error", message="Docker Engine is unreachable"))
+    viewer.lose(1013)
+    viewer.take(*viewer.connect())
+    assert not viewer.lines
 
 
 def test_a_connection_that_broke_before_the_tail_asks_for_the_tail_again() -> None:
@@ -276,13 +350,13 @@ def test_an_error_says_why_the_stream_is_closed() -> None:
 
 def test_an_error_alone_does_not_make_it_live() -> None:
     """The stream was never live, so nothing was lost and nothing is resumed."""
-    viewer = Viewer(written(2))
+    viewer = Viewer(written(500))
     for _ in range(3):
         viewer.connect()
         viewer.take(message("error", message="Docker Engine is unreachable"))
         viewer.lose(1013)
     viewer.take(*viewer.connect())
-    assert viewer.lines == ["0", "1"]
+    assert viewer.lines == numbers(400, 500)
     assert not viewer.of(Reconnected)
     assert [each.reason.message for each in viewer.of(Reconnecting)] == [
         "Docker Engine is unreachable"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any, Final, get_type_hints
 
@@ -161,5 +162,20 @@ def test_an_answer_of_another_version_says_so() -> None:
 
 def test_names_in_a_path_are_quoted() -> None:
     """An address of a user is one part of the path."""
-    path = routes.GRANT.fill({"app_id": 3, "user": "a/b@example.com"})
-    assert path == "/api/apps/3/grants/a%2Fb%40example.com"
+    path = routes.GRANT.fill({"app_id": 3, "user": "a?b%2F#c@example.com"})
+    assert path == "/api/apps/3/grants/a%3Fb%252F%23c%40example.com"
+
+
+@pytest.mark.parametrize("verb", ["get_grant", "grant", "withdraw_grant"])
+def test_a_user_with_a_slash_is_named_by_the_id(verb: str) -> None:
+    """Servers decode ``%2F`` before they divide a path, so nothing is sent."""
+    words = r"'a/b@example\.com' has a slash, .*; give the user's id"
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match=words):
+        getattr(client, verb)(3, "a/b@example.com")
+
+    async def run() -> None:
+        async with AsyncClient("http://127.0.0.1:1") as client:
+            with pytest.raises(ValueError, match=words):
+                await getattr(client, verb)(3, "a/b@example.com")
+
+    asyncio.run(run())

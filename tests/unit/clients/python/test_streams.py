@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 import subprocess
 import threading
@@ -27,6 +28,7 @@ from mist_client import (
     StreamError,
     Unreachable,
     async_streams,
+    older,
     streams,
 )
 from websockets.datastructures import Headers
@@ -172,7 +174,8 @@ def test_a_log_goes_on_where_the_connection_broke(server: Server, take: Take) ->
     assert second.reason.message == "The store is away"
     [again] = (event for event in events if isinstance(event, Reconnected))
     assert (again.missing, again.exact) == (0, True)
-    asked = ["appId=1&pos=1", "appId=1&since=1-2&pos=1", "appId=1&since=1-2&pos=1"]
+    again_at = "appId=1&since=1-2&stopped=1&pos=1"
+    asked = ["appId=1&pos=1", again_at, again_at]
     assert server.paths == [f"/ws/container/logs?{query}" for query in asked]
     assert {each["Authorization"] for each in server.headers} == {"Bearer mist_t"}
     wait_until(lambda: not server.open, "no connection to be left")
@@ -257,6 +260,90 @@ def test_close_ends_an_iteration_in_another_task(server: Server) -> None:
 
     asyncio.run(run())
     wait_until(lambda: not server.open, "no connection to be left")
+
+
+@pytest.fixture(params=["http", "https"])
+def silent(request: pytest.FixtureRequest) -> Iterator[tuple[str, socket.socket]]:
+    """An address where connections are accepted and nothing is answered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        yield f"{request.param}://127.0.0.1:{server.getsockname()[1]}", server
+
+
+def test_close_ends_an_attempt_in_another_thread(silent: tuple[str, socket.socket]) -> None:
+    """The iteration does not wait for the handshake, with or without TLS."""
+    url, server = silent
+    with Client(url, timeout=60) as client:
+        stream = client.logs(1)
+        events: list[Any] = []
+        thread = threading.Thread(target=lambda: events.extend(stream), daemon=True)
+        thread.start()
+        with server.accept()[0] as peer:
+            assert peer.recv(1)  # the handshake has begun
+            stream.close()
+            thread.join(5)
+            assert not thread.is_alive()
+            peer.settimeout(5)
+            while peer.recv(65_536):
+                pass
+        assert events == list(stream) == []
+
+
+def test_close_ends_an_attempt_in_another_task(silent: tuple[str, socket.socket]) -> None:
+    """As in another thread."""
+    url, server = silent
+
+    async def run() -> None:
+        async with AsyncClient(url, timeout=60) as client:
+            stream = client.logs(1)
+            task = asyncio.create_task(anext(stream, None))
+            peer, _ = await asyncio.to_thread(server.accept)
+            with peer:
+                assert await asyncio.to_thread(peer.recv, 1)
+                for _ in range(3):  # while the attempt is ending, too
+                    await stream.close()
+                    await asyncio.sleep(0)
+                assert await asyncio.wait_for(task, 5) is None
+                assert [event async for event in stream] == []
+                peer.settimeout(5)
+                while await asyncio.to_thread(peer.recv, 65_536):
+                    pass
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_older_lines_of_a_silent_service_end(begun: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it falls silent before the answer or in its midst."""
+    monkeypatch.setattr(older, "READ_SECONDS", 0.3)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + log("1")[0] + b"\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        peers: list[socket.socket] = []
+
+        def serve_twice() -> None:
+            for _ in range(2):
+                peers.append(server.accept()[0])
+                peers[-1].sendall(head if begun else b"")
+
+        thread = threading.Thread(target=serve_twice, daemon=True)
+        thread.start()
+        found: list[str] = []
+        words = "takes too long to answer"
+
+        async def run() -> None:
+            async with AsyncClient(url) as client:
+                async for line in client.older_lines(1):
+                    found.append(line.line)
+
+        with Client(url) as client, pytest.raises(Unreachable, match=words):
+            found.extend(line.line for line in client.older_lines(1))
+        with pytest.raises(Unreachable, match=words):
+            asyncio.run(asyncio.wait_for(run(), 30))
+        assert found == (["1", "1"] if begun else [])
+        thread.join(10)
+        for peer in peers:
+            peer.close()
 
 
 def test_only_one_type_of_events(server: Server) -> None:
