@@ -27,6 +27,8 @@ class FakeEngine:
         self.image_volumes: list[str] = []
         self.health_check = False
         self.renames_running = True
+        self.lost_status = 500
+        self.missing_networks: set[str] = set()
         self.fails_on: set[str] = set()
         self._numbers = itertools.count(1)
         monkeypatch.setattr(engine, "get_json", self._get_json)
@@ -78,6 +80,9 @@ class FakeEngine:
         fresh = [_mounted("volume", f"fresh{path}", path) for path in self.image_volumes]
         made = self.add(name, running=False, labels=options["labels"], mounts=[*given, *fresh])
         made["HostConfig"] |= options["host_config"]
+        network = options["host_config"].get("NetworkMode")
+        if network not in {None, "default", "bridge", "host", "none"}:
+            self._join(made, network)
         if self.health_check:
             made["Config"]["Healthcheck"] = {"Test": ["CMD", "true"]}
         return made
@@ -85,7 +90,7 @@ class FakeEngine:
     def inspect_container(self, full_id: str) -> Inspection:
         """Return a container; raise NotFound if it is missing."""
         if full_id not in self.containers_by_id:
-            raise NotFound(f"No such container: {full_id}")
+            raise refusal(404, f"No such container: {full_id}")
         return self.containers_by_id[full_id]
 
     def containers(self, *, all: bool, filters: dict[str, list[str]]) -> list[Inspection]:  # noqa: A002
@@ -98,17 +103,17 @@ class FakeEngine:
         """Rename a container; refuse a name that is taken."""
         self._call("rename", name)
         if self.named(name):
-            response = requests.Response()
-            response.status_code = 409
-            raise APIError(f"Conflict: {name}", response)
+            raise refusal(409, f"Conflict: {name}")
         found = self.inspect_container(full_id)
         if found["State"]["Running"] and not self.renames_running:
-            raise APIError("sandbox not found")
+            raise refusal(self.lost_status, "sandbox not found")
         found["Name"] = f"/{name}"
 
     def start(self, full_id: str) -> None:
         """Start a container, unless ``on_start`` says otherwise."""
         found = self._call("start", full_id)
+        for name in self.missing_networks & set(found["NetworkSettings"]["Networks"]):
+            raise refusal(404, f"network {name} not found")
         found["State"] |= {"Running": True, "Status": "running"} | self.on_start
 
     def stop(self, full_id: str, timeout: int) -> None:
@@ -127,6 +132,7 @@ class FakeEngine:
 
     def update_container(self, full_id: str, restart_policy: dict[str, Any]) -> None:
         """Record the restart policy."""
+        self._call("update", full_id)
         self.inspect_container(full_id)["HostConfig"]["RestartPolicy"] = restart_policy
 
     def connect_container_to_network(
@@ -136,8 +142,11 @@ class FakeEngine:
         found = self._call("connect", full_id)
         joined = found["NetworkSettings"]["Networks"]
         if name in joined:
-            raise APIError(f"endpoint already exists in network {name}")
-        joined[name] = {"NetworkID": f"id-{name}", "Aliases": [*(aliases or ()), full_id[:12]]}
+            raise refusal(403, f"endpoint already exists in network {name}")
+        # Like the real engine, which looks for the network of another container at its start.
+        if name in self.missing_networks and found["State"]["Running"]:
+            raise refusal(404, f"network {name} not found")
+        self._join(found, name, aliases)
 
     def disconnect_container_from_network(self, full_id: str, name: str) -> None:
         """Detach a container from a network."""
@@ -148,12 +157,18 @@ class FakeEngine:
         """Return two lines, whatever ``tail`` is."""
         return b"first\nlast \xff"
 
+    def _join(self, found: Inspection, name: str, aliases: list[str] | None = None) -> None:
+        endpoint = {"NetworkID": f"id-{name}", "Aliases": [*(aliases or ()), found["Id"][:12]]}
+        found["NetworkSettings"]["Networks"][name] = endpoint
+
     # The plain client's interface
 
     def _get_json(self, _settings: object, path: str, **_options: object) -> Any:
         if path == "/containers/json":
             return [each | {"Names": [each["Name"]]} for each in self.containers_by_id.values()]
         what = path.split("/")[2]
+        if path.startswith("/networks/") and what not in self.missing_networks:
+            return {"Name": what, "Id": f"id-{what}"}
         found = self.named(what) or self.containers_by_id.get(what)
         if not path.startswith("/containers/") or found is None:
             raise engine.EngineRefused(404, f"no such thing: {what}".encode())
@@ -164,8 +179,16 @@ class FakeEngine:
         found = self.containers_by_id.get(target, {"Name": f"/{target}"})
         self.calls.append((method, found["Name"].removeprefix("/")))
         if method in self.fails_on:
-            raise APIError(f"{method} fails")
+            raise refusal(500, f"{method} fails")
         return found
+
+
+def refusal(status: int, text: str) -> APIError:
+    """Return the error that docker-py raises for this answer of the engine."""
+    response = requests.Response()
+    response.status_code = status
+    kind = NotFound if status == 404 else APIError
+    return kind(text, response, text)
 
 
 def _mounted(kind: str, source: str, path: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from docker import APIClient
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from mist.settings import Settings
 from mist.store import Store
@@ -106,9 +106,9 @@ class Swap:
             self.obstacle = overlap.obstacle(self._old, new)
         self.notes += volumes.notes(new, options.paths(self._app))
         if self._old is not None:
-            self.notes += networks.attach(self._client, self._old, new)
+            self.notes += networks.attach(self._client, self._engine, self._old, new)
             if not self.new_first:
-                self._take_aliases(self._old)
+                self.notes += self.take_aliases()
 
     def stop_old(self) -> None:
         """Stop the old container and free its name, unless it has given that away."""
@@ -141,8 +141,15 @@ class Swap:
         if check:
             raise DidNotStay(f"The new container was not healthy within {seconds:g} seconds")
 
+    def take_aliases(self) -> list[str]:
+        """Give the old container's aliases to the new one; return lines for the log."""
+        old = by_id(self._client, self._old["Id"]) if self._old else None
+        if old is None:
+            return []
+        return list(networks.take_aliases(self._client, old, self._inspect_new()))
+
     def take_over(self) -> bool:
-        """Give the old container's name and aliases to the new one.
+        """Give the old container's name to the new one.
 
         Return False if the old one did not run any more: another program has stopped it.
         """
@@ -150,7 +157,6 @@ class Swap:
         if old is None:
             self._rename(self._new, self._app.container)
             return False
-        self._take_aliases(old)
         names.hand_over(
             self._client,
             self._app.container,
@@ -160,9 +166,15 @@ class Swap:
         )
         return is_up(old)
 
-    def _take_aliases(self, old: Inspection) -> None:
-        new = self._client.inspect_container(self._new)
-        self.notes += networks.take_aliases(self._client, old, new)
+    def has_to_stop_old(self, error: APIError) -> bool:
+        """Return True if ``take_over`` may succeed once the old container has stopped.
+
+        An engine that was restarted can lose the network of a container that runs on, and then
+        it cannot rename the container until it has stopped.
+        """
+        # Not for a name that another program has taken, or a container that it has removed.
+        both = self._old and by_id(self._client, self._old["Id"]) and by_id(self._client, self._new)
+        return bool(both) and not names.is_taken(error)
 
     def drain(self, cancellation: CancellationToken) -> None:
         """Leave the old container to clients that know its address; watch the new one."""
@@ -174,11 +186,16 @@ class Swap:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             cancellation.pause(_LOOK_SECONDS)
-            now = by_id(self._client, self._new)
-            if now is None:
-                raise DidNotStay("The new container was removed")
+            now = self._inspect_new()
             _check_alive(now)
             yield now
+
+    def _inspect_new(self) -> Inspection:
+        """Return the new container as it is now; raise DidNotStay if it was removed."""
+        found = by_id(self._client, self._new)
+        if found is None:
+            raise DidNotStay("The new container was removed")
+        return found
 
     def _rename(self, container: str, name: str) -> None:
         if name_of(self._client.inspect_container(container)) != name:
@@ -213,7 +230,16 @@ class Swap:
         ``stopping`` says that the old container may have been asked to stop.  Return False if
         it is gone: the new one then keeps its place.
         """
-        return self._undo.deployment(self._queued, stopping=stopping)
+        return self._undo.deployment(self._id, self._queued, stopping=stopping)
+
+    def has_name(self) -> bool:
+        """Return True if the container with the application's name is this deployment's."""
+        found = find_container(self._engine, self._app.container)
+        return (
+            found is not None
+            and ownership.owner(self._store, found) == self._app.id
+            and ownership.labels_of(found).get(ownership.QUEUED) == self._queued
+        )
 
     def _options(self, image: str) -> dict[str, Any]:
         port = self._app.port

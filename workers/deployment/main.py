@@ -214,11 +214,11 @@ class Runner:
     def _give_up(self, reason: str) -> str | None:
         """Undo the deployment and return its error; None if it had succeeded after all.
 
-        It has succeeded if the new container stayed up and the old one is gone.  Only the
-        final record was missing then.
+        It has succeeded if the new container stayed up and has the name, and the old one is
+        gone.  Only the final record was missing then.
         """
         undone, trouble = self._replacement.undo(reason)
-        if not undone and self._report.stayed_up:
+        if not undone and not trouble:
             return None
         return f"{reason} ({trouble})" if trouble else reason
 

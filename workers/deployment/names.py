@@ -19,6 +19,11 @@ from workers.deployment.inspection import name_of
 _CONFLICT: Final = 409
 
 
+def is_taken(error: APIError) -> bool:
+    """Return True if another container has the name; renaming cannot succeed until it is gone."""
+    return bool(error.status_code == _CONFLICT)
+
+
 def hand_over(client: APIClient, name: str, giver: str, taker: str, aside: str) -> None:
     """Rename ``taker`` to ``name`` and ``giver`` to ``aside``; both are given as full ids.
 
@@ -48,7 +53,7 @@ def _respell(client: APIClient, container: str, name: str) -> bool:
         try:
             client.rename(container, spelling)
         except APIError as error:
-            if error.status_code != _CONFLICT:
+            if not is_taken(error):
                 raise
         else:
             return True

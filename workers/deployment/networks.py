@@ -13,14 +13,18 @@ from typing import Any, Final
 
 import msgspec
 from docker import APIClient
+from docker.errors import NotFound
 
+from mist.settings import Settings
 from workers.deployment import ownership
-from workers.references import Inspection
+from workers.references import Inspection, NoSuchNetwork, network_mode
 
 # The networks, as JSON, for which the settings and the application asked.
 _NETWORKS: Final = "mist.networks"
 # Networks without DNS names.
 _BUILT_IN: Final = frozenset({"bridge", "host", "none"})
+# The beginnings of a ``NetworkMode`` with which a container cannot join further networks.
+_ALONE: Final = frozenset({"host", "none", "container"})
 
 
 def labels(names: tuple[str, ...]) -> dict[str, str]:
@@ -28,18 +32,30 @@ def labels(names: tuple[str, ...]) -> dict[str, str]:
     return {_NETWORKS: msgspec.json.encode(names).decode()}
 
 
-def attach(client: APIClient, old: Inspection, new: Inspection) -> Iterator[str]:
+def attach(
+    client: APIClient, settings: Settings, old: Inspection, new: Inspection
+) -> Iterator[str]:
     """Attach ``new``, which was not started yet, to the networks that an operator gave ``old``.
 
     Yield lines for the log.
     """
     joined = new["NetworkSettings"]["Networks"]
+    mode = str(new["HostConfig"].get("NetworkMode", "")).partition(":")[0]
     for name, endpoint in _endpoints(old):
         fixed = (endpoint.get("IPAMConfig") or {}).get("IPv4Address")
         if fixed:  # an address can be that of one container only
             yield f"The address {fixed} in {name} stays that of the previous container only"
-        if not {name, endpoint.get("NetworkID")} & {*joined, *_asked(old, [name])}:
-            client.connect_container_to_network(new["Id"], name)
+        if {name, endpoint.get("NetworkID")} & {*joined, *_asked(old, [name])}:
+            continue
+        if mode in _ALONE:
+            yield f"Not attached to the network {name}: the network mode {mode!r} excludes others"
+            continue
+        # Looked up, because the engine misses a network only when it starts the container.
+        try:
+            client.connect_container_to_network(new["Id"], network_mode(settings, name))
+        except (NoSuchNetwork, NotFound):  # removed since the old container stopped
+            yield f"The previous container's network {name} does not exist any more"
+        else:
             yield f"Attached to the network {name}, as the previous container"
 
 

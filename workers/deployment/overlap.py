@@ -15,6 +15,8 @@ from workers.references import Inspection
 # Values of ``NetworkMode`` with which containers listen on the same addresses.
 _HOST: Final = "host"
 _CONTAINER_MODE: Final = "container:"
+# Values of ``HostPort`` for which the engine chooses a port.
+_RANDOM: Final = frozenset({None, "", "0"})
 
 
 def obstacle(old: Inspection, new: Inspection) -> str:
@@ -32,8 +34,8 @@ def _obstacles(old: Inspection, new: Inspection) -> Iterator[str]:
     if not has_health_check(new):
         yield "the new image has no HEALTHCHECK, which would tell when it is ready"
     for who, found in (("new", new), ("previous", old)):
-        for port in _host_ports(found):
-            yield f"the {who} container is published on port {port} of the host"
+        for publishes in _host_ports(found):
+            yield f"the {who} container {publishes}"
         mode = str(found["HostConfig"].get("NetworkMode", ""))
         if mode == _HOST or mode.startswith(_CONTAINER_MODE):
             yield f"the {who} container shares the network of {_owner(mode)}"
@@ -53,10 +55,14 @@ def _same_data(one: volumes.Mount, other: volumes.Mount) -> bool:
 
 def _host_ports(found: Inspection) -> Iterator[str]:
     if found["HostConfig"].get("PublishAllPorts"):
-        yield "(any, for all)"
+        yield "publishes all its ports on random ports of the host"
     for inside, bindings in (found["HostConfig"].get("PortBindings") or {}).items():
         for binding in bindings or ():
-            yield binding.get("HostPort") or f"(any, for {inside})"
+            port = binding.get("HostPort")
+            if port in _RANDOM:
+                yield f"publishes port {inside} on a random port of the host"
+            else:
+                yield f"is published on port {port} of the host"
 
 
 def _owner(mode: str) -> str:

@@ -42,10 +42,15 @@ def check(store: Store, app: App, found: Inspection | None) -> None:
     """
     if found is None:
         _check_name(store, app)
-    elif owner(store, found) != app.id and store.apps.adopted(app.id) != found["Id"]:
+    elif not may_replace(store, app, found):
         text, adoptable = stranger(store, app, found)
         advice = f"; `mist app adopt {app.name}` lets the next deployment replace it"
         raise NotReplaceable(text + (advice if adoptable else ""))
+
+
+def may_replace(store: Store, app: App, found: Inspection) -> bool:
+    """Return True if a deployment of the application made the container, or it was adopted."""
+    return owner(store, found) == app.id or store.apps.adopted(app.id) == found["Id"]
 
 
 def owner(store: Store, found: Inspection) -> int | None:

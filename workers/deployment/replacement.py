@@ -80,14 +80,20 @@ class Replacement:
         self._report.line("The previous container keeps running until the new one is healthy")
         self._start(swap)
         self._report.progress(0.7, "Handing over to the new container...")
-        if self._take_over(swap):
-            swap.drain(self._cancellation)
+        # An error here undoes the deployment: without the aliases, or a network that it has
+        # left to join again with them, the new container cannot take over.
+        self._report.line(*swap.take_aliases())
+        took_over = self._take_over(swap)
         self._keep_log(swap, self._cancellation.check, stopped=False)
         # The last chance to cancel, because the old container would have to be started again.
         self._cancellation.check()
         swap.set_policy()
         self._report.progress(1, _STOPPING_LAST)
+        stopped = time.monotonic()
         swap.stop_old()
+        if not took_over:
+            swap.take_over()
+            self._say_away(time.monotonic() - stopped)
         try:
             self._keep_log(swap, self._check_stop, stopped=True)
         except Interrupted as error:
@@ -95,23 +101,19 @@ class Replacement:
             self._report.line(text, stream="stderr")
 
     def _take_over(self, swap: Swap) -> bool:
-        """Give name and aliases to the new container; return True if the old one still runs."""
-        shown = len(swap.notes)
+        """Give the name to the new container; return False if the old one has to stop first."""
         try:
             both_ran = swap.take_over()
         except APIError as error:
-            # An engine that was restarted can lose the network of a container that runs on, and
-            # then it cannot rename the container until it has stopped.
+            if not swap.has_to_stop_old(error):
+                raise
             self._report.line(f"The previous container is stopped first: {words(error)}")
-            self._report.progress(1, _STOPPING_LAST)
-            stopped = time.monotonic()
-            swap.stop_old()
-            swap.take_over()
-            self._say_away(time.monotonic() - stopped)
             return False
         gap = "without a gap" if both_ran else "from one that another program has stopped"
-        self._report.line(*swap.notes[shown:], f"The new container has taken over {gap}")
-        return both_ran
+        self._report.line(f"The new container has taken over {gap}")
+        if both_ran:
+            swap.drain(self._cancellation)
+        return True
 
     def _say_away(self, seconds: float) -> None:
         self._report.line(f"The application was away for {seconds:.1f} s")
@@ -167,9 +169,11 @@ class Replacement:
                 self._report.line("It ran with --rm: what it writes from now on is not kept")
 
     def undo(self, reason: str) -> tuple[bool, str]:
-        """Restore the old container; return whether it is there, and what went wrong.
+        """Restore the old container.
 
-        Raise UndoPending with ``reason`` if the engine stays away.
+        Return True if it is back, and the problem in words, or an empty string.  If it is not
+        back and there is no problem, the deployment has succeeded.  Raise UndoPending with
+        ``reason`` if the engine stays away.
         """
         if not self._report.touches_containers:
             return True, ""
@@ -179,6 +183,7 @@ class Replacement:
             try:
                 swap = self._swap(connect(self._settings))
                 undone = swap.undo(stopping=self._report.stops_old)
+                named = undone or swap.has_name()
             except (EngineError, DockerException, requests.RequestException) as error:
                 refused = isinstance(error, APIError) and error.is_client_error()
                 # Another program has removed a container, or the engine is shutting down.
@@ -189,11 +194,14 @@ class Replacement:
                 # An engine that answers may refuse for ever; one that does not will be back.
                 if not isinstance(error, APIError):
                     raise UndoPending(reason) from None
-                return True, f"the previous container could not be brought back: {words(error)}"
+                return False, f"the previous container could not be brought back: {words(error)}"
             if undone:  # the old container still has its log
                 with suppress(OSError):
                     kept_logs.discard(self._paths, self._app.id, self._deployment.id)
             # The containers are restored even if the log cannot be written.
             with suppress(LogFailed):
                 self._report.line(*swap.notes)
-            return undone, "" if undone else "the previous container is gone, the new one stays"
+            if undone or (named and self._report.stayed_up):
+                return undone, ""
+            name = "" if named else f", without the name {self._app.container}"
+            return False, f"the previous container is gone, the new one stays{name}"

@@ -37,14 +37,16 @@ class Undo:
         self._app = app
         self._stopping = False
 
-    def deployment(self, queued: str, *, stopping: bool = False) -> bool:
-        """Restore the state before the deployment that was requested at this time.
+    def deployment(self, number: int, queued: str, *, stopping: bool = False) -> bool:
+        """Restore the state before the deployment of this number, requested at this time.
 
         ``stopping`` says that the old container may have been asked to stop.  Return False if
         it is gone: the new one then keeps its place.
         """
         self._stopping = stopping
         made = self._made_by_mist(f"{ownership.QUEUED}={queued}")
+        if not made:
+            self._return_alone(side_name(self._app.container, "before", number))
         return all(self._undo(found) for found in made)
 
     def unfinished(self) -> None:
@@ -58,7 +60,12 @@ class Undo:
 
     def _is_halfway(self, found: Inspection, role: str, new: Inspection) -> bool:
         name = name_of(found)
-        return name == self._aside(role, new) or names.is_respelled(name, self._app.container)
+        if name == self._aside(role, new):
+            return True
+        # The name of a container that replaces nothing never changes hands; its spelling
+        # differs after the user has changed that of the application's container.
+        respelled = names.is_respelled(name, self._app.container)
+        return respelled and bool(ownership.labels_of(new)[REPLACES])
 
     def _undo(self, new: Inspection) -> bool:
         # The labels of the new container say what has to be undone.
@@ -90,15 +97,34 @@ class Undo:
 
     def _return_in_turn(self, old: Inspection, new: Inspection) -> None:
         """Bring the old container back once the new one is stopped, which may have its port."""
-        self._set_aside(new)
-        self._take_name_back(old, new)
-        if _was_running(new):
-            self._start(old["Id"])
+        try:
+            self._set_aside(new)
+            if self._is_halfway(old, "before", new):
+                self._take_name_back(old)
+        finally:
+            # It serves again even if another program has taken its name.
+            if _was_running(new):
+                self._start(old["Id"])
+
+    def _return_alone(self, aside: str) -> None:
+        """Bring back an old container whose successor another program has removed.
+
+        No label says what has to be undone, but the old container may be set aside.
+        """
+        old = find_container(self._engine, aside)
+        if old is None or not ownership.may_replace(self._store, self._app, old):
+            return
+        try:
+            self._take_name_back(old)
+        finally:
+            started = self._start(old["Id"])
+        if not started:
+            self.notes.append("The previous container has its name again")
 
     def _return_both_running(self, old: Inspection, new: Inspection) -> None:
         """Let the old container serve again before the new one stops."""
-        untouched = is_up(old) and name_of(old) == self._app.container
-        self._start(old["Id"])
+        named = name_of(old) == self._app.container
+        untouched = not self._start(old["Id"]) and named
         aside = self._aside("new", new)
         served = name_of(new) != aside
         try:
@@ -121,13 +147,12 @@ class Undo:
         if name == self._app.container or names.is_respelled(name, self._app.container):
             self._client.rename(new["Id"], self._aside("new", new))
 
-    def _take_name_back(self, old: Inspection, new: Inspection) -> None:
-        if not self._is_halfway(old, "before", new):
-            return
+    def _take_name_back(self, old: Inspection) -> None:
+        """Give the old container its name; it may have to be started again after that."""
         try:
             self._client.rename(old["Id"], self._app.container)
-        except APIError:
-            if not is_up(old):
+        except APIError as error:
+            if names.is_taken(error) or not is_up(old):
                 raise
             self._stop(old, self._engine.deployments.stop_seconds)
             self._client.rename(old["Id"], self._app.container)
@@ -136,18 +161,22 @@ class Undo:
         if is_up(found):
             self._client.stop(found["Id"], timeout=round(seconds))
 
-    def _start(self, full_id: str) -> None:
-        """Start the old container if it does not run, and tell how long it was away."""
+    def _start(self, full_id: str) -> bool:
+        """Start the old container if it does not run, and tell how long it was away.
+
+        Return False if it runs.
+        """
         found = self._client.inspect_container(full_id)
         if self._stopping:
             found = self._await_stop(found)
         if found["State"]["Running"]:
-            return
+            return False
         self._client.start(full_id)
         again = self._client.inspect_container(full_id)
         # The engine's own times, because an earlier runner may have stopped it.
         seconds = moment(again, "StartedAt") - moment(found, "FinishedAt")
         self.notes.append(f"The application was away for {seconds:.1f} s")
+        return True
 
     def _inspect(self, found: Inspection) -> Inspection:
         """Return the container as it is now."""

@@ -193,6 +193,38 @@ def test_a_kill_while_the_old_one_is_stopped(site: Site) -> None:
     check_clean(deployer, app, containers=1)
 
 
+def test_a_new_one_that_another_program_removes(site: Site) -> None:
+    """The old container gets its name back and goes on running."""
+    deployer, app = site.deployer, site.app
+    before = site.inspect()
+    site.change()
+    deployer.limits["drain_seconds"] = 60
+    deployment = site.begin("Handing over")
+    aside = f"{app.container}-before-{deployment}"
+    wait_until(lambda: site.engine.state(aside) == "running", "the old one to be renamed")
+    site.engine.remove(app.container)
+    deployer.join()
+    failed(deployer, deployer.row(deployment), "^The new container was removed$")
+    assert site.inspect()["Id"] == before["Id"]
+    assert site.inspect()["State"]["StartedAt"] == before["State"]["StartedAt"]
+    check_clean(deployer, app, containers=1)
+
+
+def test_a_network_that_was_removed(site: Site) -> None:
+    """A stopped container may be attached to a network that does not exist any more."""
+    deployer, app, client = site.deployer, site.app, site.engine.client
+    added = f"{site.network}-removed"
+    client.create_network(added)
+    client.connect_container_to_network(app.container, added)
+    client.stop(app.container, timeout=1)
+    client.remove_network(added)
+    row = deployer.deploy(app)
+    assert row.status == "success", deployer.text(row.id)
+    assert f"network {added} does not exist any more" in deployer.text(row.id)
+    assert set(site.inspect()["NetworkSettings"]["Networks"]) == {site.network}
+    check_clean(deployer, app, containers=1)
+
+
 @pytest.mark.parametrize("first", ["new", "old"])
 def test_networks_and_aliases_go_along(site: Site, first: str) -> None:
     """An alias always resolves, in the application's network and in one that was added."""

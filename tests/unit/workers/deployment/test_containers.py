@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import pytest
-from docker import APIClient
 from docker.errors import APIError
 from msgspec import structs
 
 from mist.settings import DeploymentSettings, Settings
-from mist.store import App, Deployment, Store
-from tests.support.fake_engine import FakeEngine
+from tests.support.swap_rig import BEFORE, NEW, OLD, Rig
 from workers.deployment import ownership
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.containers import Swap
@@ -19,46 +17,11 @@ from workers.deployment.errors import Cancelled, DidNotStay, explain
 from workers.deployment.ownership import NotReplaceable
 from workers.references import NoSuchNetwork
 
-SETTINGS = Settings(
-    deployments=DeploymentSettings(
-        settle_seconds=0.01, health_seconds=0.01, drain_seconds=0.01, stop_seconds=0.01
-    )
-)
-#: The names of the containers during the first deployment.
-OLD, NEW, BEFORE = "shop", "shop-new-1", "shop-before-1"
-
-
-class Rig(NamedTuple):
-    """An engine, and a store with one application and its deployments."""
-
-    engine: FakeEngine
-    store: Store
-    app: App
-
-    def deploy(self, settings: Settings = SETTINGS) -> Swap:
-        """Return the replacement for one more deployment."""
-        row: Deployment = self.store.deployments.create(self.app.id, "ada")
-        client = cast(APIClient, self.engine)
-        return Swap(client, settings, self.store, self.app, row)
-
-    def old(self, **more: Any) -> str:
-        """Add the application's own container; return its id."""
-        labels = {ownership.INSTALLATION: self.store.installation, ownership.APP: str(self.app.id)}
-        return str(self.engine.add(OLD, labels=labels, **more)["Id"])
-
-    def names(self) -> dict[str, bool]:
-        """Return the containers' names, and whether each runs."""
-        found = self.engine.containers_by_id.values()
-        return {each["Name"][1:]: each["State"]["Running"] for each in found}
-
 
 @pytest.fixture
-def rig(store: Store, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    """An application ``shop`` without a container."""
-    app = store.apps.add(
-        "shop", container=OLD, git_url="https://h/r.git", port=80, restart_policy="on-failure:3"
-    )
-    return Rig(FakeEngine(monkeypatch), store, app)
+def rig(swap_rig: Rig) -> Rig:
+    """The application."""
+    return swap_rig
 
 
 def never() -> CancellationToken:
@@ -188,9 +151,10 @@ class TestNewFirst:
         assert rig.names() == {OLD: True, "shop-new-2": False}
         assert rig.engine.containers_by_id[old]["Name"] == f"/{OLD}"
 
+    @pytest.mark.parametrize("status", [404, 500])
     @pytest.mark.parametrize("spellings", [("Shop", "sHop"), ("shop", "shop-before-1")])
     def test_an_engine_that_cannot_rename_what_runs(
-        self, rig: Rig, old: str, swap: Swap, spellings: tuple[str, str]
+        self, rig: Rig, old: str, swap: Swap, spellings: tuple[str, str], status: int
     ) -> None:
         """Then the old container is stopped, and started again with its name."""
         swap.prepare("image")
@@ -200,6 +164,7 @@ class TestNewFirst:
         for found, name in zip((made, rig.engine.containers_by_id[old]), spellings, strict=True):
             found["Name"] = f"/{name}"
         rig.engine.renames_running = False
+        rig.engine.lost_status = status
         assert swap.undo()
         assert rig.names() == {OLD: True}
         assert rig.engine.containers_by_id[old]["State"]["Running"]
@@ -213,8 +178,9 @@ class TestNewFirst:
         made = rig.engine.named(NEW)
         assert made is not None
         del rig.engine.containers_by_id[made["Id"]]
-        with pytest.raises(DidNotStay, match="was removed"):
-            swap.drain(never())
+        for step in (swap.take_aliases, lambda: swap.drain(never())):
+            with pytest.raises(DidNotStay, match="was removed"):
+                step()
         assert swap.undo()
         assert rig.names() == {OLD: True}
 
@@ -339,6 +305,7 @@ def test_a_failing_engine_is_told_in_its_own_words(rig: Rig) -> None:
 
 def test_a_network_that_is_not_there(rig: Rig) -> None:
     """A missing network is reported before anything changes."""
+    rig.engine.missing_networks = {"backend"}
     swap = rig.deploy(Settings(deployments=DeploymentSettings(network="backend")))
     with pytest.raises(NoSuchNetwork, match="backend"):
         swap.prepare("image")

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from docker import APIClient
 
+from mist.settings import Settings
 from tests.support.fake_engine import FakeEngine
 from workers.deployment import networks
 
@@ -56,7 +57,7 @@ def test_networks_that_were_added(
 ) -> None:
     """A network goes along if the old container's deployment did not ask for it."""
     old, made = pair(engine, asked, {"front": [], "added": ["api"], "bridge": []}, new)
-    notes = list(networks.attach(cast(APIClient, engine), old, made))
+    notes = list(networks.attach(cast(APIClient, engine), Settings(), old, made))
     assert set(joined(made)) == wanted
     assert len(notes) == len(engine.calls) == len(wanted) - len(new)
     assert not any(joined(made).values()), "aliases come later"
@@ -66,8 +67,31 @@ def test_a_fixed_address_is_mentioned(engine: FakeEngine) -> None:
     """No two containers can have it."""
     old, made = pair(engine, '["front"]', {"front": []}, ["front"])
     old["NetworkSettings"]["Networks"]["front"]["IPAMConfig"] = {"IPv4Address": "10.1.2.3"}
-    [note] = networks.attach(cast(APIClient, engine), old, made)
+    [note] = networks.attach(cast(APIClient, engine), Settings(), old, made)
     assert "10.1.2.3 in front" in note
+
+
+def test_a_network_that_was_removed(engine: FakeEngine) -> None:
+    """The container starts without it, and is attached to the others."""
+    old, made = pair(engine, "[]", {"gone": ["api"], "added": []}, [])
+    engine.missing_networks = {"gone"}
+    notes = list(networks.attach(cast(APIClient, engine), Settings(), old, made))
+    assert notes[0] == "The previous container's network gone does not exist any more"
+    assert set(joined(made)) == {"added"}
+    assert list(networks.take_aliases(cast(APIClient, engine), old, made)) == []
+    engine.start(made["Id"])
+
+
+@pytest.mark.parametrize("mode", ["host", "none", f"container:{'a' * 64}"])
+def test_a_network_mode_that_excludes_others(engine: FakeEngine, mode: str) -> None:
+    """The engine refuses to attach such a container to a network."""
+    old, made = pair(engine, '["front"]', {"front": ["web"], "added": []}, [])
+    made["HostConfig"]["NetworkMode"] = mode
+    [note] = networks.attach(cast(APIClient, engine), Settings(), old, made)
+    word = mode.partition(":")[0]
+    assert note == f"Not attached to the network added: the network mode '{word}' excludes others"
+    assert list(networks.take_aliases(cast(APIClient, engine), old, made)) == []
+    assert engine.calls == []
 
 
 def test_aliases_are_taken_once(engine: FakeEngine) -> None:

@@ -45,9 +45,13 @@ def test_a_health_check_is_needed(config: dict[str, Any]) -> None:
         ({"PortBindings": PORT}, "is published on port 8080 of the host"),
         (
             {"PortBindings": {"80/tcp": [{"HostPort": ""}]}},
-            "is published on port (any, for 80/tcp) of the host",
+            "publishes port 80/tcp on a random port of the host",
         ),
-        ({"PublishAllPorts": True}, "is published on port (any, for all) of the host"),
+        (
+            {"PortBindings": {"53/udp": [{"HostPort": "0"}]}},
+            "publishes port 53/udp on a random port of the host",
+        ),
+        ({"PublishAllPorts": True}, "publishes all its ports on random ports of the host"),
         ({"NetworkMode": "host"}, "shares the network of the host"),
         ({"NetworkMode": "container:abc"}, "shares the network of another container"),
     ],
