@@ -50,9 +50,8 @@ class Follower:
         self._paths = paths
         self._output = output
         self._reorder = ReorderBuffer(settings.bus.subscriber_queue)
-        self.events = events_socket(context, paths, settings)
-        """The socket that is subscribed to the topic."""
-        self.events.subscribe(topic)  # before the first replay, so that nothing falls between
+        self._events = events_socket(context, paths, settings)
+        self._events.subscribe(topic)  # before the first replay, so that nothing falls between
         self._replay = ReplayClient(topic, settings.streams.reconcile_seconds)
         self._replay_socket = replay_socket(context, paths)
         self._unsent = False
@@ -71,7 +70,7 @@ class Follower:
 
     def close(self) -> None:
         """End the subscription and thereby the demand."""
-        self.events.close()
+        self._events.close()
         self._replay_socket.close()
 
     @property
@@ -103,7 +102,7 @@ class Follower:
 
     def watch(self, poller: zmq.Poller) -> float:
         """Let a poller wait for messages; return the time at which ``take`` is due without any."""
-        poller.register(self.events, zmq.POLLIN)
+        poller.register(self._events, zmq.POLLIN)
         wanted = zmq.POLLIN | zmq.POLLOUT if self._unsent else zmq.POLLIN
         poller.register(self._replay_socket, wanted)
         return min(self._next_steps(), default=float("inf"))
@@ -148,7 +147,7 @@ class Follower:
         found: list[Item] = []
         for taken in range(_BATCH):
             try:
-                frames = self.events.recv_multipart(zmq.NOBLOCK)
+                frames = self._events.recv_multipart(zmq.NOBLOCK)
                 message = wire.parse(frames)
             except zmq.Again:
                 return found, not taken

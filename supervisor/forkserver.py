@@ -11,7 +11,6 @@ takes nothing with it.  ``supervisor/workers.py`` is the supervisor's end.
 
 from __future__ import annotations
 
-import array
 import errno
 import importlib
 import mmap
@@ -27,6 +26,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn
 
 from mist import heartbeat, process
+from mist.descriptors import receive_descriptors
 
 # The modules that the fork server loads once for all children.  The modules of deployments
 # are left out: docker-py and SQLAlchemy would double the memory whose page tables each
@@ -101,7 +101,9 @@ def main(requests: int, alive: int, words: int, word: int) -> None:
             heartbeat.beat()
             if not poller.poll(int(heartbeat.BEAT_SECONDS * 1000)):
                 continue
-            data, descriptors, truncated = _receive(channel)
+            data, descriptors, truncated = receive_descriptors(
+                channel, REQUEST_BYTES, MAX_DESCRIPTORS
+            )
             if not data:
                 return
             request = Request(*pickle.loads(data))  # noqa: S301 - from the supervisor
@@ -112,16 +114,6 @@ def main(requests: int, alive: int, words: int, word: int) -> None:
             for descriptor in descriptors:
                 os.close(descriptor)
             channel.send(ANSWER.pack(request.number, result))
-
-
-def _receive(channel: socket.socket) -> tuple[bytes, list[int], bool]:
-    """Return a packet, its descriptors, and True if some of them could not be received."""
-    numbers = array.array("i")
-    room = socket.CMSG_SPACE(MAX_DESCRIPTORS * numbers.itemsize)
-    data, control, flags, _ = channel.recvmsg(REQUEST_BYTES, room, socket.MSG_CMSG_CLOEXEC)
-    for _level, _kind, part in control:
-        numbers.frombytes(part[: len(part) - len(part) % numbers.itemsize])
-    return data, list(numbers), bool(flags & socket.MSG_CTRUNC)
 
 
 def _fork(

@@ -101,7 +101,7 @@ class Readers:
     def _arrived(self) -> Iterator[tuple[bytes, socket.socket]]:
         with suppress(BlockingIOError):
             while True:
-                data, descriptors = receive_descriptors(self._socket, _REQUEST_BYTES, 1)
+                data, descriptors, _ = receive_descriptors(self._socket, _REQUEST_BYTES, 1)
                 for connection in map(_stream_socket, descriptors):
                     if connection is not None:
                         yield data, connection

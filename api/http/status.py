@@ -45,7 +45,7 @@ def _status(with_: Services) -> ServiceStatus:
     with ours, Timeout(_ANSWER_SECONDS, BusError(_NO_ANSWER)):
         with theirs:
             ask_supervisor(with_, STATUS_REQUEST, theirs)
-        _, descriptors = receive_descriptors(ours, 1, 1)
+        descriptors = receive_descriptors(ours, 1, 1).descriptors
     if not descriptors:  # an earlier version, or one that is short of descriptors or memory
         raise BusError(
             "the supervisor does not tell its processes; `mist status` on its machine does, "

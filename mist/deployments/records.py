@@ -8,6 +8,7 @@ alone is complete: it can be read from the first to the last record without the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -79,6 +80,13 @@ def status_of(record: bytes) -> DeploymentStatus | None:
 def text_of(record: bytes) -> str | None:
     """Return the text of a ``log`` record, or None if it is another type of message."""
     return messages.read_log(record).data.line if messages.has_type(record, "log") else None
+
+
+def records_of(path: Path) -> Iterator[bytes]:
+    """Yield every record that a log has now."""
+    reader = Reader(path)
+    while body := reader.read():
+        yield from body.split(b"\n")
 
 
 class Reader:

@@ -17,18 +17,17 @@ import structlog
 from docker import APIClient
 from docker.errors import DockerException
 
-from mist.deployments.records import Reader, text_of
+from mist.deployments.records import records_of, text_of
 from mist.errors import EngineError
 from mist.settings import Settings
 from workers.deployment import images, leftovers
 from workers.deployment.cancellation import CancellationToken
-from workers.deployment.client import connect
+from workers.deployment.client import RETRY_SECONDS, connect
 from workers.deployment.errors import words
 from workers.deployment.job import Job
 
 log = structlog.get_logger(__name__)
 
-_RETRY_SECONDS: Final = 1.0
 _SUFFIX: Final = ".leftovers"
 
 
@@ -54,7 +53,7 @@ class Cleanup:
             if not left or self._cancellation.stopping or time.monotonic() > deadline:
                 log.warning("image_cleanup_failed", reason=reason)
                 return
-            time.sleep(_RETRY_SECONDS)
+            time.sleep(RETRY_SECONDS)
 
     def _mark(self) -> bool:
         """Record that this deployment's build has left something; return False if it has not."""
@@ -92,8 +91,6 @@ class Cleanup:
 
 def _lines(path: Path) -> Iterator[str]:
     """Yield the lines of a deployment's log."""
-    reader = Reader(path)
-    while body := reader.read():
-        for record in body.split(b"\n"):
-            if (text := text_of(record)) is not None:
-                yield text
+    for record in records_of(path):
+        if (text := text_of(record)) is not None:
+            yield text

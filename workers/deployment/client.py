@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import SplitResult
 
 import docker
@@ -20,6 +20,9 @@ from mist import heartbeat
 from mist.errors import EngineUnreachable
 from mist.settings import Settings
 from workers import engine
+
+# The wait between two attempts to reach an engine that is away, in seconds.
+RETRY_SECONDS: Final = 1.0
 
 
 def connect(settings: Settings) -> docker.APIClient:

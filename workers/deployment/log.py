@@ -17,7 +17,7 @@ from bus import wire
 from bus.publisher import Publisher
 from bus.wire import Kind
 from mist import clock, close_codes, messages
-from mist.deployments.records import Reader, is_final, status_of
+from mist.deployments.records import Reader, is_final, records_of, status_of
 from mist.messages import DeploymentStatus, Stream
 from mist.paths import owner_of_new
 from workers.deployment.errors import LogFailed
@@ -82,9 +82,7 @@ class DeploymentLogFile:
 
     def records(self) -> Iterator[bytes]:
         """Yield every record of the file."""
-        reader = Reader(self.path)
-        while body := reader.read():
-            yield from body.split(b"\n")
+        return records_of(self.path)
 
     def close(self) -> None:
         """Close the file, and hand queued messages to the broker."""

@@ -20,7 +20,7 @@ from mist.errors import EngineError
 from mist.settings import Settings
 from workers import kept_logs
 from workers.deployment.cancellation import CancellationToken
-from workers.deployment.client import connect
+from workers.deployment.client import RETRY_SECONDS, connect
 from workers.deployment.containers import Swap
 from workers.deployment.errors import (
     Cancelled,
@@ -33,9 +33,6 @@ from workers.deployment.errors import (
 from workers.deployment.job import Job
 from workers.deployment.keeping import ReportingKeeper
 from workers.deployment.report import Report
-
-# The wait between two attempts to reach an engine that is away, in seconds.
-_RETRY_SECONDS: Final = 1.0
 
 _STOPPING_LAST: Final = "New container is up, stopping the previous one..."
 
@@ -189,7 +186,7 @@ class Replacement:
                 # Another program has removed a container, or the engine is shutting down.
                 refused = refused and not isinstance(error, NotFound)
                 if time.monotonic() < deadline and not (self._cancellation.stopping or refused):
-                    time.sleep(_RETRY_SECONDS)
+                    time.sleep(RETRY_SECONDS)
                     continue
                 # An engine that answers may refuse for ever; one that does not will be back.
                 if not isinstance(error, APIError):

@@ -122,10 +122,10 @@ def test_a_follower_that_comes_back_asks_at_once() -> None:
         publisher = rig.publisher(TOPIC)
         publisher.publish(Kind.METRICS, b"0")
         assert take(follower, 1) == [b"0"]
-        follower.events.unsubscribe(TOPIC)
+        follower._events.unsubscribe(TOPIC)
         publisher.publish(Kind.METRICS, b"1")
         rig.await_seq(TOPIC, 2)
-        follower.events.subscribe(TOPIC)
+        follower._events.subscribe(TOPIC)
         assert take(follower, 1) == [b"1"]
 
 

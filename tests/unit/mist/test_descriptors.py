@@ -28,8 +28,8 @@ def test_a_descriptor_arrives_for_this_process_alone(pair: Pair) -> None:
         file.write(b"text")
         file.flush()
         send_descriptors(ours, b"!", [file.fileno()])
-        data, [received] = receive_descriptors(theirs, 10, 1)
-        assert data == b"!"
+        data, [received], truncated = receive_descriptors(theirs, 10, 1)
+        assert (data, truncated) == (b"!", False)
         assert not os.get_inheritable(received)
         with open(received, "rb") as same:
             assert os.pread(same.fileno(), 10, 0) == b"text"
@@ -39,17 +39,18 @@ def test_data_without_a_descriptor(pair: Pair) -> None:
     """Nothing is made up."""
     ours, theirs = pair
     ours.sendall(b"!")
-    assert receive_descriptors(theirs, 10, 1) == (b"!", [])
+    assert receive_descriptors(theirs, 10, 1) == (b"!", [], False)
 
 
 def test_more_descriptors_than_there_is_room_for(pair: Pair) -> None:
     """Those that fit arrive, and no more."""
     ours, theirs = pair
     send_descriptors(ours, b"!", [0] * 8)
-    _, received = receive_descriptors(theirs, 10, 1)
+    _, received, truncated = receive_descriptors(theirs, 10, 1)
     for each in received:
         os.close(each)
     assert len(received) == 1
+    assert truncated
 
 
 def test_a_full_connection_is_not_waited_for(pair: Pair) -> None:
