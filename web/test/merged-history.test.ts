@@ -41,7 +41,7 @@ vi.stubGlobal('window', globalThis);
 const { History } = await import('../src/lib/log/history.svelte');
 const { LogBuffer } = await import('../src/lib/log/buffer');
 const { LogView } = await import('../src/lib/log/view');
-const { lineEntry } = await import('../src/lib/log/entry');
+const { lineEntry, markEntry } = await import('../src/lib/log/entry');
 
 const opened: { close(): void }[] = [];
 afterEach(() => {
@@ -66,12 +66,9 @@ function view(sources: readonly number[], bounds = { lines: 100_000, chars: 1e9 
   const host = { buffer, view, note: () => {}, changed: () => {}, begun: () => true };
   const history = new History(host, sources);
   opened.push(history);
-  let order = 0;
   const live = (app: number, lines: readonly LogLine[]) => {
-    const entries = lines.map((line) => {
-      order += 1;
-      return lineEntry(order, { app, ...line });
-    });
+    const { end } = buffer;
+    const entries = lines.map((line, i) => lineEntry(end + i, { app, ...line }));
     history.note(entries);
     buffer.append(entries);
     view.grow();
@@ -84,6 +81,10 @@ function view(sources: readonly number[], bounds = { lines: 100_000, chars: 1e9 
     all.sort((a, b) => (a.line.time < b.line.time ? -1 : Number(a.line.time > b.line.time)));
     for (const { app, line } of all) live(app, [line]);
   };
+  const mark = (time: string) => {
+    const entry = markEntry(0, 'start', time, '');
+    if (buffer.insert(entry)) view.insert([entry]);
+  };
   /** Write a line and deliver it. */
   const say = (app: number, line: LogLine) => {
     logs.get(app)?.push(line);
@@ -93,7 +94,29 @@ function view(sources: readonly number[], bounds = { lines: 100_000, chars: 1e9 
   const held = () => lines().map(({ raw }) => raw);
   const times = () => lines().map(({ time }) => time);
   const shown = () => [...view.rows.entries()].map(({ order }) => order);
-  return { buffer, view, history, live, tails, say, held, times, shown };
+  /** Read on to the live lines, and return what one has read from the first held line on. */
+  const toLive = async () => {
+    const seen: string[] = [];
+    for (let pages = 0; pages < 100; pages++) {
+      expectAscending(buffer);
+      const { hole } = history;
+      const part = [...buffer].slice(0, hole === null ? buffer.length : buffer.indexOf(hole.order));
+      const read = part.filter(({ kind }) => kind === 'line').map(({ raw }) => raw);
+      const known = seen.at(-1);
+      seen.push(...read.slice(known === undefined ? 0 : read.lastIndexOf(known) + 1));
+      if (hole === null) break;
+      await history.newer();
+      history.trim((history.hole?.order ?? Number.POSITIVE_INFINITY) - 1);
+    }
+    return seen;
+  };
+  return { buffer, view, history, live, tails, say, mark, held, times, shown, toLive };
+}
+
+function expectAscending(entries: Iterable<{ readonly order: number }>) {
+  const orders = [...entries].map(({ order }) => order);
+  const above = orders.every((order, i) => i === 0 || order > (orders[i - 1] as number));
+  expect(above, 'each entry has its own place').toBe(true);
 }
 
 const merged = (): string[] =>
@@ -273,6 +296,20 @@ test('a log whose last lines come after older ones were loaded repeats none of t
   expect(held()).toEqual(merged());
 });
 
+test('a hole takes more lines than were cut out: those that the live stream had skipped', async () => {
+  const all = written('a', 56_000, 0, 10);
+  logs = new Map([[1, all]]);
+  const { buffer, history, live, held, shown, toLive } = view([1], { lines: 5000, chars: 1e9 });
+  live(1, all.slice(0, 4000));
+  live(1, all.slice(54_000));
+  history.trim(0);
+  expect(history.hole).not.toBeNull();
+  expect(held()).toContain('a 3000');
+  expect(held()).not.toContain('a 3999');
+  expect(await toLive()).toEqual(merged());
+  await vi.waitFor(() => expect(shown()).toEqual([...buffer].map(({ order }) => order)));
+});
+
 test('however one moves, no line of a log is missing or repeated, and the order is that in time', async () => {
   const moves = fc.array(
     fc.oneof(
@@ -286,6 +323,7 @@ test('however one moves, no line of a log is missing or repeated, and the order 
       }),
       fc.record({ say: fc.nat({ max: 2 }), lines: fc.constantFrom(1, 50, 1500) }),
       fc.record({ trim: fc.nat({ max: 100 }) }),
+      fc.record({ mark: fc.nat({ max: 210_000 }), times: fc.constantFrom(1, 40) }),
     ),
     { maxLength: 12 },
   );
@@ -300,7 +338,7 @@ test('however one moves, no line of a log is missing or repeated, and the order 
       );
       const sources = [...logs.keys()];
       const made = view(sources, { lines: 5000, chars: 1e9 });
-      const { history, buffer, say, lines } = { ...made, lines: () => [...made.buffer] };
+      const { history, buffer, say, shown } = made;
       made.tails(tail);
       let now = 200_000;
       const write = (app: number, count: number) => {
@@ -324,27 +362,53 @@ test('however one moves, no line of a log is missing or repeated, and the order 
           if (step.meanwhile > 0) write(now, step.meanwhile);
           await moving;
         } else if ('say' in step) write(step.say, step.lines);
+        else if ('mark' in step) for (let i = 0; i < step.times; i++) made.mark(at(step.mark + i));
         else {
           const place = buffer.at(Math.floor((buffer.length * step.trim) / 101));
           history.trim(place?.order ?? 0);
         }
+        expectAscending(buffer);
+        await vi.waitFor(() => expect(shown()).toEqual([...buffer].map(({ order }) => order)));
       }
       // To the beginning, and from there to the live lines.
       await history.toBeginning();
-      const seen: string[] = [];
-      for (let i = 0; i < 100; i++) {
-        const hole = history.hole;
-        const read = lines();
-        const part = hole === null ? read : read.slice(0, read.indexOf(hole));
-        const fresh = part.filter(({ kind }) => kind === 'line').map(({ raw }) => raw);
-        const known = seen.at(-1);
-        seen.push(...(known === undefined ? fresh : fresh.slice(fresh.lastIndexOf(known) + 1)));
-        if (hole === null) break;
-        await history.newer();
-        history.trim((history.hole?.order ?? Number.POSITIVE_INFINITY) - 1);
-      }
-      expect(seen).toEqual(merged());
+      expect(await made.toLive()).toEqual(merged());
+      history.close();
     }),
-    { numRuns: 60 },
+    {
+      numRuns: 60,
+      examples: [
+        // What is read is brought to the live lines, and cut off from them again.
+        [
+          [6000, 6000],
+          5,
+          [
+            { to: 27_966, meanwhile: 0 },
+            { to: 'newer', meanwhile: 0 },
+          ],
+        ],
+        // A log begins, and loses its first live lines, while an answer without them is read.
+        [
+          [0, 6000, 0],
+          5,
+          [
+            { say: 1, lines: 50 },
+            { to: 'older', meanwhile: 0 },
+            { say: 1, lines: 50 },
+            { say: 1, lines: 1500 },
+            { to: 0, meanwhile: 1500 },
+          ],
+        ],
+        // A line comes to the end of a hole while the rows are arranged.
+        [
+          [6000, 3],
+          1000,
+          [
+            { to: 'begin', meanwhile: 0 },
+            { say: 1, lines: 1500 },
+          ],
+        ],
+      ],
+    },
   );
 }, 60_000);

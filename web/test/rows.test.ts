@@ -62,6 +62,38 @@ describe('the buffer', () => {
     expect(orders).toEqual([...orders].sort((a, b) => a - b));
     expect(buffer.insert(markEntry(0, 'deployment', at(0), 'before all'))).toBe(false);
   });
+
+  test.each(['oldest', 'newest'])('has room for any number of marks, the %s first', (first) => {
+    const buffer = new LogBuffer();
+    // What is read may be this far from the live lines.
+    const far = -(2 ** 34);
+    buffer.append([line(1), line(2), line(3)]);
+    buffer.insertAt(0, [
+      { ...line(0), order: far },
+      { ...line(1), order: far + 1 },
+    ]);
+    const marks = Array.from({ length: 1000 }, (_, i) => {
+      return markEntry(0, 'start', at((i < 500 ? 0 : 2) + (i + 1) / 1001), '');
+    });
+    if (first === 'newest') marks.reverse();
+    for (const mark of marks) expect(buffer.insert(mark)).toBe(true);
+    const entries = [...buffer];
+    const above = entries.every((each, i) => i === 0 || each.order > (entries[i - 1]?.order ?? 0));
+    expect(above).toBe(true);
+    expect(entries.map(({ ms }) => ms)).toEqual(entries.map(({ ms }) => ms).sort((a, b) => a - b));
+    for (const mark of marks) expect(buffer.has(mark)).toBe(true);
+  });
+
+  test('has lines behind its marks, however many marks come after the last line', () => {
+    const buffer = new LogBuffer();
+    buffer.append([line(1)]);
+    const marks = [2, 3, 4].map((second) => markEntry(0, 'deployment', at(second), ''));
+    for (const mark of marks) expect(buffer.insert(mark)).toBe(true);
+    const next = { ...line(5), order: buffer.end };
+    buffer.append([next]);
+    expect([...buffer].map(({ order }) => order)).toEqual([1, 2, 3, 4, 5]);
+    expect(buffer.has(next)).toBe(true);
+  });
 });
 
 describe('rows', () => {

@@ -10,6 +10,9 @@ export interface Bounds {
 /** The bounds of one log in a page: 100,000 lines and 64 Mi characters. */
 export const BOUNDS: Bounds = { lines: 100_000, chars: 64 * 1024 * 1024 };
 
+/** Marks between two lines are spread out when less room than this is left between them. */
+const CLOSE = 2 ** -8;
+
 /** Freed slots at the front are cut off at once when there are this many. */
 const COMPACT = 8192;
 
@@ -17,6 +20,7 @@ export class LogBuffer {
   #entries: (Entry | undefined)[] = [];
   #first = 0;
   #chars = 0;
+  #top = 0;
   readonly #bounds: Bounds;
 
   constructor(bounds: Bounds = BOUNDS) {
@@ -35,11 +39,17 @@ export class LogBuffer {
     return this.at(this.length - 1);
   }
 
+  /** A position behind all entries that there have been. */
+  get end(): number {
+    return this.#top + 1;
+  }
+
   append(entries: readonly Entry[]): void {
     for (const entry of entries) {
       this.#entries.push(entry);
       this.#chars += size(entry);
     }
+    this.#top = Math.max(this.#top, entries[entries.length - 1]?.order ?? 0);
   }
 
   /** Insert a mark at its time; return false if that is before every entry, or in a hole. */
@@ -49,12 +59,30 @@ export class LogBuffer {
     while (index > 0 && (this.at(index - 1) as Entry).ms > mark.ms) index -= 1;
     if (index === 0 && this.length > 0) return false;
     if (this.at(index)?.kind === 'hole' || this.at(index - 1)?.kind === 'hole') return false;
-    const before = this.at(index - 1)?.order ?? mark.order - 1;
-    const after = this.at(index)?.order ?? before + 1;
-    mark.order = (before + after) / 2;
+    if (index === this.length) {
+      mark.order = this.end;
+      this.append([mark]);
+      return true;
+    }
     this.#entries.splice(this.#first + index, 0, mark);
     this.#chars += size(mark);
+    this.#place(index);
     return true;
+  }
+
+  /** Give a mark a position between its neighbours. */
+  #place(index: number): void {
+    const order = (at: number) => (this.at(at) as Entry).order;
+    let [before, after] = [index - 1, index + 1];
+    if (order(after) - order(before) < CLOSE) {
+      while (before > 0 && isMark(this.at(before))) before -= 1;
+      while (after < this.length - 1 && isMark(this.at(after))) after += 1;
+    }
+    const low = order(before);
+    const step = (order(after) - low) / (after - before);
+    for (let at = before + 1; at < after; at++) {
+      (this.at(at) as Entry).order = low + step * (at - before);
+    }
   }
 
   /** Insert entries before the entry at an index, or after all. */
@@ -123,6 +151,9 @@ export class LogBuffer {
     }
   }
 }
+
+const isMark = (entry: Entry | undefined) =>
+  entry !== undefined && entry.kind !== 'line' && entry.kind !== 'hole';
 
 /** A line and its object; a JSON line is held twice, as it came and as it is shown. */
 function size({ raw, text }: Entry): number {

@@ -9,8 +9,11 @@ import { type Entry, markEntry } from './entry';
 import { type Line, MARGIN_MS } from './join';
 import type { LogView } from './view';
 
-/** The order of a first line far before the live ones, with room on both sides. */
-const FAR = -(2 ** 40);
+/**
+ * So far what is read is from the live end: any number of lines has its position in the hole,
+ * and through thousands of holes there is room for the positions of marks between lines.
+ */
+const ROOM = 2 ** 30;
 const HOLE = 'Newer lines follow here. They are loaded as you scroll';
 
 export class Held {
@@ -97,21 +100,15 @@ export class Held {
     return (last === undefined || time > last.time) && (next === undefined || time < next.time);
   }
 
+  /** Insert entries before all held ones, or in front of the hole. */
   insert(index: number, entries: Entry[]): void {
     if (entries.length === 0) return;
-    const before = this.buffer.at(index - 1)?.order ?? Number.NEGATIVE_INFINITY;
-    const after = this.buffer.at(index)?.order ?? FAR;
-    if (before === Number.NEGATIVE_INFINITY) {
-      const far = this.buffer.at(index)?.kind === 'hole' ? FAR : after;
-      entries.forEach((entry, i) => {
-        entry.order = far - entries.length + i;
-      });
-    } else {
-      const step = Math.min(1, (after - before) / (entries.length + 1));
-      entries.forEach((entry, i) => {
-        entry.order = before + step * (i + 1);
-      });
-    }
+    const before = this.buffer.at(index - 1);
+    const after = this.buffer.at(index);
+    let order = (after?.order ?? 0) - entries.length;
+    if (before !== undefined) order = before.order + 1;
+    else if (after?.kind === 'hole') order -= ROOM;
+    for (const [at, entry] of entries.entries()) entry.order = order + at;
     this.buffer.insertAt(index, entries);
     this.#view.insert(entries);
   }
@@ -133,6 +130,8 @@ export class Held {
     this.remove(from, to);
     if (this.hole !== null) return;
     if (from > 0) this.#cuts += 1;
+    // More lines may come back than were removed: those that had been skipped.
+    for (let at = 0; at < from; at++) (this.buffer.at(at) as Entry).order -= ROOM;
     const last = this.buffer.at(from - 1);
     const next = this.buffer.at(from);
     const time = last?.time ?? next?.time ?? '';

@@ -69,7 +69,7 @@ export class History {
   #running: AbortController | null = null;
   #first: Entry | undefined;
   /** Where the reader is about to be, after a jump. */
-  #aim: number | null = null;
+  #aim: Entry | null = null;
 
   constructor(host: Host, sources: readonly number[]) {
     this.#host = host;
@@ -140,9 +140,8 @@ export class History {
     if (near || this.#held.inHole(time)) await this.#jump(time);
     found = this.#held.find(time);
     if (found !== null && this.#buffer.indexOf(found.order) < CONTEXT) {
-      const aim = found.order;
       const loading = this.older();
-      this.#aim = aim;
+      this.#aim = found;
       await loading;
     }
     return this.#held.find(time);
@@ -166,10 +165,9 @@ export class History {
     const live = this.#held.live;
     if (this.hole !== null && buffer.length - live > 2 * LIVE) {
       this.#held.remove(live, buffer.length - LIVE);
-      this.hole.order = (buffer.at(live) as Entry).order - 0.5;
     }
     if (buffer.fill <= 1) return;
-    const read = buffer.indexOf(this.#aim ?? place);
+    const read = buffer.indexOf(this.#aim?.order ?? place);
     const end = this.hole === null ? buffer.length - LIVE : live - 1;
     if (this.hole !== null && read > end) {
       this.leave();
@@ -259,7 +257,7 @@ export class History {
       this.#even = true;
       if (!joined) this.#held.cut(0, Math.max(0, this.#buffer.length - LIVE));
       this.#held.insert(0, entries);
-      this.#aim = entries[0]?.order ?? null;
+      this.#aim = entries[0] ?? null;
       if (!joined && !broken) {
         open.edge = this.#held.lastRead;
         this.#forth = open;

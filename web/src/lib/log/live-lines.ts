@@ -11,9 +11,9 @@ import type { Entry } from './entry';
 /** How far the beginning is looked at. */
 const BEGINNING = 20_000;
 
-/** The place of a log's first line that came live, and the time of the newest one. */
+/** A log's first line that came live, and the time of the newest one. */
 interface Seen {
-  readonly first: number;
+  readonly first: Entry;
   newest: string;
 }
 
@@ -28,9 +28,10 @@ export class LiveLines {
   }
 
   /** Note a line; return true if it is the first one of its log. */
-  note({ app, order, time }: Entry): boolean {
+  note(entry: Entry): boolean {
+    const { app, time } = entry;
     const seen = this.#seen.get(app);
-    if (seen === undefined) this.#seen.set(app, { first: order, newest: time });
+    if (seen === undefined) this.#seen.set(app, { first: entry, newest: time });
     else if (time > seen.newest) seen.newest = time;
     return seen === undefined;
   }
@@ -59,9 +60,10 @@ export class LiveLines {
     let border = 0;
     const newest = new Map<number, string>();
     for (let at = 0; at < length; at++) {
-      const { kind, app, order, time } = this.#buffer.at(at) as Entry;
+      const entry = this.#buffer.at(at) as Entry;
+      const { kind, app, time } = entry;
       if (kind !== 'line') continue;
-      if (this.#seen.get(app)?.first === order) border = at;
+      if (this.#seen.get(app)?.first === entry) border = at;
       for (const [other, past] of newest) {
         if (other !== app && compareTimes(time, past) < 0) border = at + 1;
       }

@@ -262,19 +262,17 @@ export class Forward extends Reel {
       this.#reach();
       return taken.slice(0, at);
     }
-    const near = !first || (taken.at(-1)?.time ?? '') >= earlier(first.time, MARGIN_MS);
-    if (!pages.ended && (!near || !first || this.#past(first))) return taken;
+    const near = first && (taken.at(-1)?.time ?? '') >= earlier(first.time, MARGIN_MS);
+    if (!pages.ended && (!near || this.#moved)) return taken;
     const lines = [...taken, ...(await pages.take(Number.POSITIVE_INFINITY))];
     signal.throwIfAborted();
-    const now = this.#first();
-    if (pages.problem === '' && !this.#past(now)) this.#reach();
+    if (pages.problem === '' && !this.#moved) this.#reach();
     return linesBefore(lines, this.#held(lines));
   }
 
-  /** Return true if the held lines have moved on since the request, beyond its range. */
-  #past(first: Line | undefined): boolean {
-    const { until } = this.#range;
-    return first ? until !== '' && until <= first.time : this.#asked !== this.#drops();
+  /** True if the first held lines were dropped since the request, which need not lead beyond them. */
+  get #moved(): boolean {
+    return this.#asked !== this.#drops();
   }
 
   #reach(): void {

@@ -69,7 +69,6 @@ export class LogStream {
     number,
     { state: StreamState; reason: Reason | null; since: number }
   >();
-  #order = 0;
   #newsTimer = 0;
   #lastLines = 0;
   #behindSince = 0;
@@ -156,11 +155,12 @@ export class LogStream {
     }
   }
 
-  /** Forget everything before a position. */
-  clear(before: number): void {
+  /** Forget everything up to a position. */
+  clear(last: number): void {
     const hole = this.history.hole;
-    if (hole && hole.order < before) this.history.leave();
-    this.buffer.dropBefore(before);
+    if (hole && hole.order <= last) this.history.leave();
+    const at = this.buffer.indexOf(last);
+    this.buffer.remove(0, this.buffer.at(at)?.order === last ? at + 1 : at);
     this.view.shrink();
     this.held = this.buffer.length;
   }
@@ -205,11 +205,8 @@ export class LogStream {
   }
 
   #take(lines: readonly LogLine[], of: (line: LogLine) => number): void {
-    const entries = lines.map((line) => {
-      this.#order += 1;
-      const { time, stream, line: text } = line;
-      return lineEntry(this.#order, { app: of(line), time, stream, line: text });
-    });
+    const { end } = this.buffer;
+    const entries = lines.map((line, i) => lineEntry(end + i, { ...line, app: of(line) }));
     this.history.note(entries);
     if (this.paused) this.fresh += entries.length;
     this.#note(entries.length, entries[entries.length - 1]?.ms ?? 0);
@@ -237,8 +234,7 @@ export class LogStream {
   }
 
   #mark(kind: MarkKind, time: string, text: string, app = 0): Entry {
-    this.#order += 1;
-    const mark = markEntry(this.#order, kind, time, text, app);
+    const mark = markEntry(this.buffer.end, kind, time, text, app);
     this.#add([mark]);
     return mark;
   }
