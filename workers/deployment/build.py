@@ -11,8 +11,9 @@ import base64
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
@@ -29,7 +30,8 @@ from workers.deployment.text import Lines
 
 _STEP: Final = re.compile(r"Step (\d{1,9})/(\d{1,9}) : ")
 _RUNNING: Final = re.compile(r" ---> Running in ([0-9a-f]{12})\n")
-_REMOVED: Final = "Removing intermediate container {}\n"
+# The second is that of Docker 24 and later.
+_REMOVED: Final = re.compile(r"(?:Removing| ---> Removed) intermediate container ([0-9a-f]{12})\n")
 _PIECE: Final = 65_536
 # In microseconds, the kernel's default (sched-bwc.rst).
 _CPU_PERIOD: Final = 100_000
@@ -70,16 +72,19 @@ class _Steps:
     Both arrive as ``stream`` messages, and nothing marks them.  But the engine sends each of
     its sentences as one message, numbers the steps without gaps, and names a step's
     container before and after its output.  Whatever comes in between is not the engine's.
+    A container knows its own id, so ``is_gone`` has to confirm that it was removed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_gone: Callable[[str], bool]) -> None:
+        self._is_gone = is_gone
         self._last = (0, 0)
         self._container = ""
 
     def take(self, message: str) -> tuple[int, int] | None:
         """Return the number and count of the step that ``message`` begins, or None."""
         if self._container:
-            if message == _REMOVED.format(self._container):
+            removed = _REMOVED.fullmatch(message)
+            if removed and removed[1] == self._container and self._is_gone(removed[1]):
                 self._container = ""
             return None
         if running := _RUNNING.fullmatch(message):
@@ -98,16 +103,19 @@ class Progress:
     """A parser of the build stream, without I/O: feed bytes, then call ``finish``.
 
     The stream is one JSON document per line (Docker Engine API, "Build an image").
+    ``is_gone`` tells whether the engine has removed the container with this id.
     ``image`` is the image's id, once the engine has reported it; ``failure`` is the engine's
     error, once it has reported one.
     """
 
-    def __init__(self, watcher: BuildWatcher, line_bytes: int) -> None:
+    def __init__(
+        self, watcher: BuildWatcher, line_bytes: int, is_gone: Callable[[str], bool]
+    ) -> None:
         self.image: str | None = None
         self.failure: BuildFailed | None = None
         self._watcher = watcher
         self._lines = Lines(line_bytes)
-        self._steps = _Steps()
+        self._steps = _Steps(is_gone)
         self._begun: tuple[int, int] | None = None
         self._ready: list[str] = []
         self._held = b""
@@ -183,7 +191,7 @@ def build(
     Raise BuildFailed, EngineUnreachable, or the cancellation's exceptions; the engine then
     has abandoned the build.
     """
-    progress = Progress(watcher, settings.collector.line_bytes)
+    progress = Progress(watcher, settings.collector.line_bytes, partial(_is_gone, settings))
     with engine.dial(settings) as connection:
         connection.settimeout(SLICE)  # so that every wait checks the cancellation
         try:
@@ -201,6 +209,15 @@ def build(
                 raise BuildBrokenOff("the Docker Engine disappeared during the build") from None
             raise BuildBrokenOff(error.strerror or str(error)) from None
     return progress.finish()
+
+
+def _is_gone(settings: Settings, container: str) -> bool:
+    """Return True unless the engine still has the container."""
+    try:
+        engine.get_json(settings, f"/containers/{container}/json")
+    except EngineError:
+        return True  # also for an engine that does not say, because few outputs are forged
+    return False
 
 
 def _request(recipe: Recipe) -> bytes:

@@ -70,9 +70,14 @@ class Seen:
         return [item for item in self.order if isinstance(item, str)]
 
 
+def gone(_container: str) -> bool:
+    """Confirm that a container was removed."""
+    return True
+
+
 def outcome(stream: bytes) -> str:
     """Return the result of a stream."""
-    progress = Progress(Seen(), 1_000)
+    progress = Progress(Seen(), 1_000, gone)
     progress.feed(stream)
     return progress.finish()
 
@@ -81,7 +86,7 @@ def outcome(stream: bytes) -> str:
 def test_any_pieces_give_the_same_build(cuts: list[int]) -> None:
     """Lines, steps and image do not depend on how the stream is split."""
     seen = Seen()
-    progress = Progress(seen, 1_000)
+    progress = Progress(seen, 1_000, gone)
     edges = [0, *sorted(cuts), len(STREAM)]
     for start, end in pairwise(edges):
         progress.feed(STREAM[start:end])
@@ -91,10 +96,10 @@ def test_any_pieces_give_the_same_build(cuts: list[int]) -> None:
     assert seen.order.index((2, 2)) == seen.order.index("Step 2/2 : RUN seq 3") + 1
 
 
-def streamed(*texts: str) -> list[tuple[int, int]]:
+def streamed(*texts: str, is_gone: Callable[[str], bool] = gone) -> list[tuple[int, int]]:
     """Return the steps of a build with these messages."""
     seen = Seen()
-    progress = Progress(seen, 1_000)
+    progress = Progress(seen, 1_000, is_gone)
     for text in texts:
         progress.feed(json.dumps({"stream": text}).encode() + b"\r\n")
     return [item for item in seen.order if isinstance(item, tuple)]
@@ -111,6 +116,32 @@ def test_output_that_looks_like_a_step_is_output(output: str) -> None:
     first = ("Step 1/2 : RUN a", "\n")
     assert streamed(*first, *run, *fakes, output) == [(1, 2)]
     assert streamed(*first, *run, *fakes, *end, "Step 2/2 : CMD b", "\n") == [(1, 2), (2, 2)]
+
+
+REMOVED = [
+    "Removing intermediate container 0123456789ab\n",
+    " ---> Removed intermediate container 0123456789ab\n",
+]
+
+
+@pytest.mark.parametrize("removed", REMOVED)
+def test_knows_the_end_of_a_step_of_each_engine(removed: str) -> None:
+    """The engine's sentence about a removed container ends a step, whatever its version."""
+    run = ("Step 1/2 : RUN a", "\n", " ---> Running in 0123456789ab\n", "out\n", removed)
+    assert streamed(*run, "Step 2/2 : CMD b", "\n") == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("removed", REMOVED)
+def test_a_command_cannot_end_its_own_step(removed: str) -> None:
+    """A container that prints its own id is still there, so what follows is its output."""
+    answers = [False, False, True]
+    run = ("Step 1/2 : RUN a", "\n", " ---> Running in 0123456789ab\n")
+    fakes = (removed, "Step 2/2 : x\n", removed, "Step 2/2 : x\n")
+    assert streamed(*run, *fakes, is_gone=lambda _: answers.pop(0)) == [(1, 2)]
+    answers = [False, False, True]
+    end = (removed, "Step 2/2 : CMD b", "\n")
+    steps = streamed(*run, *fakes, *end, is_gone=lambda _: answers.pop(0))
+    assert steps == [(1, 2), (2, 2)]
 
 
 def test_steps_are_counted_one_by_one() -> None:
@@ -143,7 +174,7 @@ def test_a_stream_without_an_end_is_a_failure(stream: bytes) -> None:
 def test_output_that_is_not_json_is_shown_unchanged() -> None:
     """Output that is not JSON is shown unchanged."""
     seen = Seen()
-    progress = Progress(seen, 1_000)
+    progress = Progress(seen, 1_000, gone)
     progress.feed(b"<html>\n" + STREAM)
     assert progress.finish() == "sha256:cafe"
     assert seen.said[0] == "<html>"
@@ -151,7 +182,7 @@ def test_output_that_is_not_json_is_shown_unchanged() -> None:
 
 def test_an_endless_document_is_refused() -> None:
     """An endless JSON document is refused, so that memory is bounded."""
-    progress = Progress(Seen(), 1_000)
+    progress = Progress(Seen(), 1_000, gone)
     progress.feed(b"x" * 10_000_000)
     with pytest.raises(EngineError, match="without an end"):
         progress.feed(b"x" * 10_000_000)
@@ -217,6 +248,22 @@ class TestBuild:
         assert json.loads(query["buildargs"]) == {"A": "1"}
         given = base64.urlsafe_b64decode(server.headers[0]["X-Registry-Config"])
         assert json.loads(given) == logins
+
+    def test_asks_the_engine_whether_a_step_has_ended(
+        self, server: EngineServer, recipe: Recipe
+    ) -> None:
+        """A step ends with its container, even if a command has printed the engine's sentence."""
+        texts = ("Step 1/2 : RUN a", "\n", " ---> Running in 0123456789ab\n", REMOVED[0])
+        output = [{"stream": text} for text in (*texts, "Step 2/2 : CMD b", "\n")]
+        body = b"".join(json.dumps(event).encode() + b"\r\n" for event in output)
+        server.answer("POST /build", body + b'{"aux":{"ID":"sha256:cafe"}}\n')
+        server.answer("/containers/0123456789ab/json", {"Id": "0123456789ab"})
+        seen = Seen()
+        build.build(server.settings, recipe, token(), seen)
+        assert (2, 2) not in seen.order
+        del server.answers["/containers/0123456789ab/json"]
+        build.build(server.settings, recipe, token(), seen)
+        assert (2, 2) in seen.order
 
     def test_a_refusal_fails_the_build(self, server: EngineServer, recipe: Recipe) -> None:
         """The engine's message is the reason."""
