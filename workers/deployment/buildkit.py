@@ -10,15 +10,20 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from workers.deployment.dockerfile import instructions
 from workers.deployment.errors import BuildFailed
 
 _FEATURES: Final = (
-    ("a here-document", re.compile(r"^[ \t]*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.I | re.M)),
+    # A word of its own, unlike the "<<" of arithmetic and the "<<<" of a here-string.
+    (
+        "a here-document",
+        re.compile(r"^[ \t]*(?:RUN|COPY|ADD)\b.*(?<!\S)\d*<<-?[\"']?\w", re.I | re.M),
+    ),
+    # The builder itself knows only these flags, and BuildKit gets new ones.
     (
         "{}",
         re.compile(
-            r"^[ \t]*(?:COPY|ADD|RUN)[ \t]+(?:--\S+[ \t]+)*"
-            r"(--(?:link|parents|exclude|checksum|keep-git-dir|mount|network|security|chmod)\b)",
+            r"^[ \t]*(?:COPY|ADD|RUN)[ \t]+(?:--\S+[ \t]+)*(--(?!(?:from|chown)\b)[a-z][a-z-]*)",
             re.I | re.M,
         ),
     ),
@@ -26,7 +31,7 @@ _FEATURES: Final = (
 )
 # A BuildKit frontend.  Many Dockerfiles that need no BuildKit name one, so it is mentioned
 # only when no command failed.
-_SYNTAX: Final = ("a syntax directive", re.compile(r"\A(?:#[^\n]*\n)*#[ \t]*syntax[ \t]*=", re.I))
+_SYNTAX: Final = re.compile(r"\ufeff?(?:#[^\n]*\n)*#[ \t]*syntax[ \t]*=", re.I)
 
 
 def explain(error: BuildFailed, dockerfile: str) -> BuildFailed:
@@ -34,12 +39,14 @@ def explain(error: BuildFailed, dockerfile: str) -> BuildFailed:
     # The builder has named BuildKit itself.
     if "buildkit" in error.reason.lower():
         return error
-    # An exit status means that a command ran, so the syntax was understood.
-    looked_for = _FEATURES if error.code is not None else (*_FEATURES, _SYNTAX)
+    text = instructions(dockerfile)
     found = []
-    for name, pattern in looked_for:
-        if match := pattern.search(dockerfile):
+    for name, pattern in _FEATURES:
+        if match := pattern.search(text):
             found.append(name.format(*match.groups()))
+    # An exit status means that a command ran, so the syntax was understood.
+    if error.code is None and _SYNTAX.match(dockerfile):
+        found.append("a syntax directive")
     if not found:
         return error
     reason = error.reason if error.code is None else f"exit code {error.code}"

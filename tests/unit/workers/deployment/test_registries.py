@@ -66,11 +66,82 @@ def test_finds_the_registries_of_a_dockerfile() -> None:
     assert registries.needed("ARG R\nFROM $R/x") is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffFROM a.io/x",
+        "FROM \\\n  a.io/x",
+        "FROM --platform=linux/amd64 \\ \r\n\n# a comment\n\ta.io/x\r\n",
+        "# syntax=x\n# escape=`\nFROM `\n a.io/x",
+        'FROM "a.io/x"',
+        "FROM a.io/x AS b\nCOPY --chown=1 \\\n --from=a.io/y / /\n",
+    ],
+)
+def test_finds_the_registries_however_a_dockerfile_is_written(text: str) -> None:
+    """A byte order mark, continued lines, escape directives and quotes hide no registry."""
+    assert registries.needed(text) == {"a.io"}
+
+
+def test_a_backtick_at_the_end_of_a_line_continues_nothing() -> None:
+    """Without the directive a backtick is part of a command."""
+    assert registries.needed("RUN x=`y`\nFROM a.io/x") == {"a.io"}
+
+
 @pytest.mark.parametrize("key", ["a.io", "https://a.io/v2/", "http://a.io"])
 def test_reads_the_file(docker: Docker, key: str) -> None:
     """The file's logins are read, including keys of earlier versions."""
     docker.config(auths={key: {"auth": GOOD}, "b.io": {"auth": "%%%"}})
     assert docker.logins("a.io") == ({"a.io": LOGIN}, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"auths": {"a.io": {"auth": GOOD[:4] + "\r\n" + GOOD[4:] + "\n"}}}),
+        json.dumps({"Auths": {"a.io": {"Auth": GOOD}}}),
+        json.dumps({"auths": {"a.io": {"auth": GOOD}}}) + "\n}",
+        json.dumps({"auths": {"a.io": {"auth": GOOD}}, "x": "\udcff"}, ensure_ascii=False),
+    ],
+)
+def test_reads_the_file_as_leniently_as_docker(docker: Docker, text: str) -> None:
+    """Wrapped base64, names in any case, text after the object and invalid bytes are accepted."""
+    (docker.folder / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    assert docker.logins("a.io") == ({"a.io": LOGIN}, [])
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        """echo '{"Username":"joe","Secret":"s3:cret"}'; echo warning""",
+        """echo '{"username":"joe","SECRET":"s3:cret"}'""",
+    ],
+)
+def test_reads_an_answer_as_leniently_as_docker(docker: Docker, script: str) -> None:
+    """A helper may talk after its answer, and write names in any case."""
+    docker.helper("own", script)
+    docker.config(credHelpers={"a.io": "own"})
+    assert docker.logins("a.io") == ({"a.io": LOGIN}, [])
+
+
+def test_asks_a_helper_for_the_name_it_knows(docker: Docker) -> None:
+    """A helper is asked for the address under which its login was recorded."""
+    docker.helper("own", f'read r; [ "$r" = https://a.io ] || exit 1; echo "$r" | ({KNOWS})')
+    docker.config(credHelpers={"https://a.io": "own"})
+    assert docker.logins("a.io") == ({"a.io": LOGIN}, [])
+    docker.config(credsStore="own", auths={"https://a.io": {}})
+    assert docker.logins("a.io")[0] == {"a.io": LOGIN}
+
+
+def test_asks_a_store_for_all_its_logins(docker: Docker) -> None:
+    """If a variable names the image, a store lists its logins, which need not be in the file."""
+    docker.helper("store", f"""[ $1 = get ] || {{ echo '{{"a.io":"joe"}}'; exit; }}; {KNOWS}""")
+    docker.config(credsStore="store")
+    assert docker.logins() == ({"a.io": LOGIN}, [])
+    docker.helper("store", "exit 2")
+    assert docker.logins() == (
+        {},
+        ["No list of logins from docker-credential-store: it ended with status 2"],
+    )
 
 
 @pytest.mark.parametrize("entry", ["%%%", "am9l", "OmE=", "/w=="])
