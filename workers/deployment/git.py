@@ -33,8 +33,11 @@ _LFS_OPTIONS: Final = (
 )
 # Git's message for a repository of another owner (git-config(1), "safe.directory").
 _DUBIOUS: Final = "detected dubious ownership"
-# Git's message for a server that only serves files (gitprotocol-http(5), "dumb").
-_DUMB: Final = "dumb http transport does not support shallow"
+# The end of Git's messages for a server that only serves files (gitprotocol-http(5), "dumb"),
+# and for one without the capability (gitprotocol-capabilities(5), "shallow").
+_NOT_SHALLOW: Final = "does not support shallow"
+# Git's message if the remote's HEAD names a branch without a commit.
+_UNBORN: Final = "does not have any commits yet"
 
 
 class CloneWatcher(Protocol):
@@ -63,8 +66,8 @@ def clone(
     arguments += ["--", without_credentials(url), into.name]
     environment = _trusting(url, into)
     status, output = _fetch(arguments, into.parent, environment, bounds, watcher)
-    if status and _DUMB in output.reason:
-        # A server that only serves files cannot do shallow clones, so fetch the whole history.
+    if status and _NOT_SHALLOW in output.reason:
+        # The server cannot do shallow clones, so fetch the whole history.
         arguments.remove("--depth=1")
         status, output = _fetch(arguments, into.parent, environment, bounds, watcher)
     if status and _DUBIOUS in output.reason:
@@ -76,7 +79,15 @@ def clone(
         raise GitFailed(output.reason or f"git ended with status {status}")
     if branch:
         worktree.check_branch(branch, into, bounds)
-    commit = worktree.head(into, bounds)
+    try:
+        commit = worktree.head(into, bounds)
+    except GitFailed as error:
+        if _UNBORN not in str(error):
+            raise
+        raise GitFailed(
+            "the repository has no commit in its default branch; if it has other branches, set "
+            "the application's branch"
+        ) from None
     worktree.check_out(into, bounds)
     worktree.check_submodules(into, bounds)
     return commit

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from workers.deployment import git_program
 from workers.deployment.bounds import Bounds
 from workers.deployment.errors import GitFailed, RepositoryRefused
-from workers.deployment.text import Lines
+from workers.deployment.text import cut
 
 # The only permission bit that Git records for a regular file (git-fast-import(1), "filemodify").
 _EXECUTABLE: Final = b"100755 "
+
+# The beginning of a pointer, also of the names that Git LFS had before.
+_LFS_POINTER: Final = re.compile(
+    rb"version https?://(?:git-lfs\.github\.com/spec|hawser\.github\.com/spec|git-media\.io)/v\d"
+)
+_LFS_POINTER_BYTES: Final = 64
 
 
 class Commit(NamedTuple):
@@ -63,9 +70,8 @@ def head(root: Path, bounds: Bounds) -> Commit:
     arguments = ["log", "-1", "--no-show-signature", "--format=%H%x00%s"]
     git_program.stream(arguments, root, bounds, take)
     text = begun.decode(errors="replace")
-    commit, _, subject = text.strip("\n").partition("\0")
-    [subject] = Lines(git_program.LINE_BYTES).feed(f"{subject}\n")
-    return Commit(commit, subject)
+    commit, _, subject = text.strip("\r\n").partition("\0")
+    return Commit(commit, cut(subject, git_program.LINE_BYTES))
 
 
 def tree(root: Path, bounds: Bounds) -> Tree:
@@ -86,15 +92,27 @@ def tree(root: Path, bounds: Bounds) -> Tree:
 
 
 def lfs_pointers(root: Path, bounds: Bounds) -> int:
-    """Return the number of files whose content is in Git LFS."""
+    """Return the number of files whose content is in Git LFS.
+
+    A file may have the attribute and still be in the repository itself.
+    """
     count = 0
+    rest = b""
 
     def take(piece: bytes) -> None:
-        nonlocal count
-        count += piece.count(b"\0")
+        nonlocal count, rest
+        *names, rest = (rest + piece).split(b"\0")
+        count += sum(_is_lfs_pointer(root / os.fsdecode(name)) for name in names)
 
     git_program.stream(["ls-files", "-z", "--", ":(attr:filter=lfs)"], root, bounds, take)
     return count
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _LFS_POINTER.match(file.read(_LFS_POINTER_BYTES)) is not None
 
 
 def check_submodules(root: Path, bounds: Bounds) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -137,6 +138,39 @@ class TestClone:
         )
         assert commit.subject == "x" * 4096 + " … [truncated]"
 
+    def test_shows_a_whole_subject(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
+    ) -> None:
+        """Control characters hide no part of a subject; programs that show it escape them."""
+        message = tmp_path / "message"
+        message.write_bytes(b"Wipe the disk\rFix cats \x1b]0;x\x07\r\n\r\nBody\r\n")
+        repository.git("commit", "-q", "--allow-empty", "-F", str(message))
+        commit = git.clone(
+            repository.url, None, tmp_path / "checkout", bounded(tmp_path, cancellation), Heard()
+        )
+        assert commit.subject == "Wipe the disk\rFix cats \x1b]0;x\x07"
+
+    @pytest.mark.parametrize("version", [0, 2])
+    def test_takes_a_server_without_shallow_clones(
+        self, repository: Repository, tmp_path: Path, cancellation: CancellationToken, version: int
+    ) -> None:
+        """A server without the capability gives the whole history."""
+        with unshallow_server(repository.folder, version) as url:
+            assert (clone(url, tmp_path, cancellation) / "a.txt").read_text() == "first\n"
+
+    @pytest.mark.parametrize("head", ["main", "nowhere"])
+    def test_names_a_default_branch_without_a_commit(
+        self, tmp_path: Path, cancellation: CancellationToken, head: str
+    ) -> None:
+        """An empty repository, or a HEAD that names no branch, is told with what to do."""
+        run("git", "init", "-q", "-b", "main", str(tmp_path / "repo"))
+        if head != "main":
+            run("rm", "-rf", str(tmp_path / "repo"))
+            repository = Repository(tmp_path / "repo", {"a.txt": "first\n"})
+            repository.git("symbolic-ref", "HEAD", f"refs/heads/{head}")
+        with pytest.raises(GitFailed, match=r"no commit in its default branch.*set the app"):
+            clone(f"file://{tmp_path}/repo", tmp_path, cancellation)
+
     def test_reads_anothers_repository_only_if_it_is_trusted(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
@@ -157,11 +191,23 @@ class TestClone:
     def test_counts_files_of_lfs(
         self, repository: Repository, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
-        """Files of LFS are counted by the repository's attributes."""
+        """Pointers with the attribute are counted, and no files that only have the attribute."""
         assert worktree.lfs_pointers(repository.folder, bounded(tmp_path, cancellation)) == 0
-        repository.commit({".gitattributes": "*.bin filter=lfs\n", "x/a.bin": "", "b": ""}, "LFS")
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+        files: dict[str, str | Path] = {
+            ".gitattributes": "[attr]big filter=lfs\n*.bin filter=lfs\n*.new\nline big\n",
+            "x/a.bin": pointer,
+            "x/.gitattributes": "*.raw filter=lfs\n",
+            "x/b.raw": pointer.replace("git-lfs.github.com", "hawser.github.com"),
+            "new\nline": pointer,
+            "content.bin": "version 1 of the content",
+            "empty.bin": "",
+            "link.bin": Path("x/a.bin"),
+            "no-attribute": pointer,
+        }
+        repository.commit(files, "LFS")
         checkout = clone(repository.url, tmp_path, cancellation)
-        assert worktree.lfs_pointers(checkout, bounded(tmp_path, cancellation)) == 1
+        assert worktree.lfs_pointers(checkout, bounded(tmp_path, cancellation)) == 2
 
     @pytest.mark.skipif(not shutil.which("git-lfs"), reason="needs git-lfs")
     def test_fetches_files_of_lfs(
@@ -302,6 +348,31 @@ class GitServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextlib.contextmanager
+def unshallow_server(folder: Path, version: int) -> Iterator[str]:
+    """Serve a repository over git:// without the capability "shallow"; yield its URL."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.read(int(self.rfile.read(4), 16) - 4)  # the request (gitprotocol-pack(5))
+            environment = os.environ | {"GIT_PROTOCOL": f"version={version}"}
+            with subprocess.Popen(
+                ["git", "upload-pack", str(folder)],
+                env=environment,
+                stdin=self.connection,
+                stdout=subprocess.PIPE,
+            ) as process:
+                assert process.stdout is not None
+                while data := os.read(process.stdout.fileno(), 65_536):
+                    hidden = data.replace(b" shallow ", b" xhallow ")
+                    self.wfile.write(hidden.replace(b"fetch=shallow", b"fetch=xhallow"))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"git://127.0.0.1:{server.server_address[1]}/x.git"
+        server.shutdown()
 
 
 @pytest.fixture
