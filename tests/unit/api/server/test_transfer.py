@@ -40,6 +40,8 @@ def catching(environ: dict[str, Any], start_response: Callable[..., Any]) -> lis
     [
         b"Content-Length: 11\r\n\r\nab\ncdefghij",
         b"Transfer-Encoding: chunked\r\n\r\n5\r\nab\ncd\r\n6\r\nefghij\r\n0\r\n\r\n",
+        b'Transfer-Encoding: chunked\r\n\r\n5;a="\t"\r\nab\ncd\r\n'
+        b"006\r\nefghij\r\n00;x\r\nA: b\r\n\r\n",
     ],
 )
 def test_a_body_is_read_by_lines_and_to_its_end(serve: MakeServing, data: bytes) -> None:
@@ -94,15 +96,32 @@ def test_a_large_body_that_nobody_wants_is_not_read_to_its_end(serve: MakeServin
     assert client.head().startswith("HTTP/1.1 200 ")
 
 
-def test_a_malformed_chunk_ends_the_connection(serve: MakeServing) -> None:
+MALFORMED = [
+    b"+3\r\nabc\r\n0\r\n\r\n",
+    b"\r\n3\r\nabc\r\n0\r\n\r\n",
+    b";a=b\r\nabc\r\n0\r\n\r\n",
+    # A proxy that ends a line at a bare LF reads other chunks.
+    b"3;a\nabc\r\nabc\r\n0\r\n\r\n",
+    b"3;\x00\r\nabc\r\n0\r\n\r\n",
+    b"3\r\nabc\r\n0\r\nA: b\n\nGET / HTTP/1.1\r\n\r\n",
+    b"3\r\nabc\r\n0\r\nA: b\x0bc\r\n\r\n",
+    b"3\r\nabc\r\n0\r\nA b\r\n0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("body", MALFORMED)
+def test_a_malformed_chunk_ends_the_connection(serve: MakeServing, body: bytes) -> None:
     """What follows a chunk without a valid length is not taken for a request."""
-    data = POST + b"Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n" + GET
+    data = POST + b"Transfer-Encoding: chunked\r\n\r\n" + body + GET
     answer = serve().client(data).rest()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1") == 1
 
 
-def test_a_malformed_chunk_that_is_caught_ends_the_connection(serve: MakeServing) -> None:
+@pytest.mark.parametrize("body", MALFORMED)
+def test_a_malformed_chunk_that_is_caught_ends_the_connection(
+    serve: MakeServing, body: bytes
+) -> None:
     """The end of the body is unknown, whatever the application answers."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -111,7 +130,7 @@ def test_a_malformed_chunk_that_is_caught_ends_the_connection(serve: MakeServing
         start_response("200 OK", [("Content-Length", "0")])
         return []
 
-    data = POST + b"Transfer-Encoding: chunked\r\n\r\n+3\r\n\r\n" + GET
+    data = POST + b"Transfer-Encoding: chunked\r\n\r\n" + body + GET
     answer = serve(app).client(data).rest()
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.count(b"HTTP/1.1") == 1
