@@ -157,6 +157,25 @@ def test_a_terminals_long_line_of_wide_characters(
     assert text.count("漢") + text.count("\ufffd") // 3 == 8 * 2**10
 
 
+@pytest.mark.parametrize("tty", [False, True])
+def test_long_lines_of_the_driver_local(
+    engine: PrivateEngine, container: str, collect: Collect, tty: bool
+) -> None:
+    """The driver local ends a line of several pieces with no newline; it is a line all the same."""
+    script = "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11; do x=$x$x; done; sleep 2; "
+    # A terminal's last long line ends with the next line's time stamp.
+    script += f"for i in 1 2 3; do echo $i$x; done; {'echo end; ' if tty else ''}{WAIT}"
+    engine.run(container, script, tty=tty, log_driver="local")
+    one = collect(engine)
+    expected = [f"{number}{'0123456789abcdef' * 2**11}" for number in (1, 2, 3)]
+    expected += ["end"] if tty else []
+    one.until(lambda c: len(c.lines()) == len(expected))
+    assert one.lines() == expected
+    again = collect(engine)
+    again.until(lambda c: len(c.lines()) == len(expected))
+    assert again.lines() == expected
+
+
 def test_a_tail_of_long_lines_begins_with_a_whole_one(
     engine: PrivateEngine, container: str, collect: Collect
 ) -> None:

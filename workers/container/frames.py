@@ -8,6 +8,7 @@ only lines.
 
 The engine cuts a long line into pieces of 16 KiB that all carry the time stamp of the
 first; only the last piece ends in a newline.  Pieces of stdout and stderr may interleave.
+The log driver local of Docker 20.10 omits the newline of a last piece.
 """
 
 from __future__ import annotations
@@ -171,9 +172,10 @@ class Multiplexed:
             lines.append(Line(part.timestamp, stream, part.text()))
             self.joined -= 1  # that piece was the last of its line after all
             part = None
+        ends = text.endswith(b"\n") or (part is not None and len(text) < PIECE_BYTES)
         part = part or _Piecemeal(timestamp, self._limit)
         part.add(text.removesuffix(b"\n"))
-        if text.endswith(b"\n"):
+        if ends:
             lines.append(Line(timestamp, stream, part.text()))
         else:
             self.joined += 1
@@ -215,9 +217,12 @@ class Terminal:
         *ended, rest = data.split(b"\n")
         lines: list[Line] = []
         for piece in ended:
-            self._end(self._keep(piece), lines)
+            self._rest = self._keep(piece)
+            self._end_glued(lines)
+            self._end(self._rest, lines)
             self._rest = b""
         self._rest = self._keep(rest)
+        self._end_glued(lines)
         return lines
 
     @property
@@ -238,6 +243,12 @@ class Terminal:
         if not self._rest:
             return piece[: self._room]
         return self._rest + piece[: self._room - len(self._rest)]
+
+    def _end_glued(self, lines: list[Line]) -> None:
+        """Take off the lines that the next one follows without a newline."""
+        while len(self._rest) > PIECE_BYTES and (end := next_line(self._rest)):
+            self._end(self._rest[:end], lines)
+            self._rest = self._rest[end:]
 
     def _end(self, raw: bytes, lines: list[Line]) -> None:
         mark, text = stamped(raw)
@@ -261,15 +272,41 @@ class Terminal:
 
 def unstamped(text: bytes, stamp: bytes) -> bytes:
     """Return a terminal's long line without the time stamps that later pieces repeat."""
+    ends = _repetitions(text, stamp)
+    starts = [0, *(end + len(stamp) for end in ends)]
+    return b"".join(text[start:end] for start, end in zip(starts, [*ends, len(text)], strict=True))
+
+
+def next_line(raw: bytes) -> int:
+    """Return where another line follows a terminal's long line without a newline, or 0.
+
+    The line ends in a carriage return, and the next one has a later time stamp, which
+    times that a program prints do not have.
+    """
+    stamp, text = stamped(raw)
+    mark = raw[: len(raw) - len(text)]
+    if not stamp or not (repetitions := _repetitions(text, mark)):
+        return 0
+    last = repetitions[-1] + 2 * len(mark)  # the beginning of the last piece in ``raw``
+    for found in _STAMP.finditer(raw, last):
+        at = found.start()
+        end = at - len(mark) if at == last else at
+        if found[1] > stamp and raw[end - 1 : end] == b"\r":
+            return at
+    return 0
+
+
+def _repetitions(text: bytes, stamp: bytes) -> list[int]:
+    """Return where the later pieces of a terminal's long line repeat its time stamp."""
     # The engine puts no newline between the pieces, so their size and the stamp are the
     # only marks.
-    parts, start = [], 0
+    found, start = [], 0
     while (end := text.find(stamp, start + PIECE_BYTES)) >= 0:
         if not _is_piece(text[start:end]):
             break
-        parts.append(text[start:end])
+        found.append(end)
         start = end + len(stamp)
-    return b"".join([*parts, text[start:]])
+    return found
 
 
 def _is_piece(piece: bytes) -> bool:

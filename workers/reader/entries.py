@@ -15,6 +15,7 @@ from workers.container.frames import (
     PIECE_BYTES,
     TRUNCATED,
     complaint,
+    next_line,
     stamped,
     unstamped,
 )
@@ -103,10 +104,12 @@ class Multiplexed:
             lines.append(self._line(kind, *part))
             self.pieces -= 1
             part = None
+        # See frames.py about lines whose last piece has no newline.
+        ends = text.endswith(b"\n") or (part is not None and len(text) < PIECE_BYTES)
         part = part or (stamp, bytearray())
         # One byte more than the limit shows that the line is longer.
         part[1].extend(text.removesuffix(b"\n")[: self._limit + 1 - len(part[1])])
-        if text.endswith(b"\n"):
+        if ends:
             lines.append(self._line(kind, *part))
         else:
             self.pieces += 1
@@ -133,23 +136,30 @@ class Terminal:
         lines: list[Entry] = []
         for piece in ended:
             self._keep(piece)
-            self._end(lines)
+            self._end_glued(lines)
+            self._end(lines, len(self._rest))
         self._keep(rest)
+        self._end_glued(lines)
         return lines
 
     def finish(self) -> list[Entry]:
         """Return the unterminated line, usually a prompt."""
         lines: list[Entry] = []
         if self._rest:
-            self._end(lines)
+            self._end(lines, len(self._rest))
         return lines
 
     def _keep(self, piece: bytes) -> None:
         self._rest += piece[: max(0, self._room - len(self._rest))]
 
-    def _end(self, lines: list[Entry]) -> None:
-        raw = bytes(self._rest)
-        self._rest.clear()
+    def _end_glued(self, lines: list[Entry]) -> None:
+        """Take off the lines that the next one follows without a newline."""
+        while len(self._rest) > PIECE_BYTES and (end := next_line(bytes(self._rest))):
+            self._end(lines, end)
+
+    def _end(self, lines: list[Entry], length: int) -> None:
+        raw = bytes(self._rest[:length])
+        del self._rest[:length]
         stamp, text = stamped(raw)
         if not stamp:
             self.failure = self.failure or complaint(1, raw)

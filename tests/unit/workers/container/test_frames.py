@@ -83,6 +83,16 @@ def test_finish_gives_the_line_that_never_ended() -> None:
     assert one.finish() == []
 
 
+def test_a_last_piece_without_a_newline_ends_its_line() -> None:
+    """A long line of the log driver local is given at once, because its last piece is short."""
+    one = Multiplexed(LIMIT)
+    for end in (b"", b"b", b"b" * (PIECE_BYTES - 1)):
+        data = frame(b"a" * PIECE_BYTES) + frame(end)
+        assert one.feed(data) == [Line(T1, "stdout", "a" * PIECE_BYTES + end.decode())]
+    assert one.joined == 3
+    assert one.unfinished == []
+
+
 def test_pieces_that_end_no_line_are_counted() -> None:
     """Pieces without a newline are counted, because the engine's tail counts them."""
     one = Multiplexed(LIMIT)
@@ -184,6 +194,31 @@ def test_a_terminals_pieces_may_begin_within_a_character(
     [line] = one.feed(b"".join(stamp + part for part in parts) + b"\r\n")
     assert line.text.encode() == b"".join(parts)
     assert one.joined == len(parts) - 1
+
+
+@pytest.mark.parametrize("size", [1, PIECE_BYTES - 2, PIECE_BYTES - 1, PIECE_BYTES, 40_000])
+@pytest.mark.parametrize("part", [1_000, 1_000_000])
+def test_a_terminals_long_line_may_lack_its_newline(size: int, part: int) -> None:
+    """The log driver local ends a line of several pieces with the next line's time stamp."""
+    one = Terminal(LIMIT)
+    times = [f"2025-01-15T10:30:00.00000000{number}Z" for number in range(4)]
+    long = b"x" * (PIECE_BYTES - 1) + b"y" * size
+    # A multiple of the size ends with an empty piece.
+    texts = [raw(long + b"\r", time) for time in times[:3]]
+    if len(long + b"\r") % PIECE_BYTES == 0:
+        texts = [text + time.encode() + b" " for text, time in zip(texts, times, strict=False)]
+    data = b"".join(texts) + raw(b"end\r\n", times[3])
+    got = [line for i in range(0, len(data), part) for line in one.feed(data[i : i + part])]
+    assert [(line.timestamp, line.text) for line in got] == [
+        *((time, long.decode()) for time in times[:3]),
+        (times[3], "end"),
+    ]
+
+
+def test_a_time_in_a_terminals_long_line_is_text() -> None:
+    """Times that a program prints are not after the engine's time stamp."""
+    text = b"x" * PIECE_BYTES + b"\r" + T1.encode() + b" \r" + T2.encode() + b" y"
+    assert Terminal(LIMIT).feed(raw(text + b"\r\n", T2)) == [Line(T2, "stdout", text.decode())]
 
 
 def test_a_terminals_prompt_is_given_at_the_end() -> None:

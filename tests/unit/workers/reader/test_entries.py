@@ -66,6 +66,19 @@ def test_terminal() -> None:
     assert parser.finish() == [(stamp, 1, b"$")]
 
 
+@pytest.mark.parametrize("end", [b"", b"y"])
+def test_long_lines_without_a_newline(end: bytes) -> None:
+    """The log driver local omits the newline after a line of several pieces."""
+    long = b"x" * 16_384
+    many = entries.parser(False, 1 << 20)
+    assert many.feed(framed([(1, 1, long), (1, 1, end)])) == [(STAMP % 1, 1, long + end)]
+    one = entries.parser(True, 1 << 20)
+    piece = STAMP % 1 + b" " + long[:-1]
+    data = piece + b"\r" + STAMP % 1 + b" " + STAMP % 2 + b" next\r\n"
+    assert one.feed(data) == [(STAMP % 1, 1, long[:-1] + b"\r"), (STAMP % 2, 1, b"next\r")]
+    assert (many.pieces, one.pieces) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("stream", "words"),
     [
