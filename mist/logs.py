@@ -17,6 +17,8 @@ from mist.settings import LogSettings, Settings
 from mist.visible import visible
 
 _KEYS: Final = ("timestamp", "level", "process", "event")
+# The key of structlog's ``format_exc_info``.
+_TRACEBACK: Final = "exception"
 
 
 def configure(settings: Settings) -> None:
@@ -27,8 +29,9 @@ def configure(settings: Settings) -> None:
             structlog.contextvars.merge_contextvars,  # adds ``process``
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
             _make_visible,
-            *_renderer(settings.log),
+            _renderer(settings.log),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
@@ -43,22 +46,21 @@ def name_process(name: str) -> None:
 def _make_visible(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Show control characters in what came from outside: an operator reads logs in a terminal."""
     return {
-        visible(key): visible(value) if isinstance(value, str) else value
+        visible(key): visible(str(value), lines=key == _TRACEBACK)
+        if isinstance(value, str | BaseException)
+        else value
         for key, value in event.items()
     }
 
 
-def _renderer(log: LogSettings) -> list[Processor]:
+def _renderer(log: LogSettings) -> Processor:
     style = log.format
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "logfmt"
     if style == "console":
         # The default formatter of structlog prints local variables, which may contain secrets.
         plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        return structlog.dev.ConsoleRenderer(exception_formatter=plain)
     if style == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [
-        structlog.processors.format_exc_info,
-        structlog.processors.LogfmtRenderer(key_order=_KEYS, drop_missing=True),
-    ]
+        return structlog.processors.JSONRenderer()
+    return structlog.processors.LogfmtRenderer(key_order=_KEYS, drop_missing=True)

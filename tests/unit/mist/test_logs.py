@@ -49,3 +49,20 @@ def test_what_comes_from_outside_gives_no_orders(
     assert not {"\x07", "\x9b", "\u202e"} & set(shown)
     assert "\x1b]" not in shown
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("style", ["console", "json", "logfmt"])
+def test_an_error_gives_no_orders(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters in the text of an exception are escaped, also within its traceback."""
+    logs.configure(msgspec.convert({"log": {"format": style}}, Settings))
+    error = ValueError("".join(["a\x1b]52;c;aGk=\x07", "\x9b6n\u202e\r"]))
+    log.info("refused", reason=error)
+    try:
+        raise error
+    except ValueError:
+        log.exception("it failed")
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert not {"\x07", "\x9b", "\u202e", "\r"} & set(shown)
+    assert "\x1b]" not in shown
+    assert r"\u001b" not in shown
