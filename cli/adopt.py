@@ -46,7 +46,7 @@ def _show(found: Adoptable) -> None:
 
 def _confirmed() -> bool:
     try:
-        return click.confirm("Adopt it?")
+        return terminal.confirmed("Adopt it?")
     except click.Abort:
         # Standard input has ended, so the question cannot be answered.
         terminal.say()

@@ -51,7 +51,7 @@ def _confirmed(apps: Apps, app: PublicApp) -> bool:
         f"grants,\nand the container {app.container} if a deployment made it. Volumes are kept."
     )
     try:
-        return click.confirm(f"Remove {app.name}?")
+        return terminal.confirmed(f"Remove {app.name}?")
     except click.Abort:
         # Standard input has ended, so the question cannot be answered.
         terminal.say()

@@ -8,7 +8,6 @@ from typing import Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -74,7 +73,7 @@ class Screen:
     def __init__(self, title: str) -> None:
         self._console = Console(soft_wrap=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # a name is data
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -98,9 +97,7 @@ class Screen:
 
     def status(self, status: DeploymentStatus) -> None:
         """Show the progress of the deployment."""
-        self._bar.update(
-            self._task, completed=status.progress, description=escape(visible(status.message))
-        )
+        self._bar.update(self._task, completed=status.progress, description=visible(status.message))
         text = visible(status.error_message or status.message)
         # The bar shows the other statuses; the final one has to remain above it.
         if text != self._said and (self._bar.disable or status.status in ("success", "failed")):

@@ -103,6 +103,11 @@ def say(text: str = "", *, error: bool = False) -> None:
     click.echo(visible(text, lines=True), err=error)
 
 
+def confirmed(question: str) -> bool:
+    """Ask a question; raise click.Abort if standard input has ended."""
+    return click.confirm(visible(question))
+
+
 def show_table(headings: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
     """Print a table; cells are data, never markup."""
     # `mist up` imports this module, too, and would keep rich in memory for its lifetime.

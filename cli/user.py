@@ -99,8 +99,8 @@ def remove(email: str, yes: bool) -> None:
     """Remove an account with its grants, and end its sessions."""
     with opened_store() as store:
         user = find_user(store, email)
-        if not yes:
-            click.confirm(f"Remove {user.email}?", abort=True)
+        if not yes and not terminal.confirmed(f"Remove {user.email}?"):
+            raise click.Abort
         store.users.remove(user.id)
         note_change(store)
     terminal.say(f"Removed {user.email}.")

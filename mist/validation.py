@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mist import emails
 from mist.errors import UsageError
+from mist.visible import visible
 
 # execve(2) accepts 128 KiB for one string; a container's environment should be far smaller.
 MAX_ENV_BYTES: Final = 65_536
@@ -43,7 +44,8 @@ _GIT_SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "file"})
 
 def email(text: str) -> str:
     """Return an email address in lower case; the domain may be a host name like ``localhost``."""
-    if len(text) > 254 or not _EMAIL.fullmatch(text):  # RFC 5321 §4.5.3.1.3, without brackets
+    # RFC 5321 §4.5.3.1.3, without brackets.  Controls of text could hide or reorder characters.
+    if len(text) > 254 or not _EMAIL.fullmatch(text) or visible(text) != text:
         raise UsageError(f"{text[:80]!r} is not an email address such as ada@example.com")
     # An address with compatibility characters could be confused with another user's.
     plain = unicodedata.normalize("NFKC", text)

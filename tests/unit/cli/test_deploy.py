@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from cli import deploy
+from cli import deploy, terminal
 from cli.deploy import Screen, follow
 from mist import messages
 from mist.apps import management
@@ -102,3 +105,23 @@ def test_a_queue_that_nobody_works_on_is_told(
     assert "Queued: 1st of 1" in out
     assert out.count("mist up") == 1
     assert len(asked) == 1
+
+
+def test_a_message_in_the_bar_is_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar shows markup, emoji codes and backslashes as they are."""
+    written = io.StringIO()
+    console = partial(Console, file=written, force_terminal=True, width=100)
+    monkeypatch.setattr(deploy, "Console", console)
+    text = ":warning: [red]x[/red] [/b] \\[x] \\"
+    with Screen("Deployment 1 of web") as screen:
+        screen.status(DeploymentStatus(1, "building", "", 30, text))
+    assert text in written.getvalue()
+
+
+def test_a_question_gives_no_orders(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Control characters in a question, such as one with a stored name, are visible."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert terminal.confirmed("Remove a\x9b6n\x1b]0;x\x07?")
+    assert "Remove a\\x9b6n\\x1b]0;x\\x07? [y/N]: " in capsys.readouterr().out

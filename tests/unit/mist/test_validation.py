@@ -33,6 +33,9 @@ def test_addresses(text: str) -> None:
         "a@b.",
         "x" * 251 + "@b.c",
         "\udcff@b.c",
+        "a\x9b2J@b.c",
+        "a\u202eb@b.c",
+        "a\u200fb@b.c",
     ],
 )
 def test_an_invalid_address_is_refused(text: str) -> None:
