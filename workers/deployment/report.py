@@ -7,7 +7,7 @@ row, and the row is repaired from it.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 from msgspec import structs
 
@@ -156,4 +156,9 @@ class Report:
         )
 
     def _write(self, changes: DeploymentChanges) -> None:
-        self._store.deployments.update(self._id, **changes)
+        # PostgreSQL stores no NUL, which an error that quotes a Dockerfile may contain.
+        storable = {
+            name: value.replace("\0", "\ufffd") if isinstance(value, str) else value
+            for name, value in changes.items()
+        }
+        self._store.deployments.update(self._id, **cast(DeploymentChanges, storable))

@@ -117,3 +117,14 @@ def test_another_runner_goes_on_from_the_log(
     assert again.stayed_up
     again.fail("Interrupted by a restart")
     assert row(store).progress == 90
+
+
+def test_a_nul_is_not_stored(report: Report, store: Store) -> None:
+    """A NUL, which PostgreSQL does not store, is replaced in the row; the log keeps it."""
+    report.begin()
+    report.note({"commit_message": "a\0b"})
+    report.postpone("engine\0", "waiting\0")
+    report.fail("unknown instruction: F\0R\0O\0M\0")
+    now = row(store)
+    assert now.commit_message == "a\ufffdb"
+    assert now.error_message == "unknown instruction: F\ufffdR\ufffdO\ufffdM\ufffd"
