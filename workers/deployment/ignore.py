@@ -22,11 +22,19 @@ _BLANKS: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".
 )
 # ``bufio.Scanner`` fails on longer lines.
 _LINE_BYTES: Final = 65_535
-# Characters that are special in a regular expression, but not in a pattern.
-_PLAIN: Final = frozenset(".+()|{}$")
-# The syntax that Go's ``filepath.Match`` accepts.
+# Characters that are special in a regular expression, but not in a pattern.  The original
+# means to add ``|{}``, for which its table of bits is too short, so ``a|b`` is an alternative.
+_PLAIN: Final = frozenset(".+()$")
+# Go's scanner skips it at the beginning of a pattern.
+_BYTE_ORDER_MARK: Final = "\ufeff"
+# The elements that Go's ``filepath.Match`` accepts besides ``*``.
 _ITEM: Final = r"(?:\\[^\udc80-\udcff]|[^\\\]\-\udc80-\udcff])"
-_SYNTAX: Final = re.compile(rf"(?:[^\[\\]|\\.|\[\^?+(?:{_ITEM}(?:-{_ITEM})?)++\])*+", re.DOTALL)
+_CLASS: Final = rf"\[\^?+(?:{_ITEM}(?:-{_ITEM})?)++\]"
+_ELEMENT: Final = rf"(?:[^\[\\]|\\.|{_CLASS})"
+_ELEMENTS: Final = re.compile(rf"{_ELEMENT}*+", re.DOTALL)
+_RANGE: Final = re.compile(rf"({_ITEM})(?:-({_ITEM}))?", re.DOTALL)
+# A part of a pattern up to the next ``*``; a ``*`` within brackets is one of their characters.
+_CHUNK: Final = re.compile(r"\**+((?:\[(?:\\.|[^\]\\])*+\]?+|\\.|[^*\[])*+)", re.DOTALL)
 # Bytes that are not UTF-8, as ``os.fsdecode`` represents them.
 _STRAY: Final = re.compile(r"[\udc80-\udcff]")
 # The maximum number of a pattern's characters in a message.
@@ -54,7 +62,7 @@ class Pattern:
         self.text = text[1:] if self.exception else text
         if not self.text:
             raise BadPattern(text, 'illegal exclusion pattern: "!"')
-        if not _SYNTAX.fullmatch(self.text):
+        if not _is_valid(self.text):
             raise BadPattern(text, _BAD)
         # Compiled on first use, as in the original.
         self._matches: Callable[[str], bool] | None = None
@@ -153,9 +161,36 @@ def _clean(path: str) -> str:
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
+def _is_valid(text: str) -> bool:
+    """Return True unless Go's ``filepath.Match(text, ".")`` fails, as the original tests it.
+
+    It looks at the second chunk only if the first one matches, so later errors pass.
+    """
+    first = _CHUNK.match(text)
+    assert first is not None
+    if not _ELEMENTS.fullmatch(first[1]):
+        return False
+    second = _CHUNK.match(text, first.end())
+    assert second is not None
+    return not _matches_dot(first[1]) or _ELEMENTS.fullmatch(second[1]) is not None
+
+
+def _matches_dot(element: str) -> bool:
+    """Return True if the text is one element, which matches a dot."""
+    if element in (".", "?", "\\."):
+        return True
+    if not re.fullmatch(_CLASS, element, re.DOTALL):
+        return False
+    negated = element[1] == "^"
+    ranges = _RANGE.findall(element[1 + negated : -1])
+    found = any(low[-1] <= "." <= (high or low)[-1] for low, high in ranges)
+    return found != negated
+
+
 def _matcher(text: str) -> Callable[[str], bool]:
     """Return the pattern's test, following the original's ``Pattern.compile``."""
-    expression, kind, i = "^", "exact", 0
+    first = int(text.startswith(_BYTE_ORDER_MARK))
+    expression, kind, i = "^", "exact", first
     while i < len(text):
         start, char = i, text[i]
         i += 1
@@ -167,7 +202,7 @@ def _matcher(text: str) -> Callable[[str], bool]:
                 kind = "prefix"
             else:
                 expression, kind = expression + ".*", "expression"
-            kind = "suffix" if start == 0 else kind
+            kind = "suffix" if start == first else kind
         elif char in "*?":
             expression, kind = expression + ("[^/]*" if char == "*" else "[^/]"), "expression"
         elif char == "\\":
@@ -182,8 +217,10 @@ def _matcher(text: str) -> Callable[[str], bool]:
     if kind == "prefix":
         return lambda path: path.startswith(text[:-2])
     if kind == "suffix":
-        # ``**/a`` also matches ``a`` itself.
-        return lambda path: path.endswith(text[2:]) or f"/{path}" == text[2:]
+        # ``**/a`` also matches ``a`` itself.  After a mark the original compares with a part of
+        # the mark, so nothing matches.
+        ending = "\0" if first else text[2:]
+        return lambda path: path.endswith(ending) or f"/{path}" == ending
     return _expression(text, expression + "$")
 
 

@@ -40,6 +40,7 @@ PIECES = [
         "-a",
         "***",
     ),
+    *("a|b", "{a}", "(a)", "a+", "$", "[]a]", "[a-", "[.]", "\ufeffa", "\\", "\t"),
 ]
 #: Cases that a version of ours or of a library got wrong.
 SINGLES = [
@@ -72,6 +73,9 @@ SINGLES = [
     ),
     *("a[", "[]a]", "[-a]", "[a-]", "!", "!/", "\\", "[[:alpha:]]", ".dockerignore\nDockerfile"),
     *("*\n!Dockerfile\n!**/b", "a?b", "a/*\n!a/a\n!a/b/c", "**/a\n!b", "****", r"\Qa\E", "[\\]"),
+    # The original tests the syntax of the beginning only, and skips a byte order mark.
+    *("b*\\", "b/*[]a]", "b*[", "!b*[", "b*[-a]", "[.]*[]a]", "[b]*[]a]", "[^b]*[]a]", "?*[-a]"),
+    *("a|b/*.txt", "x\n\ufeffa|b/*.txt", "x\n\ufeff**/a", "x\n\ufeffa", "[!-/]*[a-]", r"\.*[]a]"),
 ]
 
 
