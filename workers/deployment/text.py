@@ -109,7 +109,8 @@ def credentials(url: str) -> tuple[str, str] | None:
 def origin(url: str) -> str:
     """Return a URL's scheme, host and port: the only server that may see its credentials."""
     parts = urlsplit(without_credentials(url))
-    return f"{parts.scheme}://{parts.netloc}"
+    # Git compares an underscore, which names of containers have, in this form.
+    return f"{parts.scheme}://{parts.netloc.replace('_', '%5F')}"
 
 
 def without_credentials(url: str) -> str:

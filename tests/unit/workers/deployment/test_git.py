@@ -306,6 +306,32 @@ class TestClone:
         assert "hunter2" not in str(seen)
         assert expected not in str(seen)
 
+    @pytest.mark.parametrize(
+        ("host", "other"),
+        [
+            ("git_server", "gitXserver"),
+            ("GIT.Example:443", "git.example.org"),
+            ("[::1]:8443", "[::1]"),
+            ("h.example.", "h.example.org"),
+        ],
+    )
+    def test_git_finds_the_credentials_of_the_server(self, host: str, other: str) -> None:
+        """Git finds the credentials for the address, however its host is written, and no other."""
+        environment = git_program.environment(f"https://joe:pass-hunter2@{host}/x.git")
+
+        def fill(place: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                ["git", "credential", "fill"],
+                env=environment,
+                input=f"url=https://{place}/x.git\n\n",
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+        assert "password=pass-hunter2" in fill(host).stdout
+        assert fill(other).returncode != 0
+
     def test_gives_no_credentials_to_a_server_it_is_redirected_to(
         self, tmp_path: Path, cancellation: CancellationToken
     ) -> None:
