@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { LogBuffer } from '../src/lib/log/buffer';
-import { lineEntry } from '../src/lib/log/entry';
+import { lineEntry, markEntry } from '../src/lib/log/entry';
 import { NO_FILTER } from '../src/lib/log/filter';
-import { NO_QUERY } from '../src/lib/log/search';
+import { finder, NO_QUERY } from '../src/lib/log/search';
+import type { Ask } from '../src/lib/log/search.worker';
 import { LogView } from '../src/lib/log/view';
 
 const time = '2025-01-15T10:30:00.000000000Z';
@@ -30,6 +31,22 @@ const shown = (view: LogView) => [...view.rows.entries()].map(({ text }) => text
 async function settled(view: LogView): Promise<void> {
   while (view.busy) await new Promise((resolve) => setTimeout(resolve));
 }
+
+/** A worker that answers when it is told to. */
+class SlowWorker {
+  static asked: (() => void)[] = [];
+  onmessage: (event: { data: object }) => void = () => {};
+  postMessage({ number, patterns, texts }: Ask) {
+    const hits = texts.map(finder(patterns));
+    SlowWorker.asked.push(() => this.onmessage({ data: { number, hits } }));
+  }
+  terminate() {}
+}
+vi.stubGlobal('Worker', SlowWorker);
+const answer = async () => {
+  for (const each of SlowWorker.asked.splice(0)) each();
+  await new Promise((resolve) => setTimeout(resolve));
+};
 
 describe('a view', () => {
   test('shows everything first, and what comes', () => {
@@ -75,6 +92,16 @@ describe('a view', () => {
     expect(shown(view).slice(7)).toEqual(['14', 'x', '16']);
   });
 
+  test('has a mark behind the context that comes before it', async () => {
+    const view = viewOf(['1', '2']);
+    order += 1;
+    view.buffer.append([markEntry(order, 'start', time, 'started')]);
+    add(view, ['x', '4']);
+    view.setQuery({ ...NO_QUERY, terms: ['x'], filter: true, context: 1 });
+    await settled(view);
+    expect(shown(view)).toEqual(['2', 'started', 'x', '4']);
+  });
+
   test('inverts', async () => {
     const view = viewOf(['x', 'y', 'X']);
     view.setQuery({ ...NO_QUERY, terms: ['x'], filter: true, invert: true, matchCase: true });
@@ -109,6 +136,41 @@ describe('a view', () => {
     view.shrink();
     expect(view.rows.length).toBe(10);
     expect(view.matches.length).toBe(10);
+  });
+
+  test('shows no line as context that the buffer has dropped', async () => {
+    const view = viewOf(['1', '2', '3']);
+    view.setQuery({ ...NO_QUERY, terms: ['x'], filter: true, context: 2 });
+    await settled(view);
+    view.buffer.remove(0, 3);
+    view.shrink();
+    add(view, ['4', 'x']);
+    expect(shown(view)).toEqual(['4', 'x']);
+  });
+
+  test('shows no line that the buffer drops while it is searched', async () => {
+    const view = viewOf(['a', 'x 1', 'x 2', 'b']);
+    const [, first, , last] = [...view.buffer];
+    view.setQuery({ ...NO_QUERY, terms: ['x.'], regex: true });
+    view.buffer.remove(1, 3);
+    view.remove(first?.order ?? 0, last?.order ?? 0);
+    await answer();
+    expect(view.busy).toBe(false);
+    expect(shown(view)).toEqual(['a', 'b']);
+    add(view, ['x 3']);
+    view.buffer.remove(0, 3);
+    view.shrink();
+    await answer();
+    expect(shown(view)).toEqual([]);
+    expect(view.matches.length).toBe(0);
+  });
+
+  test('is not busy any more once it is closed', () => {
+    const view = viewOf(['a']);
+    view.setQuery({ ...NO_QUERY, terms: ['x.'], regex: true });
+    expect(view.busy).toBe(true);
+    view.close();
+    expect(view.busy).toBe(false);
   });
 
   test('searches 100,000 lines within 300 ms', async () => {

@@ -145,6 +145,7 @@ export class LogView {
     this.#closed = true;
     this.#current.scanner?.close();
     this.#next?.scanner?.close();
+    this.#next = null;
   }
 
   #arrange(scanner: Scanner | null): Arrangement {
@@ -169,9 +170,12 @@ export class LogView {
       for (let chunk = this.#after(into.done); chunk.length > 0; chunk = this.#after(into.done)) {
         const lines = into.scanner ? chunk.filter((e) => e.kind === 'line' && into.shown(e)) : [];
         const scanned = into.scanner && lines.length > 0 ? into.scanner.scan(texts(lines)) : [];
-        const found = scanned instanceof Promise ? await scanned : scanned;
+        const waits = scanned instanceof Promise;
+        const found = waits ? await scanned : scanned;
         if (this.#outdated(into)) return;
-        this.#take(into, chunk, lines, found);
+        // The buffer may have dropped lines meanwhile.
+        const held = waits ? chunk.filter((each) => this.buffer.has(each)) : chunk;
+        this.#take(into, held, lines, found);
         if (into === this.#current) this.onchange(false);
         if (performance.now() - began > SLICE_MS) {
           await pause();
@@ -224,20 +228,13 @@ export class LogView {
   }
 
   #take(into: Arrangement, chunk: Entry[], lines: Entry[], found: Found): void {
-    let next = 0;
+    for (const [index, line] of lines.entries()) line.hits = found[index] ?? null;
     for (const entry of chunk) {
       into.done = entry.order;
       if (!into.shown(entry)) continue;
-      if (into.scanner === null) {
-        entry.hits = null;
-        into.rows.push(entry, this.#measure(entry));
-      } else if (entry !== lines[next]) {
-        into.rows.push(entry, this.#measure(entry));
-      } else {
-        entry.hits = found[next] ?? null;
-        next += 1;
-        this.#place(into, entry);
-      }
+      if (into.scanner === null) entry.hits = null;
+      if (into.scanner !== null && entry.kind === 'line') this.#place(into, entry);
+      else into.rows.push(entry, this.#measure(entry));
     }
   }
 
@@ -246,7 +243,7 @@ export class LogView {
     const hit = (entry.hits !== null) !== invert;
     if (hit) into.matches.append([entry]);
     if (!filter || hit) {
-      for (const each of into.before) into.rows.push(each, this.#measure(each));
+      for (const each of into.before) this.#precede(into.rows, each);
       into.before = [];
       into.after = context;
       into.rows.push(entry, this.#measure(entry));
@@ -257,6 +254,14 @@ export class LogView {
       into.before.push(entry);
       if (into.before.length > context) into.before.shift();
     }
+  }
+
+  /** Show a line of the context, unless it was dropped; marks behind it are shown already. */
+  #precede(rows: Rows, entry: Entry): void {
+    if (!this.buffer.has(entry)) return;
+    const last = rows.at(rows.length - 1);
+    if (last !== undefined && last.order > entry.order) rows.insert([entry], this.#measure);
+    else rows.push(entry, this.#measure(entry));
   }
 }
 
