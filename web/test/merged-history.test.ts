@@ -6,8 +6,11 @@ import { afterEach, expect, test, vi } from 'vitest';
 let logs = new Map<number, LogLine[]>();
 let open = 0;
 let mostOpen = 0;
-/** The answers that end in the middle. */
+/** The answers that end in the middle, and those that end before their first line. */
 let broken = 0;
+let empty = 0;
+/** The errors of the next requests, by log. */
+const errors = new Map<number, ApiError[]>();
 
 vi.mock('../src/lib/api', () => ({
   reasonOf: String,
@@ -15,10 +18,14 @@ vi.mock('../src/lib/api', () => ({
     olderLines: async ({ appId = 0, since = '', until = '', order }: OlderLinesOptions) => {
       const log = logs.get(appId);
       if (log === undefined) throw new ApiError(404, 'Container not found');
+      const error = errors.get(appId)?.shift();
+      if (error !== undefined) throw error;
       const range = log.filter(({ time }) => time >= since && (until === '' || time < until));
       if (order === 'desc') range.reverse();
-      const breaks = broken > 0;
-      if (breaks) broken -= 1;
+      const length = empty > 0 ? 0 : broken > 0 ? range.length / 2 : range.length;
+      const breaks = empty > 0 || broken > 0;
+      if (empty > 0) empty -= 1;
+      else if (broken > 0) broken -= 1;
       open += 1;
       mostOpen = Math.max(mostOpen, open);
       return {
@@ -26,7 +33,6 @@ vi.mock('../src/lib/api', () => ({
         end: { message: breaks ? 'the engine has gone' : '', reached: '' },
         async *[Symbol.asyncIterator]() {
           try {
-            const length = breaks ? range.length / 2 : range.length;
             for (let at = 0; at < length; at += 300) yield range.slice(at, at + 300);
           } finally {
             open -= 1;
@@ -46,7 +52,8 @@ const { lineEntry, markEntry } = await import('../src/lib/log/entry');
 const opened: { close(): void }[] = [];
 afterEach(() => {
   for (const each of opened.splice(0)) each.close();
-  open = mostOpen = broken = 0;
+  open = mostOpen = broken = empty = 0;
+  errors.clear();
 });
 
 const at = (ms: number) => `${new Date(1.7e12 + ms).toISOString().slice(0, 23)}000000Z`;
@@ -279,6 +286,122 @@ test('an answer that breaks off leaves no gap: the page says so, and goes on', a
   for (let i = 0; i < 20 && history.problem === ''; i++) await history.older();
   expect(history.problem).toContain('the engine has gone');
   expect(held()).toEqual(merged().slice(-held().length));
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+});
+
+test('an answer that breaks before its first line has not led to the beginning', async () => {
+  logs = new Map([[1, written('a', 3000, 0, 10)]]);
+  const { history, tails, held } = view([1]);
+  tails(100);
+  empty = 1;
+  await history.toBeginning();
+  expect(history.problem).toContain('the engine has gone');
+  expect(history.begins).toBe(false);
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+});
+
+test('a failure ends the waiting of the other log, and stays in view', async () => {
+  logs = new Map([
+    [1, written('a', 3000, 0, 10)],
+    [2, written('b', 3000, 5, 10)],
+  ]);
+  const { history, tails } = view([1, 2]);
+  tails(100);
+  errors.set(1, [new ApiError(500, 'Out of order')]);
+  errors.set(2, [new ApiError(429, 'Too many readers', 0.05)]);
+  await history.toBeginning();
+  const { problem } = history;
+  expect(problem).toContain('Out of order');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(history.problem).toBe(problem);
+  expect(open).toBe(0);
+});
+
+test('what was cleared, or driven out, can be loaded again although the beginning was held', async () => {
+  logs = new Map([[1, written('a', 300, 0, 10)]]);
+  const { history, buffer, view: rows, tails, say, held } = view([1]);
+  tails(100);
+  await history.older();
+  await history.older();
+  expect(history.begins).toBe(true);
+  history.clear(buffer.newest?.order ?? 0);
+  expect(held()).toEqual([]);
+  expect(history.begins).toBe(false);
+  say(1, { time: at(5000), stream: 'stdout', line: 'next' });
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+  buffer.remove(0, 1);
+  rows.shrink();
+  expect(history.begins).toBe(false);
+});
+
+test('clearing while a jump is on its way leaves no gap behind it', async () => {
+  logs = new Map([[1, written('a', 9000, 0, 10)]]);
+  const { history, buffer, tails, say, toLive } = view([1]);
+  tails(8000);
+  const jumping = history.toBeginning();
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(history.activity).toBe('jump');
+  history.clear(buffer.newest?.order ?? 0);
+  say(1, { time: at(200_000), stream: 'stdout', line: 'next' });
+  await jumping;
+  expect(await toLive()).toEqual(merged());
+});
+
+test('clearing up to a hole leaves the live lines, and the way back from them', async () => {
+  logs = new Map([[1, written('a', 9000, 0, 10)]]);
+  const { history, buffer, tails, held } = view([1]);
+  tails(100);
+  await history.toBeginning();
+  history.clear((history.hole?.order ?? 0) - 1);
+  expect(held()).toEqual(merged().slice(-100));
+  expect(history.hole).toBeNull();
+  while (!history.begins) await history.older();
+  expect(held()).toEqual(merged());
+  expectAscending(buffer);
+});
+
+test('lines that were read before the live ones of their log came are not repeated', async () => {
+  logs = new Map([
+    [1, written('a', 9000, 0, 10)],
+    [2, []],
+  ]);
+  const { history, tails, live, toLive } = view([1, 2]);
+  tails(100);
+  // Written, and read, before they are delivered.
+  const late = written('b', 3, 89_991, 1);
+  logs.set(2, late);
+  await history.toBeginning();
+  live(2, late);
+  expect(await toLive()).toEqual(merged());
+});
+
+test.each(['older', 'toBeginning'] as const)(
+  'a log may begin behind a hole, with lines from before it: %s',
+  async (move) => {
+    logs = new Map([
+      [1, written('a', 9000, 0, 10)],
+      [2, written('b', 300, 80_005, 30)],
+    ]);
+    const { history, live, toLive } = view([1, 2], { lines: 5000, chars: 1e9 });
+    live(1, logs.get(1)?.slice(-5500) ?? []);
+    history.trim(0);
+    expect(history.hole).not.toBeNull();
+    live(2, logs.get(2)?.slice(-100) ?? []);
+    await history[move]();
+    while (!history.begins) await history.older();
+    expect(await toLive()).toEqual(merged());
+  },
+);
+
+test('a log that is read before it is connected repeats nothing when it is', async () => {
+  logs = new Map([[1, written('a', 1500, 0, 10)]]);
+  const { history, tails, held } = view([1]);
+  await history.toBeginning();
+  expect(held()).toEqual(merged());
+  tails(1000);
   while (!history.begins) await history.older();
   expect(held()).toEqual(merged());
 });

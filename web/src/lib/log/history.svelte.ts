@@ -54,8 +54,6 @@ export class History {
   activity: Activity = $state('');
   /** Why older lines cannot be loaded, or "". */
   problem = $state('');
-  /** True if the first held line is the first one that the engine has. */
-  begins = $state(false);
 
   readonly #host: Host;
   readonly #sources: readonly number[];
@@ -97,6 +95,11 @@ export class History {
     return this.#held.hole;
   }
 
+  /** True if the first held line is the first one that the engine has. */
+  get begins(): boolean {
+    return this.#first !== undefined && this.#first === this.#held.lineFrom(0);
+  }
+
   /** The first row from which on no line of any log is missing. */
   get start(): Entry | undefined {
     return this.#buffer.at(this.#border());
@@ -128,7 +131,9 @@ export class History {
 
   /** Load the beginning of the log. */
   async toBeginning(): Promise<void> {
-    if (!this.begins && (await this.#jump(''))) this.#noteBeginning();
+    if (this.begins || !(await this.#jump(''))) return;
+    // An answer that breaks before its first line has not led there.
+    if (this.problem === '') this.#noteBeginning();
   }
 
   /** Make the line with this time held, if the engine has it, and the lines around it. */
@@ -156,7 +161,17 @@ export class History {
     this.#closeReels();
     this.#held.remove(0, this.#held.live);
     this.#held.hole = null;
-    this.#changed();
+    this.#host.changed();
+  }
+
+  /** Forget everything up to a position. */
+  clear(last: number): void {
+    const read = this.#held.lastRead;
+    // Without a line before it, nothing would say what is in the hole.
+    if (this.hole !== null && (read === undefined || read.order <= last)) this.leave();
+    const at = this.#buffer.indexOf(last);
+    this.#held.remove(0, this.#buffer.at(at)?.order === last ? at + 1 : at);
+    this.#host.changed();
   }
 
   /** Keep the bounds: drop what is far from `place`, the position that is being read. */
@@ -177,7 +192,7 @@ export class History {
     const margin = Math.min(LIVE, Math.ceil(buffer.length / 20));
     if (read > end / 2) this.#held.remove(0, Math.max(1, Math.min(count, read - margin)));
     else this.#held.cut(Math.min(end, Math.max(read + margin, end - count)), end);
-    this.#changed();
+    this.#host.changed();
   }
 
   // ------------------------------------------------------------------ loading
@@ -186,6 +201,11 @@ export class History {
     const first = this.#buffer.at(0);
     // Lines that are held too early take part in the merging.
     const early = this.#border();
+    if (early >= this.#held.live && this.hole !== null) {
+      // What is read was cut off before the last log had begun.
+      this.leave();
+      return;
+    }
     const lastEarly = this.#buffer.at(early - 1);
     let open = this.#back;
     this.#back = null;
@@ -207,7 +227,7 @@ export class History {
     this.#back = open;
     if (open.reels.ended) this.#noteBeginning();
     else if (this.#broken(open)) this.#back = null;
-    this.#changed();
+    this.#host.changed();
   }
 
   async #newer(signal: AbortSignal): Promise<void> {
@@ -215,12 +235,12 @@ export class History {
     const last = this.#held.lastRead;
     let open = this.#forth;
     this.#forth = null;
-    if (open === null || open.edge !== last) {
+    if (open === null || open.edge !== last || this.#outdated(open)) {
       open?.reels.close();
       open = this.#open(this.#forwards());
     }
     const entries = await this.#take(open, PAGE, signal);
-    if (this.hole !== hole || this.#held.lastRead !== last) {
+    if (this.hole !== hole || this.#held.lastRead !== last || this.#outdated(open)) {
       open.reels.close();
       return;
     }
@@ -231,7 +251,7 @@ export class History {
       open.edge = this.#held.lastRead;
       this.#forth = open;
     }
-    this.#changed();
+    this.#host.changed();
   }
 
   /** Replace what is read by the lines from a time on, or from the beginning. */
@@ -239,12 +259,16 @@ export class History {
     return this.#run('jump', async (signal) => {
       const lastEarly = this.#buffer.at(this.#border() - 1);
       const live = () => {
-        if (this.hole !== null) return this.#held.live;
-        if (lastEarly === undefined || !this.#buffer.has(lastEarly)) return 0;
-        return this.#buffer.indexOf(lastEarly.order) + 1;
+        const early = lastEarly !== undefined && this.#buffer.has(lastEarly);
+        return Math.max(this.#held.live, early ? this.#buffer.indexOf(lastEarly.order) + 1 : 0);
       };
-      const open = this.#open(this.#forwardsFrom(time, live));
-      const entries = await this.#take(open, PAGE, signal);
+      let open = this.#open(this.#forwardsFrom(time, live));
+      let entries = await this.#take(open, PAGE, signal);
+      while (this.#outdated(open)) {
+        open.reels.close();
+        open = this.#open(this.#forwardsFrom(time, live));
+        entries = await this.#take(open, PAGE, signal);
+      }
       const broken = this.#broken(open);
       if (entries.length === 0) {
         open.reels.close();
@@ -262,7 +286,7 @@ export class History {
         open.edge = this.#held.lastRead;
         this.#forth = open;
       }
-      this.#changed();
+      this.#host.changed();
     });
   }
 
@@ -310,6 +334,8 @@ export class History {
     } catch (error) {
       const again = activity === 'jump' ? '' : '. Scroll to try again';
       if (!signal.aborted) this.problem = `${reasonOf(error)}${again}`;
+      // Another log may still be waiting for its answer.
+      controller.abort();
       return false;
     } finally {
       if (this.#running === controller) {
@@ -392,18 +418,21 @@ export class History {
 
   /** If a log begins late, its last lines may have been loaded as older ones. */
   #begin({ app, time }: Entry): void {
-    const own = (entry: Entry) => entry.kind === 'line' && entry.app === app;
-    if (!this.#even || this.#sources.length === 1) return;
+    const own = (entry: Entry | undefined) => entry?.kind === 'line' && entry.app === app;
+    if (!this.#even) return;
     if (![...this.#buffer].some((entry) => own(entry) && entry.time >= time)) return;
     this.leave();
     this.#stop();
     this.#closeReels();
-    for (let at = this.#buffer.length - 1; at >= 0; at--) {
-      if (own(this.#buffer.at(at) as Entry)) this.#held.remove(at, at + 1);
+    for (let from = this.#buffer.length, to = from; from > 0; to = from) {
+      from -= 1;
+      if (!own(this.#buffer.at(from))) continue;
+      while (own(this.#buffer.at(from - 1))) from -= 1;
+      this.#held.remove(from, to);
     }
-    this.#even = false;
+    this.#even = this.#sources.length === 1;
     this.#first = undefined;
-    this.#changed();
+    this.#host.changed();
   }
 
   // ---------------------------------------------------------------- the buffer
@@ -414,15 +443,5 @@ export class History {
 
   #noteBeginning(): void {
     this.#first = this.#held.lineFrom(0);
-    this.#noteFirst();
-  }
-
-  #noteFirst(): void {
-    this.begins = this.#first !== undefined && this.#first === this.#held.lineFrom(0);
-  }
-
-  #changed(): void {
-    this.#noteFirst();
-    this.#host.changed();
   }
 }

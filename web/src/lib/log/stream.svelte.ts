@@ -155,16 +155,6 @@ export class LogStream {
     }
   }
 
-  /** Forget everything up to a position. */
-  clear(last: number): void {
-    const hole = this.history.hole;
-    if (hole && hole.order <= last) this.history.leave();
-    const at = this.buffer.indexOf(last);
-    this.buffer.remove(0, this.buffer.at(at)?.order === last ? at + 1 : at);
-    this.view.shrink();
-    this.held = this.buffer.length;
-  }
-
   /** Listen to all events except lines and states, of one log or of several. */
   #listen(logs: ContainerLogs | MergedLogs, of: (event: object) => number): void {
     // Both have the same events; those of merged logs name their log.
@@ -243,8 +233,9 @@ export class LogStream {
     if (this.#closed) return;
     const first = this.buffer.length === 0;
     this.buffer.append(entries);
-    this.#trim();
+    // The view goes on behind the last entry that it has, so it needs all before any moves.
     this.view.grow();
+    this.#trim();
     this.held = this.buffer.length;
     if (first) this.#placeMarks();
   }
