@@ -118,3 +118,22 @@ test('leaving drops what is not connected with the live lines', async () => {
   history.leave();
   expect(held()).toEqual(texts(log).slice(-1000));
 });
+
+test.each([
+  [7919, 1050],
+  [271, 1050],
+  [271, 2000],
+])(
+  'of lines out of time order by almost a second, none is lost or repeated (%i, %i)',
+  async (step, live) => {
+    log = Array.from({ length: 6000 }, (_, i) => ({
+      time: `${new Date(1.7e12 + i * 20 + ((i * step) % 900)).toISOString().slice(0, 23)}000000Z`,
+      stream: 'stdout',
+      line: `line ${i}`,
+    }));
+    const { history, held } = opened(live);
+    await history.toBeginning();
+    while (history.hole !== null) await history.newer();
+    expect(held().sort()).toEqual(texts(log).sort());
+  },
+);

@@ -63,20 +63,28 @@ export function linesBefore<L extends Line>(answer: readonly L[], held: readonly
   return [...answer.slice(0, Math.max(0, place)), ...cut];
 }
 
-/** Return the lines of an answer that come after the held ones; `held` are the newest ones. */
-export function linesAfter<L extends Line>(answer: readonly L[], held: readonly Line[]): L[] {
+/**
+ * Return the lines of an answer that come after the held ones. `held` are the newest ones from
+ * where the answer begins (`heldSince`), and `all` those of the requested range: out of time
+ * order, some may come before that.
+ */
+export function linesAfter<L extends Line>(
+  answer: readonly L[],
+  held: readonly Line[],
+  all: readonly Line[] = held,
+): L[] {
   const [first, last] = [held[0], held.at(-1)];
   if (first === undefined || last === undefined) return [...answer];
   const at = overlap([...answer].reverse(), [...held].reverse());
   if (at >= 0) return answer.slice(answer.length - at);
   const place = answer.findLastIndex((each) => same(each, last));
   const end = place < 0 ? answer.length : place + 1;
-  const cut = unknown(answer.slice(0, end), held);
+  const cut = unknown(answer.slice(0, end), all);
   return [...cut.filter(({ time }) => compareTimes(time, first.time) >= 0), ...answer.slice(end)];
 }
 
 /** Return the lines that are not held, each as often as it is missing. */
-function unknown<L extends Line>(answer: readonly L[], held: readonly Line[]): L[] {
+export function unknown<L extends Line>(answer: readonly L[], held: readonly Line[]): L[] {
   const left = new Map<string, number>();
   const key = ({ time, stream, line }: Line) => `${time} ${stream} ${line}`;
   for (const each of held) left.set(key(each), (left.get(key(each)) ?? 0) + 1);

@@ -9,6 +9,7 @@
 import {
   ApiError,
   type ContainerStatusEvent,
+  compareTimes,
   earlier,
   type LogLine,
   type OlderLinesOptions,
@@ -26,6 +27,7 @@ import {
   overlap,
   type Range,
   same,
+  unknown,
 } from './join';
 import { Pages, request } from './pages';
 
@@ -231,6 +233,7 @@ export class Forward extends Reel {
     this.done = false;
     let pages = this.pages;
     let known: Line[] = [];
+    let all: Line[] = [];
     if (pages === null || pages.closed || pages.ended) {
       const last = this.edge.at(-1);
       const since = last === undefined ? this.#since : earlier(last.time, MARGIN_MS);
@@ -238,10 +241,11 @@ export class Forward extends Reel {
       this.#asked = this.#drops();
       pages = await this.open('asc', this.#range, signal);
       known = heldSince(this.edge, since);
+      all = this.edge.filter(({ time }) => compareTimes(time, since) >= 0);
     }
     const page = await this.take(pages, this.reading.size + known.length, known.at(-1), signal);
     signal.throwIfAborted();
-    const lines = await this.#join(linesAfter(page, known), pages, signal);
+    const lines = await this.#join(linesAfter(page, known, all), pages, signal);
     const last = lines.at(-1);
     if (last !== undefined) {
       const far = earlier(last.time, 2 * MARGIN_MS);
@@ -259,20 +263,35 @@ export class Forward extends Reel {
     const first = this.#first();
     const at = overlap(taken, this.#held(taken));
     if (at >= 0) {
-      this.#reach();
+      // A range that ends too soon behind them may have left lines out before them.
+      if (first && this.#covers(first)) this.#reach();
+      else this.close();
       return taken.slice(0, at);
     }
     const near = first && (taken.at(-1)?.time ?? '') >= earlier(first.time, MARGIN_MS);
-    if (!pages.ended && (!near || this.#moved)) return taken;
+    if (!pages.ended && (!near || this.#moved)) return this.#fresh(taken);
     const lines = [...taken, ...(await pages.take(Number.POSITIVE_INFINITY))];
     signal.throwIfAborted();
     if (pages.problem === '' && !this.#moved) this.#reach();
-    return linesBefore(lines, this.#held(lines));
+    return this.#fresh(linesBefore(lines, this.#held(lines)));
+  }
+
+  /** Leave out held lines: the border of a range may have cut out the first, but not others. */
+  #fresh(lines: readonly LogLine[]): readonly LogLine[] {
+    const { until } = this.#range;
+    if (until === '') return lines;
+    return unknown(lines, heldBefore(this.#goal?.lines() ?? [], earlier(until, -MARGIN_MS)));
   }
 
   /** True if the first held lines were dropped since the request, which need not lead beyond them. */
   get #moved(): boolean {
     return this.#asked !== this.#drops();
+  }
+
+  /** True if the range has all lines before a held one, which may be later than that one. */
+  #covers({ time }: Line): boolean {
+    const { until } = this.#range;
+    return until === '' || compareTimes(until, earlier(time, -MARGIN_MS)) >= 0;
   }
 
   #reach(): void {
