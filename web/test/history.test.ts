@@ -111,6 +111,21 @@ test('the bounds are kept: what is far from the reader goes, and can come again'
   expect(lines).toEqual(texts(log).slice(-lines.length));
 });
 
+test('after a jump, the bounds follow the reader again', async () => {
+  log = written(3000);
+  const { history, buffer } = opened(1000, { lines: 5000, chars: 1e9 });
+  await history.show(log[1500]?.time ?? '');
+  expect(history.hole).toBeNull();
+  history.arrived();
+  const { end } = buffer;
+  const more = written(7000).slice(3000);
+  buffer.append(more.map((each, i) => lineEntry(end + i, { app: 1, ...each })));
+  const read = buffer.at(buffer.length - 1100);
+  history.trim(read?.order ?? 0);
+  expect(buffer.length).toBeLessThanOrEqual(5000);
+  expect(read && buffer.has(read)).toBe(true);
+});
+
 test('leaving drops what is not connected with the live lines', async () => {
   log = written(9000);
   const { history, held } = opened(1000);

@@ -152,6 +152,11 @@ export class History {
     return this.#held.find(time);
   }
 
+  /** Note that the reader is where a jump has led. */
+  arrived(): void {
+    this.#aim = null;
+  }
+
   /** Forget what is not connected with the live end. */
   leave(): void {
     this.#stop();

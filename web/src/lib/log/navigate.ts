@@ -63,6 +63,7 @@ export async function toBeginning({ stream, list }: Shown): Promise<void> {
   if (stream.buffer.at(0) === before) return;
   await settled(stream.view);
   list.top();
+  stream.history.arrived();
 }
 
 /** Go to the line with a time, or to the first later one; return it, or null if there is none. */
@@ -74,6 +75,7 @@ export async function toTime({ stream, list }: Shown, time: string): Promise<Ent
   await settled(view);
   // A filter may hide the line.
   list.reveal(view.rows.at(view.rows.indexOf(found.order)) ?? found);
+  history.arrived();
   return found;
 }
 

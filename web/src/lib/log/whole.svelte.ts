@@ -79,8 +79,8 @@ export class WholeSearch {
       if (!signal.aborted) this.problem = reasonOf(error);
     }
     this.reached = this.#reels.reached || this.reached;
-    this.#reels.close();
-    this.running = false;
+    // After a failure, another log may still be waiting for its answer.
+    this.stop();
   }
 
   async #take(signal: AbortSignal): Promise<void> {
