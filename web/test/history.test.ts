@@ -126,6 +126,21 @@ test('after a jump, the bounds follow the reader again', async () => {
   expect(read && buffer.has(read)).toBe(true);
 });
 
+test('the bounds are kept in characters too, while the first of few long lines are read', () => {
+  log = [];
+  const { history, buffer } = opened(0, { lines: 100_000, chars: 1_000_000 });
+  const lines = written(900).map((each) => ({ ...each, line: each.line.padEnd(20_000) }));
+  for (let i = 0; i < lines.length; i += 10) {
+    const { end } = buffer;
+    const next = lines.slice(i, i + 10);
+    buffer.append(next.map((each, at) => lineEntry(end + at, { app: 1, ...each })));
+    history.trim(buffer.at(0)?.order ?? 0);
+    expect(buffer.fill).toBeLessThanOrEqual(1);
+    expect(buffer.at(0)?.raw).toBe(lines[0]?.line);
+    expect(buffer.newest?.raw).toBe(next.at(-1)?.line);
+  }
+});
+
 test('leaving drops what is not connected with the live lines', async () => {
   log = written(9000);
   const { history, held } = opened(1000);

@@ -183,12 +183,14 @@ export class History {
   trim(place: number): void {
     const buffer = this.#buffer;
     const live = this.#held.live;
-    if (this.hole !== null && buffer.length - live > 2 * LIVE) {
-      this.#held.remove(live, buffer.length - LIVE);
+    // Long lines fill the buffer although they are few.
+    const kept = Math.min(LIVE, Math.ceil(buffer.length / buffer.fill / 4));
+    if (this.hole !== null && buffer.length - live > 2 * kept) {
+      this.#held.remove(live, buffer.length - kept);
     }
     if (buffer.fill <= 1) return;
     const read = buffer.indexOf(this.#aim?.order ?? place);
-    const end = this.hole === null ? buffer.length - LIVE : live - 1;
+    const end = this.hole === null ? buffer.length - kept : live - 1;
     if (this.hole !== null && read > end) {
       this.leave();
       return;
