@@ -102,6 +102,17 @@ describe('a view', () => {
     expect(shown(view)).toEqual(['2', 'started', 'x', '4']);
   });
 
+  test('takes marks here and there, and what comes behind them', () => {
+    const view = viewOf(['1', '2']);
+    const mark = (place: number) => markEntry(place, 'start', time, `mark ${place}`);
+    const [first, last] = [...view.buffer].map((each) => each.order) as [number, number];
+    const [between, behind] = [mark((first + last) / 2), mark(last + 0.5)];
+    view.buffer.insertAt(1, [between]);
+    view.buffer.append([behind]);
+    view.insert([between], [behind]);
+    expect([...view.rows.entries()]).toEqual([...view.buffer]);
+  });
+
   test('inverts', async () => {
     const view = viewOf(['x', 'y', 'X']);
     view.setQuery({ ...NO_QUERY, terms: ['x'], filter: true, invert: true, matchCase: true });

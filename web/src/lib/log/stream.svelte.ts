@@ -309,10 +309,13 @@ export class LogStream {
   /** Put marks among the held lines that are not there. */
   #placeMarks(): void {
     if (this.buffer.length === 0) return;
+    const placed: Entry[][] = [];
     for (const mark of this.#marks.values()) {
       if (this.buffer.has(mark) || this.#isSeen(mark) || !this.buffer.insert(mark)) continue;
-      this.view.insert([mark]);
+      placed.push([mark]);
     }
+    // All at once, because a search begins anew with each call.
+    this.view.insert(...placed);
   }
 
   /** Return true if a live mark of the same event is held, whose time is the service's. */

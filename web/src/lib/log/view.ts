@@ -97,20 +97,23 @@ export class LogView {
     void this.#advance(this.#next ?? this.#current);
   }
 
-  /** Add entries that were inserted into the buffer between or before others. */
-  insert(entries: readonly Entry[]): void {
-    const last = entries[entries.length - 1];
+  /** Add runs of entries that were inserted into the buffer between or before others. */
+  insert(...runs: readonly (readonly Entry[])[]): void {
+    if (runs.length === 0) return;
     const current = this.#current;
     // What a search makes of a line depends on its neighbours, and what is being arranged
     // would miss them.
     if (this.#next !== null || current.busy || current.scanner !== null) {
       this.rebuild();
-    } else if (last !== undefined && last.order < current.done) {
-      current.rows.insert(entries.filter(current.shown), this.#measure);
-      this.onchange(false);
-    } else {
-      this.grow();
+      return;
     }
+    for (const run of runs) {
+      const last = run[run.length - 1];
+      if (last === undefined || last.order >= current.done) continue;
+      current.rows.insert(run.filter(current.shown), this.#measure);
+    }
+    this.onchange(false);
+    this.grow();
   }
 
   /** Remove the entries between two positions, which the buffer has dropped. */
