@@ -47,6 +47,7 @@ vi.stubGlobal('window', globalThis);
 const { History } = await import('../src/lib/log/history.svelte');
 const { LogBuffer } = await import('../src/lib/log/buffer');
 const { LogView } = await import('../src/lib/log/view');
+const { NO_QUERY } = await import('../src/lib/log/search');
 const { lineEntry, markEntry } = await import('../src/lib/log/entry');
 
 const opened: { close(): void }[] = [];
@@ -442,10 +443,13 @@ test('however one moves, no line of a log is missing or repeated, and the order 
           fc.constantFrom('older' as const, 'newer' as const, 'begin' as const),
           fc.nat({ max: 60_000 }),
         ),
-        meanwhile: fc.constantFrom(0, 0, 1, 1500),
+        meanwhile: fc.constantFrom(0, 0, 1, 1500, 'clear' as const),
       }),
       fc.record({ say: fc.nat({ max: 2 }), lines: fc.constantFrom(1, 50, 1500) }),
       fc.record({ trim: fc.nat({ max: 100 }) }),
+      fc.record({ clear: fc.nat({ max: 100 }) }),
+      fc.record({ search: fc.constantFrom('', '7') }),
+      fc.record({ answers: fc.constantFrom('broken' as const, 'empty' as const) }),
       fc.record({ mark: fc.nat({ max: 210_000 }), times: fc.constantFrom(1, 40) }),
     ),
     { maxLength: 12 },
@@ -472,6 +476,8 @@ test('however one moves, no line of a log is missing or repeated, and the order 
         }
         history.trim(buffer.at(0)?.order ?? 0);
       };
+      const placeAt = (percent: number) =>
+        buffer.at(Math.floor((buffer.length * percent) / 101))?.order ?? 0;
       const move = (to: 'older' | 'newer' | 'begin' | number) => {
         if (to === 'older') return history.older();
         if (to === 'newer') return history.newer();
@@ -482,24 +488,34 @@ test('however one moves, no line of a log is missing or repeated, and the order 
         else if ('to' in step) {
           const moving = move(step.to);
           await Promise.resolve();
-          if (step.meanwhile > 0) write(now, step.meanwhile);
+          if (step.meanwhile === 'clear') history.clear(placeAt(100));
+          else if (step.meanwhile > 0) write(now, step.meanwhile);
           await moving;
+          expect(history.activity).toBe('');
         } else if ('say' in step) write(step.say, step.lines);
         else if ('mark' in step) for (let i = 0; i < step.times; i++) made.mark(at(step.mark + i));
-        else {
-          const place = buffer.at(Math.floor((buffer.length * step.trim) / 101));
-          history.trim(place?.order ?? 0);
-        }
+        else if ('clear' in step) history.clear(placeAt(step.clear));
+        else if ('search' in step) made.view.setQuery({ ...NO_QUERY, terms: [step.search] });
+        else if (!('trim' in step)) [broken, empty] = step.answers === 'broken' ? [1, 0] : [0, 1];
+        else history.trim(placeAt(step.trim));
         expectAscending(buffer);
-        await vi.waitFor(() => expect(shown()).toEqual([...buffer].map(({ order }) => order)));
+        const settled = () => {
+          const entries = [...buffer];
+          expect(made.view.busy).toBe(false);
+          expect(shown()).toEqual(entries.map(({ order }) => order));
+          const hits = entries.filter((each) => each.hits !== null);
+          expect(made.view.matches.snapshot()).toEqual(hits);
+        };
+        await vi.waitFor(settled, { interval: 5 });
       }
+      broken = empty = 0;
       // To the beginning, and from there to the live lines.
       await history.toBeginning();
       expect(await made.toLive()).toEqual(merged());
       history.close();
     }),
     {
-      numRuns: 60,
+      numRuns: 40,
       examples: [
         // What is read is brought to the live lines, and cut off from them again.
         [
