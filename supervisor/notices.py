@@ -72,23 +72,27 @@ class Notices:
         self._board.release(self._pages.pop(source))
         del self._posted[source]
 
-    def update(self, deploying: Collection[int]) -> None:
-        """Post what has changed.
+    def update(self, deploying: Collection[int]) -> set[int]:
+        """Post what has changed; return the applications that have another container now.
 
         ``deploying`` holds the applications that are being deployed.
         """
         self._deploying = deploying
+        moved: set[int] = set()
         known = self._posted
         # While the store fails, the facts that it returned last remain valid.
         with suppress(StoreError):
             known = self._read(self._posted)  # one query for all collectors
         for source, facts in known.items():
-            changed = facts
+            changed, before = facts, self._posted[source]
             if isinstance(source, int):
                 changed = msgspec.structs.replace(facts, deploying=source in deploying)
-            if changed != self._posted[source]:
+                if before.container and changed.container not in {None, before.container}:
+                    moved.add(source)
+            if changed != before:
                 self._posted[source] = changed
                 self._board.post(self._pages[source], changed)
+        return moved
 
     def end(self) -> None:
         """Release the shared memory.  Call this when all collectors have ended."""

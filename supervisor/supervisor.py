@@ -43,8 +43,11 @@ class Effects(NamedTuple):
     next_token: Callable[[], int]
     """Return a fencing token that is larger than all before."""
     scheduler: Scheduler | None
-    refresh: Callable[[frozenset[int]], None]
-    """Update the collectors' notices; takes the applications that are being deployed."""
+    refresh: Callable[[frozenset[int]], Collection[int]]
+    """Update the collectors' notices; takes the applications that are being deployed.
+
+    Return those that have another container now.
+    """
     look_up: Callable[[Collection[int]], None]
     """Find out which of these applications exist."""
     exists: Callable[[int], bool]
@@ -335,7 +338,7 @@ class Supervisor:
         self._next_look = now + self._settings.supervisor.poll_seconds
         deploying = scheduler.look(self.running_deployments(), self.run_deployment)
         if deploying is not None:
-            self._effects.refresh(deploying)
+            self._end_former(self._effects.refresh(deploying))
             self._look_for_absent()
             self._end_overdue(scheduler.unfinished, now)
             self._remove_apps({row.app_id for row in scheduler.unfinished})
@@ -351,11 +354,24 @@ class Supervisor:
         # Before the containers stop, whose end would look like any other.
         for app_id in removals.wanted - before:
             self._refuse_removed(app_id)
-            if (child := self.children.get(specs.name(Demand("container", app_id)))) is not None:
-                child.stop("its application is removed")
-                self._conclude(child)
+            self._end_log(app_id, "its application is removed")
         for app_id in due:
             self.add(specs.removal(self._settings, app_id), "removes")
+
+    def _end_former(self, app_ids: Collection[int]) -> None:
+        """End the logs of containers that their applications do not have any more."""
+        for app_id in app_ids:
+            # Clients that connect again get the log of the other container, once this
+            # collector has ended.
+            self._refuse(topics.container_log(app_id), messages.ANOTHER_CONTAINER)
+            self._end_log(app_id, "its application has another container")
+
+    def _end_log(self, app_id: int, why: str) -> None:
+        """Stop the collector of an application's log, if there is one."""
+        child = self.children.get(specs.name(Demand("container", app_id)))
+        if child is not None:
+            child.stop(why)
+            self._conclude(child)
 
     def _refuse_removed(self, app_id: int) -> None:
         text = messages.error("The application was removed")

@@ -15,13 +15,13 @@ from api.live.refusal import refuse
 from api.websocket.connection import Connection
 from mist import close_codes
 from mist.errors import StoreError
+from mist.messages import ANOTHER_CONTAINER
 from mist.settings import StreamSettings
 from mist.store import Store
 
 log = structlog.get_logger(__name__)
 
-
-_ANOTHER: Final = "The application has another container now; connect again"
+_REMOVED: Final = "The application was removed"
 
 
 class Holder(NamedTuple):
@@ -124,10 +124,12 @@ class SessionWatch:
                 if app_id in containers:
                     refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
                 else:
-                    refuse(connection, "The application was removed", close_codes.NOT_FOUND)
-            elif container and containers.get(app_id) != container:
+                    refuse(connection, _REMOVED, close_codes.NOT_FOUND)
+            elif container and app_id not in containers:
+                refuse(connection, _REMOVED, close_codes.NOT_FOUND)
+            elif container and containers[app_id] != container:
                 # Its figures are none of this client's business any more.
-                refuse(connection, _ANOTHER, close_codes.TRY_AGAIN_LATER)
+                refuse(connection, ANOTHER_CONTAINER, close_codes.TRY_AGAIN_LATER)
 
     def _containers(
         self, holders: Collection[Holder], permitted: Collection[tuple[int, int]]

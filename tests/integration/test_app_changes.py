@@ -172,3 +172,30 @@ def test_a_container_of_others_is_left_alone(
     assert log.wait_closed() == 4404
     assert log.messages[-1]["data"]["message"] == "The application was removed"
     assert engine.state(container) == "running"
+
+
+def test_another_container(
+    service: Service, container: str, engine: PrivateEngine, open_client: OpenClient
+) -> None:
+    """Streams of an application that names another container end, and go on with that one."""
+    other = f"{container}-other"
+    app = service.add_app(container, container)
+    cookie = service.login()
+    try:
+        for name, words in ((container, "first"), (other, "second")):
+            engine.run(name, f"echo {words}; {SERVE}", stop_signal="SIGTERM")
+        log = open_client(service.ws_url("container/logs", appId=app), cookie)
+        assert log.wait_lines(1)[0] == "first"
+        service.mist("app", "edit", container, "--container", other)
+        assert log.wait_closed() == 1013
+        assert log.messages[-1]["data"]["message"].startswith("The application has another")
+
+        def goes_on() -> bool:
+            again = open_client(service.ws_url("container/logs", appId=app), cookie)
+            again.wait_for(lambda _: "second" in again.lines or again.closed.is_set())
+            return again.code is None
+
+        # The former collector may still be about to end.
+        wait_until(goes_on, "the log of the other container")
+    finally:
+        engine.remove(other)

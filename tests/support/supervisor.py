@@ -59,6 +59,7 @@ class World:
         self.deploying: list[frozenset[int]] = []
         self.refuse_to_start: Exception | None = None
         self.missing: set[int] = set()
+        self.moved: set[int] = set()
         self._pids = itertools.count(100)
 
     def clock(self) -> float:
@@ -72,6 +73,12 @@ class World:
         process = FakeProcess(next(self._pids), spec, resume)
         self.started.append(process)
         return process
+
+    def refresh(self, deploying: frozenset[int]) -> set[int]:
+        """Record what is being deployed; return the applications with another container once."""
+        self.deploying.append(deploying)
+        moved, self.moved = self.moved, set()
+        return moved
 
     @property
     def last(self) -> FakeProcess:
@@ -91,7 +98,7 @@ class World:
                 tell=self.told.append,
                 next_token=itertools.count(1).__next__,
                 scheduler=scheduler,
-                refresh=self.deploying.append,
+                refresh=self.refresh,
                 look_up=lambda _app_ids: None,
                 exists=lambda app_id: app_id not in self.missing,
                 removals=Removals(apps, settings, self.clock) if apps else None,

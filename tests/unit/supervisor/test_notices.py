@@ -51,10 +51,14 @@ def test_a_collector_knows_its_container_at_its_start(notices: Notices) -> None:
 def test_an_application_that_is_pointed_to_another_container(
     apps: FakeApps, notices: Notices
 ) -> None:
-    """A collector learns that its application changed its container, was added or was removed."""
+    """A collector learns that its application changed its container, was added or was removed.
+
+    Only the first of these is told to the supervisor, and once.
+    """
     web, db, none = (notices.open(number) for number in (1, 2, 3))
     apps.names = {1: "web-2", 3: "made"}
-    notices.update(set())
+    assert notices.update(set()) == {1}
+    assert notices.update(set()) == set()
     assert (web.container(), db.container(), none.container()) == ("web-2", None, "made")
 
 

@@ -55,6 +55,25 @@ def test_a_store_that_fails_changes_nothing() -> None:
     assert removals.wanted == {1}
 
 
+def test_another_container_is_another_collector(store: Store) -> None:
+    """The former collector ends with a reason; one of the new container takes its place."""
+    history = History(Settings(), store.deployments, store.apps)
+    app = store.apps.add("web", container="web")
+    history.subscribe(topics.container_log(app.id))
+    former = history.world.last
+    history.world.moved = {app.id}
+    history.passes(1.0)
+    told = [each for each in history.world.told if isinstance(each, RejectTopic)]
+    assert [(each.topic, each.code) for each in told] == [
+        (topics.container_log(app.id), close_codes.TRY_AGAIN_LATER)
+    ]
+    assert b"another container now" in told[0].body
+    assert former.signals
+    history.ends(former, 0)
+    assert history.running() == [f"container/{app.id}"]
+    assert history.world.last is not former
+
+
 def test_streams_end_before_the_worker_starts(store: Store) -> None:
     """The collector ends with a reason, later subscribers read it, and one worker removes."""
     history = History(Settings(), store.deployments, store.apps)

@@ -264,6 +264,20 @@ def test_viewer_of_an_application(stage: Stage, bob: User, app: App) -> None:
     assert stage.accepted[0].code == close_codes.PERMISSION_DENIED
 
 
+def test_application_with_another_container_or_none(stage: Stage, bob: User, app: App) -> None:
+    """Figures end once the application has another container, or is to be removed."""
+    stage.store.apps.grant(app.id, bob.id)
+    stage.ask(f"{STATS}?appId=1", bob)
+    stage.store.apps.edit(app.id, lambda _: {"container": "web-2"})
+    stage.sessions.check()
+    assert stage.accepted[0].code == close_codes.TRY_AGAIN_LATER
+    stage.sessions.remove(cast(Connection, stage.accepted[0]))
+    stage.ask(f"{STATS}?appId=1", bob)
+    stage.store.apps.request_removal(app.id, "ada")
+    stage.sessions.check()
+    assert stage.accepted[1].code == close_codes.NOT_FOUND
+
+
 def test_admin_no_more(stage: Stage, ada: User, bob: User, app: App) -> None:
     """Who is no admin any more loses the containers, and keeps the own applications."""
     stage.store.apps.grant(app.id, ada.id)
