@@ -86,7 +86,7 @@ def variables(texts: Iterable[str], files: Iterable[str], from_stdin: str | None
         raise UsageError("standard input can be read only once; use --env-file with a file")
     found: dict[str, str] = {}
     for name in files:
-        found |= _from_lines(_read(name), "standard input" if name == "-" else name)
+        found |= _from_lines(_read(name), _source(name))
     if from_stdin is not None:
         # Only the last line ending is removed, as a shell does in $(…).
         found[from_stdin] = _read("-").removesuffix("\n").removesuffix("\r")
@@ -113,18 +113,26 @@ def _from_lines(text: str, source: str) -> dict[str, str]:
         stripped = line.removesuffix("\r").lstrip()
         if not stripped or stripped.startswith("#"):
             continue
-        try:
-            found |= _variable(stripped)
-        except UsageError as error:
-            raise UsageError(f"{source}, line {number}: {error}") from None
+        name, equals, value = stripped.partition("=")
+        if not validation.is_variable(name) or not (equals or name in os.environ):
+            # The line is not shown, because it may be part of a secret of several lines.
+            raise UsageError(
+                f"{source}, line {number}: neither NAME=VALUE nor the name of a variable in this "
+                "command's environment; for a value of several lines, use --env-stdin"
+            )
+        found[name] = value if equals else os.environ[name]
     return found
+
+
+def _source(name: str) -> str:
+    return "standard input" if name == "-" else name
 
 
 def _read(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
     except UnicodeDecodeError:
-        raise UsageError(f"{name} is not UTF-8 text") from None
+        raise UsageError(f"{_source(name)} is not UTF-8 text") from None
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}") from None
 

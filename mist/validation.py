@@ -181,17 +181,24 @@ def restart_policy(text: str) -> str:
     return text
 
 
+def is_variable(text: str) -> bool:
+    """Return True if this is the name of an environment variable."""
+    return _VARIABLE.fullmatch(text) is not None
+
+
 def environment(values: dict[str, str]) -> dict[str, str]:
     """Return the environment variables of a container."""
+    size = 0
     for key, value in values.items():
-        if not _VARIABLE.fullmatch(key):
+        if not is_variable(key):
             raise UsageError(f"{key[:80]!r} is not a variable name; use letters, digits and '_'")
         if "\x00" in value:  # ends a string in execve(2)
             raise UsageError(f"the value of {key[:80]} contains a NUL character")
-    if (
-        sum(len(key) + len(value.encode(errors="replace")) for key, value in values.items())
-        > MAX_ENV_BYTES
-    ):
+        try:
+            size += len(key) + len(value.encode())
+        except UnicodeEncodeError:  # bytes of a terminal or a pipe (PEP 383)
+            raise UsageError(f"the value of {key[:80]} is not UTF-8 text") from None
+    if size > MAX_ENV_BYTES:
         raise UsageError(f"the environment is larger than {MAX_ENV_BYTES} bytes")
     return values
 

@@ -32,6 +32,10 @@ _hasher = PasswordHasher()
 
 def check(password: str) -> str:
     """Return ``password``, or raise UsageError if its length is wrong or it is easy to guess."""
+    try:
+        password.encode()
+    except UnicodeEncodeError:  # bytes of a terminal or a pipe (PEP 383)
+        raise UsageError("the password is not UTF-8 text") from None
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise UsageError(f"the password must have {MIN_LENGTH} to {MAX_LENGTH} characters")
     if _offload(_score, password[:_SCORED_LENGTH]) < _MIN_SCORE:

@@ -230,13 +230,29 @@ class TestAppEdit:
         assert "KEY" in shown
         assert not {"s3cret", "BEGIN", "outer"} & set(shown.replace('"', " ").split())
 
+    def test_a_wrong_line_is_not_shown(self, run: Run) -> None:
+        """The line may be part of a secret: only its number is told."""
+        for line in ("MIIEvQIBADANBgkqhkiG9w0BAQ", "MIIEvQ/IBADAN+BgkqhkiG9w0BAQ=="):
+            done = run("app", "add", "web", "--env-file", "-", stdin=f"KEY=-----BEGIN\n{line}\n")
+            assert (done.status, "MIIE" in done.err) == (64, False)
+            assert "standard input, line 2" in done.err
+
+    @pytest.mark.parametrize("given", [("--env-stdin", "KEY"), ("--env", "KEY")])
+    def test_values_are_text(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, given: tuple[str, str]
+    ) -> None:
+        """Bytes that are not UTF-8 are refused in one line."""
+        monkeypatch.setenv("KEY", "\udcff")
+        done = run("app", "add", "web", *given, stdin="\udcff")
+        assert (done.status, done.err) == (64, "mist: the value of KEY is not UTF-8 text\n")
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
             ([], "nothing to change"),
             (["--env", "UNSET_HERE"], "'UNSET_HERE' has no value"),
             (["--env-file", "/does/not/exist"], "/does/not/exist cannot be read"),
-            (["--env-file", "-"], "standard input, line 2: the variable 'B' has no value"),
+            (["--env-file", "-"], "standard input, line 2: neither NAME=VALUE nor"),
             (["--env-file", "-", "--env-stdin", "X"], "only once"),
             (["--env-stdin", "A B"], "not a variable name"),
             (["--clear", "port", "--port", "80"], "contradicts"),

@@ -79,6 +79,12 @@ def test_other_passwords_pass(password: str) -> None:
     assert passwords.check(password) == password
 
 
+def test_a_password_is_text() -> None:
+    """Bytes of a pipe that are not UTF-8 cannot be typed in a browser."""
+    with pytest.raises(UsageError, match="not UTF-8 text"):
+        passwords.check("four random words \udcff")
+
+
 def test_a_generated_password_is_good_enough() -> None:
     """Generated passwords are acceptable and differ each time."""
     assert passwords.check(passwords.generate()) != passwords.generate()
