@@ -28,6 +28,7 @@ _PHRASES: Final = {
     401: "Not signed in",
     403: "Not permitted, or sent by a page of another origin",
     404: "Not found",
+    408: "The body did not arrive in time",
     409: "Not possible in the present state",
     413: "The body is too large",
     429: "Too many; `Retry-After` has the seconds",
@@ -128,7 +129,7 @@ def _responses(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     if operation.who == "sender":
         errors.add(403)
     if operation.body is not None:
-        errors |= {400, 413}
+        errors |= {400, 408, 413}
     problem = _json({"$ref": _ENVELOPE})
     for status in sorted(errors):
         # What is not ready says which parts are not.

@@ -74,8 +74,9 @@ class Hook(msgspec.Struct, frozen=True):
 class Pushed(msgspec.Struct, frozen=True):
     """What became of a push."""
 
-    deployment_id: int | None
-    replaced: int | None
+    deployment_id: int
+    replaced: list[int]
+    """The deployments that waited, and were cancelled in favour of this one."""
 
 
 class Readiness(msgspec.Struct, frozen=True):

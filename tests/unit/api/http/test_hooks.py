@@ -6,8 +6,10 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 
+from api.http.openapi.shapes import Pushed
 from mist.apps import management
 from mist.settings import HookSettings, Settings
 from mist.store import App, Store, User
@@ -68,6 +70,8 @@ def test_a_push_deploys_once(
     assert (row.created_by, row.status) == (f"{provider} webhook", "pending")
     again = _send(api, app, first)
     assert (again.status_code, again.json["data"]["deployment_id"]) == (200, number)
+    for each in (answer, again):
+        assert msgspec.convert(each.json["data"], Pushed, strict=True).deployment_id == number
     assert "handled before" in again.json["message"]
     assert _pending(store, app) == [number]
     assert _secret(app) not in answer.text

@@ -34,6 +34,14 @@ def test_everybody_may_read_it(api: Api) -> None:
     assert answer.headers["Content-Type"] == "application/json"
 
 
+def test_bodies_can_fail() -> None:
+    """A body may be invalid, too late or too large, whatever it is for."""
+    for path in document()["paths"].values():
+        for operation in path.values():
+            if "requestBody" in operation:
+                assert {"400", "408", "413"} <= operation["responses"].keys()
+
+
 def test_operations_have_names_of_their_own() -> None:
     """Generators of clients name functions after them."""
     names = Counter(
