@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+from click.core import ParameterSource
 
 from mist.paths import resolve_paths
 from mist.settings import load_settings
@@ -29,17 +30,27 @@ def opened_store() -> Iterator[Store]:
 
 
 def note_change(store: Store) -> None:
-    """Record the change that this command has just made, with its arguments but no options.
+    """Record the change that this command has just made: its arguments and its options.
 
-    Options may be secrets, such as the values of an environment.
+    The values of options are left out, because they may be secrets, such as an environment.
     """
     context = click.get_current_context()
-    given = [
-        str(context.params.get(parameter.name or ""))
-        for parameter in context.command.params
-        if isinstance(parameter, click.Argument)
-    ]
+    given = [word for each in context.command.params for word in _words(context, each)]
     # Who became root to run the command is more telling than root.
     by = os.environ.get("SUDO_USER") or getpass.getuser()
     keep = load_settings().audit.records
     store.audit.add(by, "", context.command_path, " ".join(given), keep=keep)
+
+
+def _words(context: click.Context, parameter: click.Parameter) -> list[str]:
+    """Return what a record says about an argument, or about an option that was given."""
+    name = parameter.name or ""
+    value = context.params.get(name)
+    if isinstance(parameter, click.Argument):
+        return [str(value)]
+    if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        return []
+    # One of a few words, such as a right, is no secret.
+    words = value if isinstance(value, tuple) else (value,)
+    shown = words if isinstance(parameter.type, click.Choice) else ()
+    return [parameter.opts[0], *map(str, shown)]

@@ -36,7 +36,7 @@ class AppsResource:
         require_admin(req)
         with_ = services(req)
         app = management.add(with_.store, read(req, NewApp), with_.settings.deployments)
-        reply(resp, _shown(app), "Application added", falcon.HTTP_201)
+        reply(resp, _shown(app), f"Application added: {app.name}", falcon.HTTP_201)
 
 
 class AppResource:
@@ -50,11 +50,11 @@ class AppResource:
     def on_patch(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Change the fields in the body, a JSON merge patch (RFC 7396); only for admins."""
         app = administered(req, app_id)
-        with_ = services(req)
-        after = management.edit(
-            with_.store, app.id, read(req, AppChanges), with_.settings.deployments
-        )
-        reply(resp, _shown(after), "Application changed; the next deployment applies it")
+        with_, changes = services(req), read(req, AppChanges)
+        after = management.edit(with_.store, app.id, changes, with_.settings.deployments)
+        fields = ", ".join(management.changed_fields(changes)) or "nothing"
+        said = f"Application changed: {app.name} ({fields}); the next deployment applies it"
+        reply(resp, _shown(after), said)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, app_id: str) -> None:
         """Request the removal of an application and its container; only for admins."""
@@ -64,7 +64,8 @@ class AppResource:
         store = services(req).store
         store.apps.request_removal(app.id, admin.email)
         after = store.apps.get(app.id)  # None if it is gone already
-        reply(resp, after and _shown(after), "Removal requested", falcon.HTTP_202)
+        said = f"Removal requested: {app.name}"
+        reply(resp, after and _shown(after), said, falcon.HTTP_202)
 
 
 def _shown(app: App, right: Right | None = "deployer") -> dict[str, object]:

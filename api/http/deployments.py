@@ -51,7 +51,7 @@ class DeploymentsResource:
         deployment = request_deployment(
             with_.store, with_.settings, app, identity.email, body.rollback_to
         )
-        reply(resp, deployment, deployment.message, falcon.HTTP_201)
+        reply(resp, deployment, f"Deployment {deployment.id} is queued", falcon.HTTP_201)
 
 
 class DeploymentResource:

@@ -46,7 +46,8 @@ class TokensResource:
         with_ = services(req)
         made = access_tokens.create(with_.store, with_.settings.auth, user, body)
         data = public(made.token, user.email) | {"token": made.text}
-        reply(resp, data, "Token added; it is not shown again", falcon.HTTP_201)
+        said = f"Token added for {user.email}: {made.token.name}; it is not shown again"
+        reply(resp, data, said, falcon.HTTP_201)
 
 
 class TokenResource:
@@ -57,7 +58,7 @@ class TokenResource:
         check_origin(req)
         token = _require_token(req, require_unlimited(req), token_id)
         services(req).store.tokens.remove(token.id)
-        reply(resp, None, "Token revoked")
+        reply(resp, None, f"Token revoked: {token.name}")
 
 
 def _owner(req: falcon.Request, identity: Identity, named: str | None) -> User:

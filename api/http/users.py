@@ -47,7 +47,8 @@ class UsersResource:
         hashed = passwords.make_hash(password if made_up else passwords.check(password))
         user = services(req).store.users.add(email, hashed, body.role, one_time=made_up)
         shown = {"one_time_password": password} if made_up else {}
-        reply(resp, _public(user) | shown, "User added", falcon.HTTP_201)
+        said = f"User added: {user.email} ({user.role})"
+        reply(resp, _public(user) | shown, said, falcon.HTTP_201)
 
 
 class UserResource:
@@ -70,15 +71,19 @@ class UserResource:
             store.users.set_role(user.id, body.role)
         if body.password is not None:
             store.users.set_password(user.id, passwords.make_hash(body.password))
-        reply(resp, _public(find(store, user_id)), "User changed")
+        changes = [f"role {body.role}"] if body.role is not None else []
+        changes += ["a new password"] if body.password is not None else []
+        said = f"User changed: {user.email} ({', '.join(changes)})"
+        reply(resp, _public(find(store, user_id)), said)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         """Remove the account with its grants and tokens, and end its sessions."""
         check_origin(req)
         require_admin(req)
         store = services(req).store
-        store.users.remove(find(store, user_id).id)
-        reply(resp, None, "User removed")
+        user = find(store, user_id)
+        store.users.remove(user.id)
+        reply(resp, None, f"User removed: {user.email}")
 
 
 def find(store: Store, text: str) -> User:

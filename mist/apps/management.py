@@ -123,18 +123,20 @@ def edit(store: Store, app_id: int, changes: AppChanges, limits: DeploymentSetti
 
     A deployment that runs keeps the settings with which it began.
     """
-    given = {
-        name: value
-        for name in changes.__struct_fields__
-        if (value := getattr(changes, name)) is not UNSET
-    }
+    fields = changed_fields(changes)
     more: EditedFields = {}
-    if "project" in given:
-        project = given.pop("project")
+    if "project" in fields:
+        project = fields.pop("project")
         # Checked first, so that a wrong edit does not leave a new project behind.
-        _checked(given, _existing(store, app_id), limits)
+        _checked(fields, _existing(store, app_id), limits)
         more["project_id"] = None if project is None else project_id(store, project)
-    return store.apps.edit(app_id, lambda before: {**_checked(given, before, limits), **more})
+    return store.apps.edit(app_id, lambda before: {**_checked(fields, before, limits), **more})
+
+
+def changed_fields(changes: AppChanges) -> dict[str, Any]:
+    """Return the fields to change, with their new values."""
+    values = {name: getattr(changes, name) for name in changes.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not UNSET}
 
 
 def grant(store: Store, app: App, user: User, right: Right) -> str:

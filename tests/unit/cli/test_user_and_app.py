@@ -410,15 +410,19 @@ def test_names_and_addresses_are_data(run: Run) -> None:
 def test_changes_are_recorded_without_secrets(
     run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record has the command and its arguments; what only shows or fails is not in it."""
+    """The record has the command, its arguments, and of options that may be secret the names.
+
+    What only shows something, or fails, is not in it.
+    """
     monkeypatch.setenv("SUDO_USER", "ada")
-    assert run("user", "add", "bob@example.com").status == 0
+    assert run("user", "add", "bob@example.com", "--admin").status == 0
     assert (
         run("app", "add", "shop", "--env", "TOKEN=s3cret", "--git", "https://e.com/x.git").status
         == 0
     )
     assert run("app", "edit", "shop", "--env", "TOKEN=0ther").status == 0
-    assert run("app", "grant", "shop", "bob@example.com").status == 0
+    assert run("app", "edit", "shop", "--clear", "env", "--clear", "port").status == 0
+    assert run("app", "grant", "shop", "bob@example.com", "--right", "viewer").status == 0
     assert run("app", "list").status == 0
     assert run("app", "grant", "shop", "nobody@example.com").status != 0
     assert run("app", "hook", "shop").status == 0
@@ -427,9 +431,10 @@ def test_changes_are_recorded_without_secrets(
     assert [(each.action, each.text) for each in found] == [
         ("mist user role", "bob@example.com admin"),
         ("mist app hook", "shop"),
-        ("mist app grant", "shop bob@example.com"),
-        ("mist app edit", "shop"),
-        ("mist app add", "shop"),
-        ("mist user add", "bob@example.com"),
+        ("mist app grant", "shop bob@example.com --right viewer"),
+        ("mist app edit", "shop --clear env port"),
+        ("mist app edit", "shop --env"),
+        ("mist app add", "shop --git --env"),
+        ("mist user add", "bob@example.com --admin"),
     ]
     assert {(each.by, each.address) for each in found} == {("ada", "")}

@@ -288,7 +288,8 @@ class TestRemoval:
         row = store.deployments.create(app.id, "bob")
         path = f"/api/apps/{app.id}"
         answer = api.ask("DELETE", path, ada)
-        assert (answer.status_code, answer.json["message"]) == (202, "Removal requested")
+        said = (202, "Removal requested: web")
+        assert (answer.status_code, answer.json["message"]) == said
         assert answer.json["data"]["removed_by"] == ada.email
         cancelled = store.deployments.get(row.id)
         assert cancelled is not None

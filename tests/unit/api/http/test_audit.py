@@ -40,6 +40,35 @@ def test_changes_are_recorded_with_user_address_and_words(api: Api, ada: User, b
     assert found[0]["at"] >= found[1]["at"]
 
 
+def test_the_words_tell_what_has_changed(api: Api, ada: User, store: Store) -> None:
+    """They have the names, which cannot be looked up once they are gone; and no secrets."""
+    secret = "correct horse battery"
+    app = store.apps.add("shop", git_url="https://h/r.git")
+    for method, path, body in (
+        ("POST", "/api/users", {"email": "eve@example.com", "role": "admin", "password": secret}),
+        ("PATCH", "/api/users/eve@example.com", {"role": "user", "password": f"{secret} 2"}),
+        ("DELETE", "/api/users/eve@example.com", None),
+        ("POST", "/api/tokens", {"name": "ci"}),
+        ("DELETE", "/api/tokens/1", None),
+        ("POST", "/api/apps", {"name": "web"}),
+        ("PATCH", f"/api/apps/{app.id}", {"env": {"KEY": secret}, "memory": "64m"}),
+        ("POST", f"/api/apps/{app.id}/deployments", None),
+        ("DELETE", f"/api/apps/{app.id}", None),
+    ):
+        assert api.ask(method, path, ada, json=body).status_code < 300
+    assert [each["text"] for each in reversed(records(api, ada))] == [
+        "User added: eve@example.com (admin)",
+        "User changed: eve@example.com (role user, a new password)",
+        "User removed: eve@example.com",
+        f"Token added for {ada.email}: ci; it is not shown again",
+        "Token revoked: ci",
+        "Application added: web",
+        "Application changed: shop (env, memory); the next deployment applies it",
+        "Deployment 1 is queued",
+        "Removal requested: shop",
+    ]
+
+
 def test_sign_ins_are_recorded_and_refused_ones_are_not(api: Api, store: Store, ada: User) -> None:
     """A stranger's attempts must not displace what users did."""
     body = {"email": ada.email, "password": "not the password"}
