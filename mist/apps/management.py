@@ -141,6 +141,7 @@ def changed_fields(changes: AppChanges) -> dict[str, Any]:
 
 def grant(store: Store, app: App, user: User, right: Right) -> str:
     """Give a user a right to an application; return what the user may do now."""
+    _check_stays(app)
     store.apps.grant(app.id, user.id, right)
     may = "see and deploy" if right == "deployer" else "see"
     said = f"{user.email} may now {may} {app.name}"
@@ -164,6 +165,7 @@ def new_hook(store: Store, app: App) -> str:
 
     The store keeps the secret itself, because a signature is computed with it.
     """
+    _check_stays(app)
     if app.git_url is None:
         raise Conflict(f"{app.name} has no Git repository to deploy from, so it has no webhook")
     secret = secrets.token_urlsafe(32)
@@ -174,6 +176,11 @@ def new_hook(store: Store, app: App) -> str:
 def hook_path(app: App) -> str:
     """Return the path of the application's webhook."""
     return f"/api/hooks/{app.id}"
+
+
+def _check_stays(app: App) -> None:
+    if app.removed_by is not None:
+        raise Conflict(f"{app.name} is being removed")
 
 
 def _existing(store: Store, app_id: int) -> App:

@@ -245,7 +245,7 @@ OPERATIONS: Final = (
         "admin",
         Grant,
         body=GrantBody,
-        errors=(400, 404),
+        errors=(400, 404, 409),
     ),
     Operation(
         "DELETE",

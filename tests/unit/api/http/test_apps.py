@@ -297,6 +297,8 @@ class TestRemoval:
         for again in (
             api.ask("PATCH", path, ada, json={"port": 1}),
             api.ask("POST", f"{path}/deployments", ada),
+            api.ask("POST", f"{path}/hook", ada),
+            api.ask("PUT", f"{path}/grants/{ada.id}", ada),
         ):
             assert (again.status_code, again.json["message"]) == (409, "web is being removed")
         assert api.ask("DELETE", path, ada).status_code == 202
