@@ -39,9 +39,11 @@ class Patience:
         self, rows: Collection[Deployment], running: Collection[int], now: float
     ) -> dict[int, str]:
         """Return the running deployments that have to be ended, and why."""
-        self._marks = {row.id: self._mark(row, now) for row in rows if row.id in running}
-        found = {number: self._reason(mark, now) for number, mark in self._marks.items()}
-        return {number: reason for number, reason in found.items() if reason}
+        marks = {row.id: self._mark(row, now) for row in rows if row.id in running}
+        reasons = {number: self._reason(mark, now) for number, mark in marks.items()}
+        # Another runner may take over, and has as much time from its beginning.
+        self._marks = {number: mark for number, mark in marks.items() if not reasons[number]}
+        return {number: reason for number, reason in reasons.items() if reason}
 
     def _mark(self, row: Deployment, now: float) -> _Mark:
         stage = row.stage or PENDING.name

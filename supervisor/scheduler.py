@@ -132,19 +132,25 @@ def plan(rows: Collection[Deployment], running: Collection[int], concurrency: in
     ``running`` holds the deployments that have a runner.  One deployment runs at a time
     for each application, and ``concurrency`` in all.  A deployment that waits for its
     application lets deployments of other applications pass.
+
+    The runner of a deployment that was cancelled while it waited only records that.  It takes
+    no place, but a burst of pushes cancels many, and as many processes at once would hold up
+    everything.  So ``concurrency`` of them run at a time, and where a deployment waits only
+    for them, no more are started before it.
     """
     # A deployment that has begun and has no runner was interrupted; clean it up at once.
     begun = [row for row in rows if row.id in running or row.status != "pending"]
     taken = {row.id for row in begun}
-    busy = {row.app_id: row.id for row in begun}
-    free = concurrency - len(begun)
+    closing = [row for row in begun if _only_closes(row)]
+    deployed = [row for row in begun if not _only_closes(row)]
+    busy = {row.app_id: row.id for row in (*closing, *deployed)}
+    free = concurrency - len(deployed)
     actions: list[Start | Wait] = [Start(row.id, True) for row in begun if row.id not in running]
     waiting: list[tuple[Deployment, str]] = []
-    for row in (row for row in rows if row.id not in taken):
-        if row.cancelled_by is not None:
-            # Start it regardless of the limits: its runner only records the cancellation.
-            actions.append(Start(row.id, False))
-        elif row.app_id in busy:
+    for row in rows:
+        if row.id in taken or row.cancelled_by is not None:
+            continue
+        if row.app_id in busy:
             waiting.append((row, f"deployment {busy[row.app_id]} of this app"))
         elif free <= 0:
             waiting.append((row, _for_a_place(concurrency)))
@@ -152,7 +158,20 @@ def plan(rows: Collection[Deployment], running: Collection[int], concurrency: in
             actions.append(Start(row.id, False))
             busy[row.app_id] = row.id
             free -= 1
+    held = {row.app_id for row in closing} - {row.app_id for row in deployed}
+    held &= {row.app_id for row, _ in waiting}
+    cancelled = [
+        Start(row.id, False)
+        for row in rows
+        if row.id not in taken and row.cancelled_by is not None and row.app_id not in held
+    ]
+    actions += cancelled[: max(0, concurrency - len(closing))]
     return Plan(actions + _places(waiting), frozenset(busy))
+
+
+def _only_closes(row: Deployment) -> bool:
+    """Return True for a deployment whose runner only records that it was cancelled."""
+    return row.status == "pending" and row.cancelled_by is not None
 
 
 def _places(waiting: list[tuple[Deployment, str]]) -> list[Start | Wait]:

@@ -384,7 +384,9 @@ class Supervisor:
         runners = {
             child.spec.target: child
             for child in self.children.values()
-            if child.spec.kind == "deployment" and child.active and not child.resumes
+            if child.spec.kind == "deployment"
+            and child.state is State.RUNNING
+            and not child.resumes
         }
         unfinished = {row.id for row in rows}
         self._overdue = {n: why for n, why in self._overdue.items() if n in unfinished}

@@ -56,6 +56,19 @@ def test_an_undo_is_not_cut_short(stage: str) -> None:
         assert patience.over([row], {1}, now) == {}
 
 
+def test_the_next_runner_has_its_own_time() -> None:
+    """One that records a cancellation in place of another is not ended as soon as it starts."""
+    history = History(SETTINGS, FakeRows(deployment(1, 1, cancelled_by="a newer push")))
+    history.passes(13.0)
+    first = history.world.last
+    assert first.signals == [signal.SIGTERM]
+    history.ends(first, -signal.SIGTERM)
+    history.passes(9.0)
+    second = history.world.last
+    assert second is not first
+    assert second.signals == []
+
+
 def test_supervisor_ends_what_was_cancelled() -> None:
     """First SIGTERM, then SIGKILL, then a runner that cleans up, which is left alone."""
     rows = FakeRows(deployment(1, 1))

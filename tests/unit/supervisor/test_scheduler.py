@@ -72,6 +72,42 @@ CASES: Final = {
         [Start(3, False), Wait(2, "Queued: 1st of 1, waits for deployment 1 of this app")],
         {1},
     ),
+    "a few cancelled ones are recorded at a time": Case(
+        [deployment(n, app=1, cancelled_by="a newer push") for n in range(1, 6)],
+        {1},
+        2,
+        [Start(2, False)],
+        {1},
+    ),
+    "cancelled ones take no place": Case(
+        [deployment(1, app=1, cancelled_by="a newer push"), deployment(2, app=2)],
+        {1},
+        1,
+        [Start(2, False)],
+        {1, 2},
+    ),
+    "no more are recorded where one waits only for them": Case(
+        [
+            *(deployment(n, app=1, cancelled_by="a newer push") for n in (1, 2)),
+            deployment(3, app=1),
+            deployment(4, app=2, cancelled_by="a@b"),
+        ],
+        {1},
+        2,
+        [Start(4, False), Wait(3, "Queued: 1st of 1, waits for deployment 1 of this app")],
+        {1},
+    ),
+    "they are recorded while a deployment of the application runs": Case(
+        [
+            deployment(1, app=1, status="building"),
+            *(deployment(n, app=1, cancelled_by="a newer push") for n in (2, 3)),
+            deployment(4, app=1),
+        ],
+        {1, 2},
+        2,
+        [Start(3, False), Wait(4, "Queued: 1st of 1, waits for deployment 1 of this app")],
+        {1},
+    ),
     "an interrupted one is cleaned up first, and takes a place meanwhile": Case(
         [deployment(1, app=2), deployment(2, app=1, status="building"), deployment(3, app=3)],
         set(),
@@ -138,22 +174,30 @@ def test_plan_holds_the_rules(queue: tuple[list[Deployment], set[int], int]) -> 
     started = [a.deployment_id for a in actions if isinstance(a, Start) and not a.resume]
     waiting = [a.deployment_id for a in actions if isinstance(a, Wait)]
     fresh = [n for n in started if by_id[n].cancelled_by is None]
+    cancelled = {row.id for row in rows if row.cancelled_by and row.status == "pending"}
+    closing = cancelled & {*running, *started}
+    left = cancelled - closing
+    deploys = begun - cancelled
     busy = {by_id[n].app_id for n in begun}
 
-    assert len(fresh) <= max(0, concurrency - len(begun))
+    assert len(fresh) <= max(0, concurrency - len(deploys))
+    assert not cancelled & set(started) or len(closing) <= concurrency
+    held = {by_id[n].app_id for n in waiting} & {by_id[n].app_id for n in cancelled & begun}
+    held -= {by_id[n].app_id for n in deploys}
+    assert len(closing) >= concurrency or all(by_id[n].app_id in held for n in left)
     apps = [by_id[n].app_id for n in fresh]
     assert len(set(apps)) == len(apps)
     assert not busy & set(apps)
     assert deploying == busy | set(apps)
-    for ids in (resumed, started, waiting):
+    for ids in (resumed, fresh, [n for n in started if n in cancelled], waiting):
         assert ids == sorted(ids)
     for number in waiting:
         # A younger row passes an older one only while the older one's application is busy.
         passed = any(other > number for other in fresh)
         assert not passed or by_id[number].app_id in deploying
-        assert by_id[number].app_id in deploying or len(begun) + len(fresh) >= concurrency
-    # Each row is running, cleaned up, started or told to wait, exactly once.
-    assert sorted([*(begun & running), *resumed, *started, *waiting]) == sorted(by_id)
+        assert by_id[number].app_id in deploying or len(deploys) + len(fresh) >= concurrency
+    # Each row is running, cleaned up, started, told to wait or left for later, exactly once.
+    assert sorted([*(begun & running), *resumed, *started, *waiting, *left]) == sorted(by_id)
     assert all(n in waiting or n in fresh or by_id[n].cancelled_by for n in by_id.keys() - begun)
 
 
