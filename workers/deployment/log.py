@@ -62,12 +62,18 @@ class DeploymentLogFile:
             records = [messages.log(now, notice, "stderr")]
         self._append(records)
 
-    def status(self, status: DeploymentStatus) -> None:
+    def status(self, status: DeploymentStatus, *, publish: bool = True) -> None:
         """Append a status, and after a failed one its error."""
         records = [messages.status(status)]
         if status.status == "failed":
             records.append(messages.error(status.error_message))
-        self._append(records)
+        self._append(records, publish=publish)
+
+    def publish(self) -> None:
+        """Publish what the file has and the bus has not; raise LogFailed without a file."""
+        if self._publisher is not None:
+            self._open()
+            self._publisher.catch_up()
 
     def last_status(self) -> DeploymentStatus | None:
         """Return the last status in the file."""
@@ -91,7 +97,7 @@ class DeploymentLogFile:
         if self._publisher is not None:
             self._publisher.close()
 
-    def _append(self, records: list[bytes]) -> None:
+    def _append(self, records: list[bytes], *, publish: bool = True) -> None:
         """Write whole records or raise LogFailed; a reader never sees part of a record."""
         file = self._open()
         data = b"".join(record + b"\n" for record in records)
@@ -106,8 +112,8 @@ class DeploymentLogFile:
             raise LogFailed(self.path, error.strerror or str(error)) from None
         finally:
             self._end += written
-        if self._publisher is not None:
-            self._publisher.catch_up()
+        if publish:
+            self.publish()
 
     def _open(self) -> int:
         """Open the file at the first write, when a failure can fail the deployment."""

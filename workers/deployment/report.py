@@ -1,7 +1,8 @@
 """Report a deployment's progress in its log and in its row of the store.
 
 The log comes first.  A runner that dies between the two leaves a log that is ahead of the
-row, and the row is repaired from it.
+row, and the row is repaired from it.  Only the bus comes after the row: a client that is told
+of the end, and then asks for the deployment, finds that it has ended.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Report:
         self._now = status
         # An unwritable log has already failed the deployment; the row still says so.
         with suppress(LogFailed):
-            self.log.status(status)
+            self.log.status(status, publish=False)
         self._write_final(status)
 
     def _write_final(self, status: DeploymentStatus) -> None:
@@ -154,6 +155,8 @@ class Report:
                 "finished_at": clock.now(),
             }
         )
+        with suppress(LogFailed):
+            self.log.publish()
 
     def _write(self, changes: DeploymentChanges) -> None:
         # PostgreSQL stores no NUL, which an error that quotes a Dockerfile may contain.

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from mist.deployments.records import BUILDING, CLONING, STARTING, STOPPING, status_of
+from mist.deployments.records import (
+    BUILDING,
+    CLONING,
+    STARTING,
+    STOPPING,
+    is_final,
+    records_of,
+    status_of,
+)
 from mist.messages import DeploymentStatus
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import Deployment, Store, open_store
-from workers.deployment.log import DeploymentLogFile
+from workers.deployment.log import DeploymentLogFile, RecordPublisher
 from workers.deployment.report import Report
 from workers.deployment.text import Redactor
 
@@ -66,6 +75,28 @@ def test_row_and_log_say_the_same(report: Report, store: Store, log: DeploymentL
     report.succeed()
     assert (row(store).status, row(store).progress) == ("success", 100)
     assert log.finished()
+
+
+@pytest.mark.parametrize("status", ["success", "failed"])
+def test_who_is_told_of_the_end_finds_it_in_the_row(
+    store: Store, tmp_path: Path, status: str
+) -> None:
+    """The final record is in the file before the row has ended, and on the bus afterwards."""
+    path, told = tmp_path / "1.ndjson", list[tuple[str, bool]]()
+
+    class Publisher:
+        def catch_up(self) -> None:
+            ended = any(is_final(record) for record in records_of(path))
+            told.append((row(store).status, ended))
+
+    publisher = cast(RecordPublisher, Publisher())
+    report = Report(store, row(store), DeploymentLogFile(path, HIDE, 1_000_000, publisher), HIDE)
+    report.enter(STARTING, "Starting")
+    if status == "success":
+        report.succeed()
+    else:
+        report.fail("It broke")
+    assert told == [("pending", False), (status, True)]
 
 
 def test_the_commits_message_holds_no_secret(report: Report, store: Store) -> None:
