@@ -35,27 +35,39 @@ class Client(Protocol):
 
 
 class Exact:
-    """Compare all bytes with a stream that is known in advance."""
+    """Compare all bytes with a stream that is known in advance.
+
+    It begins with ``head`` bytes, the status, of which only the length is known, because
+    the web tier renders it as of now.
+    """
 
     def __init__(self, sock: socket.socket, expected: bytes, head: int) -> None:
         self.sock = sock
         self.lines = 0
-        self.begun = False
+        self.begun = head == 0
         self._expected = expected
         self._head = head
-        self._cursor = Cursor()
+        self._beginning = b""
+        self._cursor = Cursor(head)
 
     def feed(self, data: bytes | memoryview) -> None:
         """Compare, and count complete lines."""
-        begun = self._cursor.position
-        if begun < self._head:
-            # The web tier renders the status as of now, so only its length is known.
-            end = min(self._head, begun + len(data))
-            self._cursor.feed(self._expected, self._expected[begun:end])
-            data = data[end - begun :]
+        if not self.begun:
+            data = self._begin(self._beginning + bytes(data))
         self._cursor.feed(self._expected, data)
-        self.lines = max(0, self._cursor.position - self._head) // lines.FRAME_BYTES
-        self.begun = self._cursor.position >= self._head  # the head is the status
+        self.lines = (self._cursor.position - self._head) // lines.FRAME_BYTES
+
+    def _begin(self, data: bytes) -> bytes:
+        """Return what follows the status, without a ping that comes before it."""
+        while len(data) >= 2 and data[0] == PING and len(data) >= 2 + data[1]:
+            data = data[2 + data[1] :]
+        if data and data[0] not in (TEXT, PING):
+            raise Mismatch(f"before the status: {data[:120]!r}")
+        if len(data) < self._head or data[0] == PING:
+            self._beginning = data
+            return b""
+        self.begun = True
+        return data[self._head :]
 
 
 class Timed(Exact):

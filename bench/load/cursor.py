@@ -23,8 +23,8 @@ class Cursor:
 
     __slots__ = ("_carry", "position")
 
-    def __init__(self) -> None:
-        self.position = 0
+    def __init__(self, position: int) -> None:
+        self.position = position
         self._carry = b""
 
     def feed(self, expected: bytes, data: bytes | memoryview) -> None:

@@ -154,7 +154,8 @@ def failure_text(error: EngineError) -> str:
     """Return the error as shown to clients, without the engine's address."""
     if isinstance(error, EngineUnreachable):
         return f"Docker Engine is unreachable: {error.reason}"
-    if isinstance(error, engine.EngineRefused) and error.status == 404:
+    # The engine answers 409 while it removes a container, and has no log of it any more.
+    if isinstance(error, engine.EngineRefused) and error.status in (404, 409):
         return "the container was removed while its log was read"
     return str(error)
 

@@ -39,9 +39,12 @@ def require_client() -> None:
     pytest.skip(reason)
 
 
-def run_numbers(engine: PrivateEngine, container: str, count: int = LINES) -> None:
-    """Run a container that writes ``count`` numbers, 300 a second."""
-    engine.run(container, numbered(count, pause_every=_PAUSE_EVERY))
+def run_numbers(engine: PrivateEngine, container: str, count: int = LINES) -> Callable[[], None]:
+    """Run a container that writes ``count`` numbers, 300 a second, once told to begin.
+
+    A program that follows the log takes any time to start, and would miss the first ones.
+    """
+    return run_later(engine, container, numbered(count, pause_every=_PAUSE_EVERY))
 
 
 def run_later(engine: PrivateEngine, container: str, script: str) -> Callable[[], None]:

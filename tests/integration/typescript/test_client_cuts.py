@@ -37,9 +37,11 @@ def test_cut_connections_lose_and_repeat_nothing(
     verb: str,
 ) -> None:
     """A TCP connection that ends in any way costs no line and repeats none."""
-    run_numbers(engine, container)
+    begin = run_numbers(engine, container)
     app = service.add_app(container, container)
     follower = follow("logs", url=proxy.url, headers={"Cookie": admin}, appId=app)
+    follower.wait_state("live")
+    begin()
     for count in range(200, LINES, 400):
         follower.wait_lines(count)
         getattr(proxy, verb)()
@@ -57,10 +59,12 @@ def test_stalled_connection_is_replaced(
     follow: Follow,
 ) -> None:
     """A connection that falls silent without ending is replaced."""
-    run_numbers(engine, container)
+    begin = run_numbers(engine, container)
     app = service.add_app(container, container)
     options = {"url": proxy.url, "headers": {"Cookie": admin}, "appId": app, "quietAfter": 600}
     follower = follow("logs", **options)
+    follower.wait_state("live")
+    begin()
     for count in (300, 1200, 2100):
         follower.wait_lines(count)
         before = len(follower.lines)
@@ -80,10 +84,12 @@ def test_dead_network_is_noticed_and_survived(
     service = make_service(engine, {"replay.lines": 20_000})
     proxy = CuttingProxy(service.port)
     try:
-        run_numbers(engine, container)
+        begin = run_numbers(engine, container)
         app = service.add_app(container, container)
         options = {"url": proxy.url, "headers": {"Cookie": service.login()}, "quietAfter": 300}
         follower = follow("logs", appId=app, **options)
+        follower.wait_state("live")
+        begin()
         follower.wait_lines(300)
         getattr(proxy, network)(True)
         proxy.stall()
@@ -172,12 +178,15 @@ def test_what_the_service_does_not_remember_is_told(
     service = make_service(engine, {"replay.lines": 100})
     proxy = CuttingProxy(service.port)
     try:
-        run_numbers(engine, container, 1_500)
+        begin = run_numbers(engine, container, 1_500)
         app = service.add_app(container, container)
         options = {"url": proxy.url, "headers": {"Cookie": service.login()}, "appId": app}
         follower = follow("logs", **options)
         # Another client keeps the collector running and shows when enough has been written.
         other = WebsocketsClient(service.ws_url("container/logs", appId=app), service.login())
+        follower.wait_state("live")
+        other.wait_for(len)
+        begin()
         follower.wait_lines(100)
         proxy.refuse(True)
         proxy.reset()

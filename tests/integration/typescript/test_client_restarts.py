@@ -66,10 +66,12 @@ def test_restarts_lose_and_repeat_nothing(
     """300 lines a second survive two kills of each process and restarts of all of them."""
     # By default the service remembers as much as is written in three seconds at this rate.
     service = make_service(engine, {"replay.lines": 10_000})
-    run_numbers(engine, container)
+    begin = run_numbers(engine, container)
     app = service.add_app(container, container)
     options = {"url": service.url, "headers": {"Cookie": service.login()}, "appId": app}
     follower = follow("logs", **options)
+    follower.wait_state("live")
+    begin()
     for count in (300, 1500):
         follower.wait_lines(count)
         disturb(service, process)

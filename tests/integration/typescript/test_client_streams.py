@@ -183,7 +183,8 @@ def test_several_logs_merged_by_engine_time(
     apps = {}
     try:
         for name in names:
-            run_numbers(engine, name, 1_000)
+            begin = run_numbers(engine, name, 1_000)
+            begin()
             apps[name[-1]] = service.add_app(name, name)
         options = {"url": proxy.url, "headers": {"Cookie": admin}, "tail": 1000}
         follower = follow("merged", apps=apps, **options)

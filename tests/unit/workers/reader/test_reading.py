@@ -316,6 +316,7 @@ def test_backwards_reading_ends_at_damage(server: EngineServer, query: dict[str,
     ("status", "message", "words"),
     [
         (404, "No such container", "the container was removed while its log was read"),
+        (409, "dead or marked for removal", "the container was removed while its log was read"),
         (500, "disk on fire", "disk on fire"),
     ],
 )
