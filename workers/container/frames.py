@@ -283,6 +283,9 @@ def next_line(raw: bytes) -> int:
     The line ends in a carriage return, and the next one has a later time stamp, which
     times that a program prints do not have.
     """
+    # Called for each piece of a line, so a line that has not ended must cost little.
+    if b"\r" not in raw:
+        return 0
     stamp, text = stamped(raw)
     mark = raw[: len(raw) - len(text)]
     if not stamp or not (repetitions := _repetitions(text, mark)):

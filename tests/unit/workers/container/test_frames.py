@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.container import frames
 from workers.container.frames import PIECE_BYTES, TRUNCATED, Line, Multiplexed, Terminal, parser
 
 LIMIT = 1_048_576
@@ -213,6 +214,21 @@ def test_a_terminals_long_line_may_lack_its_newline(size: int, part: int) -> Non
         *((time, long.decode()) for time in times[:3]),
         (times[3], "end"),
     ]
+
+
+def test_a_terminals_growing_line_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole line is not searched for another one with each of its pieces."""
+    searches: list[bytes] = []
+
+    def search(text: bytes, _stamp: bytes) -> list[int]:
+        searches.append(text)
+        return []
+
+    monkeypatch.setattr(frames, "_repetitions", search)
+    one = Terminal(LIMIT)
+    for _ in range(10):
+        assert one.feed(raw(b"x" * PIECE_BYTES)) == []
+    assert searches == []
 
 
 def test_a_time_in_a_terminals_long_line_is_text() -> None:
