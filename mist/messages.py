@@ -28,8 +28,9 @@ _SKIPPED: Final[dict[SkipReason, str]] = {
     "restart": "lost in a restart of Mist",
 }
 
-# The error of a stream whose application names another container meanwhile.
+# The errors of streams whose application names another container now, or is gone.
 ANOTHER_CONTAINER: Final = "The application has another container now; connect again"
+APPLICATION_REMOVED: Final = "The application was removed"
 
 # The number of skipped lines if nobody can know it.
 UNKNOWN: Final = 0

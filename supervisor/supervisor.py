@@ -374,7 +374,7 @@ class Supervisor:
             self._conclude(child)
 
     def _refuse_removed(self, app_id: int) -> None:
-        text = messages.error("The application was removed")
+        text = messages.error(messages.APPLICATION_REMOVED)
         topic = topics.container_log(app_id)
         self._effects.tell(RejectTopic(topic, text, close_codes.NOT_FOUND, keep=False))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import gevent
 import structlog
@@ -15,13 +15,11 @@ from api.live.refusal import refuse
 from api.websocket.connection import Connection
 from mist import close_codes
 from mist.errors import StoreError
-from mist.messages import ANOTHER_CONTAINER
+from mist.messages import ANOTHER_CONTAINER, APPLICATION_REMOVED
 from mist.settings import StreamSettings
 from mist.store import Store
 
 log = structlog.get_logger(__name__)
-
-_REMOVED: Final = "The application was removed"
 
 
 class Holder(NamedTuple):
@@ -124,9 +122,9 @@ class SessionWatch:
                 if app_id in containers:
                     refuse(connection, "Permission denied", close_codes.PERMISSION_DENIED)
                 else:
-                    refuse(connection, _REMOVED, close_codes.NOT_FOUND)
+                    refuse(connection, APPLICATION_REMOVED, close_codes.NOT_FOUND)
             elif container and app_id not in containers:
-                refuse(connection, _REMOVED, close_codes.NOT_FOUND)
+                refuse(connection, APPLICATION_REMOVED, close_codes.NOT_FOUND)
             elif container and containers[app_id] != container:
                 # Its figures are none of this client's business any more.
                 refuse(connection, ANOTHER_CONTAINER, close_codes.TRY_AGAIN_LATER)
