@@ -42,7 +42,7 @@ function written(count: number, from: number): LogLine[] {
   }));
 }
 
-test('however many marks come at once, a search begins anew once', async () => {
+test('however many marks come at once, a search starts again only once', async () => {
   deployments = Array.from({ length: 100 }, (_, id) => {
     return { id, status: 'success', finished_at: at(id * 9 + 5), app_id: 1 };
   });

@@ -10,8 +10,9 @@ import { type Line, MARGIN_MS } from './join';
 import type { LogView } from './view';
 
 /**
- * So far what is read is from the live end: any number of lines has its position in the hole,
- * and through thousands of holes there is room for the positions of marks between lines.
+ * The distance between the positions of what is read and of the live end. Any number of lines
+ * fits into the hole. After thousands of holes, positions are still precise enough for marks
+ * between two lines.
  */
 const ROOM = 2 ** 30;
 const HOLE = 'Newer lines follow here. They are loaded as you scroll';

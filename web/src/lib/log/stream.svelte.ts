@@ -314,7 +314,7 @@ export class LogStream {
       if (this.buffer.has(mark) || this.#isSeen(mark) || !this.buffer.insert(mark)) continue;
       placed.push([mark]);
     }
-    // All at once, because a search begins anew with each call.
+    // All at once, because each call starts the search again.
     this.view.insert(...placed);
   }
 
