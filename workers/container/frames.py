@@ -218,11 +218,11 @@ class Terminal:
         lines: list[Line] = []
         for piece in ended:
             self._rest = self._keep(piece)
-            self._end_glued(lines)
+            self._end_glued(lines, ended=True)
             self._end(self._rest, lines)
             self._rest = b""
         self._rest = self._keep(rest)
-        self._end_glued(lines)
+        self._end_glued(lines, ended=False)
         return lines
 
     @property
@@ -234,6 +234,7 @@ class Terminal:
     def finish(self) -> list[Line]:
         """Return the unterminated line, usually a prompt."""
         lines: list[Line] = []
+        self._end_glued(lines, ended=True)
         if self._rest:
             self._end(self._rest, lines)
         self._rest = b""
@@ -244,9 +245,9 @@ class Terminal:
             return piece[: self._room]
         return self._rest + piece[: self._room - len(self._rest)]
 
-    def _end_glued(self, lines: list[Line]) -> None:
+    def _end_glued(self, lines: list[Line], *, ended: bool) -> None:
         """Take off the lines that the next one follows without a newline."""
-        while len(self._rest) > PIECE_BYTES and (end := next_line(self._rest)):
+        while len(self._rest) > PIECE_BYTES and (end := next_line(self._rest, ended=ended)):
             self._end(self._rest[:end], lines)
             self._rest = self._rest[end:]
 
@@ -277,11 +278,12 @@ def unstamped(text: bytes, stamp: bytes) -> bytes:
     return b"".join(text[start:end] for start, end in zip(starts, [*ends, len(text)], strict=True))
 
 
-def next_line(raw: bytes) -> int:
+def next_line(raw: bytes, *, ended: bool) -> int:
     """Return where another line follows a terminal's long line without a newline, or 0.
 
-    The line ends in a carriage return, and the next one has a later time stamp, which
-    times that a program prints do not have.
+    The line ends in a carriage return, and the next one has a later time stamp.  A program
+    may print such a time in any piece but the first, so only the last piece is searched.
+    Without ``ended``, more of ``raw`` may follow.
     """
     # Called for each piece of a line, so a line that has not ended must cost little.
     if b"\r" not in raw:
@@ -291,6 +293,9 @@ def next_line(raw: bytes) -> int:
     if not stamp or not (repetitions := _repetitions(text, mark)):
         return 0
     last = repetitions[-1] + 2 * len(mark)  # the beginning of the last piece in ``raw``
+    # Another piece may follow, of which the time stamp may be incomplete.
+    if not ended and _is_piece(raw[last : -len(mark)]):
+        return 0
     for found in _STAMP.finditer(raw, last):
         at = found.start()
         end = at - len(mark) if at == last else at

@@ -136,15 +136,16 @@ class Terminal:
         lines: list[Entry] = []
         for piece in ended:
             self._keep(piece)
-            self._end_glued(lines)
+            self._end_glued(lines, ended=True)
             self._end(lines, len(self._rest))
         self._keep(rest)
-        self._end_glued(lines)
+        self._end_glued(lines, ended=False)
         return lines
 
     def finish(self) -> list[Entry]:
         """Return the unterminated line, usually a prompt."""
         lines: list[Entry] = []
+        self._end_glued(lines, ended=True)
         if self._rest:
             self._end(lines, len(self._rest))
         return lines
@@ -152,9 +153,12 @@ class Terminal:
     def _keep(self, piece: bytes) -> None:
         self._rest += piece[: max(0, self._room - len(self._rest))]
 
-    def _end_glued(self, lines: list[Entry]) -> None:
+    def _end_glued(self, lines: list[Entry], *, ended: bool) -> None:
         """Take off the lines that the next one follows without a newline."""
-        while len(self._rest) > PIECE_BYTES and (end := next_line(bytes(self._rest))):
+        while len(self._rest) > PIECE_BYTES:
+            end = next_line(bytes(self._rest), ended=ended)
+            if not end:
+                return
             self._end(lines, end)
 
     def _end(self, lines: list[Entry], length: int) -> None:

@@ -216,6 +216,23 @@ def test_a_terminals_long_line_may_lack_its_newline(size: int, part: int) -> Non
     ]
 
 
+def test_a_terminals_last_line_is_not_part_of_the_long_one_before_it() -> None:
+    """A long line without its newline ends before a line that never ended."""
+    one = Terminal(LIMIT)
+    long = b"x" * (PIECE_BYTES + 1)
+    got = one.feed(raw(long + b"\r", T1) + raw(b"$ ", T2)) + one.finish()
+    assert got == [Line(T1, "stdout", long.decode()), Line(T2, "stdout", "$ ")]
+
+
+@pytest.mark.parametrize("part", [1_000, 16_390, 1_000_000])
+def test_a_time_within_a_terminals_pieces_is_text(part: int) -> None:
+    """A later piece may print a time after that of the first, which all pieces carry."""
+    text = (b"x" * PIECE_BYTES + b"\r" + T2.encode() + b" 50%").ljust(3 * PIECE_BYTES, b".")
+    one, data = Terminal(LIMIT), raw(text + b"\r\n")
+    got = [line for i in range(0, len(data), part) for line in one.feed(data[i : i + part])]
+    assert got == [Line(T1, "stdout", text.decode())]
+
+
 def test_a_terminals_growing_line_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole line is not searched for another one with each of its pieces."""
     searches: list[bytes] = []

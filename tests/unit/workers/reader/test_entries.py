@@ -77,6 +77,12 @@ def test_long_lines_without_a_newline(end: bytes) -> None:
     data = piece + b"\r" + STAMP % 1 + b" " + STAMP % 2 + b" next\r\n"
     assert one.feed(data) == [(STAMP % 1, 1, long[:-1] + b"\r"), (STAMP % 2, 1, b"next\r")]
     assert (many.pieces, one.pieces) == (1, 1)
+    # The next line may have no newline either, and come in pieces.
+    rest = [line for i in range(0, len(data) - 2, 999) for line in one.feed(data[:-2][i : i + 999])]
+    assert [*rest, *one.finish()] == [
+        (STAMP % 1, 1, long[:-1] + b"\r"),
+        (STAMP % 2, 1, b"next"),
+    ]
 
 
 @pytest.mark.parametrize(
