@@ -176,6 +176,19 @@ describe('a view', () => {
     expect(view.matches.length).toBe(0);
   });
 
+  test('keeps the hits of a search that begins while many lines are arranged', async () => {
+    // Both rest between two chunks: the arrangement after one, and the search after two.
+    const clock = [0, 100, 100, 100, 200];
+    const now = vi.spyOn(performance, 'now').mockImplementation(() => clock.shift() ?? 200);
+    const view = viewOf(Array.from({ length: 6000 }, (_, i) => `x ${i}`));
+    expect(view.rows.length).toBe(2000);
+    view.setQuery({ ...NO_QUERY, terms: ['x'] });
+    await settled(view);
+    now.mockRestore();
+    expect(view.matches.length).toBe(6000);
+    expect([...view.matches].filter(({ hits }) => hits === null)).toEqual([]);
+  });
+
   test('is not busy any more once it is closed', () => {
     const view = viewOf(['a']);
     view.setQuery({ ...NO_QUERY, terms: ['x.'], regex: true });

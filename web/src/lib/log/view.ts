@@ -195,8 +195,9 @@ export class LogView {
     if (into === this.#next) this.#swap(into);
   }
 
+  /** Return true for all arrangements but the newest, which alone may set the hits of lines. */
   #outdated(into: Arrangement): boolean {
-    return this.#closed || (into !== this.#current && into !== this.#next);
+    return this.#closed || into !== (this.#next ?? this.#current);
   }
 
   #swap(into: Arrangement): void {
