@@ -58,7 +58,8 @@ def _renderer(log: LogSettings) -> Processor:
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "logfmt"
     if style == "console":
-        # The default formatter of structlog prints local variables, which may contain secrets.
+        # The traceback is text already, of which any other formatter warns.  The default one
+        # would print local variables, which may contain secrets.
         plain = structlog.dev.plain_traceback
         return structlog.dev.ConsoleRenderer(exception_formatter=plain)
     if style == "json":
