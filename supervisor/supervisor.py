@@ -327,8 +327,14 @@ class Supervisor:
         # With a token of now, so that the claim of a collector started later survives.
         self._effects.tell(DropTopic(topic, self._effects.next_token()))
 
-    def _refuse(self, topic: bytes, text: str, *, keep: bool = True) -> None:
-        code = close_codes.TRY_AGAIN_LATER
+    def _refuse(
+        self,
+        topic: bytes,
+        text: str,
+        code: int = close_codes.TRY_AGAIN_LATER,
+        *,
+        keep: bool = True,
+    ) -> None:
         self._effects.tell(RejectTopic(topic, messages.error(text), code, keep))
 
     def _look(self, now: float) -> None:
@@ -374,9 +380,8 @@ class Supervisor:
             self._conclude(child)
 
     def _refuse_removed(self, app_id: int) -> None:
-        text = messages.error(messages.APPLICATION_REMOVED)
         topic = topics.container_log(app_id)
-        self._effects.tell(RejectTopic(topic, text, close_codes.NOT_FOUND, keep=False))
+        self._refuse(topic, messages.APPLICATION_REMOVED, close_codes.NOT_FOUND, keep=False)
 
     def _end_overdue(self, rows: Collection[Deployment], now: float) -> None:
         """End the runners that were cancelled or are over their time, and do not notice."""

@@ -73,17 +73,21 @@ def read(server: EngineServer, paths: Paths, **query: Any) -> Answer:
         return answer.result(30)
 
 
-QUERIES = st.fixed_dictionaries(
-    {"order": st.sampled_from(["asc", "desc"])},
-    optional={
-        "since": st.integers(0, 15).map(stamp),
-        "until": st.integers(0, 15).map(stamp),
-        "tail": st.integers(0, 17),
-        "limit": st.integers(1, 17),
-        "q": st.sampled_from(["1", "line", "nothing"]),
-        "stream": st.sampled_from(["stdout", "stderr"]),
-    },
-).filter(lambda query: "tail" not in query or query["order"] == "asc")
+def queries(
+    last: int, lines: int, words: list[str], **more: st.SearchStrategy[str]
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Return queries for times up to a second ``last``, for up to ``lines`` lines and for words."""
+    return st.fixed_dictionaries(
+        {"order": st.sampled_from(["asc", "desc"])},
+        optional={
+            "since": st.integers(0, last).map(stamp),
+            "until": st.integers(0, last).map(stamp),
+            "tail": st.integers(0, lines),
+            "limit": st.integers(1, lines),
+            "q": st.sampled_from(words),
+            **more,
+        },
+    ).filter(lambda query: "tail" not in query or query["order"] == "asc")
 
 
 def chosen(query: dict[str, Any]) -> list[str]:
@@ -103,7 +107,9 @@ def chosen(query: dict[str, Any]) -> list[str]:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(query=QUERIES)
+@given(
+    query=queries(15, 17, ["1", "line", "nothing"], stream=st.sampled_from(["stdout", "stderr"]))
+)
 def test_any_query_reads_across_the_border(
     server: EngineServer, log: Log, paths: Paths, query: dict[str, Any]
 ) -> None:
@@ -282,18 +288,7 @@ def piece(containers: list[list[Line]], query: dict[str, Any]) -> list[str]:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    query=st.fixed_dictionaries(
-        {"order": st.sampled_from(["asc", "desc"])},
-        optional={
-            "since": st.integers(0, 210).map(stamp),
-            "until": st.integers(0, 210).map(stamp),
-            "tail": st.integers(0, 100),
-            "limit": st.integers(1, 100),
-            "q": st.sampled_from(["1", "of 1", "nothing"]),
-        },
-    ).filter(lambda query: "tail" not in query or query["order"] == "asc")
-)
+@given(query=queries(210, 100, ["1", "of 1", "nothing"]))
 def test_a_seam_is_one_piece_of_the_log(
     server: EngineServer, overlapping: tuple[Paths, list[list[Line]]], query: dict[str, Any]
 ) -> None:
