@@ -28,7 +28,7 @@ def adopt(app: str, yes: bool) -> None:
         terminal.say(f"The next deployment of {target.name} replaces this container:\n")
         terminal.say(f"  {target.container} ({found.container_id[:12]}, {found.state})")
         _show(found)
-        if not yes and not _confirmed():
+        if not yes and not terminal.confirmed("Adopt it?"):
             terminal.say("Nothing was changed; use --yes to adopt it without confirmation.")
             raise SystemExit(Exit.FAILURE)
         apps.adopt(target, found)
@@ -42,12 +42,3 @@ def _show(found: Adoptable) -> None:
     for note in found.notes:
         terminal.say(f"\n{note}")
     terminal.say()
-
-
-def _confirmed() -> bool:
-    try:
-        return terminal.confirmed("Adopt it?")
-    except click.Abort:
-        # Standard input has ended, so the question cannot be answered.
-        terminal.say()
-        return False

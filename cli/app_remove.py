@@ -50,12 +50,7 @@ def _confirmed(apps: Apps, app: PublicApp) -> bool:
         f"This removes {app.name}, its {count} deployments with their logs and images, its "
         f"grants,\nand the container {app.container} if a deployment made it. Volumes are kept."
     )
-    try:
-        return terminal.confirmed(f"Remove {app.name}?")
-    except click.Abort:
-        # Standard input has ended, so the question cannot be answered.
-        terminal.say()
-        return False
+    return terminal.confirmed(f"Remove {app.name}?")
 
 
 def _wait(apps: Apps, app: PublicApp) -> None:

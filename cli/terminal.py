@@ -104,8 +104,12 @@ def say(text: str = "", *, error: bool = False) -> None:
 
 
 def confirmed(question: str) -> bool:
-    """Ask a question; raise click.Abort if standard input has ended."""
-    return click.confirm(visible(question))
+    """Ask a question; return False if standard input has ended, so that nobody can answer."""
+    try:
+        return click.confirm(visible(question))
+    except click.Abort:
+        say()
+        return False
 
 
 def show_table(headings: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:

@@ -14,6 +14,7 @@ from mist import validation
 from mist.accounts import passwords
 from mist.apps.management import find_user, project_id
 from mist.store import Role
+from mist.visible import visible
 
 
 @click.group("user")
@@ -99,8 +100,8 @@ def remove(email: str, yes: bool) -> None:
     """Remove an account with its grants, and end its sessions."""
     with opened_store() as store:
         user = find_user(store, email)
-        if not yes and not terminal.confirmed(f"Remove {user.email}?"):
-            raise click.Abort
+        if not yes:
+            click.confirm(visible(f"Remove {user.email}?"), abort=True)
         store.users.remove(user.id)
         note_change(store)
     terminal.say(f"Removed {user.email}.")
