@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 import msgspec
 import requests
-from websockets.exceptions import InvalidHandshake, InvalidStatus
+from requests.utils import get_environ_proxies
+from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, reconnect
 
 import mist
@@ -34,6 +35,10 @@ _VERSIONS: Final = (
     "check the address; if it is right, another version of Mist answers than this command's "
     f"({mist.__version__}), so use the same on both machines"
 )
+
+# What the libraries raise if there is no connection.  The last two are about a proxy that the
+# environment names: one that cannot be, and one of a kind that takes another package.
+_NO_CONNECTION: Final = (OSError, EOFError, WebSocketException, ValueError, ImportError)
 
 _T = TypeVar("_T")
 
@@ -121,7 +126,7 @@ class RemoteService:
             )
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
-        except requests.RequestException as error:
+        except _NO_CONNECTION as error:
             raise self._unreachable(error) from None
         if answer.is_redirect:
             raise self._redirected(answer.headers["Location"])
@@ -146,7 +151,7 @@ class RemoteService:
                 yield from answer.iter_lines(_CHUNK_BYTES, delimiter=b"\n")
         except requests.exceptions.SSLError as error:
             raise self._untrusted(error) from None
-        except requests.RequestException as error:
+        except _NO_CONNECTION as error:
             raise self._unreachable(error) from None
 
     def find_app(self, text: str) -> dict[str, Any]:
@@ -180,7 +185,7 @@ class RemoteService:
             raise Unreachable(f"{self.url} does not answer as Mist does") from None
         except ssl.SSLError as error:
             raise self._untrusted(error) from None
-        except (OSError, EOFError, InvalidHandshake) as error:
+        except _NO_CONNECTION as error:
             raise self._unreachable(error) from None
         with stream:
             yield stream
@@ -212,7 +217,9 @@ class RemoteService:
         return RemoteError(f"{self.url} redirects to {location[:200]}; use that address")
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(f"{self.url} cannot be reached: {_reason(error)}")
+        proxies = [f"{kind}_proxy" for kind in get_environ_proxies(self.url) if kind != "no"]
+        through = f" through the proxy of {' or '.join(sorted(proxies))}" if proxies else ""
+        return Unreachable(f"{self.url} cannot be reached{through}: {_reason(error)}")
 
     def _untrusted(self, error: Exception) -> RemoteError:
         if not isinstance(_innermost(error), ssl.SSLCertVerificationError):
@@ -246,4 +253,8 @@ def _reason(error: BaseException) -> str:
         return f"it does not answer with TLS ({error.reason}); is it an http:// address?"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, (EOFError, ConnectionClosed)):
+        return "the connection was closed before an answer came"
+    if isinstance(error, InvalidProxy):
+        return f"it is not valid, because {error.msg}"  # its address may hold a password
     return str(error) or type(error).__name__

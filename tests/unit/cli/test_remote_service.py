@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Literal
+from urllib.request import getproxies_environment
 
 import pytest
 
-from cli.remote.service import RemoteError, RemoteService
+from cli.remote.service import RemoteError, RemoteService, Unreachable
+from tests.support.hang_up import hanging_up
 
 
 def _stream(service: RemoteService) -> None:
@@ -19,6 +22,10 @@ def _stream(service: RemoteService) -> None:
 
 def _call(service: RemoteService) -> None:
     service.call("GET", "/api/apps")
+
+
+def _lines(service: RemoteService) -> None:
+    list(service.lines("/api/apps/1/logs"))
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/ws", "https://mist.example/", "/login"])
@@ -52,3 +59,44 @@ def test_a_redirect_is_not_followed(ask: Callable[[RemoteService], None], locati
             server.shutdown()
             thread.join()
     assert len(paths) == 1
+
+
+@pytest.mark.parametrize("ask", [_stream, _call, _lines])
+@pytest.mark.parametrize("how", ["reset", "closed"])
+def test_a_connection_that_ends_at_once(
+    ask: Callable[[RemoteService], None], how: Literal["reset", "closed"]
+) -> None:
+    """It may be tried again, at whatever moment it ended."""
+    with hanging_up(how) as url:
+        for _ in range(20):
+            with pytest.raises(Unreachable, match="cannot be reached: "):
+                ask(RemoteService(url, "token"))
+
+
+@pytest.mark.parametrize("ask", [_stream, _call, _lines])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "127.0.0.1:1",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:99999",
+        "http://user:secret@127.0.0.1:1/path",
+        "http://[::1",
+        "http://a..b:80",
+        "ftp://127.0.0.1:1",
+        "socks5h://127.0.0.1:1",
+    ],
+)
+def test_a_proxy_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, ask: Callable[[RemoteService], None], proxy: str
+) -> None:
+    """The error names the variable, because nothing in the command speaks of a proxy."""
+    for kind in getproxies_environment():
+        for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(
+        Unreachable, match=r"cannot be reached through the proxy of http_proxy: "
+    ) as error:
+        ask(RemoteService("http://127.0.0.2:1", "token"))
+    assert "secret" not in str(error.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
 
 from mist_client.answers import message_of, reason_of, seconds_of
 from mist_client.close_codes import ABNORMAL
@@ -14,14 +14,19 @@ from mist_client.follower import Follower
 E = TypeVar("E")
 
 #: A lost connection, and what ``connect`` raises if there is none.
-FAILURES: Final = (ConnectionClosed, InvalidHandshake, OSError, EOFError)
+FAILURES: Final = (WebSocketException, OSError, EOFError)
 
 
 def note_loss(follower: Follower[E], error: Exception) -> Reconnecting | None:
     """Return the event of a lost or failed connection; None if the stream is over.
 
-    Raise StreamError if another attempt would not help.
+    Raise StreamError if another attempt would not help, and ValueError for a proxy of the
+    environment that cannot be one.
     """
+    if isinstance(error, InvalidProxy):
+        raise ValueError(
+            f"the proxy that the environment names is not valid: {error.msg}"
+        ) from None
     if isinstance(error, ConnectionClosed):
         frame = error.rcvd
         return follower.closed(frame.code, frame.reason) if frame else follower.closed(ABNORMAL)

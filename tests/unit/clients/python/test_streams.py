@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import socket
 import ssl
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 from queue import Queue
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -36,6 +37,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
+from tests.support.hang_up import hanging_up
 from tests.support.log_service import LogService, message, stamp, status
 from tests.support.wait import wait_until
 
@@ -216,6 +218,23 @@ def test_a_service_that_is_away_is_waited_for(take: Take) -> None:
     with pytest.raises(StreamError, match="The service cannot be reached: Connection refused"):
         take(url, enough=seen.append, retry=patience)
     assert {event.reason.code for event in seen} == {"network"}
+
+
+@pytest.mark.parametrize("how", ["reset", "closed"])
+def test_connections_that_end_at_once(take: Take, how: Literal["reset", "closed"]) -> None:
+    """Each is a failed attempt, at whatever moment it ended."""
+    attempts = itertools.count(1)
+    with hanging_up(how) as url:
+        events = take(url, enough=lambda _: next(attempts) == 20)
+    assert {(type(event), event.reason.code) for event in events} == {(Reconnecting, "network")}
+
+
+def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, take: Take) -> None:
+    """A stream does not wait for another environment."""
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("ws_proxy", "http://user:secret@127.0.0.1:1/path")
+    with pytest.raises(ValueError, match="proxy that the environment names is not valid: path"):
+        take("http://127.0.0.2:1")
 
 
 def test_close_ends_an_iteration_in_another_thread(server: Server) -> None:
