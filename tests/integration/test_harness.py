@@ -13,6 +13,7 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
+from tests.support.processes import has_ended
 from tests.support.service import janitor
 from tests.support.service.clients import Client, Refusal
 from tests.support.service.engine import PrivateEngine
@@ -99,7 +100,7 @@ def test_an_engine_leaves_nothing_behind(own_engine: PrivateEngine) -> None:
     assert cgroups
     own_engine.kill()
     own_engine.destroy()
-    assert not inside.is_running() or inside.status() == psutil.STATUS_ZOMBIE
+    assert has_ended(inside)
     assert not own_engine.directory.exists()
     assert not socket.exists()
     assert not [cgroup for cgroup in cgroups if cgroup.exists()]

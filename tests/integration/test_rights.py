@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import falcon.inspect
@@ -108,7 +108,8 @@ class House:
         self.admin = {"Cookie": self.service.login()}
         apps = ({"name": "web", "container": "box"}, {"name": "other"})
         self.web, _ = (self.call("POST", "/api/apps", app)["id"] for app in apps)
-        self.ran = self.insert_deployment("failed")
+        with self.writing() as store:
+            self.ran = self.insert_deployment(store, "failed")
         for name in ("stranger", "viewer", "deployer"):
             self.add_user(f"{name}@localhost")
         grants = f"/api/apps/{self.web}/grants"
@@ -127,16 +128,23 @@ class House:
         body = {"email": email, "password": PASSWORD} | fields
         return int(self.call("POST", "/api/users", body)["id"])
 
-    def insert_deployment(self, status: str) -> int:
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield the store, to which nobody else writes meanwhile."""
+        path = self.service.paths.database
+        with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as store:
+            store.execute("BEGIN IMMEDIATE")
+            yield store
+            store.execute("COMMIT")
+
+    def insert_deployment(self, store: sqlite3.Connection, status: str) -> int:
         """Add a deployment that no runner has begun."""
-        with closing(sqlite3.connect(self.service.paths.database, timeout=20)) as store:
-            row = store.execute(
-                "INSERT INTO deployments (app_id, status, stage, progress, message,"
-                " error_message, created_by, created_at)"
-                " VALUES (?, ?, 'cloning_repo', 25, 'Cloning', '', 'me', '2025')",
-                (self.web, status),
-            )
-            store.commit()
+        row = store.execute(
+            "INSERT INTO deployments (app_id, status, stage, progress, message,"
+            " error_message, created_by, created_at)"
+            " VALUES (?, ?, 'cloning_repo', 25, 'Cloning', '', 'me', '2025')",
+            (self.web, status),
+        )
         assert row.lastrowid is not None
         return row.lastrowid
 
@@ -151,9 +159,8 @@ class House:
 
     def expire(self, token: int) -> None:
         """Let a token have expired."""
-        with closing(sqlite3.connect(self.service.paths.database, timeout=20)) as store:
+        with self.writing() as store:
             store.execute("UPDATE tokens SET expires_at = '2025' WHERE id = ?", (token,))
-            store.commit()
 
     def session(self, email: str, password: str = PASSWORD) -> dict[str, str]:
         """Return the header of a new session."""
@@ -283,9 +290,12 @@ def _withdraw(house: House, user: int) -> None:
 def endless(house: House) -> Iterator[int]:
     """A deployment that waits until the end of the test."""
     supervisor = psutil.Process(house.service.pid)
-    supervisor.suspend()  # it would end a deployment that has no runner
+    with house.writing() as store:
+        # It would end a deployment that has no runner.  While it writes, it would stop all others.
+        supervisor.suspend()
+        deployment = house.insert_deployment(store, "pending")
     try:
-        yield house.insert_deployment("pending")
+        yield deployment
     finally:
         supervisor.resume()
 

@@ -23,6 +23,7 @@ from mist.errors import Exit
 from mist.paths import Paths
 from mist.settings import Settings
 from mist.store import open_store
+from tests.support.processes import has_ended
 from tests.support.service.programs import KILL_SECONDS
 from tests.support.service.service import free_port
 from tests.support.wait import wait_until
@@ -137,7 +138,7 @@ class Web:
     def workers(self) -> set[int]:
         """Return the process ids of the workers."""
         children = psutil.Process(self.process.pid).children()
-        return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
+        return {child.pid for child in children if not has_ended(child)}
 
     def answering(self) -> int | None:
         """Return the worker that answers, or None."""

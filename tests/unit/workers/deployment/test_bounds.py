@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from mist.settings import DeploymentSettings
+from tests.support.processes import has_ended
 from tests.support.service.deployments import Repository
 from tests.support.wait import wait_until
 from workers.deployment import git
@@ -175,4 +176,4 @@ with programs.running(["sh", "-c", "sleep 987 & sleep 986"], dict(os.environ)) a
         group = [leader, *leader.children(recursive=True)]
         runner.kill()
         _, alive = psutil.wait_procs(group, timeout=10)
-    assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+    assert not [each for each in alive if not has_ended(each)]
