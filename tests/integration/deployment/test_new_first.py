@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -65,6 +67,14 @@ class Site:
         """Return the engine's description of the application's container."""
         found: dict[str, Any] = self.engine.client.inspect_container(self.app.container)
         return found
+
+    def is_told_to_end(self, container: str) -> bool:
+        """Return True once the engine has sent SIGTERM to a container."""
+        sent = {"container": container, "event": "kill"}
+        until = int(time.time()) + 1  # whole seconds, and those of this one count
+        events = self.engine.client.events(until=until, filters=sent, decode=True)
+        signals = {int(event["Actor"]["Attributes"]["signal"]) for event in events}
+        return signal.SIGTERM in signals
 
     def change(self, **options: str) -> str:
         """Commit another version and return its name."""
@@ -182,6 +192,7 @@ def test_a_kill_while_the_old_one_is_stopped(site: Site) -> None:
     site.engine.client.kill(before, "STOP")
     with Caller(site.engine, site.client, app.container, lookup=True) as caller:
         deployment = site.begin("stopping the previous one")
+        wait_until(lambda: site.is_told_to_end(before), "the engine to begin")
         deployer.kill()
         row = deployer.run(deployment, resume=True)
         answers = caller.stop()

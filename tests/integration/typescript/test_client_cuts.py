@@ -118,7 +118,7 @@ def test_quiet_log_that_is_cut_before_its_first_line(
     app = service.add_app(f"{container}-{tail}", container)
     options = {"url": proxy.url, "headers": {"Cookie": admin}, "appId": app, "tail": tail}
     follower = follow("logs", **options)
-    follower.wait_state("live")
+    follower.wait_for(lambda: follower.of("status"), "the status")
     # After this time a log without a line counts as empty.
     follower.wait_quiet(1.5)
     proxy.refuse(True)
