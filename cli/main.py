@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import click
@@ -52,6 +53,13 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; after Ctrl-C, exit as the commands that follow a stream do."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would say "Aborted!", with the status of a failure
+            raise SystemExit(Exit.INTERRUPTED) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click
         """Write the table without importing the commands."""
         with formatter.section("Commands"):
@@ -67,6 +75,7 @@ def cli() -> None:
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the command line and exit: 0, 2 for wrong usage, or the error's own status."""
     _drop_inherited_signals()  # first: nothing may be missed
+    _open_closed_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         _check_encoding(given)
@@ -99,10 +108,23 @@ def _drop_inherited_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def _open_closed_streams() -> None:
+    """Open /dev/null as each standard stream that the parent closed (``mist up <&-``).
+
+    Python has None in its place, and the next file or socket would take its descriptor.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 - kept
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
 def _fail(text: str, status: int) -> None:
     if "NOTIFY_SOCKET" in os.environ:  # under systemd: show the text in `systemctl status`, too
         from mist.notify import Notifier  # noqa: PLC0415 - only a failing service needs it
 
         Notifier().giving_up(text)
-    click.echo(f"mist: {visible(text, lines=True)}", err=True)
+    with suppress(OSError):  # the exit status still tells
+        click.echo(f"mist: {visible(text, lines=True)}", err=True)
     sys.exit(status)

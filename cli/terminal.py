@@ -14,13 +14,11 @@ import click
 import msgspec
 import zmq
 
+from mist.errors import Exit
 from mist.visible import RESET, coloured, plain_json, visible
 
 if TYPE_CHECKING:
     from rich.text import Text
-
-# The exit status that shells report for a process killed by SIGINT.
-INTERRUPTED: Final = 130
 
 # The foreground colours of labels (ECMA-48, 8.3.117), without black, white and red, which
 # looks like an error.
@@ -37,7 +35,7 @@ def quiet_ending() -> Iterator[None]:
         yield
         sys.stdout.flush()  # here, so that a broken pipe is noticed inside the try
     except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(Exit.INTERRUPTED) from None
     except BrokenPipeError:
         # Python would flush its buffer at exit and fail again, so discard the data.
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)

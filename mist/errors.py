@@ -3,7 +3,7 @@
 Exceptions carry fields and build their text in ``__str__``.  Each describes a user's
 mistake or the state of the machine and says what to do.  The command prints the text
 without a traceback and exits with ``exit_status``, whose numbers are those of BSD's
-``sysexits.h``; systemd shows them by name.
+``sysexits.h``; systemd shows them by name.  Only that of an interrupt is the shells'.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Exit(IntEnum):
     TEMPORARY = 75  # systemd restarts the service; 64, 70, 73, 77 and 78 are final
     NO_PERMISSION = 77
     BAD_CONFIG = 78
+    INTERRUPTED = 130  # what shells report for a process killed by SIGINT
 
 
 class MistError(Exception):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import socket
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import click
 import pytest
@@ -21,6 +23,17 @@ try:
     main(["--help"])
 finally:
     print([name for name in sys.modules if name.startswith("cli.") and name != "cli.main"])
+"""
+
+_STREAMS = """
+import subprocess
+import sys
+from cli.main import main
+try:
+    main(["--version"])
+finally:
+    assert [each.fileno() for each in (sys.stdin, sys.stdout, sys.stderr)] == [0, 1, 2]
+    subprocess.run(["sh", "-c", "exec 3<&0 4>&1 5>&2"], check=True)
 """
 
 
@@ -41,7 +54,7 @@ def test_arguments_that_are_not_utf8(
     assert "is not UTF-8" in capsys.readouterr().err
 
 
-def _failing(error: Exception) -> click.Command:
+def _failing(error: BaseException) -> click.Command:
     def fail() -> None:
         raise error
 
@@ -117,3 +130,23 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     """The version is the package's."""
     assert _run("--version") == 0
     assert "mist, version 0.1.0" in capsys.readouterr().out
+
+
+def test_an_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command ends with the same status, and says nothing."""
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(KeyboardInterrupt()))
+    assert _run("status") == Exit.INTERRUPTED
+    assert capsys.readouterr().err.strip() == ""
+
+
+def test_an_error_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit status tells of it, even if standard error is on a full disk."""
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(BusError("away")))
+    monkeypatch.setattr(click, "echo", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+    assert _run("status") == Exit.UNAVAILABLE
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed(closed: str) -> None:
+    """A command finds /dev/null in their places, and so does a program that it starts."""
+    run("sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, _STREAMS)
