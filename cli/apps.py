@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from cli.deploy import service_runs
 from cli.remote.choice import chosen_service
-from cli.state import note_change, opened_store
+from cli.state import note_change, opened_store, user_name
 from mist.adoptable import Adoptable
 from mist.apps import management
 from mist.apps.management import AppChanges, NewApp, PublicApp
@@ -138,7 +137,7 @@ class LocalApps:
         return str(len(self._store.deployments.ids(app.id)))
 
     def request_removal(self, app: PublicApp) -> None:
-        self._store.apps.request_removal(app.id, getpass.getuser())
+        self._store.apps.request_removal(app.id, user_name())
         note_change(self._store)
 
     def look(self, app: PublicApp) -> PublicApp | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-
 import click
 
 from cli import terminal
 from cli.remote.choice import chosen_service, remotely
-from cli.state import note_change, opened_store
+from cli.state import note_change, opened_store, user_name
 from mist.errors import Conflict, NotFound
 from mist.ids import MAX_ID
 
@@ -24,7 +22,7 @@ def command(deployment: int) -> None:
         deployments.cancel(service, deployment)
         return
     with opened_store() as store:
-        if not store.deployments.request_cancel(deployment, getpass.getuser()):
+        if not store.deployments.request_cancel(deployment, user_name()):
             # request_cancel() returns False in both cases.
             if store.deployments.get(deployment) is None:
                 raise NotFound(f"there is no deployment {deployment}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from typing import Final
 
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from cli import terminal
 from cli.remote.choice import chosen_service, remotely
-from cli.state import note_change, opened_store
+from cli.state import note_change, opened_store, user_name
 from mist.apps import management
 from mist.deployments.records import Reader, closing_records, status_of, text_of
 from mist.deployments.requests import request_deployment
@@ -55,7 +54,7 @@ def command(app: str, rollback_to: int | None) -> None:
     paths = resolve_paths()
     with terminal.quiet_ending(), opened_store() as store:
         target = management.find_app(store, app)
-        row = request_deployment(store, load_settings(), target, getpass.getuser(), rollback_to)
+        row = request_deployment(store, load_settings(), target, user_name(), rollback_to)
         note_change(store)
         with Screen(f"Deployment {row.id} of {target.name}") as screen:
             try:

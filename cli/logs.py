@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -20,7 +19,7 @@ from cli.log_printer import Printer
 from cli.log_reader import LogReader
 from cli.log_source import Choice, Source
 from cli.remote.choice import chosen_service, remotely
-from cli.state import opened_store
+from cli.state import opened_store, user_name
 from mist import validation
 from mist.apps import management
 from mist.errors import UsageError
@@ -204,7 +203,7 @@ def show(  # noqa: PLR0913, PLR0917 - all that the command has found out
 ) -> int:
     """Print the logs until they end, and return the exit status."""
     width = max(len(log.name) for log in logs)
-    user = getpass.getuser()
+    user = user_name()
     with ExitStack() as stack:
         printers: dict[Input, Printer] = {}
         for log in logs:

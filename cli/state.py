@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from mist.paths import resolve_paths
 from mist.settings import load_settings
 from mist.store import Store, location, open_store
+from mist.visible import visible
 
 
 @contextmanager
@@ -29,6 +30,14 @@ def opened_store() -> Iterator[Store]:
         store.close()
 
 
+def user_name() -> str:
+    """Return the name of the user who runs this command, for a record."""
+    try:
+        return visible(getpass.getuser())
+    except (KeyError, OSError):  # neither a variable nor an entry in /etc/passwd has it
+        return str(os.getuid())
+
+
 def note_change(store: Store) -> None:
     """Record the change that this command has just made: its arguments and its options.
 
@@ -37,7 +46,7 @@ def note_change(store: Store) -> None:
     context = click.get_current_context()
     given = [word for each in context.command.params for word in _words(context, each)]
     # Who became root to run the command is more telling than root.
-    by = os.environ.get("SUDO_USER") or getpass.getuser()
+    by = visible(os.environ.get("SUDO_USER") or user_name())
     keep = load_settings().audit.records
     store.audit.add(by, "", context.command_path, " ".join(given), keep=keep)
 

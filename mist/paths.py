@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mist.errors import UnsafePath
+from mist.errors import UnsafePath, UsageError
 
 # The kernel's limit on symbolic links in one path (path_resolution(7)).
 _MAX_LINKS: Final = 40
@@ -203,11 +203,24 @@ def owner_of_new(folder: Path) -> tuple[int, int]:
 def locate_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     """Return the directories named in the environment, or this user's default directories."""
     root = os.geteuid() == 0
-    state = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    state = Path(environ.get("XDG_STATE_HOME") or user_home() / ".local" / "state")
     volatile = Path(environ.get("XDG_RUNTIME_DIR") or f"/tmp/mist-{os.geteuid()}")  # noqa: S108 - created with mode 0700, and checked
     home = environ.get("MIST_HOME") or ("/var/lib/mist" if root else state / "mist")
     runtime = environ.get("MIST_RUNTIME") or ("/run/mist" if root else volatile / "mist")
+    for variable, path in (("MIST_HOME", home), ("MIST_RUNTIME", runtime)):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:  # SQLite and ZeroMQ take no other paths
+            raise UsageError(f"the path {path} is not UTF-8; set {variable} to another") from None
     return Paths(Path(home), Path(runtime))
+
+
+def user_home() -> Path:
+    """Return this user's home directory, or that of the root for a user who has none."""
+    try:
+        return Path.home()
+    except RuntimeError:  # neither HOME nor an entry in /etc/passwd
+        return Path("/")  # as in a container
 
 
 def bundled(name: str) -> Path:

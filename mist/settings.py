@@ -319,6 +319,10 @@ def _overrides(environ: Mapping[str, str]) -> dict[tuple[str, str], object]:
         types = {field.name: field.type for field in msgspec.structs.fields(sections[section])}
         if key not in types:
             raise SettingsError(name, f"section [{section}] of the settings has no key {key!r}")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(name, "not UTF-8 text") from None
         is_list = types[key] == tuple[str, ...]
         found[section, key] = text.split() if is_list else text
     return found

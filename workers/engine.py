@@ -27,6 +27,7 @@ import msgspec
 
 from mist import heartbeat
 from mist.errors import EngineError, EngineUnreachable, SettingsError
+from mist.paths import user_home
 from mist.settings import Settings
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
@@ -120,7 +121,7 @@ def certificates(parts: SplitResult) -> Certificates | None:
     named = os.environ.get("DOCKER_CERT_PATH")
     if parts.scheme == "unix" or not (parts.scheme == "https" or verify or named):
         return None
-    folder = Path(named) if named else Path.home() / ".docker"
+    folder = Path(named) if named else user_home() / ".docker"
     # A client certificate is always needed; the CA only to verify the engine.
     needed = ["cert.pem", "key.pem", *(["ca.pem"] if verify else [])]
     for path in (folder / name for name in needed):

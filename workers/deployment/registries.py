@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from mist.paths import user_home
 from workers.deployment import programs
 from workers.deployment.cancellation import CancellationToken
 from workers.deployment.dockerfile import instructions
@@ -95,7 +96,7 @@ def logins(
 
 def _read() -> dict[str, Any]:
     folder = os.environ.get("DOCKER_CONFIG")
-    path = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+    path = (Path(folder) if folder else user_home() / ".docker") / "config.json"
     try:
         data = path.read_bytes()
     # No ``docker login`` was ever run, which is common.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mist import paths
-from mist.errors import Exit, UnsafePath
+from mist.errors import Exit, UnsafePath, UsageError
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 
@@ -140,3 +140,23 @@ def test_paths_of_the_service_are_hidden(tmp_path: Path) -> None:
     hide = paths.PathHider({link / "work/1/checkout": "the checkout", link: "MIST_HOME"})
     said = f"could not open '{tmp_path}/real/work/1/checkout/a', nor {link}/secret"
     assert hide(said) == "could not open 'the checkout/a', nor MIST_HOME/secret"
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom neither HOME nor /etc/passwd knows has the home of the root."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+    found = paths.locate_paths({})
+    assert found == (Path("/.local/state/mist"), Path("/tmp/mist-54321/mist"))
+    assert paths.locate_paths({"MIST_HOME": "/a", "MIST_RUNTIME": "/b"}) == (Path("/a"), Path("/b"))
+
+
+@pytest.mark.parametrize("variable", ["MIST_HOME", "MIST_RUNTIME"])
+def test_a_path_that_is_not_utf8(variable: str) -> None:
+    """Neither SQLite nor ZeroMQ takes it, so the error names the variable."""
+    with pytest.raises(UsageError, match=f"is not UTF-8; set {variable}"):
+        paths.locate_paths({"MIST_HOME": "/a", "MIST_RUNTIME": "/b", variable: "/\udcff"})

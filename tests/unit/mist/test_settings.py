@@ -101,6 +101,7 @@ def test_a_wrong_file_is_told(file: Path, text: str, told: str) -> None:
         ("MIST_SERVER_WORKERS", "many", "server.workers"),
         ("MIST_SERVER_WORKERS", "-1", "server.workers"),
         ("MIST_SERVER_WORKERZ", "1", "MIST_SERVER_WORKERZ"),
+        ("MIST_LOG_LEVEL", "\udcff", "MIST_LOG_LEVEL: not UTF-8"),
     ],
 )
 def test_a_wrong_variable_is_told(name: str, value: str, told: str) -> None:
