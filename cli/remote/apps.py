@@ -33,7 +33,7 @@ class RemoteApps:
         return self._service.read(list[Application], "GET", "/api/apps")
 
     def find(self, text: str) -> Application:
-        return self._service.convert(self._service.find_app(text), Application)
+        return self._service.find_app(text, Application)
 
     def add(self, new: NewApp) -> PublicApp:
         return self._service.read(PublicApp, "POST", "/api/apps", new)

@@ -14,7 +14,7 @@ from bus import topics
 from bus.follower import Item
 from bus.wire import Header, Kind, Message
 from cli.remote.following import StreamEnded, receive
-from cli.remote.service import RemoteService
+from cli.remote.service import UNREADABLE, RemoteService
 from mist import close_codes, messages
 from mist.messages import HostContainer
 
@@ -85,7 +85,7 @@ class RemoteContainers:
             elif message.type == "error":
                 self._explained = True
                 self._add(Kind.ERROR, body)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return  # a later version's; the next one may be readable
 
     def _end(self, code: int) -> None:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from cli import terminal
 from cli.deploy import Screen
 from cli.remote.following import StreamEnded, follow
-from cli.remote.service import RemoteError, RemoteService
-from mist import close_codes
+from cli.remote.service import UNREADABLE, App, RemoteError, RemoteService
+from mist import close_codes, messages
 from mist.deployments.records import status_of, text_of
 from mist.errors import Exit
 
 _PATH: Final = "/ws/deployment/logs"
 
 
+class _Requested(msgspec.Struct):
+    id: int
+
+
 def deploy(service: RemoteService, app: str, rollback_to: int | None) -> int:
     """Start a deployment and follow it to its end; return the exit status."""
-    target = service.find_app(app)
+    target = service.find_app(app, App)
     body = {} if rollback_to is None else {"rollback_to": rollback_to}
-    row = service.call("POST", f"/api/apps/{target['id']}/deployments", body)
-    with Screen(f"Deployment {row['id']} of {target['name']}") as screen:
+    row = service.read(_Requested, "POST", f"/api/apps/{target.id}/deployments", body)
+    with Screen(f"Deployment {row.id} of {target.name}") as screen:
         try:
-            return _follow(service, row["id"], screen)
+            return _follow(service, row.id, screen)
         except KeyboardInterrupt:
-            screen.note(f"Deployment {row['id']} continues; `mist cancel {row['id']}` cancels it.")
+            screen.note(f"Deployment {row.id} continues; `mist cancel {row.id}` cancels it.")
             raise
 
 
@@ -50,19 +56,32 @@ def _follow(service: RemoteService, number: int, screen: Screen) -> int:
 
     try:
         for record in follow(service, _PATH, parameters, _note, terminal.end_if_unread):
-            status = status_of(record)
-            text = None if status else text_of(record)
+            try:
+                status, text = status_of(record), text_of(record)
+            except UNREADABLE as error:
+                raise service.misunderstood(error) from None
+            if status is not None and status.status == "pending":
+                # The place in the queue comes before the log, so it does not count.
+                if not printed:
+                    screen.status(status)
+                continue
+            seen += 1
+            if seen <= printed:
+                continue
+            printed = seen
             if status is not None:
                 result = status.status
                 screen.status(status)
             elif text is not None:
-                seen += 1
-                if seen > printed:
-                    printed = seen
-                    screen.line(text)
+                screen.line(text)
+            elif result == "failed" and messages.has_type(record, "error"):
+                return Exit.FAILURE
+            if result == "success":
+                return Exit.OK
     except StreamEnded as ended:
-        if ended.code != close_codes.NORMAL:
-            raise RemoteError(
-                f"{service.url} closed the log of deployment {number} with code {ended.code}"
-            ) from None
-    return Exit.OK if result == "success" else Exit.FAILURE
+        denied = ended.code in {close_codes.SESSION_EXPIRED, close_codes.PERMISSION_DENIED}
+        raise RemoteError(
+            f"{service.url} closed the log of deployment {number} with code {ended.code}",
+            Exit.NO_PERMISSION if denied else Exit.UNAVAILABLE,
+        ) from None
+    raise AssertionError("a stream ends with an exception")

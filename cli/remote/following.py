@@ -17,11 +17,6 @@ _IDLE_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 0.5
 _MAX_PAUSE_SECONDS: Final = 15.0
 
-# The server goes away, reloads, or the connection broke without a close frame.
-_AGAIN: Final = frozenset(
-    {close_codes.GOING_AWAY, close_codes.SERVICE_RESTART, close_codes.INTERNAL_ERROR, 1006}
-)
-
 
 class StreamEnded(Exception):
     """The stream is over; ``code`` is that of the close frame."""
@@ -40,6 +35,8 @@ def follow(
 ) -> Iterator[bytes]:
     """Yield messages until StreamEnded; connect again after a connection that broke.
 
+    It broke, too, if it was closed without a refusal and the caller still iterates: proxies
+    close what they cannot go on with by any code, also as if it were complete.
     ``parameters`` are asked for before each connection, so that they can name the place to
     continue.  Only the first connection must succeed.  ``note`` is given what a person should
     know, and ``idle`` is called after each second without a message.
@@ -56,12 +53,17 @@ def follow(
             if not began:
                 raise
         except StreamEnded as ended:
-            if ended.code not in _AGAIN:
+            if _is_refusal(ended.code):
                 raise
         if not pause:
             note(f"the connection to {service.url} broke; trying again")
         pause = longer(pause)
         time.sleep(pause)
+
+
+def _is_refusal(code: int) -> bool:
+    """Return True for the codes with which the service says that it does not serve a stream."""
+    return code == close_codes.TRY_AGAIN_LATER or 4400 <= code < 4500
 
 
 def longer(pause: float) -> float:

@@ -9,7 +9,7 @@ import msgspec
 
 from cli.log_source import Choice, Entry, Note
 from cli.remote.following import StreamEnded, follow, longer
-from cli.remote.service import Busy, RemoteService, Unreachable
+from cli.remote.service import UNREADABLE, Busy, RemoteService, Unreachable
 from mist import clock, close_codes, messages
 from mist.errors import Exit
 from mist.messages import LogLine, LogMessage, Stream
@@ -236,15 +236,17 @@ class _Live:
     def _status(self, code: int) -> int:
         if code == close_codes.NOT_RUNNING and self._resumes:
             return Exit.OK  # it has stopped while the connection was away
+        if not self._failed:
+            self._note(f"{self._service.url} closed the log with code {code}")
         if code == close_codes.TRY_AGAIN_LATER:
             return Exit.UNAVAILABLE
         if code in {close_codes.SESSION_EXPIRED, close_codes.PERMISSION_DENIED}:
             return Exit.NO_PERMISSION
-        return Exit.FAILURE if self._failed or code != close_codes.NORMAL else Exit.OK
+        return Exit.FAILURE
 
 
 def _decode(service: RemoteService, raw: bytes) -> _Message:
     try:
         return _decoder.decode(raw)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise service.misunderstood(error) from None

@@ -12,7 +12,7 @@ from cli.log_printer import Printer
 from cli.log_source import Choice
 from cli.remote.log_reading import Log, Reading
 from cli.remote.log_source import RemoteSource
-from cli.remote.service import RemoteService
+from cli.remote.service import App, RemoteService
 from mist import validation
 from mist.errors import UsageError
 
@@ -21,9 +21,9 @@ def find_logs(service: RemoteService, apps: Sequence[str], containers: Sequence[
     """Return the logs of these applications and containers, each once."""
     logs: dict[str, Log] = {}
     for text in apps:
-        app = service.find_app(text)
-        log = Log(app["name"], {"appId": app["id"]}, f"/api/apps/{app['id']}/logs")
-        logs.setdefault(app["container"], log)
+        app = service.find_app(text, App)
+        log = Log(app.name, {"appId": app.id}, f"/api/apps/{app.id}/logs")
+        logs.setdefault(app.container, log)
     for name in map(validation.container, containers):
         path = f"/api/containers/{quote(name, safe='')}/logs"
         logs.setdefault(name, Log(name, {"container": name}, path))

@@ -11,8 +11,8 @@ from websockets.sync.client import ClientConnection
 from bus import topics
 from bus.wire import Header, Kind, Message
 from cli.remote.following import StreamEnded, receive
-from cli.remote.service import RemoteError, RemoteService
-from mist import close_codes
+from cli.remote.service import UNREADABLE, RemoteError, RemoteService
+from mist import close_codes, messages
 from mist.errors import Exit
 
 
@@ -36,8 +36,10 @@ class RemoteMetrics:
                 raise self._end(ended.code) from None
             if body is None:
                 return found
-            if body.startswith(b'{"type":"error"'):
-                continue  # the reason follows with the code
+            try:
+                messages.read_metrics(body)
+            except UNREADABLE:
+                continue  # an error, whose code follows, or a later version's
             self._number += 1
             header = Header(Kind.METRICS, epoch=1, term=1, seq=self._number)
             found.append(Message(topics.METRICS, header, body))

@@ -20,6 +20,8 @@ from mist.errors import Exit, MistError, NotFound, UsageError
 from mist.ids import parse_id
 
 _SECONDS: Final = 30.0
+# How long the closing handshake may take, for which ^C waits, too.
+_CLOSE_SECONDS: Final = 1.0
 # A line has at most 1 MiB, and JSON may write each byte as six.
 _MESSAGE_BYTES: Final = 8 * 1024 * 1024
 _CHUNK_BYTES: Final = 65_536
@@ -39,6 +41,9 @@ _VERSIONS: Final = (
 # What the libraries raise if there is no connection.  The last two are about a proxy that the
 # environment names: one that cannot be, and one of a kind that takes another package.
 _NO_CONNECTION: Final = (OSError, EOFError, WebSocketException, ValueError, ImportError)
+
+# What decoding raises if an answer or a message is not as Mist writes it.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _T = TypeVar("_T")
 
@@ -154,12 +159,14 @@ class RemoteService:
         except _NO_CONNECTION as error:
             raise self._unreachable(error) from None
 
-    def find_app(self, text: str) -> dict[str, Any]:
-        """Return the application with this name or id, or raise NotFound."""
-        apps: list[dict[str, Any]] = self.call("GET", "/api/apps")
-        for app in (*(app for app in apps if app["name"] == text), *apps):
-            if app["name"] == text or app["id"] == parse_id(text):
-                return app
+    def find_app(self, text: str, kind: type[_T]) -> _T:
+        """Return the application with this name or id as a ``kind``, or raise NotFound."""
+        listed = self.call("GET", "/api/apps")
+        apps = self.convert(listed, list[App])
+        by_name = (place for place, app in enumerate(apps) if app.name == text)
+        by_id = (place for place, app in enumerate(apps) if app.id == parse_id(text))
+        for place in (*by_name, *by_id):
+            return self.convert(listed[place], kind)
         raise NotFound(
             f"there is no application {text[:80]!r} that this token may see at {self.url}; "
             "`mist app list` lists them"
@@ -176,6 +183,7 @@ class RemoteService:
                 ssl=ssl.create_default_context() if secure else None,
                 additional_headers={"Authorization": f"Bearer {self._token}"},
                 open_timeout=_SECONDS,
+                close_timeout=_CLOSE_SECONDS,
                 max_size=_MESSAGE_BYTES,
             ).connect()
         except InvalidStatus as refused:
@@ -194,8 +202,9 @@ class RemoteService:
         """Return a successful answer, or raise RemoteError."""
         try:
             envelope = msgspec.json.decode(body, type=Envelope)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            kind = Unreachable if status in {502, 503, 504} else RemoteError
+        except UNREADABLE:
+            # A proxy's, some of which have codes of their own for a service that is away.
+            kind = Unreachable if status in {408, 425, 429} or status >= 500 else RemoteError
             raise kind(
                 f"{self.url} does not answer as Mist does (HTTP status {status}); check the "
                 "address, and the proxy in front of Mist"
@@ -228,6 +237,14 @@ class RemoteService:
             f"{self.url} has no certificate that can be trusted: {_reason(error)}; for a private "
             "CA, set SSL_CERT_FILE to the file with its certificate"
         )
+
+
+class App(msgspec.Struct, frozen=True):
+    """What a command needs to know of an application."""
+
+    id: int
+    name: str
+    container: str
 
 
 class Envelope(msgspec.Struct):

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Literal
+from unittest.mock import Mock
 from urllib.request import getproxies_environment
 
+import msgspec
 import pytest
 
-from cli.remote.service import RemoteError, RemoteService, Unreachable
+from cli.remote.service import App, RemoteError, RemoteService, Unreachable
+from mist.errors import NotFound
 from tests.support.hang_up import hanging_up
 
 
@@ -100,3 +103,27 @@ def test_a_proxy_that_cannot_be_used(
     ) as error:
         ask(RemoteService("http://127.0.0.2:1", "token"))
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["null", "7", '"web"', "{}", "[null]", "[{}]", '[{"id":"1","name":"web"}]', "[" * 50_000],
+)
+def test_an_answer_of_another_product(monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+    """Its envelope may be the same by chance."""
+    service = RemoteService("http://127.0.0.1:1", "token")
+    answer = Mock(is_redirect=False, status_code=200)
+    answer.content = f'{{"success":true,"message":"","data":{data}}}'.encode()
+    monkeypatch.setattr(service._session, "request", lambda *_, **__: answer)
+    with pytest.raises(RemoteError, match=r"otherwise than expected|not answer as Mist"):
+        service.find_app("web", App)
+
+
+def test_a_name_comes_before_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the service's own machine."""
+    service = RemoteService("http://127.0.0.1:1", "token")
+    apps = [App(1, "web", "a"), App(2, "1", "b")]
+    monkeypatch.setattr(service, "call", lambda *_: msgspec.to_builtins(apps))
+    assert [service.find_app(text, App).id for text in ("web", "1", "2")] == [1, 2, 2]
+    with pytest.raises(NotFound):
+        service.find_app("3", App)
