@@ -21,7 +21,7 @@ def message_of(status: int, body: bytes, location: str | None = None) -> str:
         return f"The service redirects to {location[:200]}; use that address"
     try:
         return msgspec.json.decode(body, type=_Envelope).message
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return (
             "The answer is not one of Mist's; check the address, and the proxy in front of the "
             "service"

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
-import msgspec
 
 from mist_client import older, routes
 from mist_client.address import CA, Service, service, target, warn_if_unencrypted
@@ -272,11 +271,11 @@ class Client:
 
     def read_figures(self) -> str:
         """Return the service's own figures in the text format of Prometheus."""
-        return self._send(routes.FIGURES).decode()
+        return routes.FIGURES.read_text(self._send(routes.FIGURES))
 
     def read_openapi(self) -> dict[str, Any]:
         """Return the description of the HTTP API."""
-        return msgspec.json.decode(self._send(routes.OPENAPI), type=dict[str, Any])
+        return routes.OPENAPI.read_object(self._send(routes.OPENAPI))
 
     # ------------------------------------------------------------------ streams
 

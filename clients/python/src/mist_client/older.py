@@ -75,6 +75,8 @@ class OlderRecords:
             message = wire.OLDER.decode(record)
         except msgspec.MsgspecError:
             return None  # of a later version of the service
+        except UnicodeDecodeError:
+            raise Unreachable("The answer was damaged on its way: it is not UTF-8") from None
         if isinstance(message, wire.Log):
             return line_of(message)
         self._end = OlderEnd(*msgspec.structs.astuple(message.data))

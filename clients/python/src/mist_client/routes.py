@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
@@ -55,14 +57,29 @@ class Route(Generic[T]):
 
     def read(self, body: bytes) -> T:
         """Return the data of a successful answer."""
-        try:
+        with self._explained():
             found: T = self._decoder.decode(body).data
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return found
+
+    def read_text(self, body: bytes) -> str:
+        """Return an answer that is text."""
+        with self._explained():
+            return body.decode()
+
+    def read_object(self, body: bytes) -> dict[str, Any]:
+        """Return an answer that is an object without an envelope."""
+        with self._explained():
+            return msgspec.json.decode(body, type=dict[str, Any])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise MistError(
                 f"The answer to {self.method} {self.path} is not what this version of mist-client "
                 f"expects: {error}"
             ) from None
-        return found
 
 
 def named(user: int | str) -> int | str:

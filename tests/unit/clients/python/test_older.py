@@ -65,3 +65,10 @@ def test_one_log_has_to_be_named(app_id: int | None, container: str | None) -> N
     """An application or a container."""
     with pytest.raises(TypeError, match="give either app_id or container"):
         OlderRequest(app_id, container, {})
+
+
+def test_an_answer_that_is_not_utf8() -> None:
+    """A line is not left out without a word."""
+    damaged = message("log", stamp(1), line="one", stream="stdout").replace(b"one", b"\xff")
+    with pytest.raises(Unreachable, match="not UTF-8"):
+        OlderRecords().feed(damaged + b"\n")

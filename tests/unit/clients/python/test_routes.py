@@ -179,3 +179,14 @@ def test_a_user_with_a_slash_is_named_by_the_id(verb: str) -> None:
                 await getattr(client, verb)(3, "a/b@example.com")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"data":"\xff"}', b'{"data":' + b"[" * 50_000])
+def test_an_answer_of_another_service(body: bytes) -> None:
+    """It is an error with a reason, also where there is no envelope."""
+    with pytest.raises(MistError, match="not what this version of mist-client expects"):
+        routes.ME.read(body)
+    with pytest.raises(MistError, match=r"GET /api/openapi\.json"):
+        routes.OPENAPI.read_object(body)
+    with pytest.raises(MistError, match="GET /metrics"):
+        routes.FIGURES.read_text(body + b"\xe9")

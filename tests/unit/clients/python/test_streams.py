@@ -92,7 +92,7 @@ class Server:
                 if isinstance(step, int):
                     connection.close(step)
                 else:
-                    connection.send(step.decode())
+                    connection.send(step, text=True)
             connection.recv()  # the client says nothing until it closes
         except ConnectionClosed:
             pass
@@ -227,6 +227,17 @@ def test_connections_that_end_at_once(take: Take, how: Literal["reset", "closed"
     with hanging_up(how) as url:
         events = take(url, enough=lambda _: next(attempts) == 20)
     assert {(type(event), event.reason.code) for event in events} == {(Reconnecting, "network")}
+
+
+def test_a_damaged_message(server: Server, take: Take) -> None:
+    """The connection has failed, and its successor brings the line once more."""
+    (damaged,) = log("1")
+    server.play(status(), *log("0"), damaged.replace(b'"line":"1"', b'"line":"\xff"'))
+    server.play(status(), *log("1"), END, 1000)
+    events = take(server.url)
+    assert lines(events) == ["0", "1"]
+    assert [event.reason.code for event in events if isinstance(event, Reconnecting)] == ["network"]
+    assert "since=1-0" in server.paths[1]
 
 
 def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, take: Take) -> None:
