@@ -104,10 +104,14 @@ def _proxied(req: falcon.Request) -> Identity | None:
     """Return the identity that a trusted proxy names (``auth.proxy_header``), or None."""
     settings = services(req).settings
     name = settings.auth.proxy_header
-    email = (req.get_header(name) or "").strip() if name else ""
+    sent = (req.get_header(name) or "").strip(" \t") if name else ""
     remote: str = req.env.get("REMOTE_ADDR") or ""
-    if not email or not is_trusted(remote, settings.server.forwarded_allow_ips):
+    if not sent or not is_trusted(remote, settings.server.forwarded_allow_ips):
         return None
+    try:
+        email = sent.encode("latin-1").decode()  # WSGI has a character for each byte (PEP 3333)
+    except UnicodeDecodeError:
+        raise falcon.HTTPUnauthorized(description=f"The header {name} is not UTF-8") from None
     try:
         return sessions.identify_proxied(services(req).store, settings.auth, email)
     except NotLoggedIn as error:

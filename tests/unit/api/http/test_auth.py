@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from mist.store import User
+from mist.settings import AuthSettings
+from mist.store import Store, User
 from tests.support.http_api import SETTINGS, Api
 from tests.support.store import PASSWORD
 
@@ -203,4 +204,27 @@ def test_the_valid_one_of_two_cookies_counts(api: Api, bob: User) -> None:
 def test_a_page_of_another_origin_changes_nothing(api: Api, origin: str, status: int) -> None:
     """Only this origin and ``allowed_origins`` may change anything; 401 comes from the log-in."""
     answer = _log_in(api, headers={"Origin": origin}, host="falconframework.org")
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("jürgen@example.com".encode(), 200),
+        ("JÜRGEN@example.com".encode(), 200),
+        ("\t à@example.com ".encode(), 200),
+        ("à".encode(), 200),  # its last byte is white space in Latin-1
+        ("jürgen@example.com".encode("latin-1"), 401),
+        ("jürgen@example.com,à@example.com".encode(), 401),
+    ],
+)
+def test_a_name_beyond_ascii_from_a_proxy(api: Api, store: Store, sent: bytes, status: int) -> None:
+    """Sign-in servers write the header in UTF-8."""
+    for email in ("jürgen@example.com", "à@example.com", "à"):
+        store.users.add(email, "hash")
+    auth = AuthSettings(proxy_header="Remote-Email")
+    proxied = api.with_(settings=msgspec.structs.replace(SETTINGS, auth=auth))
+    answer = proxied.ask(
+        "GET", "/api/auth/me", extras={"HTTP_REMOTE_EMAIL": sent.decode("latin-1")}
+    )
     assert answer.status_code == status
