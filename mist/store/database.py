@@ -104,6 +104,9 @@ def explain(error: Exception) -> str:
     """Return the database's error text together with advice on what to do."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     text = str(cause).strip().split("\n")[0] or type(cause).__name__
+    # "disk I/O error" here means that there is no room for the memory that connections share.
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHMSIZE:
+        text = "database or disk is full"
     for words, advice in _ADVICE:
         if words in text:
             return f"{advice} ({text})"
