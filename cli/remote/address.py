@@ -20,7 +20,7 @@ def checked(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        host = ""
+        parts, host = urlsplit(""), ""
     strange = re.search(r"[\s\0-\x1f]", url) or parts.query or parts.fragment
     if not host or strange or parts.scheme not in {"http", "https"}:
         raise UsageError(f"{url[:200]!r} is not the address of a service such as https://mist.lan")

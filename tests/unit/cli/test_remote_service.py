@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 
 from cli.remote.service import App, RemoteError, RemoteService, Unreachable
-from mist.errors import NotFound
+from mist.errors import NotFound, UsageError
 from tests.support.hang_up import hanging_up
 
 
@@ -127,3 +128,12 @@ def test_a_name_comes_before_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [service.find_app(text, App).id for text in ("web", "1", "2")] == [1, 2, 2]
     with pytest.raises(NotFound):
         service.find_app("3", App)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "mist.lan", "http://", "http://h:port", "http://[::1", "http://h i"]
+)
+def test_what_is_no_address(url: str) -> None:
+    """The error shows it."""
+    with pytest.raises(UsageError, match=re.escape(f"{url!r} is not the address of a service")):
+        RemoteService(url, "token")

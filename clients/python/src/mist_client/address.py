@@ -89,7 +89,7 @@ def _checked(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        host = None
+        parts, host = urlsplit(""), None
     strange = re.search(r"[\s\0-\x1f]", url) or parts.query or parts.fragment
     if not host or strange or parts.scheme not in {"http", "https"}:
         raise ValueError(f"{url[:200]!r} is not the address of a service such as https://mist.lan")

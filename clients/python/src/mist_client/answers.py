@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx2
 import msgspec
@@ -64,6 +66,17 @@ def _system_error(error: BaseException) -> BaseException:
 def seconds_of(retry_after: str | None) -> float | None:
     """Return the value of a ``Retry-After`` header in seconds, if it is a number."""
     return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
+
+
+@contextmanager
+def valid_addresses() -> Iterator[None]:
+    """Raise ValueError for an address that the library refuses."""
+    try:
+        yield
+    except httpx2.InvalidURL as error:
+        raise ValueError(
+            f"the address of the service, or of a proxy in the environment, is not valid: {error}"
+        ) from None
 
 
 def check(answer: httpx2.Response) -> None:

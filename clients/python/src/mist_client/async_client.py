@@ -10,7 +10,7 @@ import httpx2
 
 from mist_client import older, routes
 from mist_client.address import CA, Service, service, target, warn_if_unencrypted
-from mist_client.answers import check, unreachable
+from mist_client.answers import check, unreachable, valid_addresses
 from mist_client.async_streams import AsyncStream
 from mist_client.deployments import DeploymentLog
 from mist_client.events import (
@@ -75,12 +75,13 @@ class AsyncClient:
         self._service = service(url, token, ca, timeout, retry)
         if token is not None:
             warn_if_unencrypted(self.url, "token")
-        self._http = httpx2.AsyncClient(
-            base_url=self._service.url,
-            headers=self._service.headers,
-            verify=self._service.tls,
-            timeout=timeout,
-        )
+        with valid_addresses():
+            self._http = httpx2.AsyncClient(
+                base_url=self._service.url,
+                headers=self._service.headers,
+                verify=self._service.tls,
+                timeout=timeout,
+            )
 
     @property
     def url(self) -> str:
