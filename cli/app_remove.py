@@ -47,7 +47,7 @@ def remove(app: str, yes: bool) -> None:
 def _confirmed(apps: Apps, app: PublicApp) -> bool:
     count = apps.count_deployments(app)
     terminal.say(
-        f"This removes {app.name}, its {count} deployments with their logs and images, its "
+        f"This removes {app.name}, its deployments ({count}) with their logs and images, its "
         f"grants,\nand the container {app.container} if a deployment made it. Volumes are kept."
     )
     return terminal.confirmed(f"Remove {app.name}?")

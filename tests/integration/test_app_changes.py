@@ -138,7 +138,7 @@ def test_a_removal(
         remove = ("app", "remove", shop.name, "--url", service.url, "--token", token)
         unanswered = service.mist(*remove, check=False)
         assert (unanswered.returncode, engine.state(container)) == (1, "running")
-        assert f"removes {shop.name}, its 3 deployments with" in unanswered.stdout
+        assert f"removes {shop.name}, its deployments (3) with" in unanswered.stdout
         done = service.mist(*remove, "--yes", timeout=90)
         assert done.stdout == f"Removed {shop.name}.\n"
         assert log.wait_closed() == 4404
