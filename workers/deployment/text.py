@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from io import StringIO
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -26,15 +27,16 @@ class Lines:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._begun = ""
-        self._cut = False
+        # A string would be copied for each piece, and a program may write single characters.
+        self._begun = StringIO()
+        self._returned = False
 
     def feed(self, piece: str) -> list[str]:
         """Return the lines that ``piece`` completes."""
         *whole, rest = piece.split("\n")
         lines = [self._end(part) for part in whole]
         self._grow(rest)
-        return [line for line in lines if line is not None]
+        return lines
 
     def rest(self) -> list[str]:
         """Return the text after the last newline, if there is any."""
@@ -42,21 +44,22 @@ class Lines:
         return [line] if line else []
 
     def _grow(self, part: str) -> None:
-        # Beyond the limit nothing is kept, so that endless lines take no memory.
-        if not self._cut:
-            self._begun += part
-            self._cut = len(self._begun) > self._limit
+        # A trailing carriage return may belong to CR LF.
+        text = part.rstrip("\r")
+        if text:
+            shown = text.rpartition("\r")[2]
+            if self._returned or len(shown) < len(text):
+                self._begun = StringIO()
+            # Beyond the limit nothing is kept, so that endless lines take no memory.
+            self._begun.write(shown[: self._limit + 1 - self._begun.tell()])
+            self._returned = False
+        self._returned |= len(text) < len(part)
 
-    def _end(self, part: str) -> str | None:
+    def _end(self, part: str) -> str:
         self._grow(part)
-        # A trailing carriage return belongs to CR LF.
-        line = self._begun.rstrip("\r").rpartition("\r")[2]
-        cut = self._cut
-        self._begun, self._cut = "", False
-        data = line.encode(errors="replace")
-        if cut or len(data) > self._limit:
-            return data[: self._limit].decode(errors="ignore") + CUT
-        return line
+        line = self._begun.getvalue()
+        self._begun, self._returned = StringIO(), False
+        return cut(line, self._limit)
 
 
 def cut(text: str, limit: int) -> str:

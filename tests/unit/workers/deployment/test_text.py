@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -60,6 +61,24 @@ def test_long_lines_are_cut() -> None:
     for _ in range(1000):
         assert lines.feed("x" * 100) == []
     assert lines.feed("\nnext\n") == ["xxxxx" + CUT, "next"]
+
+
+def test_a_progress_display_may_be_longer_than_a_line() -> None:
+    """Only the last state counts for the limit, as Git's has more than 4096 bytes in a minute."""
+    lines = Lines(10)
+    for percent in range(100):
+        assert lines.feed(f"{percent:3} %\r") == []
+    assert lines.feed("100 %, done.\n") == ["100 %, don" + CUT]
+    assert lines.feed("xxxxxxxxxxxxxxxxxx\rdone\r\n") == ["done"]
+
+
+def test_a_line_of_single_characters_takes_no_time() -> None:
+    """A program that writes each character by itself does not hold the deployment up."""
+    lines, begun = Lines(1_048_576), time.process_time()
+    for _ in range(500_000):
+        lines.feed("x")
+    assert time.process_time() - begun < 5
+    assert lines.rest() == ["x" * 500_000]
 
 
 @pytest.mark.parametrize(
