@@ -37,7 +37,7 @@ def add(email: str, admin: bool, projects: tuple[str, ...], password_stdin: bool
     # Everything is checked before the password is asked for.
     address = validation.email(email)
     names = [validation.name(each, "project") for each in projects]
-    password, printed = _password(password_stdin)
+    password, printed = _password(address, password_stdin)
     role: Role = "admin" if admin else "user"
     with opened_store() as store:
         user = store.users.add(address, passwords.make_hash(password), role, one_time=printed)
@@ -74,7 +74,7 @@ def passwd(email: str, password_stdin: bool) -> None:
     """Set a new password and end every session of the account."""
     with opened_store() as store:
         user = find_user(store, email)
-        password, printed = _password(password_stdin)
+        password, printed = _password(user.email, password_stdin)
         store.users.set_password(user.id, passwords.make_hash(password), one_time=printed)
         note_change(store)
     terminal.say(f"Changed the password of {user.email} and ended its sessions.")
@@ -107,14 +107,14 @@ def remove(email: str, yes: bool) -> None:
     terminal.say(f"Removed {user.email}.")
 
 
-def _password(from_stdin: bool) -> tuple[str, bool]:
+def _password(email: str, from_stdin: bool) -> tuple[str, bool]:
     """Return the new password, and True if it was generated and has to be shown."""
     if from_stdin:
         # Only the line ending is removed: a password may end with spaces.
-        return passwords.check(sys.stdin.readline().rstrip("\r\n")), False
+        return passwords.check(sys.stdin.readline().rstrip("\r\n"), email), False
     if sys.stdin.isatty():
         typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        return passwords.check(typed), False
+        return passwords.check(typed, email), False
     return passwords.generate(), True  # neither a terminal nor --password-stdin
 
 

@@ -44,7 +44,7 @@ class UsersResource:
         body = read(req, NewUserBody)
         email, made_up = validation.email(body.email), body.password is None
         password = passwords.generate() if body.password is None else body.password
-        hashed = passwords.make_hash(password if made_up else passwords.check(password))
+        hashed = passwords.make_hash(password if made_up else passwords.check(password, email))
         user = services(req).store.users.add(email, hashed, body.role, one_time=made_up)
         shown = {"one_time_password": password} if made_up else {}
         said = f"User added: {user.email} ({user.role})"
@@ -66,7 +66,7 @@ class UserResource:
             # Otherwise a session that was left open could take the account over.
             if user.id == identity.user_id:
                 raise Conflict("your own password is changed with POST /api/auth/password")
-            passwords.check(body.password)
+            passwords.check(body.password, user.email)
         if body.role is not None:
             store.users.set_role(user.id, body.role)
         if body.password is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -18,38 +20,70 @@ MIN_LENGTH: Final = 10
 # Bounds the work that one password can cause.
 MAX_LENGTH: Final = 1_024
 
-# The scale of zxcvbn, 0 to 4: below 2, fewer than a million guesses find the password.
-_MIN_SCORE: Final = 2
-# zxcvbn takes no more characters than these; a password that long is judged by its beginning.
-_SCORED_LENGTH: Final = 72
+# The scale of zxcvbn, 0 to 4: below 3, a hundred million guesses find the password.  A common
+# word with a year or with a digit and a sign at its end, such as "Summer2024!", has 2.
+_MIN_SCORE: Final = 3
+# Without its spaces, "four pass words" has 1, and "p a s s w o r d" has 0.
+_MIN_SCORE_JOINED: Final = 1
+# A longer password is judged by its beginning.  With 72 characters, of which each stands for
+# several letters, zxcvbn takes four seconds.
+_SCORED_LENGTH: Final = 32
+# A shorter part of an address is a part of too many words.
+_NAME_LENGTH: Final = 4
+
+# Marks on letters, and format characters such as a zero-width space.
+_UNSEEN: Final = frozenset({"Mn", "Me", "Cf"})
 
 # Hashes computed at the same time in one gunicorn worker; each takes 64 MiB of memory.
-_THREADS: Final = 2
+_HASHING_THREADS: Final = 2
+# Apart from those, so that users who change passwords do not hold log-ins up.
+_SCORING_THREADS: Final = 1
 
 _T = TypeVar("_T")
 _hasher = PasswordHasher()
 
 
-def check(password: str) -> str:
-    """Return ``password``, or raise UsageError if its length is wrong or it is easy to guess."""
+def check(password: str, email: str = "") -> str:
+    """Return ``password``, or raise UsageError if its length is wrong or it is easy to guess.
+
+    ``email`` is the account's address, which is a part of the first guesses.
+    """
     try:
         password.encode()
     except UnicodeEncodeError:  # bytes of a terminal or a pipe (PEP 383)
         raise UsageError("the password is not UTF-8 text") from None
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise UsageError(f"the password must have {MIN_LENGTH} to {MAX_LENGTH} characters")
-    if _offload(_score, password[:_SCORED_LENGTH]) < _MIN_SCORE:
+    if _offload(_is_easy, password, email, threads=_SCORING_THREADS):
         raise UsageError(
             "the password is too easy to guess; use a longer one, such as four random words"
         )
     return password
 
 
-def _score(password: str) -> int:
+def _is_easy(password: str, email: str) -> bool:
+    local, _, domain = email.partition("@")
+    text = _plain(password)
+    for name in (email, local, domain):
+        if len(name) >= _NAME_LENGTH:
+            text = re.sub(re.escape(name), "", text, flags=re.IGNORECASE)
+    joined = "".join(text.split())
+    return _score(text) < _MIN_SCORE or _score(joined) < _MIN_SCORE_JOINED
+
+
+def _plain(text: str) -> str:
+    """Return the text without accents, compatibility characters and what is not seen."""
+    # Such characters in a common password are not worth more guesses.
+    parts = unicodedata.normalize("NFKD", text)
+    return "".join(each for each in parts if unicodedata.category(each) not in _UNSEEN)
+
+
+def _score(text: str) -> int:
     # Its word lists take 20 MB of memory, and most processes check no password.
     from zxcvbn import zxcvbn  # noqa: PLC0415
 
-    return int(zxcvbn(password)["score"])
+    # It fails without any character.
+    return int(zxcvbn(text[:_SCORED_LENGTH])["score"]) if text else 0
 
 
 def generate() -> str:
@@ -92,16 +126,16 @@ def _nobody() -> str:
     return _hasher.hash(secrets.token_urlsafe())
 
 
-def _offload(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Call ``function``; in a gevent worker use a thread, because hashing would block its loop."""
-    pool = _gevent_pool()
+def _offload(function: Callable[..., _T], *arguments: Any, threads: int = _HASHING_THREADS) -> _T:
+    """Call ``function``; in a gevent worker use a thread, because it would block the loop."""
+    pool = _gevent_pool(threads)
     return function(*arguments) if pool is None else pool.apply(function, arguments)
 
 
 @cache
-def _gevent_pool() -> Any:
-    """Return gevent's thread pool if gevent has patched ``threading``, otherwise None."""
+def _gevent_pool(threads: int) -> Any:
+    """Return the gevent pool of so many threads if gevent has patched ``threading``, or None."""
     # Unpatched processes have no loop to block, and a pool would start threads for nothing.
     from gevent import monkey, threadpool  # noqa: PLC0415 - the command needs no gevent
 
-    return threadpool.ThreadPool(_THREADS) if monkey.is_module_patched("threading") else None
+    return threadpool.ThreadPool(threads) if monkey.is_module_patched("threading") else None

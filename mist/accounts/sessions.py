@@ -208,7 +208,7 @@ def change_password(
     ``given`` has the old password, and its attempts are limited as those of a log-in are.
     Raise UsageError if the new password is no better than the old one.
     """
-    passwords.check(new)
+    passwords.check(new, given.email)
     if new == given.password:
         raise UsageError("the new password is the old one; choose another")
     session = log_in(store, secret, auth, given)

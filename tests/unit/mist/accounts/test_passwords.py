@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 from argon2 import PasswordHasher
@@ -63,7 +64,12 @@ def test_a_new_password_has_a_length(password: str) -> None:
 
 @pytest.mark.parametrize(
     "password",
-    ["1234567890", "qwertyuiop", "Password123", "aaaaaaaaaaaa", "iloveyou12", "abcdefghij"],
+    [
+        *("1234567890", "qwertyuiop", "Password123", "aaaaaaaaaaaa", "iloveyou12", "abcdefghij"),
+        *("Summer2024!", "Undertaker1!", "zaq12wsx3edc", "ChangeMe!!"),
+        *("p a s s w o r d", "  password  ", "password password", " " * 12),
+        *("pässwörd123", "ｐａｓｓｗｏｒｄ１２", "password\u200b123", "pa\u0301ssword123"),
+    ],
 )
 def test_a_common_password_is_refused(password: str) -> None:
     """A common password is refused, because attackers try it first."""
@@ -77,6 +83,24 @@ def test_a_common_password_is_refused(password: str) -> None:
 def test_other_passwords_pass(password: str) -> None:
     """Passwords may contain any characters."""
     assert passwords.check(password) == password
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["Ada.Lovelace@Example.com", "ada.lovelace1", "2024-ADA.LOVELACE", "example.com2024"],
+)
+def test_the_address_of_an_account_is_no_password(password: str) -> None:
+    """An address, or a part of it, is worth no guesses."""
+    with pytest.raises(UsageError, match="too easy to guess"):
+        passwords.check(password, "ada.lovelace@example.com")
+    assert passwords.check("eve and bob ride", "eve@example.com")
+
+
+def test_a_check_does_not_take_long() -> None:
+    """Characters that stand for several letters do not hold the service up."""
+    begun = time.process_time()
+    assert passwords.check("4@8({[<369!1|0$5+7%2" * 50)
+    assert time.process_time() - begun < 10
 
 
 def test_a_password_is_text() -> None:
