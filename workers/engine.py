@@ -38,6 +38,8 @@ OLDEST_API: Final = (1, 41)
 # A longer response head is not the engine's.
 _HEAD_BYTES: Final = 65_536
 _RECEIVE_BYTES: Final = 65_536
+# The wait, in seconds, for the beginning of an answer that may come later.
+_MOMENT: Final = 0.25
 
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 
@@ -78,6 +80,8 @@ class Reply(NamedTuple):
     connection: socket.socket
     begun: bytes
     """The part of the body that arrived with the head."""
+    answered: bool = True
+    """False if the head is still to come (:func:`follow`)."""
 
 
 def dial(settings: Settings) -> socket.socket:
@@ -159,13 +163,32 @@ def _dial_tcp(parts: SplitResult, timeout: float) -> socket.socket:
 
 def get(settings: Settings, path: str, **query: object) -> Reply:
     """Send a GET request; raise EngineRefused for any status other than 200."""
+    return _ask(settings, path, query, settings.engine.timeout_seconds)
+
+
+def follow(settings: Settings, path: str, **query: object) -> Reply:
+    """Send a GET request for a report, and wait only a moment for the answer to begin.
+
+    A proxy may hold the beginning back until there is something to report.
+    """
+    return _ask(settings, path, query, min(_MOMENT, settings.engine.timeout_seconds))
+
+
+def _ask(settings: Settings, path: str, query: Mapping[str, object], patience: float) -> Reply:
     # Three waits: for the connection, for room in its buffer, and for the answer.
     heartbeat.beat(settings.engine.timeout_seconds)
     connection = dial(settings)
     try:
         heartbeat.beat(settings.engine.timeout_seconds)
         connection.sendall(request("GET", path, query))
-        status, begun = read_head(partial(connection.recv, _RECEIVE_BYTES))
+        connection.settimeout(patience)
+        try:
+            status, begun = read_head(partial(connection.recv, _RECEIVE_BYTES))
+        except TimeoutError:
+            if patience == settings.engine.timeout_seconds:
+                raise
+            return Reply(connection, b"", answered=False)
+        connection.settimeout(settings.engine.timeout_seconds)
         if status != 200:
             raise EngineRefused(status, begun + _rest(connection, settings))
     except OSError as error:
@@ -203,8 +226,14 @@ class EngineRefused(EngineError):
             words = str(msgspec.json.decode(self.body)["message"])
         # A proxy in front of the engine answers in plain text or HTML.
         except (msgspec.DecodeError, KeyError, TypeError):
-            words = self.body.decode(errors="replace").strip()
-        return words or f"the engine answered with HTTP status {self.status}"
+            words = self.body.decode(errors="replace")
+        return plain(words) or f"the engine answered with HTTP status {self.status}"
+
+
+def plain(words: str) -> str:
+    """Return an error's words; empty for a page in HTML, which says no more than the status."""
+    words = words.strip()
+    return "" if words.startswith("<") else words
 
 
 def request(

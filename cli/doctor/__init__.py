@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import SplitResult
 
 import click
@@ -29,6 +29,9 @@ from mist.paths import Paths, locate_paths
 from mist.settings import DEFAULT_FILE, Settings, load_settings
 from mist.visible import visible
 
+if TYPE_CHECKING:
+    from workers.engine import EngineRefused
+
 _STYLES: Final[dict[Verdict, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -42,6 +45,9 @@ _REQUESTS: Final[tuple[tuple[str, dict[str, str], str, Verdict], ...]] = (
     ("/info", {}, "containers and images are counted in their lists", "warn"),
     ("/events", {"since": "1", "until": "2"}, "changes of the counts are seen late", "warn"),
     ("/containers/json", {"limit": "1"}, "no log can be read and nothing deployed", "fail"),
+    # The engine answers that there is no such container.
+    ("/containers/mist-doctor/json", {}, "no log can be read and nothing deployed", "fail"),
+    ("/containers/mist-doctor/logs", {"stdout": "1"}, "no log can be read", "fail"),
     ("/images/json", {}, "without GET /info, images are not counted", "warn"),
 )
 _FORBIDDING: Final = frozenset({401, 403, 405})
@@ -126,6 +132,10 @@ def check_engine(settings: Settings, _paths: Paths) -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding("fail", "engine", str(error), "correct the setting, or the variable")
         return
+    except engine.EngineRefused as error:
+        yield _refused("/version", error, "nothing can be deployed", "fail")
+        yield from _check_requests(settings)
+        return
     except (MistError, msgspec.ValidationError) as error:
         yield Finding("fail", "engine", str(error), _engine_advice(parts))
         return
@@ -148,12 +158,18 @@ def _check_requests(settings: Settings) -> Iterator[Finding]:
         except engine.EngineRefused as error:
             if error.status not in _FORBIDDING:
                 continue  # it answers, and the collectors report such errors
-            option = path.split("/")[1].upper()
-            advice = f"allow it in the proxy in front of the engine ({option}=1 in many of them)"
-            text = f"GET {path} is forbidden (HTTP status {error.status}): {loss}"
-            yield Finding(verdict, "engine", text, advice)
+            yield _refused(path, error, loss, verdict)
         except MistError as error:
             yield Finding("warn", "engine", f"GET {path}: {error}", "look at the engine's log")
+
+
+def _refused(path: str, error: EngineRefused, loss: str, verdict: Verdict) -> Finding:
+    if error.status not in _FORBIDDING:
+        return Finding(verdict, "engine", f"GET {path}: {error}", "look at the engine's log")
+    option = path.split("/")[1].upper()
+    advice = f"allow it in the proxy in front of the engine ({option}=1 in many of them)"
+    text = f"GET {path} is forbidden (HTTP status {error.status}): {loss}"
+    return Finding(verdict, "engine", text, advice)
 
 
 def _engine_advice(address: SplitResult) -> str:

@@ -116,13 +116,28 @@ def test_only_some_is_allowed(proxy: EngineProxy) -> None:
         wait_until(lambda: figures().images is not None, "the counts again")
 
 
-@pytest.mark.parametrize("path", ["/info", "/events", "/containers/json", "/images/json"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/info", "/events", "/containers/json", "/images/json", "/version"),
+        *("/containers/mist-doctor/json", "/containers/mist-doctor/logs"),
+    ],
+)
 def test_doctor_says_what_is_forbidden(proxy: EngineProxy, path: str) -> None:
     """The doctor names the request, and what to allow in the proxy."""
     nowhere = Paths(proxy.path.parent, proxy.path.parent)
     assert [each.verdict for each in doctor.check_engine(settings(proxy), nowhere)] == ["ok"]
     proxy.forbidden = {path}
-    _, finding = doctor.check_engine(settings(proxy), nowhere)
-    assert finding.verdict == ("fail" if path == "/containers/json" else "warn")
+    *_, finding = doctor.check_engine(settings(proxy), nowhere)
+    essential = path.startswith(("/containers", "/version"))
+    assert finding.verdict == ("fail" if essential else "warn")
     assert f"GET {path}" in finding.text
     assert path.split("/")[1].upper() + "=1" in finding.advice
+
+
+def test_doctor_goes_on_without_a_version(proxy: EngineProxy) -> None:
+    """What else is forbidden is told, too, although the engine's version is."""
+    proxy.forbidden = {"/version", "/info"}
+    nowhere = Paths(proxy.path.parent, proxy.path.parent)
+    found = [each.text.split()[1] for each in doctor.check_engine(settings(proxy), nowhere)]
+    assert found == ["/version", "/info"]

@@ -50,12 +50,13 @@ class ContainerEvents:
         self._leave()
         filters = msgspec.json.encode({"container": [container], "event": _EVENTS}).decode()
         try:
-            self._connection, _ = engine.get(self._settings, "/events", filters=filters)
+            # It does not matter what arrives later, an event or the beginning of the answer.
+            reply = engine.follow(self._settings, "/events", filters=filters)
         except EngineError as error:
             # A socket proxy may forbid it.  The checks of the log's stream find changes, too.
             log.debug("engine_events_unavailable", reason=str(error))
             return False
-        self._container = container
+        self._connection, self._container = reply.connection, container
         self._connection.setblocking(False)
         self._poll.register(self._connection, select.EPOLLIN)
         return True

@@ -29,7 +29,9 @@ class EventStream:
 
     def __init__(self, settings: Settings) -> None:
         self._host = engine.host(settings)
-        self._connection, self._rest = engine.get(settings, "/events", filters=_FILTERS)
+        reply = engine.follow(settings, "/events", filters=_FILTERS)
+        self._connection, self._rest, self.begun = reply
+        """``begun`` is True once the engine has answered; until then there may be no events."""
         self._connection.setblocking(False)
         self.descriptor = self._connection.fileno()
 
@@ -44,7 +46,8 @@ class EventStream:
                 raise EngineUnreachable(self._host, engine.reason(error)) from None
             if not data:
                 raise EngineUnreachable(self._host, "the stream of events ended")
-            self._rest += data
+            # The lines of a late head are no events, and are left out like other garbage.
+            self._rest, self.begun = self._rest + data, True
         *lines, self._rest = self._rest.split(b"\n")
         return {each for line in lines if (each := _container(line))}
 

@@ -119,7 +119,8 @@ class Inventory:
 
     def _plan(self) -> None:
         pause = self._limits.relist_seconds
-        self._relist = time.monotonic() + (pause if self._events else min(pause, _BLIND_SECONDS))
+        sees = self._events is not None and self._events.begun
+        self._relist = time.monotonic() + (pause if sees else min(pause, _BLIND_SECONDS))
 
     def _describe(self, ids: Iterable[str]) -> None:
         """Ask the engine for some containers."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from docker.errors import APIError
 
 from mist.errors import MistError
+from workers import engine
 
 
 class DeploymentError(MistError):
@@ -130,7 +131,7 @@ class LogFailed(DeploymentError):
 
 def explain(error: APIError) -> str:
     """Return the engine's message for an error, or the HTTP status."""
-    return str(error.explanation or error)
+    return engine.plain(str(error.explanation or error)) or f"HTTP status {error.status_code}"
 
 
 def words(error: BaseException) -> str:

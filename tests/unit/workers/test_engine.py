@@ -66,6 +66,13 @@ def test_a_refusal_without_words(serve: Serve) -> None:
         engine.get_json(serve(b"HTTP/1.0 500 Oops\r\n\r\n"), "/x")
 
 
+def test_the_page_of_a_proxy_is_not_shown(serve: Serve) -> None:
+    """A refusal in HTML is described by its status, and one in plain text by its words."""
+    page = b"HTTP/1.0 403 Forbidden\r\n\r\n\n<html><body><h1>403 Forbidden</h1></body></html>"
+    with pytest.raises(engine.EngineRefused, match=r"^the engine answered with HTTP status 403$"):
+        engine.get_json(serve(page), "/x")
+
+
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 200", b"SSH-2.0-OpenSSH\r\n\r\n"])
 def test_a_server_that_is_not_an_engine_is_unreachable(serve: Serve, answer: bytes) -> None:
     """A server that closes the connection, or does not speak HTTP, is unreachable."""

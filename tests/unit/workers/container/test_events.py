@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -48,8 +49,9 @@ class Engine:
             query = parse_qs(urlsplit(target).query)
             self.filters.append(json.loads(query["filters"][0]))
             self.streams.append(stream)
-            stream.sendall(b"HTTP/1.0 " + self.status + b"\r\n\r\n")
-            if not self.status.startswith(b"200"):
+            if self.status:
+                stream.sendall(b"HTTP/1.0 " + self.status + b"\r\n\r\n")
+            if self.status.startswith(b"403"):
                 stream.close()
 
 
@@ -124,3 +126,17 @@ def test_engine_that_forbids_events(engine: Engine, wake: tuple[int, int]) -> No
     assert not events.happened()
     engine.status = b"200 OK"
     assert events.follow("a")
+
+
+def test_engine_that_says_nothing(engine: Engine, wake: tuple[int, int]) -> None:
+    """Where a proxy holds the answer back until there is an event, nothing waits for it."""
+    engine.status = b""
+    events = ContainerEvents(engine.settings, wake[0])
+    begun = time.monotonic()
+    assert events.follow("a")
+    assert time.monotonic() < begun + 5
+    assert not events.follow("a")
+    assert not events.happened()
+    engine.streams[0].sendall(b'HTTP/1.0 200 OK\r\n\r\n{"Action":"pause"}\n')
+    assert readable(events, 10)
+    assert events.happened()
