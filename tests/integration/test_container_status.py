@@ -196,3 +196,19 @@ def test_positions_among_lines_of_one_time(
         refused.wait_for(lambda _, one=refused: one.closed.is_set())  # type: ignore[misc]
         assert refused.refusal is not None
         assert (refused.refusal.status, words in refused.refusal.message) == (400, True)
+
+
+def test_quiet_container_that_was_made_anew(
+    service: Service, engine: PrivateEngine, container: str, admin: str, open_client: OpenClient
+) -> None:
+    """A predecessor that never wrote a line, and is gone, is no error for the next client."""
+    app = service.add_app(container, container)
+    url = service.ws_url("container/logs", appId=app)
+    engine.run(container, "sleep 600")
+    client = open_client(url, admin)
+    first(client)
+    client.close()
+    wait_until(lambda: not service.running(f"container/{app}"), "the collector to end")
+    engine.remove(container)
+    engine.run(container, "sleep 600")
+    assert first(open_client(url, admin))["state"] == "running"

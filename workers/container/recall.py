@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from bus.wire import Flag
-from mist.errors import ContainerNotFound, EngineError
+from mist.errors import ContainerNotFound, EngineError, LogNotReadable
 from mist.settings import Settings
 from workers.container.claims import Claim, LineMark, marked
 from workers.container.container import Container
@@ -71,9 +71,14 @@ def continue_numbering(
     Rest(out, settings.replay.lines).before(len(known))
     out.republish(known, point)
     rest = Rest(out, settings.replay.lines, _LATE_SECONDS)
-    for lines in found:
-        rest.before(len(lines))
-        out.lines(lines, Flag.HISTORY)
+    try:
+        for lines in found:
+            rest.before(len(lines))
+            out.lines(lines, Flag.HISTORY)
+    except (ContainerNotFound, LogNotReadable):
+        # Without a line of the one that was replaced, its log had not been asked for before.
+        if left is container:
+            raise
     if left is not container:
         out.change_container(left.id, container.id)
     return True

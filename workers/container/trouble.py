@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from mist import close_codes
-from mist.errors import EngineError, EngineUnreachable
+from mist.errors import ContainerNotFound, EngineError, EngineUnreachable
 from mist.settings import CollectorSettings
 from workers.container.publisher import LogPublisher
 
@@ -36,7 +36,9 @@ class Trouble:
         now = self._clock()
         self.since = self.since or now
         lasts = now - self.since >= self._limits.restart_seconds
-        if not self._out.final and (lasts or not self._out.opened):
+        # A container that was removed a moment ago is no trouble: the next look tells.
+        waits = self._out.opened or isinstance(error, ContainerNotFound)
+        if not self._out.final and (lasts or not waits):
             log.warning("engine_log_unavailable", reason=str(error))
             self._out.error(_told(error), close_codes.TRY_AGAIN_LATER)
         self.back_off()

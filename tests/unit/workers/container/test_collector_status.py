@@ -226,3 +226,14 @@ def test_replacement_by_a_container_that_cannot_be_read() -> None:
     history.until(State.ENDED)
     assert history.codes == [4410]
     assert history.kinds[-2:] == [Kind.STATUS, Kind.ERROR]
+
+
+def test_container_removed_while_its_log_is_requested(history: History) -> None:
+    """The next look decides: another container has the name, or there is none."""
+    del history.engine.logs["a"]
+    assert history.steps() is State.STARTING
+    assert history.kinds == []
+    history.engine.container = container("b")
+    history.engine.logs["b"] = [line(1)]
+    assert history.steps() is State.FOLLOWING
+    assert history.lines == ["line 1"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from bus.wire import Flag, Kind
+from mist.errors import ContainerNotFound, LogNotReadable
 from mist.settings import CollectorSettings, ReplaySettings, Settings, StreamSettings
 from tests.support.collecting import FakeStream, History, container, line
 from workers.container.claim_file import ClaimFile
@@ -189,6 +191,26 @@ def test_the_rest_of_a_replaced_container_comes_first(make: Make) -> None:
     history.steps(2)
     assert history.lines == ["line 37", "line 38", "line 39", "line 40", "line 50"]
     assert history.out.claims.claim.container == "b"
+
+
+@pytest.mark.parametrize("error", [ContainerNotFound("a"), LogNotReadable("none")])
+def test_a_replaced_container_without_a_line_may_have_no_log(
+    make: Make, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was removed, or its log cannot be read; its successor's log is not affected."""
+    history = make(line=None)
+    history.engine.container = container("b")
+    read = history.engine.history
+
+    def refuse(one: Container, *arguments: Any, **options: Any) -> LogStream:
+        if one.id == "a":
+            raise error
+        return read(one, *arguments, **options)
+
+    monkeypatch.setattr(history.engine, "history", refuse)
+    assert history.steps() is State.FOLLOWING
+    assert history.kinds == [Kind.STATUS, Kind.READY]
+    assert history.codes == []
 
 
 def test_a_container_that_is_missing_keeps_the_claim(make: Make) -> None:
