@@ -25,6 +25,8 @@ from mist.settings import Settings
 _REPLAYS: Final = 8
 # Requests are short; libzmq disconnects a peer that sends more.
 _REQUEST_BYTES: Final = 1024
+# A request has two frames.  A peer may be wrong about that, and still does not send so many.
+_FRAMES: Final = 16
 # The requests of one peer that libzmq reads ahead; the others wait in the peer's own queue.
 _REQUESTS: Final = 8
 # The requests of one peer that wait for room.  A worker may ask for many topics at once.
@@ -83,13 +85,13 @@ class Replays:
             self._serve(peer)
         for _ in range(_REPLAYS):
             try:
-                identity, *frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
+                identity = self.socket.recv(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
             peer = int(identity.get(zmq.SRCFD))
             self.peers.used(peer)
             try:
-                request = parse_replay_request([frame.bytes for frame in frames])
+                request = parse_replay_request(self._frames(peer))
             except WireError as error:
                 self._malformed(error)
                 continue
@@ -105,6 +107,17 @@ class Replays:
         self.socket.disable_monitor()
         self.peers.close()
         self.socket.close(linger=linger)
+
+    def _frames(self, peer: int) -> list[bytes]:
+        """Return the frames of a request, and close the connection if they are far too many."""
+        frames: list[bytes] = []
+        while self.socket.get(zmq.RCVMORE):
+            frame = self.socket.recv()
+            if len(frames) < _FRAMES:
+                frames.append(frame)
+            else:
+                self.peers.cut(peer, f"sends a request of more than {_FRAMES} frames")
+        return frames
 
     def _serve(self, peer: int) -> None:
         """Answer a peer's requests as far as there is room; then it is the next one's turn."""

@@ -69,6 +69,9 @@ class Broker:
         self._pipe = pipe
         # By prefix, so that a flood of subscriptions does not pile up reports.
         self._reports: dict[bytes, Report] = {_READY: BrokerReady(os.getpid())}
+        # The topics with new subscribers, who are told the last number.
+        self._untold: set[bytes] = set()
+        self._tell_at = 0.0
         self._complaints = Complaints("malformed_message_dropped")
         self.buffers = Buffers(settings)
         self._poller = zmq.Poller()
@@ -105,7 +108,7 @@ class Broker:
     def step(self, timeout_ms: int | None) -> None:
         """Poll once and handle whatever is ready."""
         waiting = self._replays.waiting
-        ready = dict(self._poller.poll(RETRY_MS if waiting else timeout_ms))
+        ready = dict(self._poller.poll(RETRY_MS if waiting or self._untold else timeout_ms))
         for peers in (self._fanout.peers, self._replays.peers):
             if peers.monitor in ready:
                 peers.update()
@@ -113,7 +116,8 @@ class Broker:
             for change in self._fanout.changes():
                 self._report(SubscriptionChanged(change.subscribed, change.prefix))
                 if change.subscribed:
-                    self._tell_position(change.prefix)
+                    self._untold.add(change.prefix)
+        self._tell_positions()
         if self._ingest in ready:
             self._forward()
         if waiting or self._replays.socket in ready:
@@ -165,14 +169,20 @@ class Broker:
             if accept(topic, frames[1], header, body):
                 send(frames)
 
-    def _tell_position(self, topic: bytes) -> None:
-        """Tell the subscribers of a topic its last number."""
+    def _tell_positions(self) -> None:
+        """Tell the subscribers of topics with new ones the last numbers."""
         # One that has come back to a new broker may have missed what collectors resent before,
         # and would notice only at the next message, perhaps after the broker has dropped it.
-        buffer = self.buffers.get(topic)
-        if buffer is not None and buffer.seq:
-            header = Header(Kind.POSITION, buffer.epoch, buffer.term, buffer.seq)
-            self._fanout.send([topic, wire.pack(header), b""])
+        # A peer that subscribes again and again must not flood the others with these.
+        if not self._untold or time.monotonic() < self._tell_at:
+            return
+        self._tell_at = time.monotonic() + RETRY_MS / 1000
+        for topic in self._untold:
+            buffer = self.buffers.get(topic)
+            if buffer is not None and buffer.seq:
+                header = Header(Kind.POSITION, buffer.epoch, buffer.term, buffer.seq)
+                self._fanout.send([topic, wire.pack(header), b""])
+        self._untold.clear()
 
     def _refused(self, error: WireError) -> None:
         self._complaints.note(socket="replay", reason=str(error))

@@ -155,6 +155,50 @@ def test_a_reader_loses_nothing_to_a_deaf_one(rig: Rig) -> None:
     dumb.close()
 
 
+SUBSCRIBE, LEAVE = floods.frame(b"\x01" + TOPIC), floods.frame(b"\x00" + TOPIC)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "data"),
+    [
+        pytest.param("events", b"SUB", SUBSCRIBE * 2_000, id="subscribe"),
+        pytest.param("events", b"SUB", (SUBSCRIBE + LEAVE) * 1_000, id="subscribe and leave"),
+        pytest.param(
+            "replay",
+            b"DEALER",
+            floods.frame(b"a", more=True) * 5_000 + floods.frame(b"b"),
+            id="frames",
+        ),
+    ],
+)
+def test_a_reader_is_on_time(rig: Rig, name: str, kind: bytes, data: bytes) -> None:
+    """A peer that repeats itself, or sends requests of any number of frames, delays nobody."""
+    publisher, seen, late = rig.publisher(TOPIC), list[int](), list[float]()
+    with events_socket(rig.context, rig.paths, rig.settings) as reader:
+        reader.subscribe(TOPIC)
+        while not reader.poll(50):
+            publisher.publish(Kind.LOG, b"0")
+
+        def read() -> None:
+            while reader.poll(2_000):
+                message = wire.parse(reader.recv_multipart())
+                if message.header.kind is Kind.LOG and message.body != b"0":
+                    seen.append(message.header.seq)
+                    late.append(time.monotonic() - float(message.body))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        with floods.raw_flood(str(rig.paths.runtime / name), kind, data):
+            for _ in range(400):
+                publisher.service()
+                publisher.publish(Kind.LOG, str(time.monotonic()).encode())
+                time.sleep(0.01)
+        thread.join(bus.PATIENCE)
+    assert len(seen) == 400
+    assert seen == list(range(seen[0], seen[0] + 400))
+    assert max(late) < 0.5
+
+
 def test_a_message_without_end() -> None:
     """A message whose frames never end ends the broker, which then no longer takes memory."""
     most = 100 * MIB

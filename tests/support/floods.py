@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -150,26 +152,60 @@ def connections(
             each.close()
 
 
+def raw_peer(path: str, kind: bytes) -> socket.socket:
+    """Return a connection that speaks ZMTP 3.0 itself (https://rfc.zeromq.org/spec/23/)."""
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+    ready = b"\x05READY" + b"\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(5)
+    connection.connect(path)
+    connection.sendall(greeting + b"\x04" + bytes([len(ready)]) + ready)
+    return connection
+
+
+def frame(body: bytes, *, more: bool = False) -> bytes:
+    """Return a frame of up to 255 bytes: the flag MORE, a length and so many bytes."""
+    return bytes([more, len(body)]) + body
+
+
+@contextmanager
+def raw_flood(path: str, kind: bytes, data: bytes) -> Iterator[None]:
+    """Send ``data`` again and again during the block, and connect again as libzmq does."""
+    stopped = threading.Event()
+
+    def run() -> None:
+        while not stopped.is_set():
+            with suppress(OSError), raw_peer(path, kind) as peer:
+                while not stopped.is_set():
+                    peer.sendall(data)
+                    while select.select([peer], [], [], 0)[0]:
+                        if not peer.recv(65_536):
+                            raise ConnectionResetError
+            stopped.wait(0.1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join(30)
+
+
 @contextmanager
 def endless_message(path: str) -> Iterator[Step]:
     """Return a step that sends some MiB of frames of one message, and connects when it is cut off.
 
-    libzmq sends no message before its last frame, so this speaks ZMTP 3.0 itself
-    (https://rfc.zeromq.org/spec/23/).
+    libzmq sends no message before its last frame.
     """
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-    ready = b"\x05READY" + b"\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
-    more = b"\x01\xff" + b"x" * 255  # the flag MORE, a length and so many bytes
+    more = frame(b"x" * 255, more=True)
     connection: socket.socket | None = None
 
     def step() -> None:
         nonlocal connection
         try:
             if connection is None:
-                connection = socket.socket(socket.AF_UNIX)
-                connection.settimeout(5)
-                connection.connect(path)
-                connection.sendall(greeting + b"\x04" + bytes([len(ready)]) + ready)
+                connection = raw_peer(path, b"DEALER")
             connection.sendall(more * 8_000)
         except OSError:
             if connection is not None:
