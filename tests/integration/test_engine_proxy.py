@@ -33,15 +33,17 @@ def behind(engine: PrivateEngine, make_service: MakeService, proxy: EngineProxy)
     return make_service(engine, {"engine.host": proxy.host})
 
 
-def test_events_that_are_held_back(
+@pytest.mark.parametrize("how", ["silent", "dropped", "forbidden"])
+def test_without_events(
+    how: str,
     engine: PrivateEngine,
     behind: Service,
     proxy: EngineProxy,
     container: str,
     open_client: OpenClient,
 ) -> None:
-    """Without the beginning of the report of events, lines are live, and changes are listed."""
-    proxy.silent = {"/events"}
+    """Without a report of events, lines are live, and changes are listed."""
+    setattr(proxy, how, {"/events"})
     app, cookie = behind.add_app("web", container), behind.login()
     engine.run(container, "trap : TERM; while :; do echo x; sleep 0.1; done")
     log = open_client(behind.ws_url("container/logs", appId=app), cookie)

@@ -80,13 +80,14 @@ def test_cut_report(engine: PrivateEngine, container: str, proxy: EngineProxy) -
     [{"/events"}, {"/info"}, {"/events", "/info"}, {"/info", "/_ping"}],
     ids=lambda each: " ".join(sorted(each)),
 )
+@pytest.mark.parametrize("how", ["forbidden", "dropped"])
 def test_forbidden(
-    engine: PrivateEngine, container: str, proxy: EngineProxy, forbidden: set[str]
+    engine: PrivateEngine, container: str, proxy: EngineProxy, forbidden: set[str], how: str
 ) -> None:
     """Without the report or the counts, the lists that are allowed give the same figures."""
     with counting(proxy) as figures:
         expected = known(figures)
-    proxy.forbidden = forbidden
+    setattr(proxy, how, forbidden)
     with counting(proxy) as figures:
         wait_until(lambda: figures() == expected, "the same counts")
         never(figures, UNKNOWN, 2.0)

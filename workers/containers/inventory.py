@@ -15,7 +15,6 @@ from mist import close_codes, messages
 from mist.errors import EngineError
 from mist.messages import Figures
 from mist.settings import Settings
-from workers import engine
 from workers.containers import listing
 from workers.containers.events import EventStream
 from workers.containers.listing import Known
@@ -94,12 +93,15 @@ class Inventory:
     def _connect(self) -> None:
         """Follow the engine's events, and describe all containers."""
         self._leave()
+        reason = ""
         try:
             self._events = EventStream(self._settings)  # first, so that nothing falls between
-        except engine.EngineRefused as error:
-            log.warning("engine_events_unavailable", reason=str(error))
+        except EngineError as error:
+            reason = str(error)
         self._changed.clear()
-        entries = listing.listed(self._settings)
+        entries = listing.listed(self._settings)  # which tells whether the engine answers
+        if reason:
+            log.warning("engine_events_unavailable", reason=reason)
         self._describe(entries.keys() | self._known.keys())
         self._unpublished |= not self._served
         self._connected = True

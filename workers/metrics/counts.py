@@ -228,22 +228,26 @@ class Counts:
     def _ping(self) -> None:
         try:
             engine.get(self._settings, "/_ping").connection.close()
-        except engine.EngineRefused:
+        except EngineError:
             self._figures = self._read()  # another request that tells whether the engine answers
 
     def _read(self) -> Docker:
+        begun = self._now()
         try:
             info = self._get("/info", _Info)
-        except engine.EngineRefused:
+        except EngineError:
+            # Some proxies hang up instead of refusing.  An engine that hangs is asked no more.
+            if self._now() > begun + _PACE_SECONDS:
+                raise
             return self._count()
         return Docker(info.containers_running, info.containers, info.images)
 
     def _count(self) -> Docker:
-        """Count what may be listed; raise EngineRefused if that is nothing."""
+        """Count what may be listed; raise EngineError if that is nothing."""
         now = self._now()
         if now >= self._images_due:
             self._images_due = now + self._settings.metrics.recount_seconds  # this is expensive
-            with suppress(engine.EngineRefused):
+            with suppress(EngineError):
                 self._images = len(self._get("/images/json", list[Any], all=1))
         try:
             rows = self._get("/containers/json", list[_Container], all=1)

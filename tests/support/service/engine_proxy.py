@@ -25,6 +25,8 @@ class EngineProxy:
         self.forbidden: set[str] = set()
         self.silent: set[str] = set()
         """The beginnings of paths that get no answer."""
+        self.dropped: set[str] = set()
+        """The beginnings of paths at which the proxy hangs up."""
         self.asked: list[str] = []
         """The path of each request."""
         self._engine = engine
@@ -70,6 +72,8 @@ class EngineProxy:
             self.asked.append(path)
             if path.startswith(tuple(self.forbidden)):
                 client.sendall(_FORBIDDEN)
+                return
+            if path.startswith(tuple(self.dropped)):
                 return
             if path.startswith(tuple(self.silent)):
                 client.recv(1)
