@@ -20,16 +20,17 @@ MIN_LENGTH: Final = 10
 # Bounds the work that one password can cause.
 MAX_LENGTH: Final = 1_024
 
-# The scale of zxcvbn, 0 to 4: below 3, a hundred million guesses find the password.  A common
-# word with a year or with a digit and a sign at its end, such as "Summer2024!", has 2.
-_MIN_SCORE: Final = 3
+# The scale of zxcvbn, 0 to 4: below 2, fewer than a million guesses find the password.  From 3 on,
+# more than a hundred million are needed.
+_MIN_SCORE: Final = 2
+_GOOD_SCORE: Final = 3
 # Without its spaces, "four pass words" has 1, and "p a s s w o r d" has 0.
 _MIN_SCORE_JOINED: Final = 1
 # A longer password is judged by its beginning.  With 72 characters, of which each stands for
 # several letters, zxcvbn takes four seconds.
 _SCORED_LENGTH: Final = 32
-# A shorter part of an address is a part of too many words.
-_NAME_LENGTH: Final = 4
+# A word, as in "Summer2024!" and "ChangeMe!!".
+_WORD: Final = re.compile(r"[^\W\d_](.*[^\W\d_])?", re.DOTALL)
 
 # Marks on letters, and format characters such as a zero-width space.
 _UNSEEN: Final = frozenset({"Mn", "Me", "Cf"})
@@ -62,13 +63,11 @@ def check(password: str, email: str = "") -> str:
 
 
 def _is_easy(password: str, email: str) -> bool:
-    local, _, domain = email.partition("@")
-    text = _plain(password)
-    for name in (email, local, domain):
-        if len(name) >= _NAME_LENGTH:
-            text = re.sub(re.escape(name), "", text, flags=re.IGNORECASE)
-    joined = "".join(text.split())
-    return _score(text) < _MIN_SCORE or _score(joined) < _MIN_SCORE_JOINED
+    text, known = _plain(password), [email, *email.split("@")]
+    score = _score(text, known)
+    if score < _GOOD_SCORE and (word := _WORD.search(text)):
+        score = min(score, _score(word[0], known))  # a year or a sign is what everybody adds
+    return score < _MIN_SCORE or _score("".join(text.split()), known) < _MIN_SCORE_JOINED
 
 
 def _plain(text: str) -> str:
@@ -78,12 +77,12 @@ def _plain(text: str) -> str:
     return "".join(each for each in parts if unicodedata.category(each) not in _UNSEEN)
 
 
-def _score(text: str) -> int:
+def _score(text: str, known: list[str]) -> int:
     # Its word lists take 20 MB of memory, and most processes check no password.
     from zxcvbn import zxcvbn  # noqa: PLC0415
 
     # It fails without any character.
-    return int(zxcvbn(text[:_SCORED_LENGTH])["score"]) if text else 0
+    return int(zxcvbn(text[:_SCORED_LENGTH], known)["score"]) if text else 0
 
 
 def generate() -> str:

@@ -66,7 +66,7 @@ def test_a_new_password_has_a_length(password: str) -> None:
     "password",
     [
         *("1234567890", "qwertyuiop", "Password123", "aaaaaaaaaaaa", "iloveyou12", "abcdefghij"),
-        *("Summer2024!", "Undertaker1!", "zaq12wsx3edc", "ChangeMe!!"),
+        *("Summer2024!", "Undertaker1!", "Company_2024", "ChangeMe!!"),
         *("p a s s w o r d", "  password  ", "password password", " " * 12),
         *("pässwörd123", "ｐａｓｓｗｏｒｄ１２", "password\u200b123", "pa\u0301ssword123"),
     ],
@@ -96,11 +96,17 @@ def test_the_address_of_an_account_is_no_password(password: str) -> None:
     assert passwords.check("eve and bob ride", "eve@example.com")
 
 
-def test_a_check_does_not_take_long() -> None:
-    """Characters that stand for several letters do not hold the service up."""
-    begun = time.process_time()
-    assert passwords.check("4@8({[<369!1|0$5+7%2" * 50)
-    assert time.process_time() - begun < 10
+def test_a_long_password_takes_no_longer() -> None:
+    """Characters that stand for several letters multiply the work with each one that is judged."""
+    hard = "4@8({[<369!1|0$5+7%2"
+
+    def seconds(password: str) -> float:
+        begun = time.process_time()
+        assert passwords.check(password)
+        return time.process_time() - begun
+
+    seconds("four pass words")  # reads the word lists
+    assert seconds(hard * 50) < 3 * seconds((hard * 2)[:32])
 
 
 def test_a_password_is_text() -> None:
