@@ -81,7 +81,7 @@ class Reply(NamedTuple):
     begun: bytes
     """The part of the body that arrived with the head."""
     answered: bool = True
-    """False if the head is still to come (:func:`follow`)."""
+    """False if the whole head is still to come (:func:`follow`)."""
 
 
 def dial(settings: Settings) -> socket.socket:
@@ -163,7 +163,7 @@ def _dial_tcp(parts: SplitResult, timeout: float) -> socket.socket:
 
 def get(settings: Settings, path: str, **query: object) -> Reply:
     """Send a GET request; raise EngineRefused for any status other than 200."""
-    return _ask(settings, path, query, settings.engine.timeout_seconds)
+    return _ask(settings, path, query)
 
 
 def follow(settings: Settings, path: str, **query: object) -> Reply:
@@ -171,24 +171,28 @@ def follow(settings: Settings, path: str, **query: object) -> Reply:
 
     A proxy may hold the beginning back until there is something to report.
     """
-    return _ask(settings, path, query, min(_MOMENT, settings.engine.timeout_seconds))
+    return _ask(settings, path, query, _MOMENT)
 
 
-def _ask(settings: Settings, path: str, query: Mapping[str, object], patience: float) -> Reply:
+def _ask(
+    settings: Settings, path: str, query: Mapping[str, object], patience: float | None = None
+) -> Reply:
+    """Send a request; without a byte of the answer after ``patience``, return all the same."""
     # Three waits: for the connection, for room in its buffer, and for the answer.
     heartbeat.beat(settings.engine.timeout_seconds)
     connection = dial(settings)
     try:
         heartbeat.beat(settings.engine.timeout_seconds)
         connection.sendall(request("GET", path, query))
-        connection.settimeout(patience)
-        try:
-            status, begun = read_head(partial(connection.recv, _RECEIVE_BYTES))
-        except TimeoutError:
-            if patience == settings.engine.timeout_seconds:
-                raise
-            return Reply(connection, b"", answered=False)
-        connection.settimeout(settings.engine.timeout_seconds)
+        first = b""
+        if patience is not None:
+            connection.settimeout(patience)
+            try:
+                first = connection.recv(_RECEIVE_BYTES)
+            except TimeoutError:
+                return Reply(connection, b"", answered=False)
+            connection.settimeout(settings.engine.timeout_seconds)
+        status, begun = read_head(partial(connection.recv, _RECEIVE_BYTES), first)
         if status != 200:
             raise EngineRefused(status, begun + _rest(connection, settings))
     except OSError as error:
@@ -244,15 +248,14 @@ def request(
     return "\r\n".join([f"{method} {target} HTTP/1.0", "Host: docker", *headers, "", ""]).encode()
 
 
-def read_head(receive: Callable[[], bytes]) -> tuple[int, bytes]:
+def read_head(receive: Callable[[], bytes], received: bytes = b"") -> tuple[int, bytes]:
     """Return the status of a response, and the part of the body that came with the head.
 
-    ``receive`` returns the next bytes, or b"" at the end.  Raise ConnectionError if the
-    peer hangs up or does not speak HTTP.
+    ``receive`` returns the bytes after ``received``, or b"" at the end.  Raise ConnectionError
+    if the peer hangs up or does not speak HTTP.
     """
     # The other headers do not matter: in HTTP/1.0 the body is neither compressed nor
     # chunked, and it ends with the connection.
-    received = b""
     while (end := received.find(b"\r\n\r\n")) < 0:
         data = receive()
         if not data or len(received) > _HEAD_BYTES:
@@ -262,6 +265,12 @@ def read_head(receive: Callable[[], bytes]) -> tuple[int, bytes]:
     if match is None:
         raise ConnectionError("the peer does not speak HTTP")
     return int(match[1]), received[end + 4 :]
+
+
+def is_success(head: bytes) -> bool:
+    """Return True if the beginning of a response has the status 200."""
+    match = _STATUS.match(head)
+    return match is not None and match[1] == b"200"
 
 
 def _rest(connection: socket.socket, settings: Settings) -> bytes:

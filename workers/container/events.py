@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 _EVENTS: Final = ("pause", "unpause", "health_status")
 _RECEIVE_BYTES: Final = 65_536
+# The pause after a refusal that came late, because each request waits for a moment, too.
+_PAUSE_SECONDS: Final = 5.0
 
 
 class ContainerEvents:
@@ -38,6 +41,8 @@ class ContainerEvents:
         self.descriptor = self._poll.fileno()
         self._connection: socket.socket | None = None
         self._container = ""
+        self._answered = False
+        self._due = float("-inf")
 
     def follow(self, container: str) -> bool:
         """Follow the container with this id; return True unless that was so before.
@@ -46,6 +51,8 @@ class ContainerEvents:
         again later.
         """
         if self._connection is not None and self._container == container:
+            return False
+        if time.monotonic() < self._due:
             return False
         self._leave()
         filters = msgspec.json.encode({"container": [container], "event": _EVENTS}).decode()
@@ -57,6 +64,7 @@ class ContainerEvents:
             log.debug("engine_events_unavailable", reason=str(error))
             return False
         self._connection, self._container = reply.connection, container
+        self._answered = reply.answered
         self._connection.setblocking(False)
         self._poll.register(self._connection, select.EPOLLIN)
         return True
@@ -71,7 +79,11 @@ class ContainerEvents:
             return False
         except OSError:
             data = b""
-        if not data:
+        refused = bool(data) and not self._answered and not engine.is_success(data)
+        self._answered = True
+        if refused:
+            self._due = time.monotonic() + _PAUSE_SECONDS
+        if refused or not data:
             self._leave()
         return True
 

@@ -36,7 +36,7 @@ class Trouble:
         now = self._clock()
         self.since = self.since or now
         lasts = now - self.since >= self._limits.restart_seconds
-        # A container that was removed a moment ago is no trouble: the next look tells.
+        # That a container was just removed is not an error yet, because the next look decides.
         waits = self._out.opened or isinstance(error, ContainerNotFound)
         if not self._out.final and (lasts or not waits):
             log.warning("engine_log_unavailable", reason=str(error))

@@ -20,6 +20,7 @@ from workers.containers.events import EventStream
 from workers.containers.listing import Known
 from workers.containers.meter import Gauge
 from workers.containers.trouble import Trouble
+from workers.engine import EngineRefused
 from workers.metrics.timer import FixedRateTimer
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Inventory:
         self._changed: set[str] = set()  # to be described again
         self._refreshed = float("-inf")
         self._relist = float("-inf")
+        self._reopen = float("-inf")
         self._unpublished = True
         self._served = False  # clients have a list, and no error after it
         self._connected = False
@@ -81,7 +83,10 @@ class Inventory:
             self._connect()
             return
         if self._events is not None:
-            self._changed |= self._events.take()
+            try:
+                self._changed |= self._events.take()
+            except EngineRefused as error:
+                self._go_blind(error)
         if now >= self._relist:
             self._compare()
         # The first change at once, those that follow it together.
@@ -92,16 +97,9 @@ class Inventory:
 
     def _connect(self) -> None:
         """Follow the engine's events, and describe all containers."""
-        self._leave()
-        reason = ""
-        try:
-            self._events = EventStream(self._settings)  # first, so that nothing falls between
-        except EngineError as error:
-            reason = str(error)
+        self._open_events()  # first, so that nothing falls between
         self._changed.clear()
         entries = listing.listed(self._settings)  # which tells whether the engine answers
-        if reason:
-            log.warning("engine_events_unavailable", reason=reason)
         self._describe(entries.keys() | self._known.keys())
         self._unpublished |= not self._served
         self._connected = True
@@ -109,8 +107,24 @@ class Inventory:
         # while the list was read may not be among them.
         self._relist = time.monotonic() + _LATE_SECONDS
 
+    def _open_events(self) -> None:
+        self._leave()
+        self._reopen = time.monotonic() + self._limits.relist_seconds
+        try:
+            self._events = EventStream(self._settings)
+        except EngineError as error:
+            self._go_blind(error)
+
+    def _go_blind(self, error: EngineError) -> None:
+        """Do without events, which a socket proxy may refuse by a status or by hanging up."""
+        self._leave()
+        log.warning("engine_events_unavailable", reason=str(error))
+        self._plan()
+
     def _compare(self) -> None:
         """Find containers that have changed without an event."""
+        if self._events is None and time.monotonic() >= self._reopen:
+            self._open_events()
         entries = listing.listed(self._settings)
         self._plan()
         self._changed |= self._known.keys() - entries.keys()

@@ -226,21 +226,27 @@ class Counts:
             log.info("engine_counts_available")
 
     def _ping(self) -> None:
+        begun = self._now()
         try:
             engine.get(self._settings, "/_ping").connection.close()
-        except EngineError:
+        except EngineError as error:
+            self._forgive(error, begun)
             self._figures = self._read()  # another request that tells whether the engine answers
 
     def _read(self) -> Docker:
         begun = self._now()
         try:
             info = self._get("/info", _Info)
-        except EngineError:
-            # Some proxies hang up instead of refusing.  An engine that hangs is asked no more.
-            if self._now() > begun + _PACE_SECONDS:
-                raise
+        except EngineError as error:
+            self._forgive(error, begun)
             return self._count()
         return Docker(info.containers_running, info.containers, info.images)
+
+    def _forgive(self, error: EngineError, begun: float) -> None:
+        """Raise an error of an engine that hangs, unless a proxy may mean it as a refusal."""
+        # Some proxies hang up instead of answering, but at once.
+        if not isinstance(error, engine.EngineRefused) and self._now() > begun + _PACE_SECONDS:
+            raise error
 
     def _count(self) -> Docker:
         """Count what may be listed; raise EngineError if that is nothing."""

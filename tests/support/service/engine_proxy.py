@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ class EngineProxy:
 
     def __init__(self, engine: Path) -> None:
         self.forbidden: set[str] = set()
+        self.late: set[str] = set()
+        """The beginnings of paths that are forbidden only after half a second."""
         self.silent: set[str] = set()
         """The beginnings of paths that get no answer."""
         self.dropped: set[str] = set()
@@ -70,7 +73,9 @@ class EngineProxy:
             match = _REQUEST.match(head)
             path = match[1].decode() if match else ""
             self.asked.append(path)
-            if path.startswith(tuple(self.forbidden)):
+            if path.startswith(tuple(self.late)):
+                time.sleep(0.5)
+            if path.startswith((*self.forbidden, *self.late)):
                 client.sendall(_FORBIDDEN)
                 return
             if path.startswith(tuple(self.dropped)):

@@ -61,9 +61,10 @@ class Host:
         self.cpu = 0
         server.computed[f"/containers/{ID}/stats"] = self._stats
         self.show("running", "Up 2 hours")
-        limits = server.settings.collector
         settings = structs.replace(
-            server.settings, collector=structs.replace(limits, restart_seconds=0.3)
+            server.settings,
+            collector=structs.replace(server.settings.collector, restart_seconds=0.3),
+            containers=structs.replace(server.settings.containers, relist_seconds=0.5),
         )
         self.inventory = Inventory(cast(Publisher, publisher), settings)
 
@@ -143,6 +144,11 @@ def test_changes_without_events(host: Host, publisher: FakePublisher) -> None:
     host.server.answer("/containers/json", [])
     host.until(lambda: states(publisher) == [])
     host.until(lambda: publisher.newest(Kind.METRICS) == {"stats": {}})
+
+
+def test_events_are_asked_for_again(host: Host) -> None:
+    """A proxy may have refused them for a moment only; nobody waits for them meanwhile."""
+    host.until(lambda: [path for path, _ in host.server.queries].count("/events") == 3)
 
 
 @pytest.mark.parametrize("answer", [b"not JSON", b'{"message": "no"}', b'[{"Id": 7}]'])
