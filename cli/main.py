@@ -59,6 +59,12 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:  # click would say "Aborted!", with the status of a failure
             raise SystemExit(Exit.INTERRUPTED) from None
+        except click.Abort as aborted:
+            from cli import terminal  # noqa: PLC0415 - a command that asks has imported it
+
+            if terminal.was_interrupted(aborted):
+                raise SystemExit(Exit.INTERRUPTED) from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click
         """Write the table without importing the commands."""

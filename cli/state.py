@@ -46,7 +46,7 @@ def note_change(store: Store) -> None:
     context = click.get_current_context()
     given = [word for each in context.command.params for word in _words(context, each)]
     # Who became root to run the command is more telling than root.
-    by = visible(os.environ.get("SUDO_USER") or user_name())
+    by = visible(os.environ.get("SUDO_USER", "")) or user_name()
     keep = load_settings().audit.records
     store.audit.add(by, "", context.command_path, " ".join(given), keep=keep)
 

@@ -105,9 +105,16 @@ def confirmed(question: str) -> bool:
     """Ask a question; return False if standard input has ended, so that nobody can answer."""
     try:
         return click.confirm(visible(question))
-    except click.Abort:
+    except click.Abort as aborted:
         say()
+        if was_interrupted(aborted):
+            raise
         return False
+
+
+def was_interrupted(aborted: click.Abort) -> bool:
+    """Return True if Ctrl-C ended a question, and not the end of standard input."""
+    return isinstance(aborted.__context__, KeyboardInterrupt)
 
 
 def show_table(headings: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:

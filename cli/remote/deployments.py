@@ -65,6 +65,9 @@ def _follow(service: RemoteService, number: int, screen: Screen) -> int:
                 if not printed:
                     screen.status(status)
                 continue
+            if result != "failed" and messages.has_type(record, "error"):
+                _note(messages.read_text(record))  # instead of the log, which may come later
+                continue
             seen += 1
             if seen <= printed:
                 continue
@@ -74,7 +77,7 @@ def _follow(service: RemoteService, number: int, screen: Screen) -> int:
                 screen.status(status)
             elif text is not None:
                 screen.line(text)
-            elif result == "failed" and messages.has_type(record, "error"):
+            elif messages.has_type(record, "error"):
                 return Exit.FAILURE
             if result == "success":
                 return Exit.OK

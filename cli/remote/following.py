@@ -16,6 +16,8 @@ from mist import close_codes
 _IDLE_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 0.5
 _MAX_PAUSE_SECONDS: Final = 15.0
+# After a connection of so many seconds, the pauses begin with the shortest one again.
+_STABLE_SECONDS: Final = 1.0
 
 
 class StreamEnded(Exception):
@@ -35,19 +37,20 @@ def follow(
 ) -> Iterator[bytes]:
     """Yield messages until StreamEnded; connect again after a connection that broke.
 
-    It broke, too, if it was closed without a refusal and the caller still iterates: proxies
-    close what they cannot go on with by any code, also as if it were complete.
+    A stream that is closed without a refusal counts as broken as long as the caller iterates,
+    because proxies close streams with any code, even 1000.
     ``parameters`` are asked for before each connection, so that they can name the place to
     continue.  Only the first connection must succeed.  ``note`` is given what a person should
     know, and ``idle`` is called after each second without a message.
     """
-    began, pause = False, 0.0
+    began, told, pause = False, False, 0.0
     while True:
+        stable = float("inf")
         try:
             with service.stream(path, **parameters()) as stream:
-                began = True
+                began, stable = True, time.monotonic() + _STABLE_SECONDS
                 for message in _messages(stream, idle):
-                    pause = 0.0
+                    told = False
                     yield message
         except Unreachable:
             if not began:
@@ -55,9 +58,10 @@ def follow(
         except StreamEnded as ended:
             if _is_refusal(ended.code):
                 raise
-        if not pause:
+        if not told:
             note(f"the connection to {service.url} broke; trying again")
-        pause = longer(pause)
+            told = True
+        pause = longer(0.0 if time.monotonic() >= stable else pause)
         time.sleep(pause)
 
 

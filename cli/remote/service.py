@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 import requests
 from requests.utils import get_environ_proxies
+from urllib3.exceptions import LocationParseError
 from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, reconnect
 
@@ -20,7 +21,7 @@ from mist.errors import Exit, MistError, NotFound, UsageError
 from mist.ids import parse_id
 
 _SECONDS: Final = 30.0
-# How long the closing handshake may take, for which ^C waits, too.
+# The longest wait for the closing handshake.  Ctrl-C waits for it, too.
 _CLOSE_SECONDS: Final = 1.0
 # A line has at most 1 MiB, and JSON may write each byte as six.
 _MESSAGE_BYTES: Final = 8 * 1024 * 1024
@@ -38,8 +39,8 @@ _VERSIONS: Final = (
     f"({mist.__version__}), so use the same on both machines"
 )
 
-# What the libraries raise if there is no connection.  The last two are about a proxy that the
-# environment names: one that cannot be, and one of a kind that takes another package.
+# What the libraries raise if there is no connection.  The last two are about the environment's
+# proxy: its address is not valid, or it is a SOCKS proxy, which takes another package.
 _NO_CONNECTION: Final = (OSError, EOFError, WebSocketException, ValueError, ImportError)
 
 # What decoding raises if an answer or a message is not as Mist writes it.
@@ -226,7 +227,9 @@ class RemoteService:
         return RemoteError(f"{self.url} redirects to {location[:200]}; use that address")
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        proxies = [f"{kind}_proxy" for kind in get_environ_proxies(self.url) if kind != "no"]
+        used = {"https", "wss"} if self.url.startswith("https:") else {"http", "https", "ws"}
+        used |= {"all", "socks"}
+        proxies = [f"{kind}_proxy" for kind in get_environ_proxies(self.url) if kind in used]
         through = f" through the proxy of {' or '.join(sorted(proxies))}" if proxies else ""
         return Unreachable(f"{self.url} cannot be reached{through}: {_reason(error)}")
 
@@ -272,6 +275,6 @@ def _reason(error: BaseException) -> str:
         return error.strerror
     if isinstance(error, (EOFError, ConnectionClosed)):
         return "the connection was closed before an answer came"
-    if isinstance(error, InvalidProxy):
-        return f"it is not valid, because {error.msg}"  # its address may hold a password
+    if isinstance(error, (InvalidProxy, LocationParseError)):
+        return "the address is not valid"  # which is not shown, because it may have a password
     return str(error) or type(error).__name__

@@ -6,12 +6,14 @@ import errno
 import importlib
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
 import click
 import pytest
 
+from cli import terminal
 from cli.main import COMMANDS, LazyGroup, main
 from mist.errors import BusError, Exit, StoreError
 from tests.support.service.programs import run
@@ -137,6 +139,31 @@ def test_an_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.setattr(LazyGroup, "get_command", lambda *_: _failing(KeyboardInterrupt()))
     assert _run("status") == Exit.INTERRUPTED
     assert capsys.readouterr().err.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("why", "status"), [(KeyboardInterrupt, Exit.INTERRUPTED), (EOFError, Exit.FAILURE)]
+)
+@pytest.mark.parametrize("ask", [terminal.confirmed, click.prompt])
+def test_an_interrupt_of_a_question(
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[str], object],
+    why: type[BaseException],
+    status: int,
+) -> None:
+    """The end of standard input is not one; it answers a question of yes or no."""
+
+    def answer(*_: object, **__: object) -> str:
+        raise why
+
+    @click.command()
+    def asking() -> None:
+        assert not ask("Remove it?")
+        raise SystemExit(Exit.FAILURE)
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", answer)
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: asking)
+    assert _run("status") == status
 
 
 def test_an_error_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_a_connection_that_ends_at_once(
     [
         "127.0.0.1:1",
         "http://127.0.0.1:port",
-        "http://127.0.0.1:99999",
+        "http://user:secret@127.0.0.1:99999",
         "http://user:secret@127.0.0.1:1/path",
         "http://[::1",
         "http://a..b:80",
@@ -104,6 +104,18 @@ def test_a_proxy_that_cannot_be_used(
     ) as error:
         ask(RemoteService("http://127.0.0.2:1", "token"))
     assert "secret" not in str(error.value)
+
+
+def test_a_proxy_for_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not blamed."""
+    monkeypatch.setenv("ftp_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.2")
+    with pytest.raises(Unreachable, match="cannot be reached: "):
+        _call(RemoteService("http://127.0.0.2:1", "token"))
+    monkeypatch.delenv("no_proxy")
+    with pytest.raises(Unreachable) as error:
+        _call(RemoteService("http://127.0.0.2:1", "token"))
+    assert "ftp" not in str(error.value)
 
 
 @pytest.mark.parametrize(

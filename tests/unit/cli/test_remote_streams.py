@@ -225,6 +225,17 @@ def test_a_deployment_repeats_nothing(server: Server, follow: Callable[[], int],
     assert Shown.texts == ["queued", "clones", "one", "one", "builds", "done"]
 
 
+def test_an_error_in_place_of_a_log(
+    server: Server, follow: Callable[[], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no record of the log, which comes whole once it can be read."""
+    error, done = message("error", message="cannot be read"), stage("success", 100, "done")
+    server.scripts = [[*BEGUN, error, 1011], [error, 1000], [*BEGUN, HALF, done, 1000]]
+    assert follow() == Exit.OK
+    assert Shown.texts == ["clones", "one", "one", "builds", "done"]
+    assert "mist: cannot be read" in capsys.readouterr().err
+
+
 def test_a_deployment_that_failed_is_told_after_a_break(
     server: Server, follow: Callable[[], int]
 ) -> None:
