@@ -216,7 +216,7 @@ def locate_paths(environ: Mapping[str, str] = os.environ) -> Paths:
 
 
 def user_home() -> Path:
-    """Return this user's home directory, or that of the root for a user who has none."""
+    """Return this user's home directory, or ``/`` for a user who has none."""
     try:
         return Path.home()
     except RuntimeError:  # neither HOME nor an entry in /etc/passwd

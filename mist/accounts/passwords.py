@@ -7,7 +7,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -33,12 +33,20 @@ _SCORED_LENGTH: Final = 32
 _WORD: Final = re.compile(r"[^\W\d_](.*[^\W\d_])?", re.DOTALL)
 
 # Marks on letters, and format characters such as a zero-width space.
-_UNSEEN: Final = frozenset({"Mn", "Me", "Cf"})
+_INVISIBLE: Final = frozenset({"Mn", "Me", "Cf"})
 
-# Hashes computed at the same time in one gunicorn worker; each takes 64 MiB of memory.
-_HASHING_THREADS: Final = 2
+
+class _Pool(NamedTuple):
+    """Threads of one gunicorn worker for one purpose."""
+
+    purpose: str
+    threads: int
+
+
+# Each hash takes 64 MiB of memory.
+_HASHING: Final = _Pool("hashing", 2)
 # Apart from those, so that users who change passwords do not hold log-ins up.
-_SCORING_THREADS: Final = 1
+_SCORING: Final = _Pool("scoring", 1)
 
 _T = TypeVar("_T")
 _hasher = PasswordHasher()
@@ -55,7 +63,7 @@ def check(password: str, email: str = "") -> str:
         raise UsageError("the password is not UTF-8 text") from None
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise UsageError(f"the password must have {MIN_LENGTH} to {MAX_LENGTH} characters")
-    if _offload(_is_easy, password, email, threads=_SCORING_THREADS):
+    if _offload(_is_easy, password, email, pool=_SCORING):
         raise UsageError(
             "the password is too easy to guess; use a longer one, such as four random words"
         )
@@ -63,25 +71,26 @@ def check(password: str, email: str = "") -> str:
 
 
 def _is_easy(password: str, email: str) -> bool:
-    text, known = _plain(password), [email, *email.split("@")]
+    text, address = _plain(password), _plain(email)
+    known = [address, *address.split("@")]
     score = _score(text, known)
     if score < _GOOD_SCORE and (word := _WORD.search(text)):
-        score = min(score, _score(word[0], known))  # a year or a sign is what everybody adds
+        score = min(score, _score(word[0], known))  # most people add a year or a sign
     return score < _MIN_SCORE or _score("".join(text.split()), known) < _MIN_SCORE_JOINED
 
 
 def _plain(text: str) -> str:
-    """Return the text without accents, compatibility characters and what is not seen."""
+    """Return the text without accents, compatibility characters and invisible ones."""
     # Such characters in a common password are not worth more guesses.
     parts = unicodedata.normalize("NFKD", text)
-    return "".join(each for each in parts if unicodedata.category(each) not in _UNSEEN)
+    return "".join(each for each in parts if unicodedata.category(each) not in _INVISIBLE)
 
 
 def _score(text: str, known: list[str]) -> int:
     # Its word lists take 20 MB of memory, and most processes check no password.
     from zxcvbn import zxcvbn  # noqa: PLC0415
 
-    # It fails without any character.
+    # zxcvbn raises an error for an empty text.
     return int(zxcvbn(text[:_SCORED_LENGTH], known)["score"]) if text else 0
 
 
@@ -125,16 +134,16 @@ def _nobody() -> str:
     return _hasher.hash(secrets.token_urlsafe())
 
 
-def _offload(function: Callable[..., _T], *arguments: Any, threads: int = _HASHING_THREADS) -> _T:
+def _offload(function: Callable[..., _T], *arguments: Any, pool: _Pool = _HASHING) -> _T:
     """Call ``function``; in a gevent worker use a thread, because it would block the loop."""
-    pool = _gevent_pool(threads)
-    return function(*arguments) if pool is None else pool.apply(function, arguments)
+    threads = _gevent_pool(pool)
+    return function(*arguments) if threads is None else threads.apply(function, arguments)
 
 
 @cache
-def _gevent_pool(threads: int) -> Any:
-    """Return the gevent pool of so many threads if gevent has patched ``threading``, or None."""
+def _gevent_pool(pool: _Pool) -> Any:
+    """Return gevent's thread pool for a purpose if gevent has patched ``threading``, or None."""
     # Unpatched processes have no loop to block, and a pool would start threads for nothing.
     from gevent import monkey, threadpool  # noqa: PLC0415 - the command needs no gevent
 
-    return threadpool.ThreadPool(threads) if monkey.is_module_patched("threading") else None
+    return threadpool.ThreadPool(pool.threads) if monkey.is_module_patched("threading") else None

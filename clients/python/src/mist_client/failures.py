@@ -9,12 +9,12 @@ from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus,
 from mist_client.answers import message_of, reason_of, seconds_of
 from mist_client.close_codes import ABNORMAL
 from mist_client.events import Reconnecting
-from mist_client.follower import Follower
+from mist_client.follower import Damaged, Follower
 
 E = TypeVar("E")
 
 #: A lost connection, what ``connect`` raises if there is none, and a damaged message.
-FAILURES: Final = (WebSocketException, OSError, EOFError, UnicodeDecodeError)
+FAILURES: Final = (WebSocketException, OSError, EOFError, Damaged)
 
 
 def note_loss(follower: Follower[E], error: Exception) -> Reconnecting | None:
@@ -35,7 +35,7 @@ def note_loss(follower: Follower[E], error: Exception) -> Reconnecting | None:
         status, headers = answer.status_code, answer.headers
         message = message_of(status, bytes(answer.body or b""), headers.get("Location"))
         return follower.refused(status, message, seconds_of(headers.get("Retry-After")))
-    if isinstance(error, UnicodeDecodeError):  # RFC 6455 §8.1: such a connection has failed
+    if isinstance(error, Damaged):
         return follower.failed("The connection brought a message that is not UTF-8")
     message, untrusted = reason_of(error)
     return follower.untrusted(message) if untrusted else follower.failed(message)

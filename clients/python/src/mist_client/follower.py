@@ -30,6 +30,10 @@ log = logging.getLogger("mist_client")
 _STABLE_SECONDS: Final = 1.0
 
 
+class Damaged(Exception):
+    """A message is not UTF-8, so that its connection has failed (RFC 6455 §8.1)."""
+
+
 class Follower(Generic[E]):
     """One stream over as many connections as it takes."""
 
@@ -72,6 +76,8 @@ class Follower(Generic[E]):
             yield from self._source.receive(data)
         except Refused as refused:
             self._said = refused.message  # the close frame that follows says what to do
+        except UnicodeDecodeError:
+            raise Damaged from None
         if self._source.complete:
             self.over = True
 

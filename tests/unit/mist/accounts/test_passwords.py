@@ -94,6 +94,8 @@ def test_the_address_of_an_account_is_no_password(password: str) -> None:
     with pytest.raises(UsageError, match="too easy to guess"):
         passwords.check(password, "ada.lovelace@example.com")
     assert passwords.check("eve and bob ride", "eve@example.com")
+    with pytest.raises(UsageError, match="too easy to guess"):
+        passwords.check("jürgen.müller1", "jürgen.müller@example.de")
 
 
 def test_a_long_password_takes_no_longer() -> None:

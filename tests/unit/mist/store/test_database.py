@@ -85,7 +85,6 @@ def _add_read_only(directory: Path) -> None:
     os._exit(0)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
 def test_a_disk_that_is_full_before_the_store_is_open() -> None:
     """SQLite calls it an I/O error if there is no room for its shared memory."""
     error = sqlite3.OperationalError("disk I/O error")
@@ -93,6 +92,7 @@ def test_a_disk_that_is_full_before_the_store_is_open() -> None:
     assert "the disk is full; free some space" in database.explain(error)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
 def test_a_file_that_may_not_be_written(store: Store, tmp_path: Path) -> None:
     """A read-only file is reported as such to another user."""
     store.close()
