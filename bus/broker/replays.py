@@ -25,7 +25,7 @@ from mist.settings import Settings
 _REPLAYS: Final = 8
 # Requests are short; libzmq disconnects a peer that sends more.
 _REQUEST_BYTES: Final = 1024
-# A request has two frames.  A peer may be wrong about that, and still does not send so many.
+# A request has two frames.  Some more are tolerated from a faulty peer, but not thousands.
 _FRAMES: Final = 16
 # The requests of one peer that libzmq reads ahead; the others wait in the peer's own queue.
 _REQUESTS: Final = 8
