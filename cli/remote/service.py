@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 import msgspec
 import requests
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import LocationParseError
 from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, reconnect
 
@@ -275,6 +274,8 @@ def _reason(error: BaseException) -> str:
         return error.strerror
     if isinstance(error, (EOFError, ConnectionClosed)):
         return "the connection was closed before an answer came"
-    if isinstance(error, (InvalidProxy, LocationParseError)):
+    # What requests raises itself, such as for a SOCKS proxy, is a ValueError with a good text.
+    invalid = isinstance(error, ValueError) and not isinstance(error, requests.RequestException)
+    if invalid or isinstance(error, InvalidProxy):
         return "the address is not valid"  # which is not shown, because it may have a password
     return str(error) or type(error).__name__
