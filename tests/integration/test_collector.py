@@ -255,7 +255,8 @@ def test_docker_stop_ends_at_once(engine: PrivateEngine, container: str, collect
 def test_docker_restart_goes_on(engine: PrivateEngine, container: str, collect: Collect) -> None:
     """A restart gives a new status in the same stream, with every line once."""
     engine.run(container, f"echo born; {COUNT}")
-    one = collect(engine)
+    # A busy engine takes more than the default between the end and the start.
+    one = collect(engine, stop_grace_seconds=2)
     one.until(grown(one))
     for _ in range(3):
         engine.client.restart(container)

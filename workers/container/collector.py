@@ -259,7 +259,8 @@ class Collector:
     def _look_again(self) -> None:
         """Publish the state and the health of the container that is followed, if they changed."""
         container = self._look()
-        if container is not None and container.same_run(self._log.seen):
+        # One that does not run may be in the middle of a restart, which is one status, later.
+        if container and container.running and container.same_run(self._log.seen):
             self._log.update_status(container)
 
     def _stale(self, stream: LogStream, silent: bool) -> bool:
