@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from tests.page.conftest import OpenTab
 from tests.support.page.showcase import Showcase
 
-LARGEST = 300_000
+LARGEST = 400_000
 
 
 def test_the_picture(showcase: Showcase, open_tab: OpenTab, tmp_path: Path) -> None:
