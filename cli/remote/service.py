@@ -119,7 +119,7 @@ class RemoteService:
 
     def answer(self, method: str, path: str, body: object = None) -> Envelope:
         """Return the answer; raise RemoteError with the service's reason."""
-        try:
+        with self._explained():
             answer = self._session.request(
                 method,
                 f"{self.url}{path}",
@@ -129,35 +129,28 @@ class RemoteService:
                 verify=self._trusted,
                 allow_redirects=False,  # the token is for this address only
             )
-        except requests.exceptions.SSLError as error:
-            raise self._untrusted(error) from None
-        except _NO_CONNECTION as error:
-            raise self._unreachable(error) from None
         if answer.is_redirect:
             raise self._redirected(answer.headers["Location"])
         return self._envelope(answer.status_code, answer.content)
 
     def lines(self, path: str, **parameters: object) -> Iterator[bytes]:
         """Yield the records of a long answer (NDJSON); raise RemoteError as ``call`` does."""
-        try:
-            with self._session.get(
+        wanted = {name: str(value) for name, value in parameters.items() if value is not None}
+        with (
+            self._explained(),
+            self._session.get(
                 f"{self.url}{path}",
-                params={
-                    name: str(value) for name, value in parameters.items() if value is not None
-                },
+                params=wanted,
                 auth=_Bearer(self._token),
                 timeout=_SECONDS,
                 verify=self._trusted,
                 allow_redirects=False,
                 stream=True,
-            ) as answer:
-                if answer.status_code != requests.codes.ok:
-                    self._envelope(answer.status_code, answer.content)
-                yield from answer.iter_lines(_CHUNK_BYTES, delimiter=b"\n")
-        except requests.exceptions.SSLError as error:
-            raise self._untrusted(error) from None
-        except _NO_CONNECTION as error:
-            raise self._unreachable(error) from None
+            ) as answer,
+        ):
+            if answer.status_code != requests.codes.ok:
+                self._envelope(answer.status_code, answer.content)
+            yield from answer.iter_lines(_CHUNK_BYTES, delimiter=b"\n")
 
     def find_app(self, text: str, kind: type[_T]) -> _T:
         """Return the application with this name or id as a ``kind``, or raise NotFound."""
@@ -178,25 +171,34 @@ class RemoteService:
         query = urlencode({name: value for name, value in parameters.items() if value is not None})
         secure = self.url.startswith("https://")
         try:
-            stream = _Connect(
-                f"ws{self.url.removeprefix('http')}{path}" + (f"?{query}" if query else ""),
-                ssl=ssl.create_default_context() if secure else None,
-                additional_headers={"Authorization": f"Bearer {self._token}"},
-                open_timeout=_SECONDS,
-                close_timeout=_CLOSE_SECONDS,
-                max_size=_MESSAGE_BYTES,
-            ).connect()
+            with self._explained():
+                stream = _Connect(
+                    f"ws{self.url.removeprefix('http')}{path}" + (f"?{query}" if query else ""),
+                    ssl=ssl.create_default_context() if secure else None,
+                    additional_headers={"Authorization": f"Bearer {self._token}"},
+                    open_timeout=_SECONDS,
+                    close_timeout=_CLOSE_SECONDS,
+                    max_size=_MESSAGE_BYTES,
+                ).connect()
         except InvalidStatus as refused:
             if "Location" in refused.response.headers:
                 raise self._redirected(refused.response.headers["Location"]) from None
             self._envelope(refused.response.status_code, bytes(refused.response.body or b""))
             raise Unreachable(f"{self.url} does not answer as Mist does") from None
-        except ssl.SSLError as error:
+        with stream:
+            yield stream
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raise the library's error about a connection as RemoteError."""
+        try:
+            yield
+        except InvalidStatus:
+            raise  # an answer, although not an upgrade
+        except (ssl.SSLError, requests.exceptions.SSLError) as error:
             raise self._untrusted(error) from None
         except _NO_CONNECTION as error:
             raise self._unreachable(error) from None
-        with stream:
-            yield stream
 
     def _envelope(self, status: int, body: bytes) -> Envelope:
         """Return a successful answer, or raise RemoteError."""
